@@ -1,1 +1,8 @@
+//! Portcullis: a reverse proxy in front of two versions of one service that measures both on every request and sends
+//! everything back to blue the moment green is bad.
 
+#![forbid(unsafe_code)]
+
+pub mod gate;
+pub mod release;
+pub mod routing;
