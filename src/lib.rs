@@ -3,6 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod config;
+pub mod control;
 pub mod gate;
+pub mod measure;
+pub mod proxy;
 pub mod release;
 pub mod routing;
+pub mod running;
+pub mod telemetry;

@@ -8,5 +8,5 @@ pub mod state;
 pub mod weight;
 
 pub use epoch::Epoch;
-pub use state::{Cause, Effect, Input, PauseReason, Refusal, State};
+pub use state::{Cause, Effect, Held, Input, PauseReason, Refusal, State};
 pub use weight::Weight;

@@ -30,10 +30,17 @@ pub enum State {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PauseReason {
-    /// Both versions are bad; while that lasts nobody may raise the weight.
-    CommonCause { sentence: String },
-    /// A trigger asked for it, or lowered the weight to look closer. An operator goes on by setting a weight.
-    Trigger { trigger: String, sentence: String },
+    /// Both versions are bad; while that lasts nobody may raise the weight. `held` is the pause that it found.
+    CommonCause { sentence: String, held: Option<Held> },
+    /// An operator goes on by setting a weight.
+    Trigger(Held),
+}
+
+/// A trigger asked for a pause, or lowered the weight to look closer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub trigger: String,
+    pub sentence: String,
 }
 
 /// Why and by whom all traffic went back to blue.
@@ -59,15 +66,9 @@ pub enum Input {
     SetWeight(Weight),
     RollBack(Cause),
     /// Keep the weight where it is.
-    Pause {
-        trigger: String,
-        sentence: String,
-    },
+    Pause(Held),
     /// Lower the weight to [`Weight::PROBE`] if it is above, and keep it there.
-    Probe {
-        trigger: String,
-        sentence: String,
-    },
+    Probe(Held),
     /// Both versions are bad.
     Freeze {
         sentence: String,
@@ -126,10 +127,10 @@ impl State {
 
             (State::Idle { epoch }, Input::SetWeight(weight)) => Ok(open(epoch.next(), weight)),
             (
-                State::Paused { epoch, weight, reason: PauseReason::CommonCause { sentence } },
+                State::Paused { epoch, weight, reason: PauseReason::CommonCause { sentence, held } },
                 Input::SetWeight(asked),
             ) => {
-                let reason = PauseReason::CommonCause { sentence: sentence.clone() };
+                let reason = PauseReason::CommonCause { sentence: sentence.clone(), held };
                 if asked > weight {
                     let refusal = Refusal::Frozen { weight, asked, sentence };
                     return Err((State::Paused { epoch, weight, reason }, refusal));
@@ -137,7 +138,7 @@ impl State {
                 Ok((State::Paused { epoch, weight: asked, reason }, vec![Effect::Route { epoch, weight: asked }]))
             }
             (
-                State::Stepping { epoch, .. } | State::Paused { epoch, reason: PauseReason::Trigger { .. }, .. },
+                State::Stepping { epoch, .. } | State::Paused { epoch, reason: PauseReason::Trigger(_), .. },
                 Input::SetWeight(weight),
             ) => Ok((State::Stepping { epoch, weight }, vec![Effect::Route { epoch, weight }])),
             (State::RolledBack { epoch, cause }, Input::SetWeight(_)) => {
@@ -145,29 +146,39 @@ impl State {
                 Err((State::RolledBack { epoch, cause }, refusal))
             }
 
-            (State::Stepping { epoch, weight }, Input::Pause { trigger, sentence }) => {
-                Ok((State::Paused { epoch, weight, reason: PauseReason::Trigger { trigger, sentence } }, vec![]))
+            (State::Stepping { epoch, weight }, Input::Pause(held)) => {
+                Ok((State::Paused { epoch, weight, reason: PauseReason::Trigger(held) }, vec![]))
             }
-            (
-                State::Stepping { epoch, weight } | State::Paused { epoch, weight, .. },
-                Input::Probe { trigger, sentence },
-            ) => {
+            (State::Stepping { epoch, weight } | State::Paused { epoch, weight, .. }, Input::Probe(held)) => {
                 let weight = weight.min(Weight::PROBE);
-                let reason = PauseReason::Trigger { trigger, sentence };
+                let reason = PauseReason::Trigger(held);
                 Ok((State::Paused { epoch, weight, reason }, vec![Effect::Route { epoch, weight }]))
             }
-            (State::Stepping { epoch, weight } | State::Paused { epoch, weight, .. }, Input::Freeze { sentence }) => {
-                Ok((State::Paused { epoch, weight, reason: PauseReason::CommonCause { sentence } }, vec![]))
+            (State::Stepping { epoch, weight }, Input::Freeze { sentence }) => {
+                let reason = PauseReason::CommonCause { sentence, held: None };
+                Ok((State::Paused { epoch, weight, reason }, vec![]))
             }
-            (State::Paused { epoch, weight, reason: PauseReason::CommonCause { .. } }, Input::Thaw) => {
-                Ok((State::Stepping { epoch, weight }, vec![]))
+            (State::Paused { epoch, weight, reason }, Input::Freeze { sentence }) => {
+                let held = match reason {
+                    PauseReason::CommonCause { held, .. } => held,
+                    PauseReason::Trigger(held) => Some(held),
+                };
+                let reason = PauseReason::CommonCause { sentence, held };
+                Ok((State::Paused { epoch, weight, reason }, vec![]))
+            }
+            (State::Paused { epoch, weight, reason: PauseReason::CommonCause { held, .. } }, Input::Thaw) => {
+                let state = match held {
+                    Some(held) => State::Paused { epoch, weight, reason: PauseReason::Trigger(held) },
+                    None => State::Stepping { epoch, weight },
+                };
+                Ok((state, vec![]))
             }
 
-            (state @ State::Paused { .. }, Input::Pause { .. } | Input::Thaw)
+            (state @ State::Paused { .. }, Input::Pause(_) | Input::Thaw)
             | (state @ State::Stepping { .. }, Input::Thaw)
             | (
                 state @ (State::Idle { .. } | State::RolledBack { .. }),
-                Input::Pause { .. } | Input::Probe { .. } | Input::Freeze { .. } | Input::Thaw,
+                Input::Pause(_) | Input::Probe(_) | Input::Freeze { .. } | Input::Thaw,
             ) => Ok((state, vec![])),
         }
     }
@@ -185,6 +196,14 @@ impl State {
         match self {
             State::Idle { .. } | State::RolledBack { .. } => Weight::ZERO,
             State::Stepping { weight, .. } | State::Paused { weight, .. } => *weight,
+        }
+    }
+
+    /// Why the plan does not go on.
+    pub const fn pause(&self) -> Option<&PauseReason> {
+        match self {
+            State::Paused { reason, .. } => Some(reason),
+            State::Idle { .. } | State::Stepping { .. } | State::RolledBack { .. } => None,
         }
     }
 
