@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
 pub mod gate;
 pub mod release;
 pub mod routing;
