@@ -1,7 +1,9 @@
 //! The configuration file: YAML text to validated types, with every fault at once.
 //!
-//! [`source`] keeps where each value stands in the text, [`raw`] is the file as serde reads it, [`validate`] turns it
-//! into the types below, [`fault`] shows what is wrong in the manner of rustc.
+//! [`source`] keeps where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
+//! to the other, [`validate`] turns it into the types below by the parsers of [`quantity`], [`report`] collects what is
+//! wrong on the way, [`fault`] shows it in the manner of rustc. No file but the two that are named is ever read, no
+//! environment variable at all.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,12 +14,17 @@ use ipnet::IpNet;
 use crate::gate::{ByVersion, Policy};
 
 pub mod fault;
+mod path;
+mod quantity;
 mod raw;
+mod read;
+mod report;
 mod source;
 mod validate;
 
 pub use fault::{Fault, Faults};
-pub use validate::load;
+pub use path::FieldPath;
+pub use validate::{load, parse, read_text};
 
 /// A whole configuration; building one means that every value in it is usable.
 #[derive(Clone, Debug)]
@@ -128,6 +135,13 @@ pub enum AccessLog {
 
 impl std::fmt::Display for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
