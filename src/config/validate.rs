@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
-use super::path::FieldPath;
 use super::quantity::{self, quoted};
 use super::raw::{RawAdmin, RawConfig, RawVersion};
 use super::read::{config_keys, read};
@@ -37,14 +36,10 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match read_text(path) {
         Ok(text) => parse(&text, &name, path.parent().unwrap_or(Path::new(""))),
-        Err(error) => Err(Faults::new(vec![Fault {
-            file: Arc::new(Source { name, text: String::new(), excerpts: Excerpts::Shown }),
-            path: FieldPath::default(),
-            span: None,
-            message: format!("the configuration cannot be read: {error}"),
-            label: String::new(),
-            help: None,
-        }])),
+        Err(error) => {
+            let source = Arc::new(Source::new(name, String::new(), Excerpts::Shown));
+            Err(Faults::new(vec![Fault::of_file(&source, format!("the configuration cannot be read: {error}"))]))
+        }
     }
 }
 
@@ -66,7 +61,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    let source = Source { name: name.to_owned(), text: text.to_owned(), excerpts: Excerpts::Shown };
+    let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source));
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);

@@ -205,6 +205,7 @@ fn one_bound(scope: &mut Scope<'_, '_>, metric: Metric) -> Option<Bound> {
     fitting.retain(|bound| metric.keys().contains(&bound.key()));
     match fitting[..] {
         [bound] => return Some(bound),
+        [] if Bound::ALL.iter().any(|bound| scope.report.is_spoiled(&scope.at.key(bound.key()))) => {}
         [] if written.is_empty() => scope.wrong_here(Wrong::new("has no bound", metric.example())),
         [] => {}
         [first, second, ..] => {
@@ -278,7 +279,7 @@ fn error_bound(Quantity(text): Quantity) -> Result<Share, Wrong> {
 fn success_bound(Quantity(text): Quantity) -> Result<Share, Wrong> {
     let bound = share(&text)?;
     if bound.fraction() == 0.0 {
-        let message = format!("{}: no success rate is ever below", quoted(&text));
+        let message = format!("{} can never be undercut", quoted(&text));
         return Err(Wrong::new(message, "write a share above 0%"));
     }
     Ok(bound)

@@ -13,7 +13,7 @@ use crate::config::{Role, Token};
 const MOST_TOKENS: usize = 1000;
 
 pub(super) fn parse(text: String, name: String) -> Result<Vec<Token>, Vec<Fault>> {
-    let (document, faults) = source::parse(Arc::new(Source { name, text, excerpts: Excerpts::Hidden }));
+    let (document, faults) = source::parse(Arc::new(Source::new(name, text, Excerpts::Hidden)));
     let Some(document) = document else { return Err(faults) };
     let (raw, mut report) = read::<RawTokens>(&document, faults, tokens_keys);
     let tokens = raw.and_then(|raw| tokens(&mut report.root(), raw));
