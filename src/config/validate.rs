@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
 use super::quantity::{self, quoted};
-use super::raw::{RawAdmin, RawConfig, RawVersion};
-use super::read::{config_keys, read};
+use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
+use super::read::{closest, config_keys, listed, read};
 use super::report::{Report, Scope, Wrong};
 use super::source::{self, Excerpts, Source};
 use super::{Access, AccessLog, Admin, Authority, Config, Token, VersionConfig};
 use crate::gate::ByVersion;
 
+mod condition;
 mod gate;
 mod settings;
 mod tokens;
@@ -88,6 +89,13 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, folder, tokens_faults),
         None => root.missing("admin"),
     };
+    let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
+    if let (Some(blue), Some(green)) = (written(&raw.blue), written(&raw.green))
+        && blue == green
+    {
+        let message = format!("{} is blue's version too", quoted(&green));
+        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
+    }
     let blue = match raw.blue {
         Some(blue) => version(&mut root.key("blue"), blue.0),
         None => root.missing("blue"),
@@ -96,12 +104,6 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         Some(green) => version(&mut root.key("green"), green.0),
         None => root.missing("green"),
     };
-    if let (Some(blue), Some(green)) = (&blue, &green)
-        && blue.version == green.version
-    {
-        let message = format!("{} is blue's version too", quoted(&green.version));
-        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
-    }
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
     let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
@@ -252,4 +254,22 @@ fn label(text: String) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("{} has control characters", quoted(&text)), "write a name without them"));
     }
     Ok(text)
+}
+
+/// Refuses a name that one of `names` has, which it joins.
+fn unique(scope: &mut Scope<'_, '_>, name: Option<String>, names: &mut Vec<String>) {
+    let Some(name) = name else { return };
+    if names.contains(&name) {
+        let message = format!("{} is in the list already", quoted(&name));
+        scope.wrong("name", Wrong::new(message, "choose another name"));
+    }
+    names.push(name);
+}
+
+fn not_among(text: &str, kind: &str, known: &[&str]) -> Wrong {
+    let label = match closest(text, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("use one of {}", listed(known)),
+    };
+    Wrong::new(format!("{} is not {kind}", quoted(text)), label)
 }

@@ -113,3 +113,14 @@ fn faults_beyond_what_is_read_or_shown_are_counted() {
     let mistyped = format!("{}trustedProxies: [{}]", super::LEAST, "[],".repeat(150));
     assert!(self::faults(&mistyped).iter().any(|fault| fault.contains("the rest of the file was not looked at")));
 }
+
+#[test]
+fn line_ends_of_windows_change_nothing() {
+    let text = "listen:\n- a\n- b\nworkers: 0\n";
+    assert_eq!(super::refused(&text.replace('\n', "\r\n")).to_string(), super::refused(text).to_string());
+}
+
+#[test]
+fn two_ports_that_the_system_chooses_do_not_collide() {
+    check(&super::LEAST.replace(":8080", ":0").replace(":9090", ":0"), &[]);
+}

@@ -64,7 +64,7 @@ fn each_rule_for_tokens() {
         &[&format!("1:43 tokens[0].sha256: {sha256}")],
     );
     let twice = with("name: a, role: viewer, sha256: DIGEST }, { name: a, role: viewer, sha256: DIGEST");
-    check(&twice, &["1:119 tokens[1].name: `a` is the name of a token before | give each token a name of its own"]);
+    check(&twice, &["1:119 tokens[1].name: `a` is in the list already | choose another name"]);
 }
 
 #[test]

@@ -71,11 +71,20 @@ fn a_trigger_has_a_name_a_metric_and_an_action() {
     );
     check_gate(
         "gate: { triggers: [{ name: a, metric: errorRate, above: 1% }, { name: a, metric: latency, quantile: 0.5, above: 1s }] }",
-        &["5:71 gate.triggers[1].name: `a` is the name of a trigger before | give each trigger a name of its own"],
+        &["5:71 gate.triggers[1].name: `a` is in the list already | choose another name"],
     );
     check_gate(
         "gate: { triggers: [{ name: a, metric: failureStreak, atLeast: 1 }, { name: b, metric: failureStreak, atLeast: 2 }] }",
         &["5:87 gate.triggers[1].metric: a second `failureStreak` trigger | there is one at most"],
+    );
+    check_gate(
+        "gate: { triggers: [{ name: a, metric: failureStreak, atLeast: 0 }, { name: a, metric: failureStreak }] }",
+        &[
+            "5:63 gate.triggers[0].atLeast: `0` is below 1 | from 1 to 1000",
+            "5:68 gate.triggers[1]: has no bound | add `atLeast: 5`",
+            "5:76 gate.triggers[1].name: `a` is in the list already | choose another name",
+            "5:87 gate.triggers[1].metric: a second `failureStreak` trigger | there is one at most",
+        ],
     );
 }
 
