@@ -1,6 +1,6 @@
 //! The configuration file: YAML text to validated types, with every fault at once.
 //!
-//! [`source`] keeps where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
+//! [`tree`] and [`source`] keep where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
 //! to the other, [`validate`] turns it into the types below by the parsers of [`quantity`], [`report`] collects what is
 //! wrong on the way, [`fault`] shows it in the manner of rustc. No file but the two that are named is ever read, no
 //! environment variable at all.
@@ -20,6 +20,7 @@ mod raw;
 mod read;
 mod report;
 mod source;
+mod tree;
 mod validate;
 
 pub use fault::{Fault, Faults};
