@@ -39,6 +39,7 @@ pub struct Endpoint {
     pub host: HeaderValue,
     pub in_flight: Cell<u32>,
     failures: Cell<u32>,
+    #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
     pub idle: RefCell<Vec<Box<Upstream>>>,
 }
 

@@ -1,0 +1,35 @@
+//! The two sides of the proxy that a test plays, the proxy itself, and bounded waiting.
+//!
+//! Everything is a plain thread on a plain socket, so that a test decides every byte and when it is sent.
+
+#![allow(dead_code, unused_imports, reason = "shared by modules that need different parts of it")]
+
+pub mod client;
+pub mod message;
+pub mod proxy;
+pub mod upstream;
+
+use std::time::{Duration, Instant};
+
+pub use client::{Client, Cut, End};
+pub use message::{Request, Response};
+pub use proxy::{Proxy, config};
+pub use upstream::{Connection, Upstream};
+
+/// No wait of a test is longer: what takes this long has failed.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks again and again until `look` finds something.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
+        std::thread::sleep(LOOK_EVERY);
+    }
+}

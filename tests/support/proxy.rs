@@ -1,0 +1,220 @@
+//! The built proxy as a process of its own, and its admin API.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::message::Response;
+use super::{Client, DEADLINE, Upstream, eventually};
+
+/// Runs until it is dropped.
+pub struct Proxy {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    file: PathBuf,
+}
+
+/// A configuration on free ports with one worker. `rest` is more YAML and may set `workers` again.
+pub fn config(blue: &[SocketAddr], green: &[SocketAddr], rest: &str) -> String {
+    let list = |endpoints: &[SocketAddr]| {
+        let quoted: Vec<String> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
+        quoted.join(", ")
+    };
+    let workers = if rest.contains("workers:") { "" } else { "workers: 1\n" };
+    format!(
+        "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{workers}\
+         blue: {{ version: v1, endpoints: [{}] }}\ngreen: {{ version: v2, endpoints: [{}] }}\n{rest}\n",
+        list(blue),
+        list(green)
+    )
+}
+
+impl Proxy {
+    /// In front of `blue` alone: green gets nothing at weight 0.
+    pub fn before(blue: &Upstream) -> Proxy {
+        Proxy::before_with(blue, "")
+    }
+
+    pub fn before_with(blue: &Upstream, rest: &str) -> Proxy {
+        Proxy::start(&config(&[blue.address], &[SocketAddr::from(([127, 0, 0, 1], 1))], rest))
+    }
+
+    /// Starts with the configuration `text` and waits until it serves.
+    pub fn start(text: &str) -> Proxy {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
+        std::fs::write(&file, text).expect("the target folder can be written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary is built");
+        let stderr = BufReader::new(child.stderr.take().expect("it was piped"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (serving, served) = mpsc::channel();
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    let line: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                    if line["message"] == "serving" {
+                        let address = |name: &str| line[name].as_str().and_then(|address| address.parse().ok());
+                        // An error means that the test has given up waiting.
+                        serving.send(address("listen").zip(address("admin"))).ok();
+                    }
+                    log.lock().expect("no test panics with the lock held").push(line);
+                }
+            }
+        });
+        let addresses = served.recv_timeout(DEADLINE).ok().flatten();
+        let Some((listen, admin)) = addresses else {
+            child.kill().ok();
+            panic!("it does not serve: {:#?}", log.lock());
+        };
+        Proxy { listen, admin, child, log, file }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.listen)
+    }
+
+    /// One GET on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.client().get(target)
+    }
+
+    /// Lines of the log with this message.
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        let log = self.log.lock().expect("no test panics with the lock held");
+        log.iter().filter(|line| line["message"] == message).cloned().collect()
+    }
+
+    #[track_caller]
+    pub fn until_logged(&self, message: &str) -> Value {
+        eventually(message, || self.logged(message).into_iter().next())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn sigterm(&self) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status();
+        assert!(kill.is_ok_and(|status| status.success()));
+    }
+
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        eventually("the end of the process", || self.child.try_wait().expect("a child of ours"))
+    }
+
+    /// Resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
+    }
+
+    /// A request to the admin API.
+    #[track_caller]
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Response {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+            self.admin
+        );
+        Client::connect(self.admin).send(head + &body).response()
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let response = self.call("GET", "/v1/status", &Value::Null);
+        serde_json::from_slice(&response.body).expect("the status is JSON")
+    }
+
+    /// Sets green's percent, which holds when this returns.
+    #[track_caller]
+    pub fn set_weight(&self, percent: f64) {
+        let response = self.call("PUT", "/v1/weight", &json!({ "weight": percent, "reason": "a test" }));
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Response {
+        self.call("POST", path, body)
+    }
+
+    /// Waits for a status as `wanted` and returns it.
+    #[track_caller]
+    pub fn until(&self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let deadline = Instant::now() + DEADLINE;
+        let found = std::panic::Location::caller();
+        eventually("the status that the test waits for", || {
+            last = self.status();
+            assert!(Instant::now() < deadline, "{found}: {last:#}");
+            wanted(&last).then(|| last.clone())
+        })
+    }
+
+    pub fn metrics(&self) -> String {
+        self.call("GET", "/metrics", &Value::Null).text()
+    }
+
+    /// The sum of the samples of `name` whose labels hold every one of `labels`, such as `outcome="reset"`.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        sum(&self.metrics(), name, labels)
+    }
+
+    /// Waits until a metric has this value.
+    #[track_caller]
+    pub fn until_metric(&self, name: &str, labels: &[&str], value: f64) {
+        let caller = std::panic::Location::caller();
+        let deadline = Instant::now() + DEADLINE;
+        eventually(name, || {
+            let metrics = self.metrics();
+            let is = sum(&metrics, name, labels);
+            assert!(Instant::now() < deadline, "{caller}: {name}{labels:?} is {is}, not {value}\n{metrics}");
+            (is == value).then_some(())
+        });
+    }
+
+    /// Waits until so many requests have come to `outcome`.
+    #[track_caller]
+    pub fn until_outcome(&self, outcome: &str, requests: u64) {
+        self.until_metric("portcullis_requests_total", &[&format!("outcome=\"{outcome}\"")], requests as f64);
+    }
+}
+
+fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+    let of_name = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    let samples =
+        of_name.filter(|rest| rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label)));
+    samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Errors mean that it has ended, or that there is nothing to remove.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_file(&self.file).ok();
+        if std::thread::panicking() {
+            eprintln!("the proxy's log: {:#?}", self.log.lock());
+        }
+    }
+}
