@@ -14,7 +14,7 @@ use super::read::{closest, config_keys, listed, read};
 use super::report::{Report, Scope, Wrong};
 use super::source::{self, Excerpts, Source};
 use super::{Access, AccessLog, Admin, Authority, Config, Token, VersionConfig};
-use crate::gate::ByVersion;
+use crate::gate::{ByVersion, Version};
 
 mod condition;
 mod gate;
@@ -97,11 +97,11 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
     }
     let blue = match raw.blue {
-        Some(blue) => version(&mut root.key("blue"), blue.0),
+        Some(blue) => version(&mut root.key("blue"), blue.0, Version::Blue),
         None => root.missing("blue"),
     };
     let green = match raw.green {
-        Some(green) => version(&mut root.key("green"), green.0),
+        Some(green) => version(&mut root.key("green"), green.0, Version::Green),
         None => root.missing("green"),
     };
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
@@ -186,9 +186,14 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
 }
 
-fn version(scope: &mut Scope<'_, '_>, raw: RawVersion) -> Option<VersionConfig> {
+fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, label);
     let endpoints = match raw.endpoints {
+        // Green may not run yet; without blue there is nothing to fall back to.
+        Some(endpoints) if endpoints.is_empty() && of == Version::Blue => {
+            scope.wrong("endpoints", Wrong::new("is empty", "blue has at least one endpoint, like `127.0.0.1:9001`"));
+            None
+        }
         Some(endpoints) => self::endpoints(scope, endpoints),
         None => scope.missing("endpoints"),
     };
@@ -196,10 +201,6 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion) -> Option<VersionConfig> 
 }
 
 fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
-    if raw.is_empty() {
-        scope.wrong("endpoints", Wrong::new("is empty", "a version has at least one endpoint, like `127.0.0.1:9001`"));
-        return None;
-    }
     too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
     let mut list = scope.key("endpoints");
     let mut endpoints: Vec<Authority> = Vec::new();
