@@ -1,5 +1,7 @@
 //! Talks to a running proxy's admin API.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, Uri, header};
@@ -26,14 +28,22 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Admin {
-    /// Sends one request and returns the JSON of the answer. A problem document becomes the error.
+    /// A proxy that asks for no token.
+    pub fn at(address: SocketAddr) -> anyhow::Result<Admin> {
+        Ok(Admin { admin: format!("http://{address}").parse()?, token: None })
+    }
+
+    /// [`Admin::send`], for commands that have no runtime.
     pub fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
-                .await
-                .map_err(|_| anyhow!("{} did not answer within {} s", self.admin, TIMEOUT.as_secs()))?
-        })
+        runtime.block_on(self.send(method, path, body))
+    }
+
+    /// Sends one request and returns the JSON of the answer. A problem document becomes the error.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
+            .await
+            .map_err(|_| anyhow!("{} did not answer within {} s", self.admin, TIMEOUT.as_secs()))?
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
