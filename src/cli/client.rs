@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
+use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -19,6 +19,14 @@ pub struct Admin {
     /// A bearer token, where the proxy asks for one
     #[arg(long, env = "PORTCULLIS_TOKEN", hide_env_values = true)]
     token: Option<String>,
+}
+
+/// The API's refusal of a request.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail} ({status})")]
+pub struct Refused {
+    pub status: StatusCode,
+    pub detail: String,
 }
 
 /// No answer of the API is longer.
@@ -39,7 +47,8 @@ impl Admin {
         runtime.block_on(self.send(method, path, body))
     }
 
-    /// Sends one request and returns the JSON of the answer. A problem document becomes the error.
+    /// Sends one request and returns the JSON of the answer. A problem document becomes the error, a
+    /// [`Refused`].
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
             .await
@@ -84,8 +93,8 @@ impl Admin {
         let answer: Value = serde_json::from_slice(&bytes)
             .with_context(|| format!("{} answered {status} with something that is not JSON", self.admin))?;
         if !status.is_success() {
-            let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no detail was given");
-            bail!("{detail} ({status})");
+            let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no detail was given").to_owned();
+            return Err(Refused { status, detail }.into());
         }
         Ok(answer)
     }

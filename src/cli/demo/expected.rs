@@ -15,8 +15,8 @@ pub struct Ending {
     pub rollback: Option<(String, String)>,
     /// Whether green had been made bad by then.
     pub green_was_bad: bool,
-    /// The answer to the wish to raise the weight after the rollback: the refusal, or none when it was granted.
-    pub refusal: Option<String>,
+    /// Whether a raised weight was refused after the rollback.
+    pub refused: bool,
     pub before: Seen,
     pub after: Seen,
     /// Requests that began after the rollback and reached green.
@@ -34,7 +34,7 @@ impl Ending {
             weight: status.weight.percent(),
             rollback: rollback.map(|rollback| (rollback.trigger.clone(), rollback.actor.clone())),
             green_was_bad: false,
-            refusal: None,
+            refused: false,
             before,
             after: Seen::default(),
             reached_green: 0,
@@ -83,7 +83,7 @@ impl Ending {
                 self.state, self.weight
             ));
         }
-        if self.refusal.is_none() {
+        if !self.refused {
             unmet.push("expected a raised weight to be refused after the rollback, but it was granted".to_owned());
         }
         let Seen { ended, failed, by_blue, .. } = self.after;
@@ -108,7 +108,7 @@ mod tests {
             weight: 0.0,
             rollback: Some((trigger.to_owned(), "gate".to_owned())),
             green_was_bad: true,
-            refusal: Some("latched".to_owned()),
+            refused: true,
             before: Seen::default(),
             after: Seen { begun: 210, ended: 205, failed: 0, slow: 3, by_blue: 205 },
             reached_green: 0,
@@ -162,7 +162,7 @@ mod tests {
             Ending { weight: 10.0, ..good.clone() },
             Ending { rollback: Some(("operator".to_owned(), "alice".to_owned())), ..good.clone() },
             Ending { green_was_bad: false, ..good.clone() },
-            Ending { refusal: None, ..good.clone() },
+            Ending { refused: false, ..good.clone() },
             Ending { reached_green: 1, ..good.clone() },
             Ending { after: Seen { ended: 199, by_blue: 199, ..after }, ..good.clone() },
             Ending { after: Seen { failed: 1, ..after }, ..good.clone() },

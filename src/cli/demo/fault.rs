@@ -19,7 +19,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Ends a sentence that begins with green.
+    /// Ends a sentence about green.
     pub fn deed(self) -> String {
         match self {
             Fault::Errors => "answers every request with 500".to_owned(),

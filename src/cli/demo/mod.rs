@@ -113,7 +113,11 @@ impl Demo {
     fn introduce(&self, screen: &Screen, running: &Running) {
         let Running { listen, admin, .. } = running;
         let print = |line: &str| screen.print(line, Tone::Plain);
-        print(&format!("A release from {BLUE} (blue) to {GREEN} (green). Green {} on the way.", self.fault.deed()));
+        let plot = match self.fault {
+            Fault::None => "which stays well".to_owned(),
+            fault => format!("which goes bad on the way: it {}", fault.deed()),
+        };
+        print(&format!("A release from blue ({BLUE}) to green ({GREEN}), {plot}."));
         print("");
         print(&format!("  service     curl -i http://{listen}/"));
         print(&format!("  status      curl http://{admin}/v1/status"));

@@ -22,6 +22,7 @@ struct Live {
     area: MultiProgress,
     steps: Vec<ProgressBar>,
     figures: [ProgressBar; 4],
+    spaces: [ProgressBar; 2],
 }
 
 /// Where one step is.
@@ -83,7 +84,8 @@ impl Screen {
     /// No more is redrawn; the last figures stay.
     pub fn end(&self) {
         if let Some(live) = &self.live {
-            live.steps.iter().chain(&live.figures).for_each(ProgressBar::abandon);
+            live.steps.iter().chain(&live.figures).chain(&live.spaces).for_each(ProgressBar::abandon);
+            print("");
         }
     }
 }
@@ -91,7 +93,7 @@ impl Screen {
 impl Live {
     fn new(steps: &[u8], bake: Duration) -> Live {
         let area = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(REDRAWS));
-        area.add(text_line());
+        let above = area.add(text_line());
         let length = u64::try_from(bake.as_millis()).unwrap_or(u64::MAX);
         let steps = steps.iter().map(|percent| {
             let bar = area.add(ProgressBar::new(length).with_style(bar_style("dim")));
@@ -100,9 +102,11 @@ impl Live {
             bar
         });
         let steps = steps.collect();
-        area.add(text_line());
+        let between = area.add(text_line());
         let figures = [(); 4].map(|()| area.add(text_line()));
-        Live { area, steps, figures }
+        let spaces = [above, between];
+        spaces.iter().for_each(ProgressBar::tick);
+        Live { area, steps, figures, spaces }
     }
 
     fn print(&self, line: &str, tone: Tone) {
@@ -159,7 +163,7 @@ fn version(name: &str, of: &VersionStatus) -> String {
 }
 
 fn bar_style(colour: &str) -> ProgressStyle {
-    ProgressStyle::with_template(&format!("  {{prefix:>5}}  {{bar:24.{colour}}}  {{msg}}"))
+    ProgressStyle::with_template(&format!("  {{prefix:>5}}  {{bar:16.{colour}}}  {{msg}}"))
         .expect("the template is written here")
         .progress_chars("██░")
 }

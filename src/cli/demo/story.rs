@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::sync::watch;
@@ -16,11 +16,11 @@ use super::expected::{ANSWERED_AFTER, Ending};
 use super::fault::Fault;
 use super::load::Load;
 use super::screen::{Progress, Screen, Tone};
-use crate::cli::client::Admin;
+use crate::cli::client::{Admin, Refused};
 use crate::control::event::{Event, Kind as EventKind};
 use crate::control::status::{Rollback, Status};
 use crate::gate::Kind;
-use crate::gate::verdict::count;
+use crate::gate::verdict::{count, duration};
 
 /// Everything that plays a part.
 pub struct Story<'a> {
@@ -50,8 +50,24 @@ const BAD_AT: (u8, Duration) = (25, Duration::from_millis(1500));
 /// How a step came to its end.
 enum Held {
     Passed,
-    RolledBack(Rollback, Instant),
+    RolledBack(RolledBack),
     Late,
+}
+
+/// What the proxy made of the wish for a weight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Raise {
+    Granted,
+    Refused,
+}
+
+/// The step that ended in a rollback.
+struct RolledBack {
+    number: usize,
+    /// The status at the step's beginning.
+    at_first: Arc<Status>,
+    rollback: Rollback,
+    seen_at: Instant,
 }
 
 impl Story<'_> {
@@ -63,7 +79,7 @@ impl Story<'_> {
         for (number, percent) in STEPS.into_iter().enumerate() {
             match self.step(number, percent).await? {
                 Held::Passed => {}
-                Held::RolledBack(rollback, at) => return self.rolled_back(&rollback, at).await,
+                Held::RolledBack(rolled_back) => return self.rolled_back(&rolled_back).await,
                 Held::Late => {
                     self.screen.say("the time is up", Tone::Bad);
                     let ending = Ending::new(&self.status.borrow(), self.load.before());
@@ -109,22 +125,21 @@ impl Story<'_> {
     async fn step(&mut self, number: usize, percent: u8) -> anyhow::Result<Held> {
         let at_first = self.status.borrow().clone();
         let began = Instant::now();
-        let mut raised = self.raise(percent, number).await;
+        let mut raise = self.raise(number).await?;
         loop {
             let status = self.look().await?;
             let held = began.elapsed();
-            let text = step_text(&at_first, &status);
             if let Some(rollback) = status.rollback.clone() {
-                self.screen.step(number, percent, Progress::RolledBack, &format!("rolled back; {text}"));
-                return Ok(Held::RolledBack(rollback, Instant::now()));
+                return Ok(Held::RolledBack(RolledBack { number, at_first, rollback, seen_at: Instant::now() }));
             }
+            let text = step_text(&at_first, &status);
             self.screen.step(number, percent, Progress::Baking(held), &text);
             if !self.is_in_time() {
                 return Ok(Held::Late);
             }
-            if raised.is_err() {
-                // Frozen for a while, which only a passing common cause does.
-                raised = self.raise(percent, number).await;
+            if raise == Raise::Refused {
+                // A common cause freezes the weight until it has passed.
+                raise = self.raise(number).await?;
                 continue;
             }
             let (bad_at, after) = BAD_AT;
@@ -141,49 +156,48 @@ impl Story<'_> {
         }
     }
 
-    async fn rolled_back(&mut self, rollback: &Rollback, at: Instant) -> anyhow::Result<Ending> {
+    async fn rolled_back(&mut self, rolled_back: &RolledBack) -> anyhow::Result<Ending> {
         self.load.announce_rollback();
-        let wish = *STEPS.last().expect("there are steps");
-        let refusal = self.raise(wish, STEPS.len() - 1).await.err().map(|refusal| refusal.to_string());
+        let RolledBack { number, at_first, seen_at, .. } = rolled_back;
+        let raise = self.raise(*number).await?;
         while self.is_in_time() && (self.load.after().ended < ANSWERED_AFTER || self.load.before().under_way() > 0) {
             self.look().await?;
         }
         // What ended last is in the status after the next one for certain.
         self.look().await?;
         let status = self.look().await?;
+        let text = format!("rolled back; {}", step_text(at_first, &status));
+        self.screen.step(*number, STEPS[*number], Progress::RolledBack, &text);
         let ending = Ending {
-            green_was_bad: self.bad_since.is_some_and(|bad_since| bad_since < at),
-            refusal,
+            green_was_bad: self.bad_since.is_some_and(|bad_since| bad_since < *seen_at),
+            refused: raise == Raise::Refused,
             after: self.load.after(),
             reached_green: self.green.arrived(),
             ..Ending::new(&status, self.load.before())
         };
-        self.summarise(rollback, at, &ending, &status);
+        self.summarise(rolled_back, &ending, &status);
         Ok(ending)
     }
 
-    fn summarise(&self, rollback: &Rollback, at: Instant, ending: &Ending, status: &Status) {
-        let print = |what: &str, text: &str| self.screen.print(&format!("  {what:<10}  {text}"), Tone::Plain);
+    fn summarise(&self, rolled_back: &RolledBack, ending: &Ending, status: &Status) {
+        let RolledBack { number, rollback, seen_at, .. } = rolled_back;
         let Ending { before, after, .. } = ending;
+        let print = |what: &str, text: &str| self.screen.print(&format!("  {what:<10}  {text}"), Tone::Plain);
         self.screen.print("", Tone::Plain);
         self.screen.print("The release was rolled back.", Tone::Bad);
-        print("because", &format!("{} (trigger `{}`)", rollback.reason, rollback.trigger));
-        print(
-            "cost",
-            &format!(
-                "{} of {} requests failed and {} were slow, all begun before the flip; green is charged with {}",
-                count(before.failed),
-                count(before.ended),
-                count(before.slow),
-                count(status.green.counted.failures)
-            ),
-        );
+        print("because", &rollback.reason);
+        print("trigger", &rollback.trigger);
+        let [failed, ended, slow] = [before.failed, before.ended, before.slow].map(count);
+        print("cost", &format!("{failed} of {ended} requests failed and {slow} were slow, all begun before the flip"));
+        print("", &format!("green is charged with {} failures", count(status.green.counted.failures)));
         let reaction = match rollback.reaction_micros {
             Some(micros) => format!("{micros:.1} µs from the verdict to the new routing table"),
-            None => "from the verdict to the new routing table was not seen".to_owned(),
+            None => "the time from the verdict to the new routing table was not seen".to_owned(),
         };
-        let since = self.bad_since.map(|bad_since| format!("; {:.0} ms since green went bad", millis(at - bad_since)));
-        print("reaction", &(reaction + &since.unwrap_or_default()));
+        print("reaction", &reaction);
+        if let Some(bad_since) = self.bad_since {
+            print("", &format!("{} from green going bad to the rollback", duration(*seen_at - bad_since)));
+        }
         print(
             "since then",
             &format!(
@@ -194,15 +208,21 @@ impl Story<'_> {
                 count(ending.reached_green)
             ),
         );
-        let wish = STEPS.last().expect("there are steps");
-        let answer = ending.refusal.as_deref().unwrap_or("it was granted");
-        print("latched", &format!("asked for {wish} %: {answer}"));
+        let answer = if ending.refused { "refused" } else { "granted" };
+        print("latched", &format!("{} % was asked for again and {answer}", STEPS[*number]));
     }
 
-    async fn raise(&self, percent: u8, number: usize) -> anyhow::Result<()> {
+    /// Asks for the weight of step `number`.
+    async fn raise(&self, number: usize) -> anyhow::Result<Raise> {
         let reason = format!("step {} of {}", number + 1, STEPS.len());
-        let body = json!({ "weight": percent, "reason": reason });
-        self.admin.send(Method::PUT, "/v1/weight", Some(&body)).await.map(drop)
+        let body = json!({ "weight": STEPS[number], "reason": reason });
+        match self.admin.send(Method::PUT, "/v1/weight", Some(&body)).await {
+            Ok(_) => Ok(Raise::Granted),
+            Err(error) if error.downcast_ref::<Refused>().is_some_and(|it| it.status == StatusCode::CONFLICT) => {
+                Ok(Raise::Refused)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn is_in_time(&self) -> bool {
@@ -216,11 +236,7 @@ fn step_text(at_first: &Status, status: &Status) -> String {
     let [green, blue] = [(&at_first.green, &status.green), (&at_first.blue, &status.blue)].map(|(first, last)| {
         let requests = last.counted.requests.saturating_sub(of_epoch(first.counted.requests));
         let failures = last.counted.failures.saturating_sub(of_epoch(first.counted.failures));
-        format!("{} of {} failed", count(failures), count(requests))
+        format!("{} of {}", count(failures), count(requests))
     });
-    format!("green {green}, blue {blue}")
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    format!("green failed {green}, blue {blue}")
 }
