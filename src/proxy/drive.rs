@@ -126,7 +126,9 @@ pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, stre
 fn builder(worker: &Worker) -> http1::Builder {
     let limits = &worker.settings.limits;
     let mut builder = http1::Builder::new();
-    builder.pipeline_flush(true).max_header_size(limits.head_bytes);
+    // Head and body in one buffer, so that one write sends a small answer. hyper's pipeline_flush would do that too, but
+    // lifts the bound on that buffer, and holds an answer back while part of the next request has been read.
+    builder.writev(false).max_header_size(limits.head_bytes);
     builder.max_buf_size(limits.head_bytes.max(READ_BUFFER_BYTES));
     if limits.head_fields != USUAL_HEAD_FIELDS {
         builder.max_headers(limits.head_fields);
