@@ -126,7 +126,9 @@ pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, sock
 fn builder(worker: &Worker) -> http1::Builder {
     let limits = &worker.settings.limits;
     let mut builder = http1::Builder::new();
-    builder.pipeline_flush(true).max_header_size(limits.head_bytes);
+    // Not pipeline_flush: it lifts the bound on hyper's write buffer, and holds an answer back while part of the next
+    // request has been read.
+    builder.max_header_size(limits.head_bytes);
     builder.max_buf_size(limits.head_bytes.max(READ_BUFFER_BYTES));
     if limits.head_fields != USUAL_HEAD_FIELDS {
         builder.max_headers(limits.head_fields);

@@ -168,18 +168,22 @@ fn answer(
     let now = Instant::now();
     let (mut parts, incoming) = response.into_parts();
     exchange.head_received(parts.status.as_u16(), now);
-    if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-        if upgrade == Upgrade::NotAsked {
-            exchange.status = Refusal::Invalid.status().as_u16();
-            exchange.finish(Refusal::Invalid.outcome(), now);
-            return Refusal::Invalid.response();
-        }
-        headers::response(&mut parts, upgrade);
+    let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let rewritten = match upgrade {
+        Upgrade::NotAsked if switches => Err(Refusal::Invalid),
+        Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
+        Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
+    };
+    if let Err(refusal) = rewritten {
+        exchange.status = refusal.status().as_u16();
+        exchange.finish(refusal.outcome(), now);
+        return refusal.response();
+    }
+    if switches {
         exchange.finish(crate::gate::Outcome::Success, now);
         *progress.tunnel.borrow_mut() = Some(upstream);
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    headers::response(&mut parts, Upgrade::NotAsked);
     progress.enter(Phase::Streaming, now, worker.settings.timeouts.body_idle);
     let streaming = Streaming { incoming, upstream: Some(upstream), exchange, progress: Rc::clone(progress) };
     Response::from_parts(parts, ResponseBody::streaming(streaming))

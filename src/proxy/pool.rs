@@ -58,8 +58,11 @@ pub enum NoHead {
 impl Upstream {
     pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> std::io::Result<Box<Upstream>> {
         let socket = Socket::own(endpoint.connect().await?, &worker.sends);
+        let head_bytes = worker.settings.limits.response_head_bytes;
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(worker.settings.limits.response_head_bytes)
+            .max_buf_size(head_bytes)
+            // The buffer alone may grow beyond its bound when it grows.
+            .max_header_size(head_bytes)
             .handshake(TokioIo::new(socket.share()))
             .await
             .map_err(std::io::Error::other)?;

@@ -14,6 +14,8 @@ pub enum Refusal {
     Host,
     #[error("the request target is not a path or an absolute URI")]
     Target,
+    #[error("chunked, once, is the only transfer coding that is taken")]
+    TransferEncoding,
     #[error("the method is not served here")]
     Method,
     #[error("the request body took too long")]
@@ -38,7 +40,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 impl Refusal {
     pub const fn status(self) -> StatusCode {
         match self {
-            Refusal::Host | Refusal::Target => StatusCode::BAD_REQUEST,
+            Refusal::Host | Refusal::Target | Refusal::TransferEncoding => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::Connect | Refusal::Reset | Refusal::Invalid => StatusCode::BAD_GATEWAY,
@@ -52,15 +54,18 @@ impl Refusal {
             Refusal::Connect => Outcome::ConnectError,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => Outcome::Timeout,
             Refusal::Reset | Refusal::Invalid => Outcome::Reset,
-            Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal => {
-                Outcome::RefusedByUs
-            }
+            Refusal::Host
+            | Refusal::Target
+            | Refusal::TransferEncoding
+            | Refusal::Method
+            | Refusal::SlowBody
+            | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
 
     /// Whether the connection must not carry another request.
     const fn closes(self) -> bool {
-        matches!(self, Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal)
+        matches!(self.outcome(), Outcome::RefusedByUs)
     }
 
     pub fn response(self) -> Response<ResponseBody> {

@@ -12,7 +12,7 @@ pub mod upstream;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Cut, End};
-pub use message::{Request, Response};
+pub use message::{Head, Request, Response};
 pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
 

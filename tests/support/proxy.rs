@@ -171,6 +171,14 @@ impl Proxy {
         })
     }
 
+    /// Waits until so many requests count for or against blue, and checks how many of them failed.
+    #[track_caller]
+    pub fn until_charged(&self, requests: u64, failures: u64) {
+        let status = self.until(|status| status["blue"]["requests"].as_u64() >= Some(requests));
+        let counted = (status["blue"]["requests"].as_u64(), status["blue"]["failures"].as_u64());
+        assert_eq!(counted, (Some(requests), Some(failures)), "{status:#}");
+    }
+
     pub fn metrics(&self) -> String {
         self.call("GET", "/metrics", &Value::Null).text()
     }

@@ -186,6 +186,11 @@ impl Connection {
         Some(request)
     }
 
+    /// How many requests this connection has brought.
+    pub fn seen(&self) -> usize {
+        self.log.lock().seen[self.number].requests.len()
+    }
+
     /// The head of the next request, whose body stays unread.
     pub fn head(&mut self) -> Option<Request> {
         message::read_request_head(self).ok()?
