@@ -2,4 +2,7 @@
 
 mod support;
 
+mod admin;
+mod flip;
+mod gate;
 mod request_head;
