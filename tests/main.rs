@@ -3,6 +3,7 @@
 mod support;
 
 mod admin;
+mod commands;
 mod flip;
 mod gate;
 mod request_head;
