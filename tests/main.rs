@@ -1,11 +1,15 @@
 //! What an outsider sees of the built proxy: real sockets, scripted endpoints, the admin API. One module per behaviour.
 
+mod admin;
 mod bodies;
 mod clients;
+mod commands;
 mod endpoints;
 mod failures;
 mod fields;
+mod flip;
 mod framing;
+mod gate;
 mod life;
 mod request_head;
 mod support;

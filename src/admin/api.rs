@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::Context;
@@ -27,7 +28,7 @@ const BODY_BYTES: usize = 16 * 1024;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetWeight {
-    weight: f64,
+    weight: Option<f64>,
     #[serde(default)]
     reason: String,
 }
@@ -69,8 +70,9 @@ pub async fn weight(
     body: Body,
 ) -> Result<Json<Arc<Status>>, Problem> {
     let SetWeight { weight, reason } = json(&headers, body).await?;
-    let weight = Weight::from_percent(weight)
-        .map_err(|fault| Problem::Field { field: "weight".to_owned(), detail: format!("weight: {fault}") })?;
+    let wrong = |detail: String| Problem::Field { field: "weight".to_owned(), detail: format!("weight: {detail}") };
+    let weight = weight.ok_or_else(|| wrong("a number from 0 to 100 is missing".to_owned()))?;
+    let weight = Weight::from_percent(weight).map_err(|fault| wrong(fault.to_string()))?;
     Ok(Json(context.commands.send(Change::Weight(weight), actor, reason).await?))
 }
 
@@ -122,9 +124,18 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Pr
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Problem::NotJson);
     }
+    // A list would be taken for the fields in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::NotAnObject("it does not begin with {".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+        if !matches!(fault.path().iter().next(), Some(Segment::Map { .. })) {
+            return Problem::NotAnObject(fault.inner().to_string());
+        }
         let field = fault.path().to_string();
         Problem::Field { detail: format!("{field}: {}", fault.inner()), field }
-    })
+    })?;
+    reader.end().map_err(|fault| Problem::NotAnObject(fault.to_string()))?;
+    Ok(value)
 }

@@ -25,6 +25,8 @@ pub enum Problem {
     NotJson,
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),
+    #[error("the body must be one JSON object: {0}")]
+    NotAnObject(String),
     #[error("{detail}")]
     Field { field: String, detail: String },
     #[error(transparent)]
@@ -56,7 +58,7 @@ impl Problem {
             Problem::NotOperator { .. } | Problem::OtherSite(_) => StatusCode::FORBIDDEN,
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) => StatusCode::CONFLICT,
             Problem::Failed(Failed::Gone) | Problem::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,

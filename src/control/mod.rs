@@ -15,10 +15,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::gate::verdict::{streak_convicts, streak_is_common, streak_probes};
+use crate::gate::trigger::Span;
+use crate::gate::verdict::{self, duration, streak_convicts, streak_is_common, streak_probes};
 use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
+use crate::measure::Windows;
 use crate::measure::shard::{Collector, Gauges, Sample};
-use crate::measure::{Windows, window::SHORTEST_SLOT};
+use crate::measure::window::{SHORTEST_SLOT, STATUS_WINDOW};
 use crate::proxy::Upstreams;
 use crate::release::state::{GATE, OPERATOR};
 use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
@@ -127,6 +129,20 @@ impl Control {
         let common_streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
         let freeze = judgement.freeze.or_else(|| common_streak.map(|(_, sentence)| sentence.clone()));
         self.freeze(freeze);
+        if self.verdict.kind == verdict::Kind::Pass
+            && let Some(sentence) = self.doubt()
+        {
+            self.verdict = Verdict::wait(sentence);
+        }
+    }
+
+    /// Why a release whose triggers are all within their bounds does not pass yet.
+    fn doubt(&self) -> Option<String> {
+        if let Some(reason) = self.state.pause() {
+            return Some(reason.sentence().to_owned());
+        }
+        let green = self.windows.evidence(STATUS_WINDOW, Span::Head).green;
+        (green.requests == 0).then(|| format!("green has had no request in the last {}", duration(STATUS_WINDOW)))
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {

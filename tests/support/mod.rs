@@ -4,14 +4,20 @@
 
 #![allow(dead_code, unused_imports, reason = "shared by modules that need different parts of it")]
 
+pub mod backend;
 pub mod client;
+pub mod events;
+pub mod load;
 pub mod message;
 pub mod proxy;
 pub mod upstream;
 
 use std::time::{Duration, Instant};
 
+pub use backend::Backend;
 pub use client::{Client, Cut, End};
+pub use events::Listener;
+pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};
 pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
@@ -23,13 +29,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks again and again until `look` finds something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, look)
+}
+
+#[track_caller]
+pub fn eventually_within<T>(longest: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + longest;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
+        assert!(Instant::now() < deadline, "not within {} s: {what}", longest.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
 }
