@@ -112,10 +112,10 @@ impl Control {
     }
 
     fn tick(&mut self) {
+        self.catch_up();
         let now = self.started.elapsed();
         self.collect(now);
         self.windows.advance(now);
-        self.catch_up();
         if !self.state.is_open() {
             return;
         }
@@ -127,22 +127,26 @@ impl Control {
             self.order(order, judged_at);
         }
         let common_streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
+        let common = judgement.freeze.is_some();
         let freeze = judgement.freeze.or_else(|| common_streak.map(|(_, sentence)| sentence.clone()));
         self.freeze(freeze);
-        if self.verdict.kind == verdict::Kind::Pass
-            && let Some(sentence) = self.doubt()
-        {
-            self.verdict = Verdict::wait(sentence);
+        match (self.verdict.kind, self.state.pause()) {
+            // What holds the release now is said by what judged it now.
+            (verdict::Kind::Fail, _) => {}
+            (verdict::Kind::Pass | verdict::Kind::Wait, _) if common => {}
+            (verdict::Kind::Pass | verdict::Kind::Wait, Some(pause)) => {
+                self.verdict = Verdict::wait(pause.sentence());
+            }
+            (verdict::Kind::Pass, None) if self.is_green_unseen() => {
+                let window = duration(STATUS_WINDOW);
+                self.verdict = Verdict::wait(format!("green has had no request in the last {window}"));
+            }
+            (verdict::Kind::Pass | verdict::Kind::Wait, None) => {}
         }
     }
 
-    /// Why a release whose triggers are all within their bounds does not pass yet.
-    fn doubt(&self) -> Option<String> {
-        if let Some(reason) = self.state.pause() {
-            return Some(reason.sentence().to_owned());
-        }
-        let green = self.windows.evidence(STATUS_WINDOW, Span::Head).green;
-        (green.requests == 0).then(|| format!("green has had no request in the last {}", duration(STATUS_WINDOW)))
+    fn is_green_unseen(&self) -> bool {
+        self.windows.evidence(STATUS_WINDOW, Span::Head).green.requests == 0
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {
