@@ -45,7 +45,7 @@ fn print(status: &Value) {
         "{}: {}, green at {} % (epoch {})",
         text(&status["service"]),
         text(&status["state"]),
-        status["weight"],
+        status["weight"].as_f64().unwrap_or_default(),
         status["epoch"]
     );
     for version in ["blue", "green"] {

@@ -15,12 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::gate::trigger::Span;
-use crate::gate::verdict::{self, duration, streak_convicts, streak_is_common, streak_probes};
+use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
 use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
 use crate::measure::Windows;
 use crate::measure::shard::{Collector, Gauges, Sample};
-use crate::measure::window::{SHORTEST_SLOT, STATUS_WINDOW};
+use crate::measure::window::SHORTEST_SLOT;
 use crate::proxy::Upstreams;
 use crate::release::state::{GATE, OPERATOR};
 use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
@@ -126,23 +125,24 @@ impl Control {
         for order in judgement.orders {
             self.order(order, judged_at);
         }
-        let common_streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
-        let freeze = judgement.freeze.or_else(|| common_streak.map(|(_, sentence)| sentence.clone()));
+        self.common_streak.take_if(|(at, _)| now - *at >= COMMON_STREAK_FREEZES);
+        let common_streak = self.common_streak.as_ref().map(|(_, sentence)| sentence.clone());
+        let freeze = judgement.freeze.or(common_streak);
         self.freeze(freeze);
-        if self.verdict.kind == verdict::Kind::Pass
-            && let Some(sentence) = self.doubt()
-        {
-            self.verdict = Verdict::wait(sentence);
-        }
+        self.heed_pause();
     }
 
-    /// Why a release whose triggers are all within their bounds does not pass yet.
-    fn doubt(&self) -> Option<String> {
-        if let Some(reason) = self.state.pause() {
-            return Some(reason.sentence().to_owned());
+    /// What paused the release is a doubt that the windows need not know of: a streak is not in them.
+    fn heed_pause(&mut self) {
+        let Some(reason) = self.state.pause() else { return };
+        let streak = self.policy.streak.as_ref().map(|streak| streak.name.as_str());
+        let of_streak = match reason {
+            PauseReason::CommonCause { .. } => self.common_streak.is_some(),
+            PauseReason::Trigger(held) => Some(held.trigger.as_str()) == streak,
+        };
+        if self.verdict.kind == verdict::Kind::Pass || of_streak && self.verdict.kind == verdict::Kind::Wait {
+            self.verdict = Verdict::wait(reason.sentence());
         }
-        let green = self.windows.evidence(STATUS_WINDOW, Span::Head).green;
-        (green.requests == 0).then(|| format!("green has had no request in the last {}", duration(STATUS_WINDOW)))
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {
@@ -197,7 +197,14 @@ impl Control {
 
     fn noticed(&mut self, notice: Notice) {
         let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
-        if epoch != self.state.epoch() || !self.state.is_open() {
+        if epoch != self.state.epoch() {
+            return;
+        }
+        if let (Notice::Convicted { reaction, .. }, Some(rollback)) = (notice, &mut self.rollback) {
+            // The table was seen before the worker could tell of it.
+            rollback.reaction_micros.get_or_insert(reaction.as_secs_f64() * 1e6);
+        }
+        if !self.state.is_open() {
             return;
         }
         match notice {
@@ -240,6 +247,7 @@ impl Control {
         if matches!(self.state, State::RolledBack { .. }) {
             return;
         }
+        self.verdict = Verdict::fail(cause.reason.clone());
         self.take(Input::RollBack(cause.clone()));
         self.rolled_back(cause, Some(judged_at.elapsed()));
     }
@@ -254,7 +262,14 @@ impl Control {
             "rolled back: all traffic goes to blue"
         );
         self.rollback = Some(Rollback::new(&cause, Timestamp::now(), reaction));
-        self.outputs.events.send(Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state));
+        let event = Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state);
+        self.send(event);
+    }
+
+    /// Whoever hears of an event and asks for the status finds it there.
+    fn send(&mut self, event: Event) {
+        self.publish();
+        self.outputs.events.send(event);
     }
 
     /// Takes an input of the gate's own, which is never refused.
@@ -304,7 +319,6 @@ impl Control {
             }),
             Change::RollBack => {
                 let reason = explained(format!("rolled back by {actor}"), &reason);
-                self.verdict = Verdict::fail(reason.clone());
                 self.roll_back(Cause { trigger: OPERATOR.to_owned(), reason, actor }, received_at);
                 Ok(())
             }
@@ -325,7 +339,8 @@ impl Control {
             weight = self.state.weight().percent(),
             sentence
         );
-        self.outputs.events.send(Event::new(kind, actor, sentence, &self.state));
+        let event = Event::new(kind, actor, sentence, &self.state);
+        self.send(event);
     }
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
