@@ -70,6 +70,7 @@ fn promise_2_a_rolled_back_epoch_stays_on_blue_whatever_weight_is_asked_for() {
     let status = proxy.status();
     assert_eq!((&status["state"], &status["epoch"], green.count()), (&json!("rolledBack"), &epoch, reached));
     assert_eq!(status["rollback"]["trigger"], "dead", "the first rollback is the one that is remembered");
+    assert_eq!(status["verdict"]["sentence"], status["rollback"]["reason"]);
 
     let opened = proxy.post("/v1/release", &json!({ "reason": "fixed" }));
     assert_eq!(opened.status, 200, "{}", opened.text());

@@ -1,5 +1,7 @@
 //! What an outsider sees of the built proxy: real sockets, scripted endpoints, the admin API. One module per behaviour.
 
+#![allow(clippy::disallowed_types, reason = "tests are plain threads on the wall clock")]
+
 mod admin;
 mod bodies;
 mod clients;

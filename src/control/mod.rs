@@ -15,12 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::gate::trigger::Span;
-use crate::gate::verdict::{self, duration, streak_convicts, streak_is_common, streak_probes};
+use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
 use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
 use crate::measure::Windows;
 use crate::measure::shard::{Collector, Gauges, Sample};
-use crate::measure::window::{SHORTEST_SLOT, STATUS_WINDOW};
+use crate::measure::window::SHORTEST_SLOT;
 use crate::proxy::Upstreams;
 use crate::release::state::{GATE, OPERATOR};
 use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
@@ -137,16 +136,8 @@ impl Control {
             (verdict::Kind::Pass | verdict::Kind::Wait, Some(pause)) => {
                 self.verdict = Verdict::wait(pause.sentence());
             }
-            (verdict::Kind::Pass, None) if self.is_green_unseen() => {
-                let window = duration(STATUS_WINDOW);
-                self.verdict = Verdict::wait(format!("green has had no request in the last {window}"));
-            }
             (verdict::Kind::Pass | verdict::Kind::Wait, None) => {}
         }
-    }
-
-    fn is_green_unseen(&self) -> bool {
-        self.windows.evidence(STATUS_WINDOW, Span::Head).green.requests == 0
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {
@@ -201,7 +192,14 @@ impl Control {
 
     fn noticed(&mut self, notice: Notice) {
         let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
-        if epoch != self.state.epoch() || !self.state.is_open() {
+        if epoch != self.state.epoch() {
+            return;
+        }
+        if let (Notice::Convicted { reaction, .. }, Some(rollback)) = (notice, &mut self.rollback) {
+            // The table was seen before the worker could tell of it.
+            rollback.reaction_micros.get_or_insert(reaction.as_secs_f64() * 1e6);
+        }
+        if !self.state.is_open() {
             return;
         }
         match notice {
@@ -244,6 +242,7 @@ impl Control {
         if matches!(self.state, State::RolledBack { .. }) {
             return;
         }
+        self.verdict = Verdict::fail(cause.reason.clone());
         self.take(Input::RollBack(cause.clone()));
         self.rolled_back(cause, Some(judged_at.elapsed()));
     }
@@ -258,7 +257,14 @@ impl Control {
             "rolled back: all traffic goes to blue"
         );
         self.rollback = Some(Rollback::new(&cause, Timestamp::now(), reaction));
-        self.outputs.events.send(Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state));
+        let event = Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state);
+        self.send(event);
+    }
+
+    /// Whoever hears of an event and asks for the status finds it there.
+    fn send(&mut self, event: Event) {
+        self.publish();
+        self.outputs.events.send(event);
     }
 
     /// Takes an input of the gate's own, which is never refused.
@@ -308,7 +314,6 @@ impl Control {
             }),
             Change::RollBack => {
                 let reason = explained(format!("rolled back by {actor}"), &reason);
-                self.verdict = Verdict::fail(reason.clone());
                 self.roll_back(Cause { trigger: OPERATOR.to_owned(), reason, actor }, received_at);
                 Ok(())
             }
@@ -329,7 +334,8 @@ impl Control {
             weight = self.state.weight().percent(),
             sentence
         );
-        self.outputs.events.send(Event::new(kind, actor, sentence, &self.state));
+        let event = Event::new(kind, actor, sentence, &self.state);
+        self.send(event);
     }
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
