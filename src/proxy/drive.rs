@@ -31,7 +31,7 @@ pub enum Ended {
     HeadTimeout(TcpStream),
     /// Both sides have agreed to leave HTTP.
     Upgraded(End, End),
-    /// The answer was cut off and only a reset can tell the client.
+    /// The answer was cut off and only a reset can tell the client, or end what the kernel still holds for it.
     Aborted(TcpStream),
     /// Everything was answered; the client may still be sending.
     Finished(TcpStream),
@@ -119,7 +119,7 @@ pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, stre
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted(stream),
         Stop::Broken if progress.truncated.get() => Ended::Closed,
         Stop::Broken => Ended::Finished(stream),
-        Stop::Stalled => Ended::Closed,
+        Stop::Stalled => Ended::Aborted(stream),
     }
 }
 

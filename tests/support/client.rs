@@ -54,6 +54,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// As [`super::send_until_held_back`].
+    pub fn send_until_held_back(&mut self, length: usize, for_so_long: Duration) -> usize {
+        super::send_until_held_back(&self.stream, length, for_so_long)
+    }
+
     /// Sends a GET and reads its response.
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Response {
