@@ -148,8 +148,12 @@ fn row_22_interim_answers_are_never_taken_for_the_answer() {
 
 #[test]
 fn row_33_a_malformed_chunk_is_400_and_the_end_and_no_whole_request_for_the_endpoint() {
-    let bodies =
-        ["x\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n", "fffffffffffffffff\r\nhello"];
+    let bodies = [
+        "x\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello",
+    ];
     for body in bodies {
         let blue = Upstream::ok();
         let proxy = Proxy::before(&blue);

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn only_addresses_and_localhost_are_local() {
-        for host in ["localhost", "LOCALHOST:9090", "127.0.0.1:9090", "[::1]:9090", "::1", "10.0.0.1"] {
+        for host in ["localhost", "LOCALHOST:9090", "127.0.0.1:9090", "[::1]:9090", "[::1]", "10.0.0.1"] {
             assert!(is_local(host), "{host}");
         }
         for host in ["", "evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example:1"] {

@@ -41,3 +41,30 @@ impl Check {
         ExitCode::from(if checked.is_ok() { 0 } else { FAULTY })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_no_faults_from_faults_from_no_file() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = folder.path().join("portcullis.yaml");
+        let check = |json| Check { file: file.clone(), json }.run();
+        assert_eq!(check(false), ExitCode::from(2));
+        fs::write(&file, "listen: 127.0.0.1:0\n").expect("the folder is writable");
+        assert_eq!((check(false), check(true)), (ExitCode::from(1), ExitCode::from(1)));
+        let whole = r#"
+            listen: 127.0.0.1:0
+            admin: { listen: 127.0.0.1:0 }
+            blue: { version: v1, endpoints: ["127.0.0.1:9001"] }
+            green: { version: v2, endpoints: ["127.0.0.1:9002"] }
+        "#;
+        fs::write(&file, whole).expect("the folder is writable");
+        assert_eq!((check(false), check(true)), (ExitCode::SUCCESS, ExitCode::SUCCESS));
+        fs::write(&file, [0xff, 0xfe]).expect("the folder is writable");
+        assert_eq!(check(false), ExitCode::from(2));
+    }
+}

@@ -113,12 +113,8 @@ impl Control {
         let now = self.started.elapsed();
         self.collect(now);
         self.windows.advance(now);
+        self.catch_up();
         if !self.state.is_open() {
-            return;
-        }
-        if self.inputs.routing.table().route == Route::Latched {
-            // The worker's notice got lost: what it did is still true.
-            self.streak_convicted(None);
             return;
         }
         let Control { gate, windows, .. } = self;
@@ -134,6 +130,9 @@ impl Control {
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {
+        if !self.state.is_open() {
+            return;
+        }
         match order {
             Order::Rollback { trigger, sentence } => {
                 let cause = Cause { trigger, reason: sentence, actor: GATE.to_owned() };
@@ -166,6 +165,17 @@ impl Control {
                 self.tell(Kind::Thawed, GATE, "the common cause has passed".to_owned());
             }
             Some(_) | None => {}
+        }
+    }
+
+    /// Learns what the workers did before anything else is decided: also when their notice got lost.
+    fn catch_up(&mut self) {
+        while let Ok(notice) = self.inputs.notices.try_recv() {
+            self.noticed(notice);
+        }
+        let table = self.inputs.routing.table();
+        if self.state.is_open() && table.epoch == self.state.epoch() && table.route == Route::Latched {
+            self.streak_convicted(None);
         }
     }
 
@@ -268,6 +278,7 @@ impl Control {
     fn obey(&mut self, command: Command) {
         let Command { change, actor, reason, reply } = command;
         let received_at = Instant::now();
+        self.catch_up();
         let result = match change {
             Change::Weight(weight) => self.apply(Input::SetWeight(weight)).map(|()| {
                 self.tell(Kind::WeightSet, &actor, explained(format!("weight set to {weight}"), &reason));
@@ -282,6 +293,7 @@ impl Control {
                 Ok(())
             }
         };
+        self.catch_up();
         self.publish();
         let answer = result.map(|()| self.outputs.status.borrow().clone());
         if reply.send(answer).is_err() {

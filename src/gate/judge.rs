@@ -94,6 +94,9 @@ enum Standing {
 /// A sustained bound forgets an episode after this long without enough requests, or half its time if that is longer.
 const UNKNOWN_RESETS_AFTER: Duration = Duration::from_secs(60);
 
+/// The verdict's sentence without a trigger that could hold green back.
+const NOTHING_CLEARS_GREEN: &str = "no bound over a window ends in a rollback or a pause, so nothing clears green";
+
 impl Gate {
     pub fn new(triggers: Vec<Trigger>) -> Gate {
         let tracks =
@@ -126,11 +129,17 @@ impl Gate {
             };
             sum.take(track, standing);
         }
-        sum.judgement(self.tracks.len())
+        let gating = self.tracks.iter().filter(|track| track.gates()).count();
+        sum.judgement(gating)
     }
 }
 
 impl Track {
+    /// Whether it decides about the release. One that only notifies moves no traffic, holds nothing and clears nothing.
+    fn gates(&self) -> bool {
+        self.trigger.action != Action::Notify
+    }
+
     fn look(&mut self, evidence: ByVersion<&Evidence>, now: Duration) -> Standing {
         match cross(&self.trigger, evidence) {
             Crossing::TooFew { version, seen } => {
@@ -240,16 +249,16 @@ struct Sum {
 impl Sum {
     fn take(&mut self, track: &mut Track, standing: Standing) {
         let trigger = track.trigger.name.clone();
-        let gates = track.trigger.action != Action::Notify;
         match standing {
             Standing::Within => {}
-            Standing::TooFew(sentence) if gates => _ = self.too_few.get_or_insert(sentence),
-            Standing::Pending(sentence) if gates => _ = self.waits.get_or_insert(sentence),
-            Standing::TooFew(_) | Standing::Pending(_) => {}
+            Standing::TooFew(_) | Standing::Pending(_) | Standing::Common(_) | Standing::Doubtful(_)
+                if !track.gates() => {}
+            Standing::TooFew(sentence) => _ = self.too_few.get_or_insert(sentence),
+            Standing::Pending(sentence) => _ = self.waits.get_or_insert(sentence),
             Standing::Common(sentence) => _ = self.common.get_or_insert(sentence),
             Standing::Doubtful(sentence) => {
                 self.doubtful.get_or_insert_with(|| sentence.clone());
-                if track.first(Ordered::Probe) {
+                if track.trigger.action == Action::Rollback && track.first(Ordered::Probe) {
                     self.orders.push(Order::Probe { trigger, sentence });
                 }
             }
@@ -270,14 +279,17 @@ impl Sum {
         }
     }
 
-    fn judgement(self, triggers: usize) -> Judgement {
+    fn judgement(self, gating: usize) -> Judgement {
         let freeze = self.common.clone().or_else(|| self.doubtful.clone());
         let verdict = if let Some(sentence) = self.fails {
             Verdict::fail(sentence)
         } else if let Some(sentence) = self.common.or(self.doubtful).or(self.waits).or(self.too_few) {
             Verdict::wait(sentence)
+        } else if gating == 0 {
+            // Promise 3: bounds that nobody judges are not kept.
+            Verdict::wait(NOTHING_CLEARS_GREEN)
         } else {
-            Verdict::pass(format!("green crosses none of {triggers} bounds"))
+            Verdict::pass(format!("green crosses none of {gating} bounds"))
         };
         Judgement { verdict, orders: self.orders, freeze }
     }
@@ -286,3 +298,6 @@ impl Sum {
 fn whole_tenths(held: Duration) -> Duration {
     Duration::from_millis(u64::try_from(held.as_millis()).unwrap_or(u64::MAX) / 100 * 100)
 }
+
+#[cfg(test)]
+mod tests;

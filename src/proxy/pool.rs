@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -12,12 +13,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
 use super::progress::Progress;
+use super::socket::{Owned, Socket};
+use super::upgrade::End;
 use super::worker::Worker;
 
 /// Idle connections that one worker keeps to one endpoint.
@@ -29,7 +32,8 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 /// One connection to an endpoint.
 pub struct Upstream {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    connection: Connection<TokioIo<Patient>, RequestBody>,
+    socket: Owned,
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
@@ -38,6 +42,10 @@ pub struct Upstream {
     idle_since: Instant,
     _counted: Counted,
 }
+
+/// The endpoint's socket. What it no longer takes counts as sent: it may have answered before it stopped to read, and
+/// reading tells whether it has. hyper would give up at the failed write.
+struct Patient(Socket);
 
 /// One more in a count for as long as it lives.
 pub struct Counted(Rc<Cell<u32>>);
@@ -54,19 +62,20 @@ pub enum NoHead {
 }
 
 impl Upstream {
-    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> std::io::Result<Box<Upstream>> {
-        let stream = endpoint.connect().await?;
+    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
+        let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let head_bytes = worker.settings.limits.response_head_bytes;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
             // The buffer alone may grow beyond its bound when it grows.
             .max_header_size(head_bytes)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Patient(socket.share())))
             .await
-            .map_err(std::io::Error::other)?;
+            .map_err(io::Error::other)?;
         Ok(Box::new(Upstream {
             sender,
             connection,
+            socket,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
@@ -136,15 +145,58 @@ impl Upstream {
         }
     }
 
-    /// Takes the socket, and what was read from it and not used, out of a connection that has been upgraded.
-    pub fn into_stream(self) -> (TcpStream, bytes::Bytes) {
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+    /// Takes a connection that has been upgraded out of HTTP.
+    pub fn into_end(self) -> End {
+        let Upstream { connection, socket, .. } = self;
+        End { socket, early: connection.into_parts().read_buf }
     }
 
     fn is_open(&mut self) -> bool {
         self.poll_drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
+    }
+}
+
+impl Patient {
+    fn ignore<T>(written: Poll<io::Result<T>>, as_if: T) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Poll::Ready(Ok(as_if)),
+            written => written,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_write(cx, bytes), bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        Patient::ignore(Pin::new(&mut self.0).poll_write_vectored(cx, slices), offered)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_flush(cx), ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -149,9 +149,26 @@ impl State {
             (State::Stepping { epoch, weight }, Input::Pause(held)) => {
                 Ok((State::Paused { epoch, weight, reason: PauseReason::Trigger(held) }, vec![]))
             }
-            (State::Stepping { epoch, weight } | State::Paused { epoch, weight, .. }, Input::Probe(held)) => {
+            (
+                State::Paused { epoch, weight, reason: PauseReason::CommonCause { sentence, held: None } },
+                Input::Pause(held),
+            ) => {
+                let reason = PauseReason::CommonCause { sentence, held: Some(held) };
+                Ok((State::Paused { epoch, weight, reason }, vec![]))
+            }
+            (State::Stepping { epoch, weight }, Input::Probe(held)) => {
                 let weight = weight.min(Weight::PROBE);
                 let reason = PauseReason::Trigger(held);
+                Ok((State::Paused { epoch, weight, reason }, vec![Effect::Route { epoch, weight }]))
+            }
+            (State::Paused { epoch, weight, reason }, Input::Probe(held)) => {
+                let weight = weight.min(Weight::PROBE);
+                let reason = match reason {
+                    PauseReason::CommonCause { sentence, .. } => {
+                        PauseReason::CommonCause { sentence, held: Some(held) }
+                    }
+                    PauseReason::Trigger(_) => PauseReason::Trigger(held),
+                };
                 Ok((State::Paused { epoch, weight, reason }, vec![Effect::Route { epoch, weight }]))
             }
             (State::Stepping { epoch, weight }, Input::Freeze { sentence }) => {
@@ -174,7 +191,14 @@ impl State {
                 Ok((state, vec![]))
             }
 
-            (state @ State::Paused { .. }, Input::Pause(_) | Input::Thaw)
+            (
+                state @ State::Paused {
+                    reason: PauseReason::Trigger(_) | PauseReason::CommonCause { held: Some(_), .. },
+                    ..
+                },
+                Input::Pause(_),
+            )
+            | (state @ State::Paused { reason: PauseReason::Trigger(_), .. }, Input::Thaw)
             | (state @ State::Stepping { .. }, Input::Thaw)
             | (
                 state @ (State::Idle { .. } | State::RolledBack { .. }),
@@ -232,3 +256,6 @@ pub const STATE_NAMES: [&str; 4] = ["idle", "stepping", "paused", "rolledBack"];
 fn open(epoch: Epoch, weight: Weight) -> (State, Vec<Effect>) {
     (State::Stepping { epoch, weight }, vec![Effect::Begin { epoch }, Effect::Route { epoch, weight }])
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,6 +119,11 @@ impl Client {
         assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), end), ("", End::Clean));
     }
 
+    /// Takes nothing for so long.
+    pub fn pause(&self, for_so_long: Duration) {
+        std::thread::sleep(for_so_long);
+    }
+
     /// Ends our side and goes on reading.
     pub fn half_close(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");
