@@ -1,5 +1,6 @@
 //! Both bodies, streamed frame by frame with back-pressure. Nothing is held.
 
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::observe::Exchange;
 use super::pool::Upstream;
-use super::progress::Progress;
+use super::progress::{BodyFailure, Progress};
 use crate::gate::Outcome;
 
 /// The client's body on its way to an endpoint.
@@ -69,6 +70,9 @@ impl Body for RequestBody {
             RequestBody::Streaming { incoming, progress } => {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 progress.awaiting_body.set(polled.is_pending());
+                if let Poll::Ready(Some(Err(error))) = &polled {
+                    progress.body_failure.set(Some(failure(error)));
+                }
                 if polled.is_ready() {
                     progress.moved.set(true);
                     if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
@@ -92,6 +96,15 @@ impl Body for RequestBody {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Streaming { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+/// A body that is no HTTP is an error of the client that it can be told; any other means that it is gone.
+fn failure(error: &hyper::Error) -> BodyFailure {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyFailure::Malformed,
+        Some(_) | None => BodyFailure::Gone,
     }
 }
 
@@ -154,7 +167,9 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    streaming.cut_off(Outcome::Truncated);
+                    // What the client did to its own body has ended the connection, and not the endpoint.
+                    let by_client = streaming.progress.body_failure.get().is_some();
+                    streaming.cut_off(if by_client { Outcome::ClientCancelled } else { Outcome::Truncated });
                     return Poll::Ready(Some(Err(CutOff::Truncated(error))));
                 }
                 Poll::Ready(None) => {

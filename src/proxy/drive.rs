@@ -24,15 +24,13 @@ use super::worker::{self, Place, Worker};
 
 /// How driving a connection ended.
 pub enum Ended {
-    /// The client does not take its answer.
-    Stalled,
     /// Idle for long: what was read of a next request.
     Parked(Bytes),
     /// The request head took too long.
     HeadTimeout,
     /// Both sides have agreed to leave HTTP: what the client sent already, and the other side.
     Upgraded(Bytes, End),
-    /// The answer was cut off and only a reset can tell the client.
+    /// The answer was cut off, and only a reset can tell the client or end what the kernel still holds for it.
     Aborted,
     /// Everything was answered; the client may still be sending.
     Finished,
@@ -119,7 +117,7 @@ pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, sock
         Stop::HeadTimeout => Ended::HeadTimeout,
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
         Stop::Broken => Ended::Finished,
-        Stop::Stalled => Ended::Stalled,
+        Stop::Stalled => Ended::Aborted,
     }
 }
 

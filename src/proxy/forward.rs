@@ -14,7 +14,7 @@ use super::endpoint::{self, Endpoint};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::pool::{NoHead, Upstream};
-use super::progress::{Expired, Phase, Progress};
+use super::progress::{BodyFailure, Expired, Phase, Progress};
 use super::respond::{Refusal, unavailable};
 use super::worker::Worker;
 
@@ -102,7 +102,13 @@ async fn attempt(
             Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
             Err(NoHead::NotSent(_) | NoHead::Lost) => match copy {
                 Some(copy) => request = copy.into_request(),
-                None => return Err(Failed::Refused(Refusal::Reset)),
+                None => {
+                    return Err(Failed::Refused(match progress.body_failure.get() {
+                        Some(BodyFailure::Malformed) => Refusal::MalformedBody,
+                        Some(BodyFailure::Gone) => Refusal::ClientGone,
+                        None => Refusal::Reset,
+                    }));
+                }
             },
             Err(NoHead::Invalid(error)) => {
                 tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");

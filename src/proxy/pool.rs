@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -12,6 +13,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::RequestBody;
@@ -30,7 +32,7 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 /// One connection to an endpoint.
 pub struct Upstream {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<Socket>, RequestBody>,
+    connection: Connection<TokioIo<Patient>, RequestBody>,
     socket: Owned,
     /// The connection has ended and must not be polled again.
     ended: bool,
@@ -40,6 +42,10 @@ pub struct Upstream {
     idle_since: Instant,
     _counted: Counted,
 }
+
+/// The endpoint's socket. What it no longer takes counts as sent: it may have answered before it stopped to read, and
+/// reading tells whether it has. hyper would give up at the failed write.
+struct Patient(Socket);
 
 /// One more in a count for as long as it lives.
 pub struct Counted(Rc<Cell<u32>>);
@@ -56,16 +62,16 @@ pub enum NoHead {
 }
 
 impl Upstream {
-    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> std::io::Result<Box<Upstream>> {
+    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
         let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let head_bytes = worker.settings.limits.response_head_bytes;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
             // The buffer alone may grow beyond its bound when it grows.
             .max_header_size(head_bytes)
-            .handshake(TokioIo::new(socket.share()))
+            .handshake(TokioIo::new(Patient(socket.share())))
             .await
-            .map_err(std::io::Error::other)?;
+            .map_err(io::Error::other)?;
         Ok(Box::new(Upstream {
             sender,
             connection,
@@ -148,6 +154,49 @@ impl Upstream {
     fn is_open(&mut self) -> bool {
         self.poll_drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
+    }
+}
+
+impl Patient {
+    fn ignore<T>(written: Poll<io::Result<T>>, as_if: T) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Poll::Ready(Ok(as_if)),
+            written => written,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_write(cx, bytes), bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        Patient::ignore(Pin::new(&mut self.0).poll_write_vectored(cx, slices), offered)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_flush(cx), ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

@@ -26,6 +26,13 @@ pub enum Phase {
     Streaming,
 }
 
+/// Why the body of a request ended half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFailure {
+    Malformed,
+    Gone,
+}
+
 /// One connection's notes. All cells belong to one task.
 pub struct Progress {
     pub phase: Cell<Phase>,
@@ -38,6 +45,8 @@ pub struct Progress {
     pub awaiting_body: Cell<bool>,
     /// The request's body has not been read to its end.
     pub body_open: Cell<bool>,
+    /// What was wrong with the request's body, once something was.
+    pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
     pub ends_by_close: Cell<bool>,
     /// The answer was cut off.
@@ -60,6 +69,7 @@ impl Progress {
             expired: Cell::new(false),
             awaiting_body: Cell::new(false),
             body_open: Cell::new(false),
+            body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
             tunnel: RefCell::new(None),

@@ -20,6 +20,11 @@ pub enum Refusal {
     Method,
     #[error("the request body took too long")]
     SlowBody,
+    #[error("the request body is malformed")]
+    MalformedBody,
+    /// Seen only by a client that has ended just its sending side.
+    #[error("the request body ended too early")]
+    ClientGone,
     #[error("the service could not be reached")]
     Connect,
     #[error("the service could not be reached in time")]
@@ -40,7 +45,11 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 impl Refusal {
     pub const fn status(self) -> StatusCode {
         match self {
-            Refusal::Host | Refusal::Target | Refusal::TransferEncoding => StatusCode::BAD_REQUEST,
+            Refusal::Host
+            | Refusal::Target
+            | Refusal::TransferEncoding
+            | Refusal::MalformedBody
+            | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::Connect | Refusal::Reset | Refusal::Invalid => StatusCode::BAD_GATEWAY,
@@ -54,18 +63,20 @@ impl Refusal {
             Refusal::Connect => Outcome::ConnectError,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => Outcome::Timeout,
             Refusal::Reset | Refusal::Invalid => Outcome::Reset,
+            Refusal::ClientGone => Outcome::ClientCancelled,
             Refusal::Host
             | Refusal::Target
             | Refusal::TransferEncoding
             | Refusal::Method
             | Refusal::SlowBody
+            | Refusal::MalformedBody
             | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
 
     /// Whether the connection must not carry another request.
     const fn closes(self) -> bool {
-        matches!(self.outcome(), Outcome::RefusedByUs)
+        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
     }
 
     pub fn response(self) -> Response<ResponseBody> {

@@ -52,13 +52,12 @@ pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, pee
             return;
         }
         match drive(&worker, &place, &client, &socket, early).await {
-            Ended::Stalled => return,
             Ended::Parked(read) => early = read,
             Ended::HeadTimeout => {
                 let whole = worker.settings.timeouts.request_head;
                 refused(&worker, http::StatusCode::REQUEST_TIMEOUT, whole);
                 if socket.share().write_all(HEAD_TIMEOUT).await.is_ok() {
-                    linger(&socket).await;
+                    linger(&worker, &socket).await;
                 }
                 return;
             }
@@ -69,13 +68,8 @@ pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, pee
                 }
                 return;
             }
-            Ended::Aborted => {
-                if let Err(error) = socket.reset_on_close() {
-                    tracing::debug!(%error, "the connection was gone before it could be reset");
-                }
-                return;
-            }
-            Ended::Finished => return linger(&socket).await,
+            Ended::Aborted => return abort(&socket),
+            Ended::Finished => return linger(&worker, &socket).await,
         }
     }
 }
@@ -154,17 +148,29 @@ async fn readable(worker: &Worker, place: &Place, socket: &Socket) -> bool {
     .await
 }
 
-/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read.
-async fn linger(socket: &Owned) {
-    let mut socket = socket.share();
+/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read. What has
+/// not been sent by then waits as long as any part of a body may.
+async fn linger(worker: &Worker, socket: &Owned) {
+    let mut stream = socket.share();
+    match tokio::time::timeout(worker.settings.timeouts.body_idle, stream.shutdown()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
+        Err(_) => return abort(socket),
+    }
     let mut discarded = [0; 4096];
     let reading = async {
-        socket.shutdown().await?;
-        while socket.read(&mut discarded).await? > 0 {}
+        while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
     if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {
         tracing::trace!(%error, "the client was gone first");
+    }
+}
+
+/// Ends the connection so that the client cannot take it for a clean end.
+fn abort(socket: &Owned) {
+    if let Err(error) = socket.reset_on_close() {
+        tracing::debug!(%error, "the connection was gone before it could be reset");
     }
 }
 

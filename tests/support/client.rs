@@ -54,6 +54,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// As [`super::send_until_held_back`].
+    pub fn send_until_held_back(&mut self, length: usize, for_so_long: Duration) -> usize {
+        super::send_until_held_back(&self.stream, length, for_so_long)
+    }
+
     /// Sends a GET and reads its response.
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Response {
@@ -112,6 +117,11 @@ impl Client {
     pub fn ends(&mut self) {
         let (bytes, end) = self.rest();
         assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), end), ("", End::Clean));
+    }
+
+    /// Takes nothing for so long.
+    pub fn pause(&self, for_so_long: Duration) {
+        std::thread::sleep(for_so_long);
     }
 
     /// Ends our side and goes on reading.

@@ -12,6 +12,8 @@ pub mod message;
 pub mod proxy;
 pub mod upstream;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 pub use backend::Backend;
@@ -43,4 +45,19 @@ pub fn eventually_within<T>(longest: Duration, what: &str, mut look: impl FnMut(
         assert!(Instant::now() < deadline, "not within {} s: {what}", longest.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Writes up to `length` bytes and returns how many were taken before `for_so_long` passed without room for more.
+pub fn send_until_held_back(mut stream: &TcpStream, length: usize, for_so_long: Duration) -> usize {
+    let bytes = vec![b'a'; 64 * 1024];
+    let mut sent = 0;
+    stream.set_write_timeout(Some(for_so_long)).expect("a socket");
+    while sent < length {
+        match stream.write(&bytes[..bytes.len().min(length - sent)]) {
+            Ok(written) => sent += written,
+            Err(_) => break,
+        }
+    }
+    stream.set_write_timeout(Some(DEADLINE)).expect("a socket");
+    sent
 }

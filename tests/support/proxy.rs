@@ -132,10 +132,10 @@ impl Proxy {
         eventually("the end of the process", || self.child.try_wait().expect("a child of ours"))
     }
 
-    /// Resident memory, in bytes.
-    pub fn resident(&self) -> u64 {
+    /// Memory of its own, in bytes: not what is mapped from the binary.
+    pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has it");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a running process has it");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
     }
 
