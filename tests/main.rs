@@ -1,6 +1,7 @@
 //! What an outsider sees of the built proxy: real sockets, scripted endpoints, the admin API. One module per behaviour.
 
 #![allow(clippy::disallowed_types, reason = "tests are plain threads on the wall clock")]
+#![allow(unreachable_pub, clippy::pedantic, reason = "one binary: nothing is public, and plainness comes first")]
 
 mod admin;
 mod bodies;

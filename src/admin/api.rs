@@ -27,7 +27,7 @@ const BODY_BYTES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SetWeight {
+pub(super) struct SetWeight {
     weight: Option<f64>,
     #[serde(default)]
     reason: String,
@@ -35,22 +35,22 @@ pub struct SetWeight {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Because {
+pub(super) struct Because {
     #[serde(default)]
     reason: String,
 }
 
-pub async fn status(State(context): State<Context>) -> Json<Arc<Status>> {
+pub(super) async fn status(State(context): State<Context>) -> Json<Arc<Status>> {
     Json(context.status.borrow().clone())
 }
 
-pub async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
+pub(super) async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
     let status = context.status.borrow().clone();
     Json(serde_json::json!({ "epoch": status.epoch, "windows": status.windows }))
 }
 
 /// Each event as it happens, named by its kind. A listener that is too slow is told how many it missed.
-pub async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
+pub(super) async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
     let events = BroadcastStream::new(context.events.listen()).map(|event| {
         Ok(match event {
             Ok(event) => {
@@ -63,7 +63,7 @@ pub async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Re
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-pub async fn weight(
+pub(super) async fn weight(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
@@ -76,7 +76,7 @@ pub async fn weight(
     Ok(Json(context.commands.send(Change::Weight(weight), actor, reason).await?))
 }
 
-pub async fn start(
+pub(super) async fn start(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
@@ -86,7 +86,7 @@ pub async fn start(
     Ok(Json(context.commands.send(Change::Start, actor, reason).await?))
 }
 
-pub async fn roll_back(
+pub(super) async fn roll_back(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
@@ -96,15 +96,15 @@ pub async fn roll_back(
     Ok(Json(context.commands.send(Change::RollBack, actor, reason).await?))
 }
 
-pub async fn metrics(State(context): State<Context>) -> Response {
+pub(super) async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], context.exposition.render()).into_response()
 }
 
-pub async fn healthy() -> &'static str {
+pub(super) async fn healthy() -> &'static str {
     "ok\n"
 }
 
-pub async fn ready(State(context): State<Context>) -> Result<&'static str, Problem> {
+pub(super) async fn ready(State(context): State<Context>) -> Result<&'static str, Problem> {
     if context.is_serving() { Ok("ready\n") } else { Err(Problem::Leaving) }
 }
 

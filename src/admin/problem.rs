@@ -12,7 +12,7 @@ use crate::control::command::Failed;
 
 /// What is wrong with a request to the admin API.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(super) enum Problem {
     #[error("a bearer token is needed")]
     NoToken,
     #[error("the bearer token is not known")]
@@ -93,7 +93,7 @@ impl IntoResponse for Problem {
 }
 
 /// Gives the router's own refusals, which have no body, a document too.
-pub async fn documented(request: Request, next: Next) -> Response {
+pub(super) async fn documented(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let problem = match response.status() {
         StatusCode::NOT_FOUND => Problem::NotFound,
@@ -108,6 +108,6 @@ pub async fn documented(request: Request, next: Next) -> Response {
     response
 }
 
-pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+pub(super) fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     Problem::Internal.into_response()
 }
