@@ -6,5 +6,6 @@ mod admin;
 mod commands;
 mod flip;
 mod gate;
+mod prometheus;
 mod request_head;
 mod support;

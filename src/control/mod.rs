@@ -125,7 +125,8 @@ impl Control {
         for order in judgement.orders {
             self.order(order, judged_at);
         }
-        self.common_streak.take_if(|(at, _)| now - *at >= COMMON_STREAK_FREEZES);
+        // It may have come after this tick began.
+        self.common_streak.take_if(|(at, _)| now.saturating_sub(*at) >= COMMON_STREAK_FREEZES);
         let common_streak = self.common_streak.as_ref().map(|(_, sentence)| sentence.clone());
         let freeze = judgement.freeze.or(common_streak);
         self.freeze(freeze);
