@@ -31,9 +31,10 @@ fn promise_1_after_a_rollback_no_request_on_any_kept_alive_connection_reaches_gr
     load.until_more(1_000);
     assert_eq!(green.count(), 0, "at weight 0");
     proxy.set_weight(50.0);
-    let status = proxy.until(rolled_back);
+    proxy.until(rolled_back);
     load.mark();
     load.until_late(20_000);
+    let status = proxy.status();
     let tally = load.stop();
 
     assert_eq!(green.late(), 0, "requests that were started after the rollback was seen");

@@ -14,6 +14,7 @@ mod flip;
 mod framing;
 mod gate;
 mod life;
+mod prometheus;
 mod request_head;
 mod support;
 mod upgrades;

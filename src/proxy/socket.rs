@@ -184,7 +184,7 @@ impl Sends {
                     blocked.push(shared);
                 }
             }
-            Poll::Pending
+            Poll::<()>::Pending
         })
         .await;
     }
