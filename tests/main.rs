@@ -3,3 +3,4 @@
 mod support;
 
 mod request_head;
+mod simulation;
