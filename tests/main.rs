@@ -16,5 +16,6 @@ mod gate;
 mod life;
 mod prometheus;
 mod request_head;
+mod simulation;
 mod support;
 mod upgrades;

@@ -1,4 +1,4 @@
-//! The failure streak: N charged failures of green in a row, with a success of blue as the witness.
+//! The failure streak: N charged failures of green in a row, with a success of blue, and no failure, as the witness.
 //!
 //! The workers judge it themselves, so its whole state packs into one `u64` that they keep in an atomic. While green
 //! is healthy the state does not change, and a request costs one load of a cache line that nobody writes.
@@ -11,18 +11,19 @@ use super::version::Version;
 pub struct Streak {
     epoch: u16,
     green_failures: u16,
-    /// Failures of blue in a row since green's streak went without a witness.
+    /// Failures of blue since green's first. One is enough to know while green's streak is short of N, so that blue's
+    /// requests write nothing after it.
     blue_failures: u16,
+    /// Successes of blue since its last failure; one is enough in the same way.
+    blue_successes: u16,
     phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
-    Unwitnessed,
-    /// Blue has succeeded since green's first failure of the streak.
-    Witnessed,
-    /// N failures without a witness: the weight has been lowered, blue's next answer decides.
+    Counting,
+    /// N failures without a clean witness: the weight has been lowered, blue's next answers decide.
     Probing,
     /// Green has been convicted in this epoch.
     Convicted,
@@ -34,11 +35,14 @@ pub enum Signal {
     Nothing,
     /// Lower green's weight, without blame.
     Probe,
-    /// Green has failed and blue has not.
+    /// Green has failed and blue has not, or does not any more.
     Convict,
     /// Both fail: nobody is blamed.
     Common,
 }
+
+/// What 14 bits hold, far above any N that the configuration takes.
+const MOST_SUCCESSES: u16 = (1 << 14) - 1;
 
 impl Streak {
     /// Takes in one request's charge. `epoch` is the one that the request was routed in: requests of an earlier epoch
@@ -65,51 +69,67 @@ impl Streak {
             return (failed, Signal::Nothing);
         }
         match self.phase {
-            Phase::Witnessed => (Streak { phase: Phase::Convicted, ..failed }, Signal::Convict),
-            Phase::Unwitnessed => (Streak { phase: Phase::Probing, blue_failures: 0, ..failed }, Signal::Probe),
+            Phase::Counting if self.blue_failures == 0 && self.blue_successes > 0 => {
+                (Streak { phase: Phase::Convicted, ..failed }, Signal::Convict)
+            }
+            Phase::Counting => (Streak { phase: Phase::Probing, blue_successes: 0, ..failed }, Signal::Probe),
             Phase::Probing | Phase::Convicted => (failed, Signal::Nothing),
         }
     }
 
+    /// Blue's first success convicts if blue has failed none since green's streak began. Promise 5: if it has, both may
+    /// fail by the same cause, so as many successes in a row are asked of blue as failures of green.
     fn blue_answered(self, charge: Charge, at_least: u16) -> (Streak, Signal) {
         match (self.phase, charge) {
-            (Phase::Unwitnessed, Charge::Served) => (Streak { phase: Phase::Witnessed, ..self }, Signal::Nothing),
-            (Phase::Probing, Charge::Served) => (Streak { phase: Phase::Convicted, ..self }, Signal::Convict),
+            (Phase::Counting, Charge::Served) => (Streak { blue_successes: 1, ..self }, Signal::Nothing),
+            (Phase::Counting, Charge::Failed) => (Streak { blue_failures: 1, ..self }, Signal::Nothing),
+            (Phase::Probing, Charge::Served) => {
+                let blue_successes = (self.blue_successes + 1).min(MOST_SUCCESSES);
+                let answered = Streak { blue_successes, ..self };
+                if self.blue_failures == 0 || blue_successes >= at_least.min(MOST_SUCCESSES) {
+                    (Streak { phase: Phase::Convicted, ..answered }, Signal::Convict)
+                } else {
+                    (answered, Signal::Nothing)
+                }
+            }
             (Phase::Probing, Charge::Failed) => {
                 let blue_failures = self.blue_failures.saturating_add(1);
                 if blue_failures >= at_least {
                     (Streak { epoch: self.epoch, ..Streak::default() }, Signal::Common)
                 } else {
-                    (Streak { blue_failures, ..self }, Signal::Nothing)
+                    (Streak { blue_failures, blue_successes: 0, ..self }, Signal::Nothing)
                 }
             }
-            (Phase::Unwitnessed, Charge::Failed) | (Phase::Witnessed | Phase::Convicted, _) | (_, Charge::Nobody) => {
-                (self, Signal::Nothing)
-            }
+            (Phase::Convicted, _) | (_, Charge::Nobody) => (self, Signal::Nothing),
         }
     }
 
+    /// From the highest bits: 16 of the epoch, 16 of green's failures, 16 of blue's failures, 14 of blue's successes,
+    /// 2 of the phase.
     pub const fn pack(self) -> u64 {
         let phase = match self.phase {
-            Phase::Unwitnessed => 0,
-            Phase::Witnessed => 1,
-            Phase::Probing => 2,
-            Phase::Convicted => 3,
+            Phase::Counting => 0,
+            Phase::Probing => 1,
+            Phase::Convicted => 2,
         };
-        (self.epoch as u64) << 48 | (self.green_failures as u64) << 32 | (self.blue_failures as u64) << 16 | phase
+        (self.epoch as u64) << 48
+            | (self.green_failures as u64) << 32
+            | (self.blue_failures as u64) << 16
+            | (self.blue_successes as u64) << 2
+            | phase
     }
 
     pub const fn unpack(packed: u64) -> Streak {
         let phase = match packed & 3 {
-            0 => Phase::Unwitnessed,
-            1 => Phase::Witnessed,
-            2 => Phase::Probing,
+            0 => Phase::Counting,
+            1 => Phase::Probing,
             _ => Phase::Convicted,
         };
         Streak {
             epoch: (packed >> 48) as u16,
             green_failures: (packed >> 32) as u16,
             blue_failures: (packed >> 16) as u16,
+            blue_successes: packed as u16 >> 2,
             phase,
         }
     }
@@ -143,14 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn a_streak_needs_a_success_of_blue_since_its_first_failure() {
+    fn promise_5_a_streak_needs_a_success_of_blue_and_no_failure_since_its_first() {
         use Signal::{Common, Convict, Probe};
         for (requests, expected) in [
             ("GGbG", vec![(3, Convict)]),
             ("bGGG", vec![(3, Probe)]),
             ("GGG", vec![(2, Probe)]),
             ("GGGb", vec![(2, Probe), (3, Convict)]),
-            ("GGGBGBb", vec![(2, Probe), (6, Convict)]),
+            ("GbBGG", vec![(4, Probe)]),
+            ("GBbGG", vec![(4, Probe)]),
+            ("GbBGGbb", vec![(4, Probe)]),
+            ("GbBGGbbb", vec![(4, Probe), (7, Convict)]),
+            ("GbBGGbbBbb", vec![(4, Probe)]),
+            ("GbBGGbBbBb", vec![(4, Probe), (8, Common)]),
+            ("GGGBGBb", vec![(2, Probe)]),
+            ("GGGBbbb", vec![(2, Probe), (6, Convict)]),
             ("GGGBBB", vec![(2, Probe), (5, Common)]),
             ("GGGBBBGGGb", vec![(2, Probe), (5, Common), (8, Probe), (9, Convict)]),
             ("GBGBGB", vec![(4, Probe)]),

@@ -102,10 +102,11 @@ pub fn streak_convicts(streak: &StreakTrigger) -> String {
     format!("green failed {} requests in a row; blue has answered since the first of them", streak.at_least)
 }
 
-/// Why a streak without a witness lowers the weight.
+/// Why a streak without a clean witness lowers the weight.
 pub fn streak_probes(streak: &StreakTrigger) -> String {
     format!(
-        "green failed {} requests in a row and blue has answered none since the first of them: blue's next answer decides",
+        "green failed {} requests in a row and blue has not answered without a failure since the first of them: blue's next \
+         answers decide",
         streak.at_least
     )
 }
