@@ -9,7 +9,7 @@ use crate::config;
 
 /// Show every fault of a configuration file
 #[derive(Clone, Debug, clap::Args)]
-pub struct Check {
+pub(super) struct Check {
     /// The configuration file; the tokens file that it names is checked too
     pub file: PathBuf,
     /// Print the faults as JSON on standard output
@@ -22,7 +22,7 @@ const UNREADABLE: u8 = 2;
 
 impl Check {
     /// 0 without faults, 1 with faults, 2 when the file cannot be read.
-    pub fn run(&self) -> ExitCode {
+    pub(super) fn run(&self) -> ExitCode {
         let name = self.file.display().to_string();
         let text = match config::read_text(&self.file) {
             Ok(text) => text,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// Which proxy to talk to
 #[derive(Debug, clap::Args)]
-pub struct Admin {
+pub(super) struct Admin {
     /// The admin address of the proxy
     #[arg(long, env = "PORTCULLIS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:9090")]
     admin: Uri,
@@ -24,7 +24,7 @@ pub struct Admin {
 /// The API's refusal of a request.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail} ({status})")]
-pub struct Refused {
+pub(super) struct Refused {
     pub status: StatusCode,
     pub detail: String,
 }
@@ -37,19 +37,19 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Admin {
     /// A proxy that asks for no token.
-    pub fn at(address: SocketAddr) -> anyhow::Result<Admin> {
+    pub(super) fn at(address: SocketAddr) -> anyhow::Result<Admin> {
         Ok(Admin { admin: format!("http://{address}").parse()?, token: None })
     }
 
     /// [`Admin::send`], for commands that have no runtime.
-    pub fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(super) fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.send(method, path, body))
     }
 
     /// Sends one request and returns the JSON of the answer. A problem document becomes the error, a
     /// [`Refused`].
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
             .await
             .map_err(|_| anyhow!("{} did not answer within {} s", self.admin, TIMEOUT.as_secs()))?

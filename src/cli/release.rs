@@ -9,7 +9,7 @@ use super::status::Format;
 
 /// Operate the release
 #[derive(Debug, clap::Args)]
-pub struct Release {
+pub(super) struct Release {
     #[command(subcommand)]
     operation: Operation,
 }
@@ -34,7 +34,7 @@ struct How {
 }
 
 impl Release {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let (path, how) = match &self.operation {
             Operation::Start(how) => ("/v1/release", how),
             Operation::Rollback(how) => ("/v1/release/rollback", how),

@@ -7,7 +7,7 @@ use super::client::Admin;
 
 /// Show where the release is
 #[derive(Debug, clap::Args)]
-pub struct Show {
+pub(super) struct Show {
     #[command(flatten)]
     format: Format,
     #[command(flatten)]
@@ -16,21 +16,21 @@ pub struct Show {
 
 /// How a status is printed.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Format {
+pub(super) struct Format {
     /// Print the status as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Show {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         self.format.show(&self.admin.call(Method::GET, "/v1/status", None)?)
     }
 }
 
 impl Format {
     /// Prints a status, as JSON or for people.
-    pub fn show(self, status: &Value) -> anyhow::Result<()> {
+    pub(super) fn show(self, status: &Value) -> anyhow::Result<()> {
         if self.json {
             anstream::println!("{}", serde_json::to_string_pretty(status)?);
         } else {
@@ -45,7 +45,7 @@ fn print(status: &Value) {
         "{}: {}, green at {} % (epoch {})",
         text(&status["service"]),
         text(&status["state"]),
-        status["weight"],
+        status["weight"].as_f64().unwrap_or_default(),
         status["epoch"]
     );
     for version in ["blue", "green"] {

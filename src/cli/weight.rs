@@ -8,7 +8,7 @@ use super::status::Format;
 
 /// Set green's share of new requests
 #[derive(Debug, clap::Args)]
-pub struct SetWeight {
+pub(super) struct SetWeight {
     /// Percent, with at most two decimals
     #[arg(value_name = "PERCENT", allow_negative_numbers = true)]
     weight: f64,
@@ -22,7 +22,7 @@ pub struct SetWeight {
 }
 
 impl SetWeight {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let body = json!({ "weight": self.weight, "reason": self.reason });
         self.format.show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?)
     }

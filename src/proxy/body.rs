@@ -16,20 +16,20 @@ use super::progress::{BodyFailure, Progress};
 use crate::gate::Outcome;
 
 /// The client's body on its way to an endpoint.
-pub enum RequestBody {
+pub(super) enum RequestBody {
     Empty,
     Streaming { incoming: Incoming, progress: Rc<Progress> },
 }
 
 /// The answer's body on its way to the client.
-pub enum ResponseBody {
+pub(super) enum ResponseBody {
     /// Our own words.
     Own(Option<Bytes>),
     Streaming(Box<Streaming>),
 }
 
 /// An endpoint's body, and what it takes to read it.
-pub struct Streaming {
+pub(super) struct Streaming {
     pub incoming: Incoming,
     /// None once the body has ended.
     pub upstream: Option<Box<Upstream>>,
@@ -39,7 +39,7 @@ pub struct Streaming {
 
 /// Why an answer ended half-way; hyper then ends the connection so that the client sees it.
 #[derive(Debug, thiserror::Error)]
-pub enum CutOff {
+pub(super) enum CutOff {
     #[error("the endpoint's connection ended within the body")]
     Truncated(#[source] hyper::Error),
     #[error("the endpoint sent nothing of the body for too long")]
@@ -47,7 +47,7 @@ pub enum CutOff {
 }
 
 impl RequestBody {
-    pub fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
+    pub(super) fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
@@ -55,7 +55,7 @@ impl RequestBody {
         RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
     }
 
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         matches!(self, RequestBody::Empty)
     }
 }
@@ -110,7 +110,7 @@ fn failure(error: &hyper::Error) -> BodyFailure {
 
 impl ResponseBody {
     /// The body of an endpoint's answer. One without bytes is over at once.
-    pub fn streaming(streaming: Streaming) -> ResponseBody {
+    pub(super) fn streaming(streaming: Streaming) -> ResponseBody {
         if streaming.incoming.is_end_stream() {
             streaming.end();
             return ResponseBody::Own(None);

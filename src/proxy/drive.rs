@@ -23,7 +23,7 @@ use super::upgrade::End;
 use super::worker::{self, Place, Worker};
 
 /// How driving a connection ended.
-pub enum Ended {
+pub(super) enum Ended {
     /// Idle for long: what was read of a next request.
     Parked(Bytes),
     /// The request head took too long.
@@ -59,7 +59,13 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const USUAL_HEAD_FIELDS: usize = 100;
 
 /// Serves requests until the connection ends, is idle for long, or is no HTTP any more.
-pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, socket: &Owned, early: Bytes) -> Ended {
+pub(super) async fn drive(
+    worker: &Rc<Worker>,
+    place: &Place,
+    client: &Rc<Client>,
+    socket: &Owned,
+    early: Bytes,
+) -> Ended {
     let progress = Rc::new(Progress::new());
     progress.enter(Phase::Idle, Instant::now(), PARK_AFTER);
     let http = builder(worker);

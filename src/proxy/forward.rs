@@ -49,7 +49,7 @@ impl Copy {
 }
 
 /// Sends `request` to the version of `exchange` and turns what comes back into the answer.
-pub async fn forward(
+pub(super) async fn forward(
     worker: &Rc<Worker>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,

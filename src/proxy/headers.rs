@@ -22,13 +22,14 @@ const KEPT: [HeaderName; 7] =
 
 /// Whether the client asked to leave HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upgrade {
+pub(super) enum Upgrade {
     NotAsked,
     Asked,
 }
 
 /// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of seven; they change one by one")]
 struct Found {
     connection: bool,
     te: bool,
@@ -40,7 +41,7 @@ struct Found {
 }
 
 /// Makes the client's head the one for the endpoint.
-pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
+pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
@@ -85,7 +86,7 @@ pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
 }
 
 /// Makes the endpoint's head the one for the client.
-pub fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
+pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
     let (mut strip, mut transfer_encoding, mut length) = (false, false, false);
     for name in parts.headers.keys() {
         transfer_encoding |= *name == TRANSFER_ENCODING;

@@ -30,7 +30,7 @@ const IDLE_CONNECTIONS: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// One connection to an endpoint.
-pub struct Upstream {
+pub(super) struct Upstream {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Patient>, RequestBody>,
     socket: Owned,
@@ -48,10 +48,10 @@ pub struct Upstream {
 struct Patient(Socket);
 
 /// One more in a count for as long as it lives.
-pub struct Counted(Rc<Cell<u32>>);
+pub(super) struct Counted(Rc<Cell<u32>>);
 
 /// Why a request that was handed to a connection got no response head.
-pub enum NoHead {
+pub(super) enum NoHead {
     /// It was never written: it may be sent elsewhere.
     NotSent(Box<Request<RequestBody>>),
     /// The connection ended after some of it may have been written.
@@ -62,7 +62,7 @@ pub enum NoHead {
 }
 
 impl Upstream {
-    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
+    pub(super) async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
         let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let head_bytes = worker.settings.limits.response_head_bytes;
         let (sender, connection) = http1::Builder::new()
@@ -85,7 +85,7 @@ impl Upstream {
     }
 
     /// A connection that rested and is still open.
-    pub fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
+    pub(super) fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut upstream) = idle.pop() {
             if upstream.is_open() {
@@ -96,7 +96,7 @@ impl Upstream {
     }
 
     /// Sends the request and waits for the response head.
-    pub async fn send(
+    pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
         progress: &Progress,
@@ -125,14 +125,14 @@ impl Upstream {
     }
 
     /// Reads and writes what can be, on behalf of the body of the answer.
-    pub fn poll_drive(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
             self.ended = Pin::new(&mut self.connection).poll_without_shutdown(cx).is_ready();
         }
     }
 
     /// Puts the connection to rest if it can carry another request, else closes it.
-    pub fn release(mut self: Box<Self>, now: Instant) {
+    pub(super) fn release(mut self: Box<Self>, now: Instant) {
         if !self.sender.is_ready() && !self.is_open() {
             return;
         }
@@ -146,7 +146,7 @@ impl Upstream {
     }
 
     /// Takes a connection that has been upgraded out of HTTP.
-    pub fn into_end(self) -> End {
+    pub(super) fn into_end(self) -> End {
         let Upstream { connection, socket, .. } = self;
         End { socket, early: connection.into_parts().read_buf }
     }
@@ -201,7 +201,7 @@ impl AsyncWrite for Patient {
 }
 
 impl Counted {
-    pub fn new(count: &Rc<Cell<u32>>) -> Counted {
+    pub(super) fn new(count: &Rc<Cell<u32>>) -> Counted {
         count.set(count.get() + 1);
         Counted(Rc::clone(count))
     }
@@ -214,7 +214,7 @@ impl Drop for Counted {
 }
 
 /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
-pub fn sweep(endpoint: &Endpoint, now: Instant) {
+pub(super) fn sweep(endpoint: &Endpoint, now: Instant) {
     endpoint.idle.borrow_mut().retain_mut(|upstream| now - upstream.idle_since < IDLE_FOR && upstream.is_open());
 }
 

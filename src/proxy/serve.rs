@@ -29,13 +29,13 @@ use super::{forward, headers};
 use crate::measure::shard::Record;
 
 /// An idle connection gives its buffers back after this long, and keeps its socket.
-pub const PARK_AFTER: Duration = Duration::from_secs(1);
+pub(super) const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What is known of the client.
-pub struct Client {
+pub(super) struct Client {
     pub address: IpAddr,
     /// Its X-Forwarded-* fields are believed.
     pub trusted: bool,
@@ -43,7 +43,7 @@ pub struct Client {
 }
 
 /// Serves one client connection to its end.
-pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let client = Rc::new(Client::new(&worker, peer));
     let socket = Socket::own(stream, &worker.sends);
     let mut early = Bytes::new();
@@ -75,7 +75,7 @@ pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, pee
 }
 
 /// The stack, outermost first. One call for each request.
-pub async fn answer(
+pub(super) async fn answer(
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     client: Rc<Client>,
@@ -85,16 +85,18 @@ pub async fn answer(
     let version = request.version();
     progress.enter(progress::Phase::Waiting, started, worker.settings.timeouts.response_head);
     let forwarded = AssertUnwindSafe(route(&worker, &progress, &client, request, started)).catch_unwind();
-    let mut response = forwarded.await.unwrap_or_else(|_| {
+    let outcome = forwarded.await.unwrap_or_else(|_| {
         worker.panicked();
         Err(Refusal::Internal)
     });
-    if let Err(refusal) = response {
-        refused(&worker, refusal.status(), started.elapsed());
-        progress.enter(progress::Phase::Idle, Instant::now(), PARK_AFTER);
-        response = Ok(refusal.response());
-    }
-    let mut response = response.unwrap_or_else(|refusal| refusal.response());
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            refused(&worker, refusal.status(), started.elapsed());
+            progress.enter(progress::Phase::Idle, Instant::now(), PARK_AFTER);
+            refusal.response()
+        }
+    };
     if worker.phase.get() != Phase::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -111,9 +113,7 @@ async fn route(
     started: Instant,
 ) -> Result<Response<ResponseBody>, Refusal> {
     #[cfg(feature = "fault-injection")]
-    if request.uri().path() == "/portcullis/panic" {
-        panic!("a test asked for it");
-    }
+    assert!(request.uri().path() != "/portcullis/panic", "a test asked for it");
     let (mut parts, incoming) = request.into_parts();
     let line = worker.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;

@@ -23,13 +23,13 @@ const LONG_WRITE_BYTES: usize = 8 * 1024;
 
 /// A socket of one worker, to read from and write to.
 #[derive(Clone)]
-pub struct Socket {
+pub(super) struct Socket {
     shared: Rc<Shared>,
     sends: Rc<Sends>,
 }
 
 /// Whoever is responsible for a socket. Once it is dropped nothing more is sent.
-pub struct Owned(Socket);
+pub(super) struct Owned(Socket);
 
 struct Shared {
     stream: RefCell<TcpStream>,
@@ -46,13 +46,13 @@ struct Shared {
 
 /// The worker's list of sockets with something to send.
 #[derive(Default)]
-pub struct Sends {
+pub(super) struct Sends {
     noted: RefCell<Vec<Rc<Shared>>>,
     flusher: RefCell<Option<Waker>>,
 }
 
 impl Socket {
-    pub fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
+    pub(super) fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
         let shared = Shared {
             stream: RefCell::new(stream),
             waiting: RefCell::default(),
@@ -64,35 +64,35 @@ impl Socket {
         Owned(Socket { shared: Rc::new(shared), sends: Rc::clone(sends) })
     }
 
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.stream.borrow().poll_read_ready(cx)
     }
 
     /// The peer does not take what we send.
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         self.shared.blocked.get()
     }
 
     /// Everything written has been given to the kernel.
-    pub fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.shared.waiting.borrow().is_empty()
     }
 
     /// Gives the buffer back; for a socket that will be idle for long.
-    pub fn shrink(&self) {
+    pub(super) fn shrink(&self) {
         if self.is_drained() {
             self.shared.waiting.take();
         }
     }
 
     /// Makes closing reset the connection, so that the peer cannot take it for a clean end.
-    pub fn reset_on_close(&self) -> io::Result<()> {
+    pub(super) fn reset_on_close(&self) -> io::Result<()> {
         socket2::SockRef::from(&*self.shared.stream.borrow()).set_linger(Some(Duration::ZERO))
     }
 }
 
 impl Owned {
-    pub fn share(&self) -> Socket {
+    pub(super) fn share(&self) -> Socket {
         self.0.clone()
     }
 }
@@ -165,7 +165,7 @@ impl Sends {
     }
 
     /// Sends for every socket that was written to. Runs as a task of its own for as long as the worker.
-    pub async fn flush(self: Rc<Self>) {
+    pub(super) async fn flush(self: Rc<Self>) {
         let mut batch: Vec<Rc<Shared>> = Vec::new();
         let mut blocked: Vec<Rc<Shared>> = Vec::new();
         std::future::poll_fn(|cx| {
@@ -184,9 +184,9 @@ impl Sends {
                     blocked.push(shared);
                 }
             }
-            Poll::Pending
+            Poll::<()>::Pending
         })
-        .await
+        .await;
     }
 }
 

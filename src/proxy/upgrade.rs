@@ -14,13 +14,13 @@ use super::socket::{Owned, Socket};
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// One end of a tunnel, with what was read from it before it was one.
-pub struct End {
+pub(super) struct End {
     pub socket: Owned,
     pub early: Bytes,
 }
 
 /// Joins both ends. Returns when both directions have ended, on the first error, or when nothing moved for `idle`.
-pub async fn join(client: End, upstream: End, idle: Duration) -> io::Result<()> {
+pub(super) async fn join(client: End, upstream: End, idle: Duration) -> io::Result<()> {
     upstream.socket.share().write_all(&client.early).await?;
     client.socket.share().write_all(&upstream.early).await?;
     let moved = Cell::new(Instant::now());

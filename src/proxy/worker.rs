@@ -47,7 +47,7 @@ pub enum Phase {
 /// How the workers hear of it.
 pub type Lifecycle = watch::Receiver<Phase>;
 
-pub struct Worker {
+pub(super) struct Worker {
     pub settings: Settings,
     pub routing: Arc<Routing>,
     view: RefCell<View>,
@@ -64,7 +64,7 @@ pub struct Worker {
 }
 
 /// A place among the worker's client connections.
-pub struct Place {
+pub(super) struct Place {
     worker: Rc<Worker>,
     key: usize,
 }
@@ -107,21 +107,21 @@ impl Worker {
     }
 
     /// The table as of now and the version that it gives the next request.
-    pub fn choose(&self) -> (Table, Version) {
+    pub(super) fn choose(&self) -> (Table, Version) {
         let table = **self.view.borrow_mut().load();
         (table, self.draw.borrow_mut().next(table.weight()))
     }
 
-    pub fn record(&self, record: &Record) {
+    pub(super) fn record(&self, record: &Record) {
         self.recorder.borrow_mut().record(record);
     }
 
-    pub fn panicked(&self) {
+    pub(super) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
 
     /// A place for one more connection; none when the bound is reached.
-    pub fn admit(self: &Rc<Self>) -> Option<Place> {
+    pub(super) fn admit(self: &Rc<Self>) -> Option<Place> {
         let mut drivers = self.drivers.borrow_mut();
         (drivers.len() < self.settings.connections)
             .then(|| Place { worker: Rc::clone(self), key: drivers.insert(None) })
@@ -151,7 +151,7 @@ impl Worker {
 
 impl Place {
     /// Asks to be woken when the worker's phase changes.
-    pub fn wake_by(&self, waker: &Waker) {
+    pub(super) fn wake_by(&self, waker: &Waker) {
         let mut drivers = self.worker.drivers.borrow_mut();
         let driver = &mut drivers[self.key];
         if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {

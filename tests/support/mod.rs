@@ -4,7 +4,10 @@
 
 #![allow(dead_code, unused_imports, reason = "shared by modules that need different parts of it")]
 
+pub mod backend;
 pub mod client;
+pub mod events;
+pub mod load;
 pub mod message;
 pub mod proxy;
 pub mod upstream;
@@ -13,7 +16,10 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+pub use backend::Backend;
 pub use client::{Client, Cut, End};
+pub use events::Listener;
+pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};
 pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
@@ -25,13 +31,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks again and again until `look` finds something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, look)
+}
+
+#[track_caller]
+pub fn eventually_within<T>(longest: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + longest;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
+        assert!(Instant::now() < deadline, "not within {} s: {what}", longest.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
 }

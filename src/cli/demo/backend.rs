@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::fault::Fault;
 
 /// One version's service. It ends when this is dropped.
-pub struct Backend {
+pub(super) struct Backend {
     pub address: SocketAddr,
     service: Rc<Service>,
     accepting: JoinSet<()>,
@@ -36,14 +36,14 @@ struct Service {
 }
 
 /// Says which version an answer is from.
-pub const VERSION: HeaderName = HeaderName::from_static("x-version");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("x-version");
 
 /// How late green answers with [`Fault::Latency`]: well over the bound of the trigger, well under the proxy's limit.
-pub const LATE: Duration = Duration::from_millis(600);
+pub(super) const LATE: Duration = Duration::from_millis(600);
 
 impl Backend {
     /// Serves `version` on a free port of loopback and counts the requests for the path `counted`.
-    pub async fn start(version: &'static str, counted: &'static str) -> io::Result<Backend> {
+    pub(super) async fn start(version: &'static str, counted: &'static str) -> io::Result<Backend> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let service = Rc::new(Service { version, fault: Cell::new(Fault::None), counted, arrived: Cell::new(0) });
@@ -53,7 +53,7 @@ impl Backend {
     }
 
     /// Makes it bad, for this and every later request.
-    pub fn turn(&mut self, fault: Fault) {
+    pub(super) fn turn(&mut self, fault: Fault) {
         self.service.fault.set(fault);
         if fault == Fault::Refuse {
             self.accepting.abort_all();
@@ -61,7 +61,7 @@ impl Backend {
     }
 
     /// Requests for the counted path that have arrived.
-    pub fn arrived(&self) -> u64 {
+    pub(super) fn arrived(&self) -> u64 {
         self.service.arrived.get()
     }
 }

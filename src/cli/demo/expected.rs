@@ -7,7 +7,7 @@ use crate::release::state::GATE;
 
 /// How one release ended.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub(super) struct Ending {
     pub state: &'static str,
     /// Percent.
     pub weight: f64,
@@ -24,10 +24,10 @@ pub struct Ending {
 }
 
 /// Requests that must have been answered after a rollback.
-pub const ANSWERED_AFTER: u64 = 200;
+pub(super) const ANSWERED_AFTER: u64 = 200;
 
 impl Ending {
-    pub fn new(status: &Status, before: Seen) -> Ending {
+    pub(super) fn new(status: &Status, before: Seen) -> Ending {
         let rollback = status.rollback.as_ref();
         Ending {
             state: status.state,
@@ -42,7 +42,7 @@ impl Ending {
     }
 
     /// What was expected of a release with `fault` and did not happen.
-    pub fn unmet(&self, fault: Fault) -> Vec<String> {
+    pub(super) fn unmet(&self, fault: Fault) -> Vec<String> {
         match fault {
             Fault::None => self.unmet_promotion(),
             Fault::Errors | Fault::Latency | Fault::Hang | Fault::Refuse => self.unmet_rollback(fault),

@@ -5,7 +5,7 @@ use crate::gate::verdict::duration;
 
 /// What green does once it is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Fault {
+pub(super) enum Fault {
     /// Green answers every request with 500
     Errors,
     /// Green answers late
@@ -20,7 +20,7 @@ pub enum Fault {
 
 impl Fault {
     /// Ends a sentence about green.
-    pub fn deed(self) -> String {
+    pub(super) fn deed(self) -> String {
         match self {
             Fault::Errors => "answers every request with 500".to_owned(),
             Fault::Latency => format!("answers every request {} late", duration(LATE)),
@@ -31,7 +31,7 @@ impl Fault {
     }
 
     /// The triggers of the demo's configuration that may see it first.
-    pub const fn triggers(self) -> &'static [&'static str] {
+    pub(super) const fn triggers(self) -> &'static [&'static str] {
         match self {
             Fault::Errors | Fault::Refuse => &["dead", "meltdown"],
             Fault::Latency => &["slow"],

@@ -18,14 +18,14 @@ use super::backend::VERSION;
 use super::setup::{BLUE, LATENCY_BOUND};
 
 /// All clients. They end when this is dropped.
-pub struct Load {
+pub(super) struct Load {
     counts: Rc<Counts>,
     _clients: JoinSet<()>,
 }
 
 /// What the clients saw of the requests that they began in one era.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     pub begun: u64,
     pub ended: u64,
     /// Of those that ended: a 5xx answer, or none.
@@ -49,17 +49,17 @@ struct Counts {
     after: Cell<Seen>,
 }
 
-pub const CLIENTS: u32 = 32;
+pub(super) const CLIENTS: u32 = 32;
 
-pub const REQUESTS_PER_SECOND: u32 = 2000;
+pub(super) const REQUESTS_PER_SECOND: u32 = 2000;
 
 /// The path of the requests that began after the rollback was announced, so that whoever gets one can tell.
-pub const AFTER: &str = "/after";
+pub(super) const AFTER: &str = "/after";
 
 type Sender = SendRequest<Empty<Bytes>>;
 
 impl Load {
-    pub fn start(address: SocketAddr) -> Load {
+    pub(super) fn start(address: SocketAddr) -> Load {
         let counts = Rc::new(Counts { era: Cell::new(Era::Before), before: Cell::default(), after: Cell::default() });
         let mut clients = JoinSet::new();
         let between = Duration::from_secs(1) / REQUESTS_PER_SECOND;
@@ -72,27 +72,27 @@ impl Load {
     }
 
     /// From here on requests belong to [`Load::after`].
-    pub fn announce_rollback(&self) {
+    pub(super) fn announce_rollback(&self) {
         self.counts.era.set(Era::After);
     }
 
     /// Of the requests that began before the rollback was announced.
-    pub fn before(&self) -> Seen {
+    pub(super) fn before(&self) -> Seen {
         self.counts.before.get()
     }
 
     /// Of the requests that began after the rollback was announced.
-    pub fn after(&self) -> Seen {
+    pub(super) fn after(&self) -> Seen {
         self.counts.after.get()
     }
 }
 
 impl Seen {
-    pub const fn under_way(&self) -> u64 {
+    pub(super) const fn under_way(&self) -> u64 {
         self.begun - self.ended
     }
 
-    pub const fn plus(self, other: Seen) -> Seen {
+    pub(super) const fn plus(self, other: Seen) -> Seen {
         Seen {
             begun: self.begun + other.begun,
             ended: self.ended + other.ended,

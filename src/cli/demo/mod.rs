@@ -31,7 +31,7 @@ use crate::running::{self, Running};
 
 /// Watch a release go bad and roll back: blue, green, load and the proxy in one process
 #[derive(Debug, clap::Args)]
-pub struct Demo {
+pub(super) struct Demo {
     /// How green goes bad
     #[arg(long, value_enum, default_value_t = Fault::Errors)]
     fault: Fault,
@@ -44,7 +44,7 @@ pub struct Demo {
 const LONGEST: Duration = Duration::from_secs(40);
 
 impl Demo {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(self.play())
     }

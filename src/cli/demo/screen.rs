@@ -12,7 +12,7 @@ use crate::control::status::{Status, VersionStatus};
 use crate::gate::Kind;
 use crate::gate::verdict::count;
 
-pub struct Screen {
+pub(super) struct Screen {
     began: Instant,
     live: Option<Live>,
 }
@@ -27,7 +27,7 @@ struct Live {
 
 /// Where one step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(super) enum Progress {
     /// For so long.
     Baking(Duration),
     Held,
@@ -36,7 +36,7 @@ pub enum Progress {
 
 /// What the line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     Plain,
     Good,
     Bad,
@@ -47,13 +47,13 @@ const REDRAWS: u8 = 10;
 
 impl Screen {
     /// A bar for each of `steps`, in percent, full after `bake`.
-    pub fn new(steps: &[u8], bake: Duration) -> Screen {
+    pub(super) fn new(steps: &[u8], bake: Duration) -> Screen {
         let live = std::io::stdout().is_terminal().then(|| Live::new(steps, bake));
         Screen { began: Instant::now(), live }
     }
 
     /// A line without the time.
-    pub fn print(&self, line: &str, tone: Tone) {
+    pub(super) fn print(&self, line: &str, tone: Tone) {
         match &self.live {
             Some(live) => live.print(line, tone),
             None => print(line),
@@ -61,12 +61,12 @@ impl Screen {
     }
 
     /// A line with the time since the beginning.
-    pub fn say(&self, line: &str, tone: Tone) {
+    pub(super) fn say(&self, line: &str, tone: Tone) {
         self.print(&format!("{:5.1} s  {line}", self.began.elapsed().as_secs_f64()), tone);
     }
 
     /// Where step `number` (from 0) of `percent` is; `text` stands beside its bar.
-    pub fn step(&self, number: usize, percent: u8, progress: Progress, text: &str) {
+    pub(super) fn step(&self, number: usize, percent: u8, progress: Progress, text: &str) {
         match (&self.live, progress) {
             (Some(live), _) => live.step(number, progress, text),
             (None, Progress::Baking(_)) => {}
@@ -75,14 +75,14 @@ impl Screen {
     }
 
     /// The present figures. Only a terminal shows them.
-    pub fn figures(&self, status: &Status, seen: Seen) {
+    pub(super) fn figures(&self, status: &Status, seen: Seen) {
         if let Some(live) = &self.live {
             live.figures(status, seen);
         }
     }
 
     /// No more is redrawn; the last figures stay.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         if let Some(live) = &self.live {
             live.steps.iter().chain(&live.figures).chain(&live.spaces).for_each(ProgressBar::abandon);
             print("");

@@ -8,26 +8,26 @@ use crate::config::{self, Config, Faults};
 use crate::gate::ByVersion;
 
 /// Blue's version.
-pub const BLUE: &str = "v1";
+pub(super) const BLUE: &str = "v1";
 
 /// Green's version.
-pub const GREEN: &str = "v2";
+pub(super) const GREEN: &str = "v2";
 
 /// The bound of the trigger `slow`.
-pub const LATENCY_BOUND: Duration = Duration::from_millis(250);
+pub(super) const LATENCY_BOUND: Duration = Duration::from_millis(250);
 
-pub const PROXY_PORT: u16 = 8080;
-pub const ADMIN_PORT: u16 = 9090;
+pub(super) const PROXY_PORT: u16 = 8080;
+pub(super) const ADMIN_PORT: u16 = 9090;
 
 /// A port for one of the proxy's listeners.
-pub struct Claim {
+pub(super) struct Claim {
     pub address: SocketAddr,
     _held: Option<UdpSocket>,
 }
 
 impl Claim {
     /// `port` of loopback if nobody has it, else any.
-    pub fn new(port: u16) -> Claim {
+    pub(super) fn new(port: u16) -> Claim {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // The proxy's listeners share their port with whoever asks for that too, as a second demo does. The UDP port of
         // the same number is held to keep the two apart also when both begin at once.
@@ -40,7 +40,7 @@ impl Claim {
 }
 
 /// What the gate is told, as a user would write it.
-pub const GATE: &str = "\
+pub(super) const GATE: &str = "\
 gate:
   minimumRequests: 50
   triggers:
@@ -50,7 +50,11 @@ gate:
 ";
 
 /// The configuration with these addresses.
-pub fn configuration(listen: SocketAddr, admin: SocketAddr, versions: ByVersion<SocketAddr>) -> Result<Config, Faults> {
+pub(super) fn configuration(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    versions: ByVersion<SocketAddr>,
+) -> Result<Config, Faults> {
     let ByVersion { blue, green } = versions;
     let text = format!(
         "\

@@ -23,7 +23,7 @@ use crate::gate::Kind;
 use crate::gate::verdict::{count, duration};
 
 /// Everything that plays a part.
-pub struct Story<'a> {
+pub(super) struct Story<'a> {
     pub fault: Fault,
     pub screen: &'a Screen,
     pub load: &'a Load,
@@ -39,10 +39,10 @@ pub struct Story<'a> {
 }
 
 /// Green's percent, one step after the other.
-pub const STEPS: [u8; 5] = [1, 5, 25, 50, 100];
+pub(super) const STEPS: [u8; 5] = [1, 5, 25, 50, 100];
 
 /// The shortest time that a step holds.
-pub const BAKE: Duration = Duration::from_secs(3);
+pub(super) const BAKE: Duration = Duration::from_secs(3);
 
 /// The step in which green goes bad, and how long after its beginning.
 const BAD_AT: (u8, Duration) = (25, Duration::from_millis(1500));
@@ -72,7 +72,7 @@ struct RolledBack {
 
 impl Story<'_> {
     /// Plays the release to its end.
-    pub async fn tell(&mut self) -> anyhow::Result<Ending> {
+    pub(super) async fn tell(&mut self) -> anyhow::Result<Ending> {
         while self.load.before().ended == 0 && self.is_in_time() {
             self.look().await?;
         }
@@ -96,7 +96,7 @@ impl Story<'_> {
     }
 
     /// Waits for the next status, which comes ten times in a second, and shows it.
-    pub async fn look(&mut self) -> anyhow::Result<Arc<Status>> {
+    pub(super) async fn look(&mut self) -> anyhow::Result<Arc<Status>> {
         if self.status.changed().await.is_err() {
             bail!("the proxy has ended by itself");
         }

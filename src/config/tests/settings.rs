@@ -71,7 +71,7 @@ fn addresses_are_refused_with_what_would_be_right() {
 #[test]
 fn names_and_workers_have_a_range() {
     check(r#"service: """#, &["5:10 service: is empty | write a name"]);
-    check(r#"service: "a\eb""#, &[r#"5:10 service: `a\u{1b}b` has control characters | write a name without them"#]);
+    check(r#"service: "a\eb""#, &[r"5:10 service: `a\u{1b}b` has control characters | write a name without them"]);
     check(
         "service: 12",
         &[
