@@ -279,7 +279,7 @@ fn row_45_an_endpoint_that_does_not_read_holds_the_client_back_and_memory_stays_
 }
 
 #[test]
-fn row_34_trailers_of_both_bodies() {
+fn row_34_trailers_are_passed_on_both_ways() {
     let blue = Upstream::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\n5\r\nhello\r\n0\r\nX-End: 1\r\n\r\n",
     );
@@ -290,8 +290,8 @@ fn row_34_trailers_of_both_bodies() {
          5\r\nhello\r\n0\r\nX-Sum: 2\r\n\r\n",
     );
     let response = client.response();
-    eprintln!("answer: {:?} {:?}", response.head, response.trailers);
     let request = blue.only_request();
-    eprintln!("request: {:?} {:?}", request.head, request.trailers);
     assert_eq!((response.text().as_str(), request.body.as_slice()), ("hello", b"hello".as_slice()));
+    assert_eq!(response.trailers, [("x-end".to_owned(), b"1".to_vec())]);
+    assert_eq!(request.trailers, [("x-sum".to_owned(), b"2".to_vec())]);
 }

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::DEADLINE;
 use super::message::{self, Response, Source};
 
@@ -34,6 +36,15 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("the proxy listens");
         Client::new(stream)
+    }
+
+    /// With small segments and a small buffer, so that the kernel holds little of what it does not read.
+    pub fn narrow(address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(8 * 1024).expect("a socket");
+        socket.set_tcp_mss(536).expect("a socket");
+        socket.connect(&address.into()).expect("the proxy listens");
+        Client::new(socket.into())
     }
 
     pub fn new(stream: TcpStream) -> Client {
