@@ -71,7 +71,10 @@ def notes(report):
     for word in ("skipped", "failed"):
         for name, why in report[word].items():
             yield f"{word}: {name} ({why})"
-    foreign = [share for rounds in report["results"].values() for share in figures(rounds, "foreign_busy")]
+    foreign = [
+        share for rounds in report["results"].values()
+        for key in ("foreign_busy", "paced_foreign_busy") for share in figures(rounds, key)
+    ]
     noisy = sum(share > NOISE_BOUND for share in foreign)
     if noisy:
         yield (
