@@ -1,0 +1,130 @@
+//! The endpoints.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::Context;
+use super::access::Actor;
+use super::problem::Problem;
+use crate::control::command::Change;
+use crate::control::status::Status;
+use crate::release::Weight;
+
+/// No body of this API is longer.
+const BODY_BYTES: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetWeight {
+    weight: f64,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Because {
+    #[serde(default)]
+    reason: String,
+}
+
+pub async fn status(State(context): State<Context>) -> Json<Arc<Status>> {
+    Json(context.status.borrow().clone())
+}
+
+pub async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
+    let status = context.status.borrow().clone();
+    Json(serde_json::json!({ "epoch": status.epoch, "windows": status.windows }))
+}
+
+/// Each event as it happens, named by its kind. A listener that is too slow is told how many it missed.
+pub async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
+    let events = BroadcastStream::new(context.events.listen()).map(|event| {
+        Ok(match event {
+            Ok(event) => {
+                let data = serde_json::to_string(&event).expect("an event is plain data");
+                SentEvent::default().event(event.kind.name()).data(data)
+            }
+            Err(lagged) => SentEvent::default().event("missed").data(lagged.to_string()),
+        })
+    });
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+pub async fn weight(
+    State(context): State<Context>,
+    Extension(Actor(actor)): Extension<Actor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Arc<Status>>, Problem> {
+    let SetWeight { weight, reason } = json(&headers, body).await?;
+    let weight = Weight::from_percent(weight)
+        .map_err(|fault| Problem::Field { field: "weight".to_owned(), detail: format!("weight: {fault}") })?;
+    Ok(Json(context.commands.send(Change::Weight(weight), actor, reason).await?))
+}
+
+pub async fn start(
+    State(context): State<Context>,
+    Extension(Actor(actor)): Extension<Actor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Arc<Status>>, Problem> {
+    let Because { reason } = json_or_nothing(&headers, body).await?;
+    Ok(Json(context.commands.send(Change::Start, actor, reason).await?))
+}
+
+pub async fn roll_back(
+    State(context): State<Context>,
+    Extension(Actor(actor)): Extension<Actor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Arc<Status>>, Problem> {
+    let Because { reason } = json_or_nothing(&headers, body).await?;
+    Ok(Json(context.commands.send(Change::RollBack, actor, reason).await?))
+}
+
+pub async fn metrics(State(context): State<Context>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], context.exposition.render()).into_response()
+}
+
+pub async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+pub async fn ready(State(context): State<Context>) -> Result<&'static str, Problem> {
+    if context.is_serving() { Ok("ready\n") } else { Err(Problem::Leaving) }
+}
+
+async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let bytes = axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| Problem::TooLong(BODY_BYTES))?;
+    parse(headers, &bytes)
+}
+
+async fn json_or_nothing<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let bytes = axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| Problem::TooLong(BODY_BYTES))?;
+    if bytes.is_empty() { Ok(T::default()) } else { parse(headers, &bytes) }
+}
+
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::NotJson);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+        let field = fault.path().to_string();
+        Problem::Field { detail: format!("{field}: {}", fault.inner()), field }
+    })
+}

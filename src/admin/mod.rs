@@ -1,0 +1,81 @@
+//! The admin API, on its own listener and its own thread.
+//!
+//! [`api`] holds the endpoints, [`access`] who may use them, [`problem`] turns every error into a problem document.
+
+mod access;
+mod api;
+mod problem;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post, put};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::Access;
+use crate::control::command::Commands;
+use crate::control::event::Events;
+use crate::control::status::Status;
+use crate::proxy::{Lifecycle, Phase};
+
+/// What the endpoints read and where they send changes.
+#[derive(Clone)]
+pub struct Context {
+    pub access: Arc<Access>,
+    pub commands: Commands,
+    pub events: Events,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub lifecycle: Lifecycle,
+    pub exposition: PrometheusHandle,
+}
+
+/// Serves on a thread of its own until the process has nothing more to say.
+pub fn spawn(listener: TcpListener, context: Context) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    std::thread::Builder::new().name("portcullis-admin".to_owned()).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router(context)).await
+        })
+    })
+}
+
+/// Binds the admin listener; port 0 picks one.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn router(context: Context) -> Router {
+    let authorised = Router::new()
+        .route("/v1/status", get(api::status))
+        .route("/v1/evidence", get(api::evidence))
+        .route("/v1/events", get(api::events))
+        .route("/v1/weight", put(api::weight))
+        .route("/v1/release", post(api::start))
+        .route("/v1/release/rollback", post(api::roll_back))
+        .route_layer(from_fn_with_state(context.clone(), access::authorise));
+    let open = Router::new()
+        .route("/metrics", get(api::metrics))
+        .route("/healthz", get(api::healthy))
+        .route("/readyz", get(api::ready));
+    let stack = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(context.clone(), access::same_site))
+        .layer(from_fn(problem::documented));
+    authorised.merge(open).layer(stack).with_state(context)
+}
+
+impl Context {
+    fn is_serving(&self) -> bool {
+        *self.lifecycle.borrow() == Phase::Serving
+    }
+}

@@ -1,0 +1,111 @@
+//! Errors as problem documents (RFC 9457). The one place where an admin error becomes HTTP.
+
+use std::any::Any;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::control::command::Failed;
+
+/// What is wrong with a request to the admin API.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("a bearer token is needed")]
+    NoToken,
+    #[error("the bearer token is not known")]
+    UnknownToken,
+    #[error("{name} has the role viewer; this needs the role operator")]
+    NotOperator { name: String },
+    #[error("the request comes from another site: {0}")]
+    OtherSite(String),
+    #[error("the body must be JSON, with the content type application/json")]
+    NotJson,
+    #[error("the body is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("{detail}")]
+    Field { field: String, detail: String },
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    #[error("the proxy is on its way out")]
+    Leaving,
+    #[error("there is nothing at this path")]
+    NotFound,
+    #[error("the method is not allowed here")]
+    Method,
+    #[error("an error inside the proxy; its log says more")]
+    Internal,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl Problem {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Problem::NoToken | Problem::UnknownToken => StatusCode::UNAUTHORIZED,
+            Problem::NotOperator { .. } | Problem::OtherSite(_) => StatusCode::FORBIDDEN,
+            Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::Failed(Failed::Refused(_)) => StatusCode::CONFLICT,
+            Problem::Failed(Failed::Gone) | Problem::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Problem::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let document = Document {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            field: match &self {
+                Problem::Field { field, .. } => Some(field),
+                _ => None,
+            },
+        };
+        let body = serde_json::to_vec(&document).expect("a problem is plain data");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Gives the router's own refusals, which have no body, a document too.
+pub async fn documented(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let problem = match response.status() {
+        StatusCode::NOT_FOUND => Problem::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Problem::Method,
+        _ => return response,
+    };
+    let allowed = response.headers().get(header::ALLOW).cloned();
+    let mut response = problem.into_response();
+    if let Some(allowed) = allowed {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    Problem::Internal.into_response()
+}

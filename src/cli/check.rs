@@ -1,0 +1,43 @@
+//! `portcullis check FILE`: every fault of a configuration, with line and column.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::config;
+
+/// Show every fault of a configuration file
+#[derive(Clone, Debug, clap::Args)]
+pub struct Check {
+    /// The configuration file; the tokens file that it names is checked too
+    pub file: PathBuf,
+    /// Print the faults as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+const FAULTY: u8 = 1;
+const UNREADABLE: u8 = 2;
+
+impl Check {
+    /// 0 without faults, 1 with faults, 2 when the file cannot be read.
+    pub fn run(&self) -> ExitCode {
+        let name = self.file.display().to_string();
+        let text = match config::read_text(&self.file) {
+            Ok(text) => text,
+            Err(error) => {
+                anstream::eprintln!("error: {name} cannot be read: {error}");
+                return ExitCode::from(UNREADABLE);
+            }
+        };
+        let checked = config::parse(&text, &name, self.file.parent().unwrap_or(Path::new("")));
+        match &checked {
+            Ok(_) if self.json => anstream::println!("{:#}", json!({ "file": name, "faults": [] })),
+            Ok(_) => anstream::println!("{name}: no faults"),
+            Err(faults) if self.json => anstream::println!("{:#}", json!({ "file": name, "faults": faults })),
+            Err(faults) => anstream::eprintln!("{}", faults.styled()),
+        }
+        ExitCode::from(if checked.is_ok() { 0 } else { FAULTY })
+    }
+}

@@ -1,0 +1,147 @@
+//! The configuration file: YAML text to validated types, with every fault at once.
+//!
+//! [`source`] keeps where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
+//! to the other, [`validate`] turns it into the types below by the parsers of [`quantity`], [`report`] collects what is
+//! wrong on the way, [`fault`] shows it in the manner of rustc. No file but the two that are named is ever read, no
+//! environment variable at all.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::gate::{ByVersion, Policy};
+
+pub mod fault;
+mod path;
+mod quantity;
+mod raw;
+mod read;
+mod report;
+mod source;
+mod validate;
+
+pub use fault::{Fault, Faults};
+pub use path::FieldPath;
+pub use validate::{load, parse, read_text};
+
+/// A whole configuration; building one means that every value in it is usable.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub service: String,
+    pub listen: SocketAddr,
+    /// One thread each.
+    pub workers: NonZeroUsize,
+    pub admin: Admin,
+    pub versions: ByVersion<VersionConfig>,
+    /// Peers whose X-Forwarded-* fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub ejection: Ejection,
+    pub drain: Drain,
+    pub access_log: AccessLog,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub access: Access,
+}
+
+/// Who may use the admin API.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Everybody who can reach the listener, which is on loopback.
+    Loopback,
+    Tokens(Vec<Token>),
+}
+
+/// One person or pipeline. Only the digest of the secret is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub name: String,
+    pub role: Role,
+    pub sha256: [u8; 32],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Viewer,
+    Operator,
+}
+
+#[derive(Clone, Debug)]
+pub struct VersionConfig {
+    pub version: String,
+    /// At least one.
+    pub endpoints: Vec<Authority>,
+}
+
+/// `host:port` of an endpoint. A name is looked up for each new connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority {
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// For a whole request head, from its first byte.
+    pub request_head: Duration,
+    /// From the request sent to the response head received.
+    pub response_head: Duration,
+    /// Without a byte of a body in either direction.
+    pub body_idle: Duration,
+    /// For a kept-alive client connection without a request.
+    pub keep_alive: Duration,
+    /// Without a byte in a tunnel after an upgrade.
+    pub tunnel_idle: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Client connections of the whole process.
+    pub connections: NonZeroUsize,
+    pub head_bytes: usize,
+    pub head_fields: usize,
+    pub response_head_bytes: usize,
+}
+
+/// When one endpoint is taken out of its version for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Ejection {
+    /// Failures in a row on one worker.
+    pub failures: u32,
+    pub duration: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Between readiness going off and the listener closing.
+    pub wait: Duration,
+    /// For what still runs after that.
+    pub deadline: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    On,
+}
+
+impl std::fmt::Display for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! A document to a raw type, with all faults of its structure: unknown keys, keys without a value, wrong types.
+
+use serde::Deserializer;
+use serde::de::value::Error as Probed;
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::path::{FieldPath, Step};
+use super::quantity::quoted;
+use super::raw::{
+    RawAdmin, RawConfig, RawDrain, RawEjection, RawGate, RawLimits, RawTimeouts, RawToken, RawTokens, RawTrigger,
+    RawVersion,
+};
+use super::report::{Point, Report, Wrong};
+use super::source::{Document, Excerpts};
+
+/// Each costs one more reading of the document.
+const MOST_TYPE_FAULTS: usize = 100;
+
+/// The raw value with everything faulty left out; none when too much is faulty.
+pub(super) fn read<T: DeserializeOwned>(
+    document: &Document,
+    faults: Vec<Fault>,
+    keys_at: fn(&[&str]) -> &'static [&'static str],
+) -> (Option<T>, Report<'_>) {
+    let mut report = Report::new(document, faults);
+    let mut value = document.value.clone();
+    drop_nulls(&mut value, &FieldPath::default(), &mut report);
+    let mut raw = None;
+    let mut unknown = Vec::new();
+    for _ in 0..MOST_TYPE_FAULTS {
+        unknown.clear();
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(&value, &mut track);
+        match serde_ignored::deserialize(tracked, |path| unknown.push(FieldPath::from(&path))) {
+            Ok(complete) => {
+                raw = Some(complete);
+                break;
+            }
+            Err(error) => {
+                let path = FieldPath::from(&track.path());
+                let wrong = mistyped(document, &path, &error);
+                report.add(path.clone(), Point::Value, wrong);
+                blank(&mut value, &path);
+            }
+        }
+    }
+    for path in unknown {
+        let known = keys_at(&path.parent().unwrap_or_default().pattern());
+        let wrong = unknown_key(&path, known);
+        report.add_as_is(path, Point::Key, wrong);
+    }
+    (raw, report)
+}
+
+/// How a key may be written, for what is missing or has the wrong type.
+pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
+    let example = match path.pattern()[..] {
+        ["listen"] => "listen: 127.0.0.1:8080",
+        ["admin", "listen"] => "listen: 127.0.0.1:9090",
+        ["admin", "tokens"] => "tokens: tokens.yaml",
+        ["admin"] => "admin: { listen: 127.0.0.1:9090 }",
+        ["blue"] => "blue: { version: v1, endpoints: [\"127.0.0.1:9001\"] }",
+        ["green"] => "green: { version: v2, endpoints: [\"127.0.0.1:9002\"] }",
+        ["blue" | "green", "version"] => "version: v1",
+        ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
+        ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
+        ["timeouts"] => "timeouts: { connect: 1s, responseHead: 30s }",
+        ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
+        ["ejection"] => "ejection: { failures: 5, duration: 30s }",
+        ["drain"] => "drain: { wait: 2s, deadline: 30s }",
+        ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
+        ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
+        ["gate", "triggers", "*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
+        ["gate", "triggers", "*", "name"] => "name: meltdown",
+        ["gate", "triggers", "*", "metric"] => "metric: errorRate",
+        ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
+        ["tokens"] | ["tokens", "*"] => {
+            "tokens: [{ name: alice, role: operator, sha256: \"<64 hexadecimal digits>\" }]"
+        }
+        ["tokens", "*", "name"] => "name: alice",
+        ["tokens", "*", "role"] => "role: operator",
+        ["tokens", "*", "sha256"] => "sha256: \"<64 hexadecimal digits>\"",
+        _ => return None,
+    };
+    Some(example)
+}
+
+/// The known name that `written` was most likely meant to be.
+pub(super) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    let plain = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
+    let most = written.chars().count().max(3) / 3;
+    known
+        .iter()
+        .map(|name| (strsim::osa_distance(&plain(written), &plain(name)), *name))
+        .filter(|(distance, _)| *distance <= most)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The names as a sentence lists them.
+pub(super) fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The keys of the mapping at a path of the configuration file.
+pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawConfig>(),
+        ["admin"] => keys::<RawAdmin>(),
+        ["blue" | "green"] => keys::<RawVersion>(),
+        ["timeouts"] => keys::<RawTimeouts>(),
+        ["limits"] => keys::<RawLimits>(),
+        ["ejection"] => keys::<RawEjection>(),
+        ["drain"] => keys::<RawDrain>(),
+        ["gate"] => keys::<RawGate>(),
+        ["gate", "triggers", "*"] => keys::<RawTrigger>(),
+        _ => &[],
+    }
+}
+
+/// The keys of the mapping at a path of the tokens file.
+pub(super) fn tokens_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawTokens>(),
+        ["tokens", "*"] => keys::<RawToken>(),
+        _ => &[],
+    }
+}
+
+/// The fields that a derived structure asks its deserializer for.
+fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Probe<'k>(&'k mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Probe<'_> {
+        type Error = Probed;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Probed> {
+            *self.0 = fields;
+            Err(Probed::custom("only the fields are of interest"))
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
+            Err(Probed::custom("not a structure"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut fields: &'static [&'static str] = &[];
+    match T::deserialize(Probe(&mut fields)) {
+        Ok(_) => &[],
+        Err(_) => fields,
+    }
+}
+
+fn unknown_key(path: &FieldPath, known: &[&str]) -> Wrong {
+    let label = match closest(path.last_key().unwrap_or_default(), known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "not a key here".to_owned(),
+    };
+    Wrong::new(format!("unknown key `{path}`"), label).help(format!("the keys here are {}", listed(known)))
+}
+
+fn mistyped(document: &Document, path: &FieldPath, error: &serde_json::Error) -> Wrong {
+    let told = error.to_string();
+    let expected = match told.rsplit_once("expected ").map_or("another type", |(_, expected)| expected) {
+        "a sequence" => "a list",
+        "a boolean" => "`true` or `false`",
+        expected => expected,
+    };
+    let found = document.value_at(path);
+    let written = document.place(path).and_then(|place| document.source.text.get(place.value.clone()));
+    let label = match (found, written, document.source.excerpts) {
+        (Some(Value::Number(_) | Value::Bool(_)), Some(text), Excerpts::Shown) if expected == "a string" => {
+            format!("if text is meant, write it in quotes: `\"{text}\"`")
+        }
+        _ => format!("expected {expected}"),
+    };
+    let wrong = Wrong::new(format!("expected {expected}, found {}", kind(found, document.source.excerpts)), label);
+    match example(path) {
+        Some(example) => wrong.help(format!("for example `{example}`")),
+        None => wrong,
+    }
+}
+
+fn kind(value: Option<&Value>, excerpts: Excerpts) -> String {
+    match (value, excerpts) {
+        (Some(Value::Number(number)), Excerpts::Shown) => format!("the number {number}"),
+        (Some(Value::Bool(value)), Excerpts::Shown) => format!("`{value}`"),
+        (Some(Value::String(text)), Excerpts::Shown) => format!("the text {}", quoted(text)),
+        (Some(Value::Number(_)), _) => "a number".to_owned(),
+        (Some(Value::Bool(_)), _) => "a boolean".to_owned(),
+        (Some(Value::String(_)), _) => "text".to_owned(),
+        (Some(Value::Array(_)), _) => "a list".to_owned(),
+        (Some(Value::Object(_)), _) => "a mapping".to_owned(),
+        (Some(Value::Null) | None, _) => "nothing".to_owned(),
+    }
+}
+
+fn drop_nulls(value: &mut Value, path: &FieldPath, report: &mut Report<'_>) {
+    let nothing = |path: &FieldPath| {
+        let wrong = Wrong::new("has no value", "give it a value, or remove it");
+        match example(path) {
+            Some(example) => wrong.help(format!("for example `{example}`")),
+            None => wrong,
+        }
+    };
+    match value {
+        Value::Object(entries) => entries.retain(|key, value| {
+            let path = path.key(key);
+            if value.is_null() {
+                report.add(path.clone(), Point::Key, nothing(&path));
+                return false;
+            }
+            drop_nulls(value, &path, report);
+            true
+        }),
+        Value::Array(values) => {
+            for (index, value) in values.iter_mut().enumerate() {
+                let path = path.index(index);
+                if value.is_null() {
+                    report.add(path.clone(), Point::Value, nothing(&path));
+                }
+                drop_nulls(value, &path, report);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Takes a value out: a key goes, an element stays as null so that those after it keep their index.
+fn blank(value: &mut Value, path: &FieldPath) {
+    let Some((last, before)) = path.steps().split_last() else { return };
+    let holder = before.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get_mut(key),
+        Step::Index(index) => value.get_mut(index),
+    });
+    match (holder, last) {
+        (Some(Value::Object(entries)), Step::Key(key)) => {
+            entries.remove(key);
+        }
+        (Some(Value::Array(values)), Step::Index(index)) => {
+            if let Some(element) = values.get_mut(*index) {
+                *element = Value::Null;
+            }
+        }
+        _ => {}
+    }
+}

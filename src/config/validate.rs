@@ -1,0 +1,260 @@
+//! The raw configuration to the validated one. Every value is looked at, whatever is wrong with the others.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fault::{Fault, Faults};
+use super::path::FieldPath;
+use super::quantity::{self, quoted};
+use super::raw::{RawAdmin, RawConfig, RawVersion};
+use super::read::{config_keys, read};
+use super::report::{Report, Scope, Wrong};
+use super::source::{self, Excerpts, Source};
+use super::{Access, AccessLog, Admin, Authority, Config, Token, VersionConfig};
+use crate::gate::ByVersion;
+
+mod gate;
+mod settings;
+mod tokens;
+
+/// Larger than any configuration; a file that is still larger was named by mistake.
+const LARGEST_FILE: u64 = 1024 * 1024;
+const MOST_WORKERS: i64 = 1024;
+const MOST_ENDPOINTS: usize = 1000;
+const MOST_NETWORKS: usize = 1000;
+/// Names become metric labels.
+const LONGEST_NAME: usize = 100;
+
+/// Reads a configuration and the tokens file that it names.
+///
+/// # Errors
+/// Everything that is wrong with the two files, or that one cannot be read.
+pub fn load(path: &Path) -> Result<Config, Faults> {
+    let name = path.display().to_string();
+    match read_text(path) {
+        Ok(text) => parse(&text, &name, path.parent().unwrap_or(Path::new(""))),
+        Err(error) => Err(Faults::new(vec![Fault {
+            file: Arc::new(Source { name, text: String::new(), excerpts: Excerpts::Shown }),
+            path: FieldPath::default(),
+            span: None,
+            message: format!("the configuration cannot be read: {error}"),
+            label: String::new(),
+            help: None,
+        }])),
+    }
+}
+
+/// A whole text file of bounded size.
+///
+/// # Errors
+/// When it cannot be opened, is too large or is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if length as u64 > LARGEST_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {LARGEST_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+/// A configuration from text; `name` is what faults call it, and the tokens file is looked for in `folder`.
+///
+/// # Errors
+/// Everything that is wrong with the text and with the tokens file.
+pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
+    let source = Source { name: name.to_owned(), text: text.to_owned(), excerpts: Excerpts::Shown };
+    let (document, faults) = source::parse(Arc::new(source));
+    let Some(document) = document else { return Err(Faults::new(faults)) };
+    let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
+    let mut tokens_faults = Vec::new();
+    let config = raw.and_then(|raw| config(&mut report, raw, folder, &mut tokens_faults));
+    let mut faults = report.into_faults();
+    faults.append(&mut tokens_faults);
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(Faults::new(faults)),
+    }
+}
+
+fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults: &mut Vec<Fault>) -> Option<Config> {
+    let mut root = report.root();
+    let service = root.optional("service", raw.service, "default".to_owned(), label);
+    let listen = root.required("listen", raw.listen, quantity::socket);
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = root.optional("workers", raw.workers, cores, |count| {
+        let count = quantity::count(1..=MOST_WORKERS)(count)?;
+        Ok(NonZeroUsize::new(count as usize).expect("the range begins at 1"))
+    });
+    let admin = match raw.admin {
+        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, folder, tokens_faults),
+        None => root.missing("admin"),
+    };
+    let blue = match raw.blue {
+        Some(blue) => version(&mut root.key("blue"), blue.0),
+        None => root.missing("blue"),
+    };
+    let green = match raw.green {
+        Some(green) => version(&mut root.key("green"), green.0),
+        None => root.missing("green"),
+    };
+    if let (Some(blue), Some(green)) = (&blue, &green)
+        && blue.version == green.version
+    {
+        let message = format!("{} is blue's version too", quoted(&green.version));
+        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
+    }
+    let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
+    let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
+    let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
+    let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
+    let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
+    let access_log = if raw.access_log == Some(true) { AccessLog::On } else { AccessLog::Off };
+    let response_head = timeouts.map(|timeouts| timeouts.response_head);
+    let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head);
+    Some(Config {
+        service: service?,
+        listen: listen?,
+        workers: workers?,
+        admin: admin?,
+        versions: ByVersion { blue: blue?, green: green? },
+        trusted_proxies,
+        timeouts: timeouts?,
+        limits: limits?,
+        ejection: ejection?,
+        drain: drain?,
+        access_log,
+        policy: policy?,
+    })
+}
+
+fn admin(
+    scope: &mut Scope<'_, '_>,
+    raw: RawAdmin,
+    proxy: Option<SocketAddr>,
+    folder: &Path,
+    tokens_faults: &mut Vec<Fault>,
+) -> Option<Admin> {
+    let listen = scope.required("listen", raw.listen, quantity::socket);
+    if let (Some(listen), Some(proxy)) = (listen, proxy)
+        && collide(listen, proxy)
+    {
+        let message = format!("`{listen}` is taken by the proxy's own `listen: {proxy}`");
+        scope.wrong("listen", Wrong::new(message, "the admin API has a port of its own"));
+    }
+    let access = match raw.tokens {
+        Some(file) => read_tokens(scope, &file, folder, tokens_faults).map(Access::Tokens),
+        None if scope.report.is_spoiled(&scope.at.key("tokens")) => None,
+        None => {
+            if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
+                let message = format!("`{listen}` is not on loopback, and there are no tokens");
+                let wrong = Wrong::new(message, format!("write `127.0.0.1:{}`", listen.port()))
+                    .help("or name a file of tokens: `tokens: tokens.yaml`");
+                scope.wrong("listen", wrong);
+            }
+            Some(Access::Loopback)
+        }
+    };
+    Some(Admin { listen: listen?, access: access? })
+}
+
+fn read_tokens(
+    scope: &mut Scope<'_, '_>,
+    file: &str,
+    folder: &Path,
+    tokens_faults: &mut Vec<Fault>,
+) -> Option<Vec<Token>> {
+    if file.is_empty() {
+        scope.wrong("tokens", Wrong::new("is empty", "write the path of a file, like `tokens.yaml`"));
+        return None;
+    }
+    let path = folder.join(file);
+    let text = match read_text(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let label = "a path is relative to the configuration file";
+            scope.wrong("tokens", Wrong::new(format!("{} cannot be read: {error}", quoted(file)), label));
+            return None;
+        }
+    };
+    tokens::parse(text, path.display().to_string()).map_err(|mut faults| tokens_faults.append(&mut faults)).ok()
+}
+
+/// Whether one socket keeps the other from being bound; port 0 is chosen by the system.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let holds = |address: IpAddr| address.is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
+}
+
+fn version(scope: &mut Scope<'_, '_>, raw: RawVersion) -> Option<VersionConfig> {
+    let version = scope.required("version", raw.version, label);
+    let endpoints = match raw.endpoints {
+        Some(endpoints) => self::endpoints(scope, endpoints),
+        None => scope.missing("endpoints"),
+    };
+    Some(VersionConfig { version: version?, endpoints: endpoints? })
+}
+
+fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
+    if raw.is_empty() {
+        scope.wrong("endpoints", Wrong::new("is empty", "a version has at least one endpoint, like `127.0.0.1:9001`"));
+        return None;
+    }
+    too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
+    let mut list = scope.key("endpoints");
+    let mut endpoints: Vec<Authority> = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        let wrong = match quantity::authority(&text) {
+            Ok(authority) if !endpoints.contains(&authority) => {
+                endpoints.push(authority);
+                continue;
+            }
+            Ok(_) => Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it"),
+            Err(wrong) => wrong,
+        };
+        list.wrong_element(index, wrong);
+    }
+    Some(endpoints)
+}
+
+fn networks(root: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Vec<ipnet::IpNet> {
+    if too_many(root, "trustedProxies", raw.len(), MOST_NETWORKS).is_none() {
+        return Vec::new();
+    }
+    let mut list = root.key("trustedProxies");
+    let mut networks = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        match text.map(|text| quantity::network(&text)) {
+            Some(Ok(network)) => networks.push(network),
+            Some(Err(wrong)) => list.wrong_element(index, wrong),
+            None => {}
+        }
+    }
+    networks
+}
+
+fn too_many(scope: &mut Scope<'_, '_>, key: &str, count: usize, most: usize) -> Option<()> {
+    if count > most {
+        scope.wrong(key, Wrong::new(format!("has {count} elements"), format!("at most {most} are allowed")));
+        return None;
+    }
+    Some(())
+}
+
+/// A name that metrics and sentences show.
+fn label(text: String) -> Result<String, Wrong> {
+    if text.trim().is_empty() {
+        return Err(Wrong::new("is empty", "write a name"));
+    }
+    if text.chars().count() > LONGEST_NAME {
+        return Err(Wrong::new(format!("{} is too long", quoted(&text)), format!("at most {LONGEST_NAME} characters")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Wrong::new(format!("{} has control characters", quoted(&text)), "write a name without them"));
+    }
+    Ok(text)
+}

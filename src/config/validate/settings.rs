@@ -1,0 +1,60 @@
+//! Timeouts, limits, ejection and drain: numbers with a range and a default each.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::quantity::{count, duration, size};
+use crate::config::raw::{RawDrain, RawEjection, RawLimits, RawTimeouts};
+use crate::config::report::Scope;
+use crate::config::{Drain, Ejection, Limits, Timeouts};
+
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+pub(super) fn timeouts(scope: &mut Scope<'_, '_>, raw: RawTimeouts) -> Option<Timeouts> {
+    let seconds = Duration::from_secs;
+    let connect = scope.optional("connect", raw.connect, seconds(1), duration(TIMEOUTS));
+    let request_head = scope.optional("requestHead", raw.request_head, seconds(10), duration(TIMEOUTS));
+    let response_head = scope.optional("responseHead", raw.response_head, seconds(30), duration(TIMEOUTS));
+    let body_idle = scope.optional("bodyIdle", raw.body_idle, seconds(60), duration(TIMEOUTS));
+    let keep_alive = scope.optional("keepAlive", raw.keep_alive, seconds(75), duration(TIMEOUTS));
+    let tunnel_idle = scope.optional("tunnelIdle", raw.tunnel_idle, seconds(3600), duration(TIMEOUTS));
+    Some(Timeouts {
+        connect: connect?,
+        request_head: request_head?,
+        response_head: response_head?,
+        body_idle: body_idle?,
+        keep_alive: keep_alive?,
+        tunnel_idle: tunnel_idle?,
+    })
+}
+
+pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits> {
+    let connections = scope.optional("connections", raw.connections, 10_000, count(1..=10_000_000));
+    let head_bytes = scope.optional("headBytes", raw.head_bytes, 32 * KIB, size(KIB..=MIB));
+    let head_fields = scope.optional("headFields", raw.head_fields, 100, count(1..=1000));
+    let response_head_bytes =
+        scope.optional("responseHeadBytes", raw.response_head_bytes, 64 * KIB, size(8 * KIB..=MIB));
+    Some(Limits {
+        connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
+        head_bytes: head_bytes?,
+        head_fields: head_fields? as usize,
+        response_head_bytes: response_head_bytes?,
+    })
+}
+
+pub(super) fn ejection(scope: &mut Scope<'_, '_>, raw: RawEjection) -> Option<Ejection> {
+    let failures = scope.optional("failures", raw.failures, 5, count(1..=1_000_000));
+    let duration = scope.optional("duration", raw.duration, Duration::from_secs(30), duration(TIMEOUTS));
+    Some(Ejection { failures: failures? as u32, duration: duration? })
+}
+
+pub(super) fn drain(scope: &mut Scope<'_, '_>, raw: RawDrain) -> Option<Drain> {
+    let wait = scope.optional("wait", raw.wait, Duration::from_secs(2), duration(Duration::ZERO..=DAY));
+    let deadline = scope.optional("deadline", raw.deadline, Duration::from_secs(30), duration(TIMEOUTS));
+    Some(Drain { wait: wait?, deadline: deadline? })
+}

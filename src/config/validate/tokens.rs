@@ -1,0 +1,86 @@
+//! The tokens file. No message quotes what may be a secret, and no line of the file is shown.
+
+use std::sync::Arc;
+
+use crate::config::fault::Fault;
+use crate::config::quantity::quoted;
+use crate::config::raw::{RawToken, RawTokens};
+use crate::config::read::{closest, read, tokens_keys};
+use crate::config::report::{Scope, Wrong};
+use crate::config::source::{self, Excerpts, Source};
+use crate::config::{Role, Token};
+
+const MOST_TOKENS: usize = 1000;
+
+pub(super) fn parse(text: String, name: String) -> Result<Vec<Token>, Vec<Fault>> {
+    let (document, faults) = source::parse(Arc::new(Source { name, text, excerpts: Excerpts::Hidden }));
+    let Some(document) = document else { return Err(faults) };
+    let (raw, mut report) = read::<RawTokens>(&document, faults, tokens_keys);
+    let tokens = raw.and_then(|raw| tokens(&mut report.root(), raw));
+    let faults = report.into_faults();
+    match tokens {
+        Some(tokens) if faults.is_empty() => Ok(tokens),
+        _ => Err(faults),
+    }
+}
+
+fn tokens(root: &mut Scope<'_, '_>, raw: RawTokens) -> Option<Vec<Token>> {
+    let Some(raw) = raw.tokens else { return root.missing("tokens") };
+    if raw.is_empty() {
+        root.wrong("tokens", Wrong::new("is empty", "without a token nobody could use the admin API"));
+        return None;
+    }
+    super::too_many(root, "tokens", raw.len(), MOST_TOKENS)?;
+    let mut list = root.key("tokens");
+    let mut tokens: Vec<Token> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let Some(raw) = raw else { continue };
+        let mut scope = list.index(index);
+        let Some(token) = token(&mut scope, raw.0) else { continue };
+        if tokens.iter().any(|other| other.name == token.name) {
+            let message = format!("{} is the name of a token before", quoted(&token.name));
+            scope.wrong("name", Wrong::new(message, "give each token a name of its own"));
+        }
+        tokens.push(token);
+    }
+    Some(tokens)
+}
+
+fn token(scope: &mut Scope<'_, '_>, raw: RawToken) -> Option<Token> {
+    let name = scope.required("name", raw.name, super::label);
+    let role = scope.required("role", raw.role, role);
+    let sha256 = scope.required("sha256", raw.sha256, |digits| {
+        digest(&digits).ok_or_else(|| {
+            Wrong::new("is not 64 hexadecimal digits", "write the token's SHA-256 digest")
+                .help("`printf %s \"$TOKEN\" | sha256sum` prints it")
+        })
+    });
+    Some(Token { name: name?, role: role?, sha256: sha256? })
+}
+
+fn role(text: String) -> Result<Role, Wrong> {
+    match text.as_str() {
+        "viewer" => Ok(Role::Viewer),
+        "operator" => Ok(Role::Operator),
+        other => {
+            let label = match closest(other, &["viewer", "operator"]) {
+                Some(role) => format!("did you mean `{role}`?"),
+                None => "write `viewer` or `operator`".to_owned(),
+            };
+            Err(Wrong::new("is not a role", label))
+        }
+    }
+}
+
+fn digest(digits: &str) -> Option<[u8; 32]> {
+    let nibbles: Vec<u8> =
+        digits.chars().map(|digit| digit.to_digit(16).map(|nibble| nibble as u8)).collect::<Option<_>>()?;
+    if nibbles.len() != 64 {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, pair) in digest.iter_mut().zip(nibbles.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Some(digest)
+}

@@ -1,0 +1,204 @@
+//! Sliding windows: one ring of slots for each window length and latency span that the policy names.
+//!
+//! A ring keeps at most 61 slots of evidence for both versions and their running sum. A slot takes 2 × 10.5 KiB, so a
+//! ring is at most 1.3 MiB, whatever the traffic and whatever the length of the window.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::shard::Sample;
+use crate::gate::trigger::Span;
+use crate::gate::{ByVersion, Evidence, Policy, Version};
+
+/// Slots in a window; its edge moves by one slot at a time.
+const SLOTS: u32 = 60;
+
+/// No slot is shorter than a tick of the control thread.
+pub const SHORTEST_SLOT: Duration = Duration::from_millis(100);
+
+/// The window that status shows.
+pub const STATUS_WINDOW: Duration = Duration::from_secs(60);
+
+/// All windows of one policy.
+#[derive(Debug)]
+pub struct Windows {
+    rings: Vec<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    length: Duration,
+    span: Span,
+    slot_length: Duration,
+    /// Oldest first.
+    slots: VecDeque<Slot>,
+    total: ByVersion<Evidence>,
+    /// A slot that left the window, kept for the next one.
+    spare: Option<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    number: u128,
+    evidence: ByVersion<Evidence>,
+}
+
+impl Windows {
+    /// One ring for each different window of `policy`, and the one that status shows.
+    pub fn new(policy: &Policy) -> Windows {
+        let mut windows = Windows { rings: Vec::new() };
+        windows.want(STATUS_WINDOW, Span::Head);
+        for trigger in &policy.triggers {
+            windows.want(trigger.window, trigger.condition.span());
+        }
+        windows
+    }
+
+    fn want(&mut self, length: Duration, span: Span) {
+        if !self.rings.iter().any(|ring| ring.length == length && ring.span == span) {
+            self.rings.push(Ring::new(length, span));
+        }
+    }
+
+    /// Adds what was counted up to `now`, and drops what is too old by then.
+    pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
+        for ring in &mut self.rings {
+            ring.add(sample, now);
+        }
+    }
+
+    /// Drops what is too old by `now`. Call it every tick, before reading.
+    pub fn advance(&mut self, now: Duration) {
+        for ring in &mut self.rings {
+            ring.advance(now);
+        }
+    }
+
+    /// Forgets everything; for a new epoch.
+    pub fn clear(&mut self) {
+        for ring in &mut self.rings {
+            *ring = Ring::new(ring.length, ring.span);
+        }
+    }
+
+    /// The evidence of a window that [`Windows::new`] was asked for.
+    pub fn evidence(&self, length: Duration, span: Span) -> ByVersion<&Evidence> {
+        let ring = self.rings.iter().find(|ring| ring.length == length && ring.span == span);
+        ring.expect("the policy named this window").total.as_ref()
+    }
+
+    /// Every window with its evidence.
+    pub fn each(&self) -> impl Iterator<Item = (Duration, Span, ByVersion<&Evidence>)> {
+        self.rings.iter().map(|ring| (ring.length, ring.span, ring.total.as_ref()))
+    }
+}
+
+impl Ring {
+    fn new(length: Duration, span: Span) -> Ring {
+        Ring {
+            length,
+            span,
+            slot_length: (length / SLOTS).max(SHORTEST_SLOT),
+            slots: VecDeque::new(),
+            total: ByVersion::default(),
+            spare: None,
+        }
+    }
+
+    fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
+        self.advance(now);
+        let number = now.as_nanos() / self.slot_length.as_nanos();
+        if self.slots.back().is_none_or(|slot| slot.number < number) {
+            let mut slot = self.spare.take().unwrap_or_default();
+            slot.number = number;
+            self.slots.push_back(slot);
+        }
+        let slot = self.slots.back_mut().expect("one was pushed");
+        for version in Version::BOTH {
+            let Sample { evidence, whole } = sample.of(version);
+            let total = self.total.of_mut(version);
+            let part = slot.evidence.of_mut(version);
+            match self.span {
+                Span::Head => {
+                    total.add(evidence);
+                    part.add(evidence);
+                }
+                Span::Whole => {
+                    for into in [total, part] {
+                        into.requests += evidence.requests;
+                        into.failures += evidence.failures;
+                        into.latency.add(whole);
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, now: Duration) {
+        let slot_nanos = self.slot_length.as_nanos();
+        let oldest = now.as_nanos().saturating_sub(self.length.as_nanos());
+        while self.slots.front().is_some_and(|slot| (slot.number + 1) * slot_nanos <= oldest) {
+            let mut slot = self.slots.pop_front().expect("there is a front");
+            for version in Version::BOTH {
+                self.total.of_mut(version).subtract(slot.evidence.of(version));
+                slot.evidence.of_mut(version).clear();
+            }
+            self.spare = Some(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Charge;
+
+    fn sample(requests: u64) -> Sample {
+        let mut sample = Sample::default();
+        for _ in 0..requests {
+            sample.evidence.record(Charge::Served, Some(Duration::from_millis(1)));
+        }
+        sample
+    }
+
+    fn windows(lengths: &[u64]) -> Windows {
+        let mut windows = Windows { rings: Vec::new() };
+        for seconds in lengths {
+            windows.want(Duration::from_secs(*seconds), Span::Head);
+        }
+        windows
+    }
+
+    #[test]
+    fn a_window_of_any_length_holds_what_is_younger_than_it_and_at_most_61_slots() {
+        for seconds in [1, 10, 60, 3600] {
+            let length = Duration::from_secs(seconds);
+            let mut windows = windows(&[seconds]);
+            let (none, one) = (Sample::default(), sample(1));
+            let tick = Duration::from_millis(100);
+            let ticks = 2 * length.as_millis() as u32 / 100;
+            for number in 0..=ticks {
+                windows.add(ByVersion { blue: &none, green: &one }, tick * number);
+            }
+            let ring = &windows.rings[0];
+            let in_window = length.as_millis() as u64 / 100;
+            let slot = ring.slot_length.as_millis() as u64 / 100;
+            let held = ring.total.green.requests;
+            assert!((in_window..=in_window + slot + 1).contains(&held), "{seconds} s: {held}");
+            assert_eq!(held, ring.total.green.latency.len());
+            assert!(ring.slots.len() <= 62, "{seconds} s: {} slots", ring.slots.len());
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_leaves_even_when_nothing_new_comes() {
+        let mut windows = windows(&[10]);
+        windows.add(ByVersion { blue: &sample(3), green: &sample(5) }, Duration::from_secs(1));
+        windows.advance(Duration::from_millis(10_900));
+        let ten = Duration::from_secs(10);
+        assert_eq!(windows.evidence(ten, Span::Head).green.requests, 5);
+        windows.advance(Duration::from_millis(11_300));
+        assert_eq!(windows.evidence(ten, Span::Head).green.requests, 0);
+        assert_eq!(windows.evidence(ten, Span::Head).blue.requests, 0);
+    }
+}

@@ -1,0 +1,188 @@
+//! Both bodies, streamed frame by frame with back-pressure. Nothing is held.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::observe::Exchange;
+use super::pool::Upstream;
+use super::progress::Progress;
+use crate::gate::Outcome;
+
+/// The client's body on its way to an endpoint.
+pub enum RequestBody {
+    Empty,
+    Streaming { incoming: Incoming, progress: Rc<Progress> },
+}
+
+/// The answer's body on its way to the client.
+pub enum ResponseBody {
+    /// Our own words.
+    Own(Option<Bytes>),
+    Streaming(Box<Streaming>),
+}
+
+/// An endpoint's body, and what it takes to read it.
+pub struct Streaming {
+    pub incoming: Incoming,
+    /// None once the body has ended.
+    pub upstream: Option<Box<Upstream>>,
+    pub exchange: Exchange,
+    pub progress: Rc<Progress>,
+}
+
+/// Why an answer ended half-way; hyper then ends the connection so that the client sees it.
+#[derive(Debug, thiserror::Error)]
+pub enum CutOff {
+    #[error("the endpoint's connection ended within the body")]
+    Truncated(#[source] hyper::Error),
+    #[error("the endpoint sent nothing of the body for too long")]
+    Stalled,
+}
+
+impl RequestBody {
+    pub fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
+        if incoming.is_end_stream() {
+            return RequestBody::Empty;
+        }
+        progress.body_open.set(true);
+        RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, RequestBody::Empty)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Streaming { incoming, progress } => {
+                let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                progress.awaiting_body.set(polled.is_pending());
+                if polled.is_ready() {
+                    progress.moved.set(true);
+                    if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
+                        progress.body_open.set(false);
+                    }
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Streaming { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Streaming { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+impl ResponseBody {
+    /// The body of an endpoint's answer. One without bytes is over at once.
+    pub fn streaming(streaming: Streaming) -> ResponseBody {
+        if streaming.incoming.is_end_stream() {
+            streaming.end();
+            return ResponseBody::Own(None);
+        }
+        ResponseBody::Streaming(Box::new(streaming))
+    }
+}
+
+impl Streaming {
+    /// The body is whole: the connection goes to rest and the outcome is known.
+    fn end(mut self) {
+        let now = Instant::now();
+        self.finish(now);
+    }
+
+    fn finish(&mut self, now: Instant) {
+        let outcome = Outcome::of_status(self.exchange.status);
+        self.exchange.finish(outcome, now);
+        if let Some(upstream) = self.upstream.take() {
+            upstream.release(now);
+        }
+    }
+
+    fn cut_off(&mut self, outcome: Outcome) {
+        self.progress.truncated.set(true);
+        self.upstream = None;
+        self.exchange.finish(outcome, Instant::now());
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let streaming = match &mut *self {
+            ResponseBody::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ResponseBody::Streaming(streaming) => streaming,
+        };
+        if streaming.progress.take_expired() {
+            streaming.cut_off(Outcome::Timeout);
+            return Poll::Ready(Some(Err(CutOff::Stalled)));
+        }
+        let mut driven = false;
+        loop {
+            // Frames come only from the connection, which is driven here: nobody else needs to be woken.
+            let mut nobody = Context::from_waker(Waker::noop());
+            match Pin::new(&mut streaming.incoming).poll_frame(&mut nobody) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    streaming.progress.moved.set(true);
+                    if streaming.incoming.is_end_stream() {
+                        streaming.finish(Instant::now());
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    streaming.cut_off(Outcome::Truncated);
+                    return Poll::Ready(Some(Err(CutOff::Truncated(error))));
+                }
+                Poll::Ready(None) => {
+                    streaming.finish(Instant::now());
+                    return Poll::Ready(None);
+                }
+                Poll::Pending if driven => return Poll::Pending,
+                Poll::Pending => {
+                    driven = true;
+                    if let Some(upstream) = &mut streaming.upstream {
+                        upstream.poll_drive(cx);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Own(bytes) => bytes.is_none(),
+            ResponseBody::Streaming(streaming) => streaming.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            ResponseBody::Streaming(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which version serves a request: a stratified random draw that keeps the share exact.
+//!
+//! Requests are cut into strata of `1/share` requests, and one request of each, at a random place, goes to the version
+//! that has the smaller share. So over any 10,000 requests of a worker the count is off by at most one, whatever the
+//! weight, and no pattern of the traffic can fall in step with it. Blocks of 128 would be more random and less exact:
+//! 10,000 is no multiple of 128.
+
+use crate::gate::Version;
+use crate::release::Weight;
+
+const WHOLE: u32 = 10_000;
+
+/// One worker's draw.
+#[derive(Debug)]
+pub struct Draw {
+    weight: Weight,
+    /// Requests left in this stratum, and at which of them the rarer version is served.
+    left: u32,
+    pick: u32,
+    /// What the lengths of the strata owe to `1/share`, in parts of the share.
+    carry: u32,
+    random: fastrand::Rng,
+}
+
+impl Draw {
+    pub fn new(seed: u64) -> Draw {
+        Draw { weight: Weight::ZERO, left: 0, pick: 0, carry: 0, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// The version for the next request at `weight`.
+    pub fn next(&mut self, weight: Weight) -> Version {
+        if weight != self.weight {
+            self.weight = weight;
+            self.left = 0;
+            self.carry = 0;
+        }
+        let green = u32::from(weight.basis_points());
+        let (rarer, other, share) = if green <= WHOLE / 2 {
+            (Version::Green, Version::Blue, green)
+        } else {
+            (Version::Blue, Version::Green, WHOLE - green)
+        };
+        if share == 0 {
+            return other;
+        }
+        if self.left == 0 {
+            self.carry += WHOLE;
+            self.left = self.carry / share;
+            self.carry %= share;
+            self.pick = self.random.u32(0..self.left);
+        }
+        self.left -= 1;
+        if self.left == self.pick { rarer } else { other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greens(draw: &mut Draw, weight: Weight, requests: usize) -> Vec<bool> {
+        (0..requests).map(|_| draw.next(weight) == Version::Green).collect()
+    }
+
+    #[test]
+    fn over_any_10_000_requests_the_share_is_exact_within_one_request() {
+        for basis_points in
+            [1, 7, 100, 333, 1_000, 1_234, 2_500, 3_333, 4_000, 4_999, 5_000, 5_001, 6_667, 9_000, 9_999]
+        {
+            let weight = Weight::from_percent(f64::from(basis_points) / 100.0).expect("a weight");
+            let drawn = greens(&mut Draw::new(u64::from(basis_points as u32)), weight, 60_000);
+            let mut in_window = drawn[..10_000].iter().filter(|green| **green).count();
+            assert_eq!(in_window, basis_points as usize, "the first 10,000 at {weight}");
+            for start in 1..=50_000 {
+                in_window -= usize::from(drawn[start - 1]);
+                in_window += usize::from(drawn[start + 9_999]);
+                assert!(in_window.abs_diff(basis_points as usize) <= 1, "{in_window} from {start} at {weight}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_and_everything_are_exact() {
+        let mut draw = Draw::new(1);
+        assert!(greens(&mut draw, Weight::ZERO, 10_000).iter().all(|green| !green));
+        assert!(greens(&mut draw, Weight::FULL, 10_000).iter().all(|green| *green));
+    }
+
+    #[test]
+    fn a_pattern_in_the_traffic_does_not_fall_in_step_with_the_draw() {
+        for (percent, every) in [(50.0, 2), (25.0, 4), (10.0, 10), (10.0, 2), (1.0, 100)] {
+            let weight = Weight::from_percent(percent).expect("a weight");
+            let drawn = greens(&mut Draw::new(7), weight, 400_000);
+            let of_kind: Vec<bool> = drawn.into_iter().step_by(every).collect();
+            let share = of_kind.iter().filter(|green| **green).count() as f64 / of_kind.len() as f64;
+            let spread = (percent / 100.0 * (1.0 - percent / 100.0) / of_kind.len() as f64).sqrt();
+            assert!((share - percent / 100.0).abs() < 5.0 * spread, "every {every}th at {percent} %: {share}");
+        }
+    }
+
+    #[test]
+    fn a_new_weight_holds_from_the_next_request() {
+        let mut draw = Draw::new(3);
+        greens(&mut draw, Weight::from_percent(1.0).expect("a weight"), 37);
+        assert!(greens(&mut draw, Weight::FULL, 100).iter().all(|green| *green));
+        assert_eq!(draw.next(Weight::ZERO), Version::Blue);
+    }
+}

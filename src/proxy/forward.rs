@@ -1,0 +1,173 @@
+//! One request to one version: an endpoint, a connection, the response head. What may be tried again, and what not.
+//!
+//! A request is never sent twice unless it is idempotent and has no body, was lost on a connection that had rested,
+//! and nothing of an answer had come. What was certainly never written may always be sent elsewhere.
+
+use std::rc::Rc;
+
+use http::{HeaderMap, Method, Request, Response, Uri, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::{RequestBody, ResponseBody, Streaming};
+use super::endpoint::{self, Endpoint};
+use super::headers::{self, Upgrade};
+use super::observe::Exchange;
+use super::pool::{NoHead, Upstream};
+use super::progress::{Phase, Progress};
+use super::respond::{Refusal, unavailable};
+use super::worker::Worker;
+
+/// Endpoints of one version that are tried when connections are refused.
+const ENDPOINTS_TRIED: usize = 3;
+
+/// What is needed to send a request once more.
+struct Copy {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Copy {
+    /// Only of requests that may be sent twice.
+    fn of(request: &Request<RequestBody>) -> Option<Copy> {
+        let repeatable = request.method().is_idempotent() && request.body().is_empty();
+        repeatable.then(|| Copy {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn into_request(self) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Sends `request` to the version of `exchange` and turns what comes back into the answer.
+pub async fn forward(
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+    mut exchange: Exchange,
+    request: Request<RequestBody>,
+    upgrade: Upgrade,
+) -> Response<ResponseBody> {
+    match attempt(worker, progress, &mut exchange, request).await {
+        Ok((upstream, response)) => answer(worker, progress, exchange, upstream, response, upgrade),
+        Err(Failed::NoEndpoint) => {
+            let response = unavailable();
+            exchange.status = response.status().as_u16();
+            exchange.finish(crate::gate::Outcome::ConnectError, Instant::now());
+            response
+        }
+        Err(Failed::Refused(refusal)) => {
+            exchange.status = refusal.status().as_u16();
+            exchange.finish(refusal.outcome(), Instant::now());
+            refusal.response()
+        }
+    }
+}
+
+enum Failed {
+    NoEndpoint,
+    Refused(Refusal),
+}
+
+async fn attempt(
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+    exchange: &mut Exchange,
+    request: Request<RequestBody>,
+) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
+    let mut tried: Vec<Rc<Endpoint>> = Vec::new();
+    let mut endpoint = pick(worker, exchange, &tried).ok_or(Failed::NoEndpoint)?;
+    exchange.at(&endpoint);
+    let mut resting = Upstream::resting(&endpoint);
+    let mut request = request;
+    let mut waiting = false;
+    loop {
+        let mut upstream = match resting.take() {
+            Some(upstream) => upstream,
+            None => {
+                progress.enter(Phase::Waiting, Instant::now(), worker.settings.timeouts.connect);
+                waiting = false;
+                match progress.within(Upstream::connect(worker, &endpoint)).await {
+                    Ok(Ok(upstream)) => upstream,
+                    failed => {
+                        tried.push(endpoint);
+                        exchange.endpoint_failed();
+                        if let Some(next) = pick(worker, exchange, &tried) {
+                            exchange.at(&next);
+                            resting = Upstream::resting(&next);
+                            endpoint = next;
+                            continue;
+                        }
+                        let refusal = if failed.is_ok() { Refusal::Connect } else { Refusal::ConnectTimeout };
+                        return Err(Failed::Refused(refusal));
+                    }
+                }
+            }
+        };
+        if !waiting {
+            progress.enter(Phase::Waiting, Instant::now(), worker.settings.timeouts.response_head);
+            waiting = true;
+        }
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, endpoint.host.clone());
+        }
+        let copy = if upstream.reused { Copy::of(&request) } else { None };
+        match upstream.send(request, progress).await {
+            Ok(response) => return Ok((upstream, response)),
+            Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
+            Err(NoHead::NotSent(_) | NoHead::Lost) => match copy {
+                Some(copy) => request = copy.into_request(),
+                None => return Err(Failed::Refused(Refusal::Reset)),
+            },
+            Err(NoHead::Invalid(error)) => {
+                tracing::debug!(%error, endpoint = ?endpoint.host, "invalid answer");
+                return Err(Failed::Refused(Refusal::Invalid));
+            }
+            Err(NoHead::Expired) if progress.awaiting_body.get() => return Err(Failed::Refused(Refusal::SlowBody)),
+            Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
+        }
+    }
+}
+
+fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Rc<Endpoint>> {
+    if tried.len() >= ENDPOINTS_TRIED {
+        return None;
+    }
+    endpoint::pick(worker.endpoints.of(exchange.version), tried, &mut worker.random.borrow_mut())
+}
+
+fn answer(
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+    mut exchange: Exchange,
+    upstream: Box<Upstream>,
+    response: Response<Incoming>,
+    upgrade: Upgrade,
+) -> Response<ResponseBody> {
+    let now = Instant::now();
+    let (mut parts, incoming) = response.into_parts();
+    exchange.head_received(parts.status.as_u16(), now);
+    if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        if upgrade == Upgrade::NotAsked {
+            exchange.status = Refusal::Invalid.status().as_u16();
+            exchange.finish(Refusal::Invalid.outcome(), now);
+            return Refusal::Invalid.response();
+        }
+        headers::response(&mut parts, upgrade);
+        exchange.finish(crate::gate::Outcome::Success, now);
+        *progress.tunnel.borrow_mut() = Some(upstream);
+        return Response::from_parts(parts, ResponseBody::Own(None));
+    }
+    headers::response(&mut parts, Upgrade::NotAsked);
+    progress.enter(Phase::Streaming, now, worker.settings.timeouts.body_idle);
+    let streaming = Streaming { incoming, upstream: Some(upstream), exchange, progress: Rc::clone(progress) };
+    Response::from_parts(parts, ResponseBody::streaming(streaming))
+}

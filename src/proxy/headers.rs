@@ -1,0 +1,197 @@
+//! The fields that belong to one hop, and those that tell the service where a request came from.
+
+use http::header::{
+    CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::{Method, Uri, Version, response};
+
+use super::respond::Refusal;
+use super::serve::Client;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What a Connection field must not take out: it would change what the request is or says of its way.
+const KEPT: [HeaderName; 7] =
+    [HOST, http::header::CONTENT_LENGTH, TRANSFER_ENCODING, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
+
+/// Whether the client asked to leave HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    NotAsked,
+    Asked,
+}
+
+/// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
+#[derive(Default)]
+struct Found {
+    connection: bool,
+    te: bool,
+    upgrade: bool,
+    hop: bool,
+    forwarded: bool,
+    via: bool,
+}
+
+/// Makes the client's head the one for the endpoint.
+pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method);
+    }
+    let mut found = Found::default();
+    for name in parts.headers.keys() {
+        match *name {
+            CONNECTION => found.connection = true,
+            TE => found.te = true,
+            UPGRADE => found.upgrade = true,
+            VIA => found.via = true,
+            FORWARDED => found.forwarded = true,
+            TRANSFER_ENCODING | PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => found.hop = true,
+            ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => found.hop = true,
+            _ => {}
+        }
+    }
+    target(parts)?;
+    host(parts)?;
+    let upgrade = if found.upgrade { asked_upgrade(&mut parts.headers) } else { Upgrade::NotAsked };
+    if found.connection {
+        strip_named(&mut parts.headers);
+    }
+    if found.hop {
+        strip_hop(&mut parts.headers);
+    }
+    if found.te && parts.headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        parts.headers.remove(TE);
+    }
+    match upgrade {
+        Upgrade::Asked => _ = parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade")),
+        Upgrade::NotAsked if found.upgrade => _ = parts.headers.remove(UPGRADE),
+        Upgrade::NotAsked => {}
+    }
+    came_from(parts, client, &found);
+    parts.version = Version::HTTP_11;
+    Ok(upgrade)
+}
+
+/// Makes the endpoint's head the one for the client.
+pub fn response(parts: &mut response::Parts, upgrade: Upgrade) {
+    let mut strip = false;
+    for name in parts.headers.keys() {
+        strip |= matches!(*name, CONNECTION | UPGRADE | TRANSFER_ENCODING | PROXY_AUTHENTICATE | TRAILER)
+            || *name == KEEP_ALIVE
+            || *name == PROXY_CONNECTION;
+    }
+    if strip {
+        let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
+        strip_named(&mut parts.headers);
+        strip_hop(&mut parts.headers);
+        parts.headers.remove(UPGRADE);
+        if let Some(protocol) = kept {
+            parts.headers.insert(UPGRADE, protocol);
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+    }
+    parts.version = Version::HTTP_11;
+}
+
+/// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2).
+fn target(parts: &mut Parts) -> Result<(), Refusal> {
+    if parts.uri.authority().is_none() {
+        let path = parts.uri.path();
+        let valid = path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS;
+        return if valid { Ok(()) } else { Err(Refusal::Target) };
+    }
+    let authority = parts.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    let path = parts.uri.path_and_query().cloned();
+    let (Some(Ok(authority)), Some(path)) = (authority, path) else { return Err(Refusal::Target) };
+    if authority.as_bytes().contains(&b'@') {
+        return Err(Refusal::Target);
+    }
+    parts.headers.insert(HOST, authority);
+    parts.uri = Uri::from(path);
+    Ok(())
+}
+
+fn host(parts: &Parts) -> Result<(), Refusal> {
+    let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'@' | b'?' | b'#' | b',' | b'\t');
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(()),
+        (None, None) if parts.version == Version::HTTP_10 => Ok(()),
+        _ => Err(Refusal::Host),
+    }
+}
+
+/// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
+fn asked_upgrade(headers: &mut HeaderMap) -> Upgrade {
+    let named = tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    let http2 = headers.get(UPGRADE).is_none_or(|protocol| protocol.as_bytes().starts_with(b"h2"));
+    if named && !http2 { Upgrade::Asked } else { Upgrade::NotAsked }
+}
+
+fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// Takes out Connection and every field that it names.
+fn strip_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(headers)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    headers.remove(CONNECTION);
+}
+
+fn strip_hop(headers: &mut HeaderMap) {
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE] {
+        headers.remove(name);
+    }
+}
+
+/// X-Forwarded-* and Via. What an untrusted client says of itself is overwritten.
+fn came_from(parts: &mut Parts, client: &Client, found: &Found) {
+    let headers = &mut parts.headers;
+    let host = headers.get(HOST).cloned();
+    if client.trusted {
+        let mut chain = headers.get(X_FORWARDED_FOR).map_or_else(Vec::new, |chain| chain.as_bytes().to_vec());
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(client.forwarded_for.as_bytes());
+        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| client.forwarded_for.clone());
+        headers.insert(X_FORWARDED_FOR, chain);
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
+        }
+    } else {
+        headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        match host {
+            Some(host) => _ = headers.insert(X_FORWARDED_HOST, host),
+            None => _ = headers.remove(X_FORWARDED_HOST),
+        }
+        if found.forwarded {
+            headers.remove(FORWARDED);
+        }
+    }
+    let ours = HeaderValue::from_static("1.1 portcullis");
+    if found.via {
+        headers.append(VIA, ours);
+    } else {
+        headers.insert(VIA, ours);
+    }
+}

@@ -1,0 +1,89 @@
+//! One listening socket for each worker on the same port, and the accept loop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+
+use super::respond::TOO_MANY_CONNECTIONS;
+use super::serve;
+use super::worker::{Phase, Worker};
+
+/// The sockets of all workers and the address they share.
+pub struct Sockets {
+    pub address: SocketAddr,
+    pub listeners: Vec<TcpListener>,
+}
+
+const BACKLOG: i32 = 4096;
+
+/// How long accepting rests when the process is out of file descriptors.
+const ACCEPT_RESTS: Duration = Duration::from_millis(100);
+
+/// Binds one socket for each worker. Port 0 picks one port for all.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
+    let first = bind_one(address)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(bind_one(address)?);
+    }
+    Ok(Sockets { address, listeners })
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the phase is [`Phase::Closing`], and then whatever the kernel has queued already.
+pub async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, mut lifecycle: watch::Receiver<Phase>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = lifecycle.wait_for(|phase| *phase == Phase::Closing) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => take(&worker, stream, peer),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "accepting rests");
+                tokio::time::sleep(ACCEPT_RESTS).await;
+            }
+        }
+    }
+    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut nobody) {
+        take(&worker, stream, peer);
+    }
+}
+
+fn take(worker: &Rc<Worker>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the connection was gone before it was served");
+        return;
+    }
+    match worker.admit() {
+        Some(place) => {
+            tokio::task::spawn_local(serve::connection(Rc::clone(worker), place, stream, peer));
+        }
+        None => {
+            if let Err(error) = stream.try_write(TOO_MANY_CONNECTIONS) {
+                tracing::debug!(%error, "a connection over the bound was closed without an answer");
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,123 @@
+//! What one client connection is doing, and until when it may: shared by its driver, its socket and its two bodies.
+//!
+//! There is one timer per connection, and it is only ever moved when it fires. Each phase notes when it is due; the
+//! driver looks at that note when the timer goes off, so a request costs no timer operation.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::pool::Upstream;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Between two requests.
+    Idle,
+    /// Part of a request head has been read. `due` is not set before the driver has seen it.
+    HeadBegun,
+    Head,
+    /// For a connection to an endpoint or for its response head.
+    Waiting,
+    /// The response head has gone to the client.
+    Streaming,
+}
+
+/// One connection's notes. All cells belong to one task.
+pub struct Progress {
+    pub phase: Cell<Phase>,
+    due: Cell<Instant>,
+    /// How much longer, when something has moved since the timer was set.
+    extension: Cell<Duration>,
+    pub moved: Cell<bool>,
+    expired: Cell<bool>,
+    /// The client does not take what we write.
+    pub write_blocked: Cell<bool>,
+    /// The endpoint waits for a body that the client does not send.
+    pub awaiting_body: Cell<bool>,
+    /// The request's body has not been read to its end.
+    pub body_open: Cell<bool>,
+    /// The client can see the end of the body only by the end of the connection.
+    pub ends_by_close: Cell<bool>,
+    /// The answer was cut off.
+    pub truncated: Cell<bool>,
+    /// The endpoint's side of a tunnel, once it has agreed to an upgrade.
+    pub tunnel: RefCell<Option<Box<Upstream>>>,
+}
+
+/// The wait was over before what was waited for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expired;
+
+impl Progress {
+    pub fn new() -> Progress {
+        Progress {
+            phase: Cell::new(Phase::Idle),
+            due: Cell::new(Instant::now()),
+            extension: Cell::new(Duration::ZERO),
+            moved: Cell::new(false),
+            expired: Cell::new(false),
+            write_blocked: Cell::new(false),
+            awaiting_body: Cell::new(false),
+            body_open: Cell::new(false),
+            ends_by_close: Cell::new(false),
+            truncated: Cell::new(false),
+            tunnel: RefCell::new(None),
+        }
+    }
+
+    /// Starts a phase that is over `length` after `now`, or `length` after something last moved in it.
+    pub fn enter(&self, phase: Phase, now: Instant, length: Duration) {
+        self.phase.set(phase);
+        self.due.set(now + length);
+        self.extension.set(length);
+        self.moved.set(false);
+    }
+
+    /// Tells whatever waits that its time is over. The next [`Progress::within`] to be polled ends.
+    pub fn expire(&self) {
+        self.expired.set(true);
+    }
+
+    pub fn take_expired(&self) -> bool {
+        self.expired.replace(false)
+    }
+
+    /// Waits for `future` until the driver says that the phase has expired.
+    pub async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            if self.take_expired() {
+                return Poll::Ready(Err(Expired));
+            }
+            future.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Ready when the phase is over. Leaves the timer armed at or before the time that the phase is due.
+    pub fn poll_due(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Phase> {
+        loop {
+            if self.due.get() < timer.deadline() {
+                timer.as_mut().reset(self.due.get());
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if self.moved.take() {
+                self.due.set(now + self.extension.get());
+            }
+            if self.due.get() <= now {
+                // Not to fire again in the same poll when the phase goes on.
+                timer.as_mut().reset(now + self.extension.get().max(Duration::from_millis(1)));
+                self.due.set(now + self.extension.get());
+                return Poll::Ready(self.phase.get());
+            }
+            timer.as_mut().reset(self.due.get());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Our own answers: the one place where an error becomes HTTP. By who is to blame: the client, the endpoint, or us.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::body::ResponseBody;
+use crate::gate::Outcome;
+
+/// Why a request is answered by us and not by an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("HTTP/1.1 asks for exactly one valid Host field")]
+    Host,
+    #[error("the request target is not a path or an absolute URI")]
+    Target,
+    #[error("the method is not served here")]
+    Method,
+    #[error("the request body took too long")]
+    SlowBody,
+    #[error("the service could not be reached")]
+    Connect,
+    #[error("the service could not be reached in time")]
+    ConnectTimeout,
+    #[error("the service closed the connection before it answered")]
+    Reset,
+    #[error("the service gave no valid HTTP answer")]
+    Invalid,
+    #[error("the service did not answer in time")]
+    HeadTimeout,
+    #[error("an error inside the proxy")]
+    Internal,
+}
+
+/// Seconds after which a client may try again where nothing could serve it.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+impl Refusal {
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Refusal::Host | Refusal::Target => StatusCode::BAD_REQUEST,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Refusal::Connect | Refusal::Reset | Refusal::Invalid => StatusCode::BAD_GATEWAY,
+            Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Refusal::Connect => Outcome::ConnectError,
+            Refusal::ConnectTimeout | Refusal::HeadTimeout => Outcome::Timeout,
+            Refusal::Reset | Refusal::Invalid => Outcome::Reset,
+            Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal => {
+                Outcome::RefusedByUs
+            }
+        }
+    }
+
+    /// Whether the connection must not carry another request.
+    const fn closes(self) -> bool {
+        matches!(self, Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal)
+    }
+
+    pub fn response(self) -> Response<ResponseBody> {
+        let body = Bytes::from(format!("{self}\n"));
+        let mut response = Response::new(ResponseBody::Own(Some(body)));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if self == Refusal::Method {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if self.closes() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// No endpoint takes requests.
+pub fn unavailable() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Own(Some(Bytes::from_static(b"no endpoint is available\n"))));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    response
+}
+
+/// Sent raw where no request has been parsed.
+pub const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
+
+/// Sent raw to a connection over the bound.
+pub const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\nretry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
+    too many connections\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_raw_answers_state_the_length_of_their_body() {
+        for raw in [HEAD_TIMEOUT, TOO_MANY_CONNECTIONS] {
+            let text = std::str::from_utf8(raw).expect("ASCII");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
+        }
+    }
+}

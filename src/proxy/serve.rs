@@ -1,0 +1,178 @@
+//! One client connection from accept to close, and the stack that every request passes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::body::{RequestBody, ResponseBody};
+use super::drive::{Ended, drive};
+use super::observe::Exchange;
+use super::progress::{self, Progress};
+use super::respond::{HEAD_TIMEOUT, Refusal};
+use super::upgrade;
+use super::worker::{Phase, Place, Worker};
+use super::{forward, headers};
+use crate::measure::shard::Record;
+
+/// An idle connection gives its buffers back after this long, and keeps its socket.
+pub const PARK_AFTER: Duration = Duration::from_secs(1);
+
+/// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What is known of the client.
+pub struct Client {
+    pub address: IpAddr,
+    /// Its X-Forwarded-* fields are believed.
+    pub trusted: bool,
+    pub forwarded_for: HeaderValue,
+}
+
+/// Serves one client connection to its end.
+pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
+    let client = Rc::new(Client::new(&worker, peer));
+    let mut stream = stream;
+    let mut early = Bytes::new();
+    loop {
+        if early.is_empty() && !readable(&worker, &place, &stream).await {
+            return;
+        }
+        match drive(&worker, &place, &client, stream, early).await {
+            Ended::Closed => return,
+            Ended::Parked(parked, read) => (stream, early) = (parked, read),
+            Ended::HeadTimeout(mut stream) => {
+                let whole = worker.settings.timeouts.request_head;
+                refused(&worker, http::StatusCode::REQUEST_TIMEOUT, whole);
+                if stream.write_all(HEAD_TIMEOUT).await.is_ok() {
+                    linger(stream).await;
+                }
+                return;
+            }
+            Ended::Upgraded(client, upstream) => {
+                let joined = upgrade::join(client, upstream, worker.settings.timeouts.tunnel_idle).await;
+                if let Err(error) = joined {
+                    tracing::debug!(%error, %peer, "the tunnel was cut off");
+                }
+                return;
+            }
+            Ended::Aborted(stream) => {
+                if let Err(error) = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
+                    tracing::debug!(%error, "the connection was gone before it could be reset");
+                }
+                return;
+            }
+            Ended::Finished(stream) => return linger(stream).await,
+        }
+    }
+}
+
+/// The stack, outermost first. One call for each request.
+pub async fn answer(
+    worker: Rc<Worker>,
+    progress: Rc<Progress>,
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let started = Instant::now();
+    let version = request.version();
+    progress.enter(progress::Phase::Waiting, started, worker.settings.timeouts.response_head);
+    let forwarded = AssertUnwindSafe(route(&worker, &progress, &client, request, started)).catch_unwind();
+    let mut response = forwarded.await.unwrap_or_else(|_| {
+        worker.panicked();
+        Err(Refusal::Internal)
+    });
+    if let Err(refusal) = response {
+        refused(&worker, refusal.status(), started.elapsed());
+        progress.enter(progress::Phase::Idle, Instant::now(), PARK_AFTER);
+        response = Ok(refusal.response());
+    }
+    let mut response = response.unwrap_or_else(|refusal| refusal.response());
+    if worker.phase.get() != Phase::Serving {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    progress.ends_by_close.set(version == Version::HTTP_10);
+    Ok(response)
+}
+
+/// Checks and rewrites the head, chooses the version, forwards.
+async fn route(
+    worker: &Rc<Worker>,
+    progress: &Rc<Progress>,
+    client: &Client,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response<ResponseBody>, Refusal> {
+    #[cfg(feature = "fault-injection")]
+    if request.uri().path() == "/portcullis/panic" {
+        panic!("a test asked for it");
+    }
+    let (mut parts, incoming) = request.into_parts();
+    let line = worker.line(&parts.method, &parts.uri, client.address);
+    let upgrade = headers::request(&mut parts, client)?;
+    let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
+    let (table, version) = worker.choose();
+    let exchange = Exchange::new(worker, progress, version, table.epoch, line, started);
+    Ok(forward::forward(worker, progress, exchange, request, upgrade).await)
+}
+
+/// Counts a refusal of ours, which is charged to nobody.
+fn refused(worker: &Worker, status: http::StatusCode, whole: Duration) {
+    worker.record(&Record {
+        version: None,
+        epoch: crate::release::Epoch::default(),
+        outcome: crate::gate::Outcome::RefusedByUs,
+        status: status.as_u16(),
+        head: None,
+        whole,
+    });
+}
+
+/// Waits for the first byte of a request; false when the connection is to be closed instead.
+async fn readable(worker: &Worker, place: &Place, stream: &TcpStream) -> bool {
+    let mut until = std::pin::pin!(tokio::time::sleep(worker.settings.timeouts.keep_alive));
+    std::future::poll_fn(|cx| {
+        place.wake_by(cx.waker());
+        if worker.phase.get() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        stream.poll_read_ready(cx).map(|ready| ready.is_ok())
+    })
+    .await
+}
+
+/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read.
+async fn linger(mut stream: TcpStream) {
+    let mut discarded = [0; 4096];
+    let reading = async {
+        stream.shutdown().await?;
+        while stream.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {
+        tracing::trace!(%error, "the client was gone first");
+    }
+}
+
+impl Client {
+    fn new(worker: &Worker, peer: SocketAddr) -> Client {
+        let address = peer.ip().to_canonical();
+        Client {
+            address,
+            trusted: worker.settings.trusted_proxies.iter().any(|network| network.contains(&address)),
+            forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
+        }
+    }
+}

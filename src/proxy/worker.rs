@@ -1,0 +1,214 @@
+//! What one thread owns: its view of the table, its draw, its endpoints and their connections, its recorder.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use slab::Slab;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::choose::Draw;
+use super::endpoint::{Endpoint, Upstreams};
+use super::{listen, pool};
+use crate::config::{AccessLog, Config, Ejection, Limits, Timeouts};
+use crate::gate::{ByVersion, Version};
+use crate::measure::shard::{Gauges, Record, Recorder};
+use crate::routing::{Routing, Table, View};
+
+/// What every worker needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub ejection: Ejection,
+    pub trusted_proxies: Vec<IpNet>,
+    pub access_log: AccessLog,
+    /// Of this worker alone.
+    pub connections: usize,
+}
+
+/// Where the process is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Serving,
+    /// Readiness is off; answers ask clients to reconnect elsewhere.
+    Leaving,
+    /// No new connection is taken; the open ones end with their request.
+    Closing,
+}
+
+/// How the workers hear of it.
+pub type Lifecycle = watch::Receiver<Phase>;
+
+pub struct Worker {
+    pub settings: Settings,
+    pub routing: Arc<Routing>,
+    view: RefCell<View>,
+    draw: RefCell<Draw>,
+    pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
+    pub random: RefCell<fastrand::Rng>,
+    recorder: RefCell<Recorder>,
+    pub in_flight: ByVersion<Cell<u32>>,
+    pub upstream_connections: Rc<Cell<u32>>,
+    pub phase: Cell<Phase>,
+    /// The driver of every client connection, to be woken when the phase changes.
+    drivers: RefCell<Slab<Option<Waker>>>,
+}
+
+/// A place among the worker's client connections.
+pub struct Place {
+    worker: Rc<Worker>,
+    key: usize,
+}
+
+/// Twice a tick of the control thread, so that what it reads is at most half a tick old.
+const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
+
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+impl Settings {
+    pub fn new(config: &Config) -> Settings {
+        Settings {
+            timeouts: config.timeouts,
+            limits: config.limits,
+            ejection: config.ejection,
+            trusted_proxies: config.trusted_proxies.clone(),
+            access_log: config.access_log,
+            connections: config.limits.connections.get().div_ceil(config.workers.get()),
+        }
+    }
+}
+
+impl Worker {
+    fn new(settings: Settings, routing: Arc<Routing>, upstreams: &Arc<Upstreams>, recorder: Recorder) -> Worker {
+        let mut random = fastrand::Rng::new();
+        Worker {
+            settings,
+            view: RefCell::new(routing.view()),
+            routing,
+            draw: RefCell::new(Draw::new(random.u64(..))),
+            endpoints: ByVersion::build(|version| Endpoint::all(upstreams, version)),
+            random: RefCell::new(random),
+            recorder: RefCell::new(recorder),
+            in_flight: ByVersion::default(),
+            upstream_connections: Rc::default(),
+            phase: Cell::new(Phase::Serving),
+            drivers: RefCell::default(),
+        }
+    }
+
+    /// The table as of now and the version that it gives the next request.
+    pub fn choose(&self) -> (Table, Version) {
+        let table = **self.view.borrow_mut().load();
+        (table, self.draw.borrow_mut().next(table.weight()))
+    }
+
+    pub fn record(&self, record: &Record) {
+        self.recorder.borrow_mut().record(record);
+    }
+
+    pub fn panicked(&self) {
+        self.recorder.borrow_mut().panicked();
+    }
+
+    /// A place for one more connection; none when the bound is reached.
+    pub fn admit(self: &Rc<Self>) -> Option<Place> {
+        let mut drivers = self.drivers.borrow_mut();
+        (drivers.len() < self.settings.connections)
+            .then(|| Place { worker: Rc::clone(self), key: drivers.insert(None) })
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        for (_, driver) in &*self.drivers.borrow() {
+            if let Some(driver) = driver {
+                driver.wake_by_ref();
+            }
+        }
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            in_flight: ByVersion::build(|version| self.in_flight.of(version).get()),
+            client_connections: u32::try_from(self.drivers.borrow().len()).unwrap_or(u32::MAX),
+            upstream_connections: self.upstream_connections.get(),
+        }
+    }
+
+    fn hand_over(&self) {
+        self.recorder.borrow_mut().hand_over(self.gauges());
+    }
+}
+
+impl Place {
+    /// Asks to be woken when the worker's phase changes.
+    pub fn wake_by(&self, waker: &Waker) {
+        let mut drivers = self.worker.drivers.borrow_mut();
+        let driver = &mut drivers[self.key];
+        if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *driver = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.drivers.borrow_mut().remove(self.key);
+    }
+}
+
+/// Starts the thread of one worker. It ends when the phase is [`Phase::Closing`] and its last connection has ended.
+pub fn spawn(
+    number: usize,
+    listener: std::net::TcpListener,
+    settings: Settings,
+    routing: Arc<Routing>,
+    upstreams: Arc<Upstreams>,
+    recorder: Recorder,
+    lifecycle: Lifecycle,
+) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    std::thread::Builder::new().name(format!("portcullis-{number}")).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async move {
+            let worker = Rc::new(Worker::new(settings, routing, &upstreams, recorder));
+            run(&worker, listener, lifecycle).await
+        })
+    })
+}
+
+async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle: Lifecycle) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let accepting = tokio::task::spawn_local(listen::accept(Rc::clone(worker), listener, lifecycle.clone()));
+    let mut hand_over = tokio::time::interval(HAND_OVER_EVERY);
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            changed = lifecycle.changed() => {
+                let phase = *lifecycle.borrow_and_update();
+                worker.enter(if changed.is_ok() { phase } else { Phase::Closing });
+                if worker.phase.get() == Phase::Closing {
+                    break;
+                }
+            }
+            _ = hand_over.tick() => worker.hand_over(),
+            _ = sweep.tick() => {
+                for version in Version::BOTH {
+                    worker.endpoints.of(version).iter().for_each(|endpoint| pool::sweep(endpoint, Instant::now()));
+                }
+            }
+        }
+    }
+    accepting.await.map_err(std::io::Error::other)?;
+    while !worker.drivers.borrow().is_empty() {
+        hand_over.tick().await;
+        worker.hand_over();
+    }
+    worker.hand_over();
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! The routing table: the one value that the workers share. Immutable, read once per request, replaced whole.
+//!
+//! Every writer goes through [`Routing`], so that no weight can overtake a latch: a rollback wins every merge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+
+use crate::gate::streak::{Signal, Streak};
+use crate::gate::trigger::{Action, StreakTrigger};
+use crate::gate::{Charge, Version};
+use crate::release::{Epoch, Weight};
+
+/// How new requests are routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub epoch: Epoch,
+    pub route: Route,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Green gets this share.
+    Split(Weight),
+    /// The epoch was rolled back: blue gets everything.
+    Latched,
+}
+
+impl Table {
+    pub const fn weight(&self) -> Weight {
+        match self.route {
+            Route::Split(weight) => weight,
+            Route::Latched => Weight::ZERO,
+        }
+    }
+}
+
+/// What a worker did by itself and `control` must learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The streak convicted green; with [`Action::Rollback`] the table is latched already.
+    Convicted { epoch: Epoch, reaction: Duration },
+    /// The streak has no witness; with [`Action::Rollback`] the weight is lowered already.
+    Probing { epoch: Epoch },
+    /// Both versions fail in a row.
+    Common { epoch: Epoch },
+}
+
+/// Room for the notices of one tick. `control` also looks at the table itself, so a lost one delays only its record.
+pub const NOTICES: usize = 64;
+
+/// The shared table, the streak, and the only ways to change them.
+pub struct Routing {
+    table: Arc<ArcSwap<Table>>,
+    streak: AtomicU64,
+    trigger: Option<StreakTrigger>,
+    notices: Sender<Notice>,
+}
+
+/// A worker's own view of the table: one load per request, without a reference count.
+pub type View = Cache<Arc<ArcSwap<Table>>, Arc<Table>>;
+
+impl Routing {
+    /// Starts with everything on blue, in the epoch before the first release.
+    pub fn new(trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
+        let table = Table { epoch: Epoch::default(), route: Route::Split(Weight::ZERO) };
+        Routing {
+            table: Arc::new(ArcSwap::from_pointee(table)),
+            streak: AtomicU64::new(Streak::default().pack()),
+            trigger,
+            notices,
+        }
+    }
+
+    pub fn view(&self) -> View {
+        Cache::new(Arc::clone(&self.table))
+    }
+
+    pub fn table(&self) -> Table {
+        **self.table.load()
+    }
+
+    /// The rollback: routes every request that starts from here on to blue. True if this call did it.
+    pub fn latch(&self, epoch: Epoch) -> bool {
+        self.change(|table| match table.route {
+            Route::Split(_) if table.epoch == epoch => Some(Table { epoch, route: Route::Latched }),
+            Route::Split(_) | Route::Latched => None,
+        })
+    }
+
+    /// Sets the weight of `epoch`, or opens it; changes nothing in a latched or a later epoch.
+    pub fn route(&self, epoch: Epoch, weight: Weight) -> bool {
+        self.change(|table| {
+            let open = table.epoch < epoch || table.epoch == epoch && table.route != Route::Latched;
+            open.then_some(Table { epoch, route: Route::Split(weight) })
+        })
+    }
+
+    /// Lowers the weight of `epoch` to `to`, if it is above it.
+    fn lower(&self, epoch: Epoch, to: Weight) -> bool {
+        self.change(|table| match table.route {
+            Route::Split(weight) if table.epoch == epoch && weight > to => {
+                Some(Table { epoch, route: Route::Split(to) })
+            }
+            Route::Split(_) | Route::Latched => None,
+        })
+    }
+
+    /// Takes one request's charge into the streak, and acts on it. Called by the worker when the request ends.
+    pub fn observe(&self, version: Version, charge: Charge, epoch: Epoch) {
+        let Some(trigger) = &self.trigger else { return };
+        let mut packed = self.streak.load(Ordering::Acquire);
+        let signal = loop {
+            let (next, signal) = Streak::unpack(packed).observe(version, charge, epoch.low_bits(), trigger.at_least);
+            let next = next.pack();
+            if next == packed {
+                return;
+            }
+            match self.streak.compare_exchange_weak(packed, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break signal,
+                Err(seen) => packed = seen,
+            }
+        };
+        if signal != Signal::Nothing {
+            self.act(signal, trigger.action, epoch);
+        }
+    }
+
+    fn act(&self, signal: Signal, action: Action, epoch: Epoch) {
+        let judged_at = Instant::now();
+        let moves_traffic = action == Action::Rollback;
+        let notice = match signal {
+            Signal::Nothing => return,
+            Signal::Convict => {
+                if moves_traffic && !self.latch(epoch) {
+                    return;
+                }
+                Notice::Convicted { epoch, reaction: judged_at.elapsed() }
+            }
+            Signal::Probe => {
+                if moves_traffic {
+                    self.lower(epoch, Weight::PROBE);
+                }
+                Notice::Probing { epoch }
+            }
+            Signal::Common => Notice::Common { epoch },
+        };
+        if self.notices.try_send(notice).is_err() {
+            tracing::warn!(?notice, "control is behind: a notice was dropped");
+        }
+    }
+
+    fn change(&self, next: impl Fn(&Table) -> Option<Table>) -> bool {
+        let mut current = self.table.load();
+        loop {
+            let Some(wanted) = next(&current) else { return false };
+            let previous = self.table.compare_and_swap(&*current, Arc::new(wanted));
+            if Arc::ptr_eq(&previous, &current) {
+                return true;
+            }
+            current = previous;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
+        let trigger = StreakTrigger { name: "dead".to_owned(), at_least: 2, action: Action::Rollback };
+        (Routing::new(Some(trigger), sender), receiver)
+    }
+
+    fn percent(weight: f64) -> Weight {
+        Weight::from_percent(weight).expect("a weight")
+    }
+
+    #[test]
+    fn promise_2_a_rollback_is_latched_and_only_a_new_epoch_opens_green_again() {
+        let (routing, _notices) = routing();
+        let first = Epoch::default().next();
+        assert!(routing.route(first, percent(50.0)));
+        assert!(routing.latch(first));
+        assert!(!routing.latch(first), "the second rollback of an epoch changes nothing");
+        assert!(!routing.route(first, percent(50.0)), "a weight that arrives late is refused");
+        assert_eq!(routing.table().weight(), Weight::ZERO);
+        assert!(routing.route(first.next(), percent(1.0)));
+        assert!(!routing.latch(first), "a rollback of an old epoch does not touch the new one");
+        assert_eq!(routing.table().weight(), percent(1.0));
+    }
+
+    #[test]
+    fn the_worker_that_sees_the_last_failure_of_the_streak_latches_the_table_before_it_tells_anyone() {
+        let (routing, mut notices) = routing();
+        let epoch = Epoch::default().next();
+        routing.route(epoch, percent(50.0));
+        routing.observe(Version::Green, Charge::Failed, epoch);
+        routing.observe(Version::Blue, Charge::Served, epoch);
+        assert_eq!(routing.table().weight(), percent(50.0));
+        routing.observe(Version::Green, Charge::Failed, epoch);
+        assert_eq!(routing.table().route, Route::Latched);
+        assert!(matches!(notices.try_recv(), Ok(Notice::Convicted { .. })));
+        routing.observe(Version::Green, Charge::Failed, epoch);
+        assert!(notices.try_recv().is_err(), "a request in flight at the flip does not trigger again");
+    }
+
+    #[test]
+    fn without_a_witness_the_weight_drops_to_a_tenth_and_blues_first_success_convicts() {
+        let (routing, mut notices) = routing();
+        let epoch = Epoch::default().next();
+        routing.route(epoch, Weight::FULL);
+        routing.observe(Version::Green, Charge::Failed, epoch);
+        routing.observe(Version::Green, Charge::Failed, epoch);
+        assert_eq!(routing.table().weight(), Weight::PROBE);
+        assert_eq!(notices.try_recv(), Ok(Notice::Probing { epoch }));
+        routing.observe(Version::Blue, Charge::Served, epoch);
+        assert_eq!(routing.table().route, Route::Latched);
+    }
+}

@@ -1,0 +1,133 @@
+//! One running proxy: wires the parts together, and takes them down in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::admin;
+use crate::config::{Config, Drain};
+use crate::control::command::Commands;
+use crate::control::event::Events;
+use crate::control::status::{Names, Status};
+use crate::control::{Control, Inputs, Outputs};
+use crate::gate::{ByVersion, Verdict};
+use crate::measure::{Windows, shard};
+use crate::proxy::{self, Phase, Settings, Upstreams};
+use crate::release::{Epoch, State, Weight};
+use crate::routing::{NOTICES, Routing};
+use crate::telemetry::Telemetry;
+
+/// A proxy that serves. Dropping it does not stop it; [`Running::drain`] does.
+pub struct Running {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub events: Events,
+    pub commands: Commands,
+    lifecycle: watch::Sender<Phase>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    drain: Drain,
+}
+
+/// How draining ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request that ran has ended.
+    Idle,
+    /// Some still ran at the deadline.
+    CutOff,
+}
+
+/// How often a draining process looks whether its workers have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Binds the listeners and starts every thread.
+pub fn start(config: &Config) -> io::Result<Running> {
+    let sockets = proxy::bind(config.listen, config.workers.get())?;
+    let admin_listener = admin::bind(config.admin.listen)?;
+    let admin_address = admin_listener.local_addr()?;
+
+    let (notify, notices) = mpsc::channel(NOTICES);
+    let (commands, commanded) = Commands::channel();
+    let (lifecycle, phase) = watch::channel(Phase::Serving);
+    let routing = Arc::new(Routing::new(config.policy.streak.clone(), notify));
+    let endpoints = ByVersion::build(|version| config.versions.of(version).endpoints.as_slice());
+    let upstreams = Arc::new(Upstreams::new(endpoints));
+    let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
+    let exposition = telemetry.exposition();
+
+    let mut workers = Vec::new();
+    let mut collectors = Vec::new();
+    for (number, listener) in sockets.listeners.into_iter().enumerate() {
+        let (recorder, collector) = shard::pair();
+        collectors.push(collector);
+        let (routing, upstreams) = (Arc::clone(&routing), Arc::clone(&upstreams));
+        let settings = Settings::new(config);
+        workers.push(proxy::spawn(number, listener, settings, routing, upstreams, recorder, phase.clone())?);
+    }
+
+    let (publish, status) = watch::channel(Arc::new(first_status(config, &upstreams)));
+    let events = Events::default();
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry };
+    let outputs = Outputs { status: publish, events: events.clone() };
+    let control = Control::new(config, inputs, outputs);
+    std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime without I/O needs nothing that can be missing").block_on(control.run());
+    })?;
+
+    let context = admin::Context {
+        access: Arc::new(config.admin.access.clone()),
+        commands: commands.clone(),
+        events: events.clone(),
+        status: status.clone(),
+        lifecycle: phase,
+        exposition,
+    };
+    admin::spawn(admin_listener, context)?;
+    Ok(Running {
+        listen: sockets.address,
+        admin: admin_address,
+        status,
+        events,
+        commands,
+        lifecycle,
+        workers,
+        drain: config.drain,
+    })
+}
+
+impl Running {
+    /// Readiness off, wait, stop accepting, let finish what runs, at the latest until the deadline.
+    pub async fn drain(self) -> Drained {
+        self.lifecycle.send_replace(Phase::Leaving);
+        tokio::time::sleep(self.drain.wait).await;
+        self.lifecycle.send_replace(Phase::Closing);
+        let ended = async {
+            while !self.workers.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        match tokio::time::timeout(self.drain.deadline, ended).await {
+            Ok(()) => Drained::Idle,
+            Err(_) => Drained::CutOff,
+        }
+    }
+
+    /// Whether a worker has ended though nobody asked it to.
+    pub fn has_failed(&self) -> bool {
+        self.workers.iter().any(JoinHandle::is_finished)
+    }
+}
+
+/// What is shown before the first tick.
+fn first_status(config: &Config, upstreams: &Upstreams) -> Status {
+    let state = State::Idle { epoch: Epoch::default() };
+    let windows = Windows::new(&config.policy);
+    let verdict = Verdict::wait(crate::control::NO_RELEASE);
+    Status::new(&Names::new(config), &state, Weight::ZERO, &windows, upstreams, &verdict, None)
+}

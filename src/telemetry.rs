@@ -1,0 +1,213 @@
+//! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tracing_subscriber::EnvFilter;
+
+use crate::gate::{ByVersion, Kind, Latency, Outcome, Policy, Version};
+use crate::measure::shard::{Count, Gauges, Sample};
+use crate::release::Weight;
+use crate::release::state::{OPERATOR, STATE_NAMES};
+
+const REQUESTS: &str = "portcullis_requests_total";
+const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
+const HEAD_SECONDS: &str = "portcullis_response_head_seconds";
+const WEIGHT: &str = "portcullis_weight_ratio";
+const STATE: &str = "portcullis_release_state";
+const VERDICT: &str = "portcullis_verdict";
+const ROLLBACKS: &str = "portcullis_rollbacks_total";
+const REACTION_SECONDS: &str = "portcullis_rollback_reaction_seconds";
+const NOTIFICATIONS: &str = "portcullis_notifications_total";
+const IN_FLIGHT: &str = "portcullis_inflight_requests";
+const CONNECTIONS: &str = "portcullis_connections";
+const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
+const PANICS: &str = "portcullis_panics_total";
+const BUILD: &str = "portcullis_build_info";
+
+/// The label value of requests that no version served.
+const NO_VERSION: &str = "none";
+
+/// Upper edges in seconds. Close together around the bounds that people set.
+const LATENCY_BUCKETS: [f64; 24] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0,
+    1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+const REACTION_BUCKETS: [f64; 9] = [0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.01, 0.1];
+
+/// The exporter and its handles. Only the control thread writes.
+pub struct Telemetry {
+    recorder: PrometheusRecorder,
+    handles: Handles,
+}
+
+/// Made once, so that no tick looks a metric up by its name.
+struct Handles {
+    requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
+    request_seconds: ByVersion<Histogram>,
+    head_seconds: ByVersion<Histogram>,
+    weight: ByVersion<Gauge>,
+    states: [(&'static str, Gauge); STATE_NAMES.len()],
+    verdicts: [(Kind, Gauge); Kind::ALL.len()],
+    reaction: Histogram,
+    in_flight: ByVersion<Gauge>,
+    client_connections: Gauge,
+    upstream_connections: Gauge,
+    panics: Counter,
+}
+
+impl Telemetry {
+    pub fn new(policy: &Policy) -> Result<Telemetry, BuildError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
+            .build_recorder();
+        let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
+        Ok(Telemetry { recorder, handles })
+    }
+
+    /// For the scrape.
+    pub fn exposition(&self) -> PrometheusHandle {
+        self.recorder.handle()
+    }
+
+    /// Sorts what was recorded into the buckets. Call it now and then, also when nobody scrapes.
+    pub fn upkeep(&self) {
+        self.recorder.handle().run_upkeep();
+    }
+
+    pub fn count(&mut self, count: &Count) {
+        let Count { version, outcome, status, requests } = *count;
+        let counter = self.handles.requests.entry((version, outcome, status)).or_insert_with(|| {
+            metrics::with_local_recorder(&self.recorder, || {
+                let version = version.map_or(NO_VERSION, Version::name);
+                metrics::counter!(REQUESTS, "version" => version, "outcome" => outcome.name(), "code" => status.to_string())
+            })
+        });
+        counter.increment(requests);
+    }
+
+    pub fn latencies(&self, version: Version, sample: &Sample) {
+        feed(self.handles.head_seconds.of(version), &sample.evidence.latency);
+        feed(self.handles.request_seconds.of(version), &sample.whole);
+    }
+
+    pub fn panics(&self, panics: u64) {
+        self.handles.panics.increment(panics);
+    }
+
+    pub fn weight(&self, weight: Weight) {
+        self.handles.weight.green.set(weight.ratio());
+        self.handles.weight.blue.set(1.0 - weight.ratio());
+    }
+
+    pub fn state(&self, present: &str) {
+        for (name, gauge) in &self.handles.states {
+            gauge.set(if *name == present { 1.0 } else { 0.0 });
+        }
+    }
+
+    pub fn verdict(&self, present: Kind) {
+        for (kind, gauge) in &self.handles.verdicts {
+            gauge.set(if *kind == present { 1.0 } else { 0.0 });
+        }
+    }
+
+    pub fn rolled_back(&self, trigger: &str, reaction: Option<Duration>) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).increment(1);
+        });
+        if let Some(reaction) = reaction {
+            self.handles.reaction.record(reaction.as_secs_f64());
+        }
+    }
+
+    pub fn notified(&self, trigger: &str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).increment(1);
+        });
+    }
+
+    pub fn open(&self, gauges: &Gauges) {
+        for version in Version::BOTH {
+            self.handles.in_flight.of(version).set(f64::from(*gauges.in_flight.of(version)));
+        }
+        self.handles.client_connections.set(f64::from(gauges.client_connections));
+        self.handles.upstream_connections.set(f64::from(gauges.upstream_connections));
+    }
+
+    pub fn endpoint(&self, version: Version, endpoint: String, healthy: bool) {
+        metrics::with_local_recorder(&self.recorder, || {
+            let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
+            gauge.set(if healthy { 1.0 } else { 0.0 });
+        });
+    }
+}
+
+impl Handles {
+    fn new(policy: &Policy) -> Handles {
+        describe();
+        let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
+        let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
+        let windowed = policy.triggers.iter().map(|trigger| trigger.name.as_str());
+        let streak = policy.streak.iter().map(|streak| streak.name.as_str());
+        // A counter that starts at 0 lets increase() see the first rollback.
+        for trigger in windowed.chain(streak).chain([OPERATOR]) {
+            metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0);
+        }
+        metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        Handles {
+            requests: HashMap::new(),
+            request_seconds: histograms(REQUEST_SECONDS),
+            head_seconds: histograms(HEAD_SECONDS),
+            weight: gauges(WEIGHT),
+            states: STATE_NAMES.map(|name| (name, metrics::gauge!(STATE, "state" => name))),
+            verdicts: Kind::ALL.map(|kind| (kind, metrics::gauge!(VERDICT, "kind" => kind.name()))),
+            reaction: metrics::histogram!(REACTION_SECONDS),
+            in_flight: gauges(IN_FLIGHT),
+            client_connections: metrics::gauge!(CONNECTIONS, "side" => "client"),
+            upstream_connections: metrics::gauge!(CONNECTIONS, "side" => "upstream"),
+            panics: metrics::counter!(PANICS),
+        }
+    }
+}
+
+fn feed(histogram: &Histogram, latency: &Latency) {
+    for (upper_edge, count) in latency.buckets() {
+        histogram.record_many(upper_edge.as_secs_f64(), usize::try_from(count).unwrap_or(usize::MAX));
+    }
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From the request head read to the end of the answer");
+    describe_histogram!(HEAD_SECONDS, Unit::Seconds, "From the request head read to the response head received");
+    describe_gauge!(WEIGHT, "Share of new requests that each version gets");
+    describe_gauge!(STATE, "1 for the state that the release is in");
+    describe_gauge!(VERDICT, "1 for the present verdict");
+    describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
+    describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
+    describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
+    describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
+    describe_gauge!(CONNECTIONS, "Open connections");
+    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected");
+    describe_counter!(PANICS, "Requests that ended in a panic");
+    describe_gauge!(BUILD, "The version of Portcullis that runs");
+}
+
+/// Human lines on a terminal, JSON otherwise; `RUST_LOG` chooses the levels.
+pub fn logs() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.init();
+    } else {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    }
+}
