@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::json;
 
 use super::client::Admin;
-use super::status::show;
+use super::status::Format;
 
 /// Operate the release
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,8 @@ struct How {
     /// Recorded with the change
     #[arg(long, default_value = "")]
     reason: String,
-    /// Print the status after the change as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(flatten)]
     admin: Admin,
 }
@@ -41,6 +40,6 @@ impl Release {
             Operation::Rollback(how) => ("/v1/release/rollback", how),
         };
         let body = json!({ "reason": how.reason });
-        show(&how.admin.call(Method::POST, path, Some(&body))?, how.json)
+        how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
     }
 }

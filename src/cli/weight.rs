@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::client::Admin;
-use super::status::show;
+use super::status::Format;
 
 /// Set green's share of new requests
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,8 @@ pub struct SetWeight {
     /// Recorded with the change
     #[arg(long, default_value = "")]
     reason: String,
-    /// Print the status after the change as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(flatten)]
     admin: Admin,
 }
@@ -25,6 +24,6 @@ pub struct SetWeight {
 impl SetWeight {
     pub fn run(&self) -> anyhow::Result<()> {
         let body = json!({ "weight": self.weight, "reason": self.reason });
-        show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?, self.json)
+        self.format.show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?)
     }
 }

@@ -12,12 +12,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
 use super::progress::Progress;
+use super::socket::{Owned, Socket};
+use super::upgrade::End;
 use super::worker::Worker;
 
 /// Idle connections that one worker keeps to one endpoint.
@@ -29,7 +30,8 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 /// One connection to an endpoint.
 pub struct Upstream {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    connection: Connection<TokioIo<Socket>, RequestBody>,
+    socket: Owned,
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
@@ -55,15 +57,16 @@ pub enum NoHead {
 
 impl Upstream {
     pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> std::io::Result<Box<Upstream>> {
-        let stream = endpoint.connect().await?;
+        let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(worker.settings.limits.response_head_bytes)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(socket.share()))
             .await
             .map_err(std::io::Error::other)?;
         Ok(Box::new(Upstream {
             sender,
             connection,
+            socket,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
@@ -133,10 +136,10 @@ impl Upstream {
         }
     }
 
-    /// Takes the socket, and what was read from it and not used, out of a connection that has been upgraded.
-    pub fn into_stream(self) -> (TcpStream, bytes::Bytes) {
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+    /// Takes a connection that has been upgraded out of HTTP.
+    pub fn into_end(self) -> End {
+        let Upstream { connection, socket, .. } = self;
+        End { socket, early: connection.into_parts().read_buf }
     }
 
     fn is_open(&mut self) -> bool {

@@ -34,8 +34,6 @@ pub struct Progress {
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
     expired: Cell<bool>,
-    /// The client does not take what we write.
-    pub write_blocked: Cell<bool>,
     /// The endpoint waits for a body that the client does not send.
     pub awaiting_body: Cell<bool>,
     /// The request's body has not been read to its end.
@@ -60,7 +58,6 @@ impl Progress {
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             expired: Cell::new(false),
-            write_blocked: Cell::new(false),
             awaiting_body: Cell::new(false),
             body_open: Cell::new(false),
             ends_by_close: Cell::new(false),

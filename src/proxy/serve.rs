@@ -22,7 +22,8 @@ use super::drive::{Ended, drive};
 use super::observe::Exchange;
 use super::progress::{self, Progress};
 use super::respond::{HEAD_TIMEOUT, Refusal};
-use super::upgrade;
+use super::socket::{Owned, Socket};
+use super::upgrade::{self, End};
 use super::worker::{Phase, Place, Worker};
 use super::{forward, headers};
 use crate::measure::shard::Record;
@@ -44,37 +45,37 @@ pub struct Client {
 /// Serves one client connection to its end.
 pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let client = Rc::new(Client::new(&worker, peer));
-    let mut stream = stream;
+    let socket = Socket::own(stream, &worker.sends);
     let mut early = Bytes::new();
     loop {
-        if early.is_empty() && !readable(&worker, &place, &stream).await {
+        if early.is_empty() && !readable(&worker, &place, &socket).await {
             return;
         }
-        match drive(&worker, &place, &client, stream, early).await {
-            Ended::Closed => return,
-            Ended::Parked(parked, read) => (stream, early) = (parked, read),
-            Ended::HeadTimeout(mut stream) => {
+        match drive(&worker, &place, &client, &socket, early).await {
+            Ended::Stalled => return,
+            Ended::Parked(read) => early = read,
+            Ended::HeadTimeout => {
                 let whole = worker.settings.timeouts.request_head;
                 refused(&worker, http::StatusCode::REQUEST_TIMEOUT, whole);
-                if stream.write_all(HEAD_TIMEOUT).await.is_ok() {
-                    linger(stream).await;
+                if socket.share().write_all(HEAD_TIMEOUT).await.is_ok() {
+                    linger(&socket).await;
                 }
                 return;
             }
-            Ended::Upgraded(client, upstream) => {
-                let joined = upgrade::join(client, upstream, worker.settings.timeouts.tunnel_idle).await;
-                if let Err(error) = joined {
+            Ended::Upgraded(early, upstream) => {
+                let client = End { socket, early };
+                if let Err(error) = upgrade::join(client, upstream, worker.settings.timeouts.tunnel_idle).await {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
             }
-            Ended::Aborted(stream) => {
-                if let Err(error) = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
+            Ended::Aborted => {
+                if let Err(error) = socket.reset_on_close() {
                     tracing::debug!(%error, "the connection was gone before it could be reset");
                 }
                 return;
             }
-            Ended::Finished(stream) => return linger(stream).await,
+            Ended::Finished => return linger(&socket).await,
         }
     }
 }
@@ -141,24 +142,25 @@ fn refused(worker: &Worker, status: http::StatusCode, whole: Duration) {
 }
 
 /// Waits for the first byte of a request; false when the connection is to be closed instead.
-async fn readable(worker: &Worker, place: &Place, stream: &TcpStream) -> bool {
+async fn readable(worker: &Worker, place: &Place, socket: &Socket) -> bool {
     let mut until = std::pin::pin!(tokio::time::sleep(worker.settings.timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         if worker.phase.get() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(false);
         }
-        stream.poll_read_ready(cx).map(|ready| ready.is_ok())
+        socket.poll_readable(cx).map(|readable| readable.is_ok())
     })
     .await
 }
 
 /// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read.
-async fn linger(mut stream: TcpStream) {
+async fn linger(socket: &Owned) {
+    let mut socket = socket.share();
     let mut discarded = [0; 4096];
     let reading = async {
-        stream.shutdown().await?;
-        while stream.read(&mut discarded).await? > 0 {}
+        socket.shutdown().await?;
+        while socket.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
     if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::choose::Draw;
 use super::endpoint::{Endpoint, Upstreams};
+use super::socket::Sends;
 use super::{listen, pool};
 use crate::config::{AccessLog, Config, Ejection, Limits, Timeouts};
 use crate::gate::{ByVersion, Version};
@@ -57,6 +58,7 @@ pub struct Worker {
     pub in_flight: ByVersion<Cell<u32>>,
     pub upstream_connections: Rc<Cell<u32>>,
     pub phase: Cell<Phase>,
+    pub sends: Rc<Sends>,
     /// The driver of every client connection, to be woken when the phase changes.
     drivers: RefCell<Slab<Option<Waker>>>,
 }
@@ -99,6 +101,7 @@ impl Worker {
             in_flight: ByVersion::default(),
             upstream_connections: Rc::default(),
             phase: Cell::new(Phase::Serving),
+            sends: Rc::default(),
             drivers: RefCell::default(),
         }
     }
@@ -185,6 +188,7 @@ pub fn spawn(
 async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle: Lifecycle) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let accepting = tokio::task::spawn_local(listen::accept(Rc::clone(worker), listener, lifecycle.clone()));
+    tokio::task::spawn_local(Rc::clone(&worker.sends).flush());
     let mut hand_over = tokio::time::interval(HAND_OVER_EVERY);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
