@@ -90,7 +90,10 @@ def closed_loop(port, core, seconds):
 
 
 def open_loop(oha, port, core, seconds, rate):
-    """oha at a fixed rate; latency runs from the time a request was due. Returns requests, p50 and p99 in ms."""
+    """oha at a fixed rate; latency runs from the time a request was due.
+
+    Returns requests, p50 and p99 in ms, and the rate that was reached.
+    """
     requests = rate * seconds
     output = run_tool(core, [
         oha, "--no-tui", "--output-format", "json", "--latency-correction",
@@ -99,10 +102,8 @@ def open_loop(oha, port, core, seconds, rate):
     result = json.loads(output)
     if result["statusCodeDistribution"] != {"200": requests}:
         raise Unfit(f"at {rate}/s: {result['statusCodeDistribution']} {result['errorDistribution']}")
-    if result["summary"]["requestsPerSec"] < 0.97 * rate:
-        raise Unfit(f"did not keep up with {rate}/s: {result['summary']['requestsPerSec']:.0f}/s")
     latency = result["latencyPercentiles"]
-    return requests, latency["p50"] * 1e3, latency["p99"] * 1e3
+    return requests, latency["p50"] * 1e3, latency["p99"] * 1e3, result["summary"]["requestsPerSec"]
 
 
 def run_tool(core, command, seconds):

@@ -5,6 +5,8 @@ from statistics import median
 BASELINE = "haproxy"
 # Of one core, over a round: a build beside the benchmark, or a neighbour of the virtual machine, shows here.
 NOISE_BOUND = 0.10
+# The last answers of a round come in after its last request was due, so the full rate is never reached.
+KEPT_UP = 0.97
 
 
 def ratios(results, name):
@@ -71,6 +73,12 @@ def notes(report):
     for word in ("skipped", "failed"):
         for name, why in report[word].items():
             yield f"{word}: {name} ({why})"
+    rate = report["settings"]["rate"]
+    for name, rounds in report["results"].items():
+        reached = figures(rounds, "paced_rate")
+        short = [each for each in reached if each < KEPT_UP * rate]
+        if short:
+            yield f"short: {name} reached less than {rate:,}/s in {len(short)} of {len(reached)} rounds (at least {min(short):,.0f}/s)"
     foreign = [
         share for rounds in report["results"].values()
         for key in ("foreign_busy", "paced_foreign_busy") for share in figures(rounds, key)
