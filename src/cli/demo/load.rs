@@ -49,7 +49,7 @@ struct Counts {
     after: Cell<Seen>,
 }
 
-pub const CLIENTS: u32 = 32;
+pub const CLIENTS: u32 = 16;
 
 pub const REQUESTS_PER_SECOND: u32 = 2000;
 

@@ -39,7 +39,7 @@ pub struct Story<'a> {
 }
 
 /// Green's percent, one step after the other.
-pub const STEPS: [u8; 5] = [1, 5, 25, 50, 100];
+pub const STEPS: [u8; 5] = [2, 10, 25, 50, 100];
 
 /// The shortest time that a step holds.
 pub const BAKE: Duration = Duration::from_secs(3);
