@@ -29,7 +29,7 @@ use super::{forward, headers};
 use crate::measure::shard::Record;
 
 /// An idle connection gives its buffers back after this long, and keeps its socket.
-pub(super) const PARK_AFTER: Duration = Duration::from_secs(1);
+pub(super) const PARK_AFTER: Duration = Duration::from_millis(250);
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -157,7 +157,8 @@ async fn linger(worker: &Worker, socket: &Owned) {
         Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
         Err(_) => return abort(socket),
     }
-    let mut discarded = [0; 4096];
+    // On the heap, or every connection's task would have room for it.
+    let mut discarded = vec![0; 4096];
     let reading = async {
         while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())

@@ -39,7 +39,7 @@ struct Service {
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-version");
 
 /// How late green answers with [`Fault::Latency`]: well over the bound of the trigger, well under the proxy's limit.
-pub(super) const LATE: Duration = Duration::from_millis(800);
+pub(super) const LATE: Duration = Duration::from_millis(500);
 
 impl Backend {
     /// Serves `version` on a free port of loopback and counts the requests for the path `counted`.

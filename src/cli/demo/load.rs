@@ -49,7 +49,7 @@ struct Counts {
     after: Cell<Seen>,
 }
 
-pub(super) const CLIENTS: u32 = 32;
+pub(super) const CLIENTS: u32 = 16;
 
 pub(super) const REQUESTS_PER_SECOND: u32 = 2000;
 

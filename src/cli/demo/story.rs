@@ -39,7 +39,7 @@ pub(super) struct Story<'a> {
 }
 
 /// Green's percent, one step after the other.
-pub(super) const STEPS: [u8; 5] = [1, 5, 25, 50, 100];
+pub(super) const STEPS: [u8; 5] = [2, 10, 25, 50, 100];
 
 /// The shortest time that a step holds.
 pub(super) const BAKE: Duration = Duration::from_secs(3);
