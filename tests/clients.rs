@@ -1,10 +1,12 @@
 //! Clients that go away, that are slow, that are idle and that are too many.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Cut, DEADLINE, Proxy, Upstream, eventually, message};
+use crate::support::upstream::refusing;
+use crate::support::{Client, Cut, DEADLINE, Proxy, Upstream, config, eventually, message};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -133,7 +135,7 @@ fn row_49_a_head_that_drips_in_gets_408_at_the_total_deadline() {
     client.send("G");
     let (status, took) = drip(&mut client, SLOW);
     assert_eq!(status, 408);
-    assert!((Duration::from_millis(290)..Duration::from_millis(1_000)).contains(&took), "{took:?}");
+    assert!(took >= Duration::from_millis(290), "{took:?}");
     client.stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
     client.ends();
     assert_eq!(blue.connections(), 0);
@@ -247,6 +249,36 @@ fn a_client_that_does_not_read_is_cut_off_when_nothing_has_moved_for_long_and_ch
     assert_eq!(proxy.status()["blue"]["failures"], 0);
     let error = eventually("the reset", || client.stream.take_error().expect("a socket"));
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_client_that_never_reads_its_last_answers_is_cut_off_too() {
+    let blue = Upstream::answering([b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", &[b'a'; 4000][..]].concat());
+    let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 300ms, keepAlive: 200ms }");
+    // For some of these counts it is the proxy itself that holds the last answers.
+    let clients: Vec<Client> = (40..=160)
+        .step_by(4)
+        .map(|count| {
+            let mut client = Client::narrow(proxy.listen);
+            client.send(GET.repeat(count));
+            client
+        })
+        .collect();
+    let last = clients.last().expect("there are some");
+    let error = eventually("the reset", || last.stream.take_error().expect("a socket"));
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    proxy.until_metric("portcullis_connections", &["side=\"client\""], 0.0);
+}
+
+#[test]
+fn a_connection_whose_body_was_never_read_is_closed_when_it_stays_idle() {
+    let (address, _socket) = refusing();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let proxy = Proxy::start(&config(&[address], &[nobody], "timeouts: { keepAlive: 200ms }"));
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response().status, 502);
+    client.ends();
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn row_47_one_dead_endpoint_of_three_is_ejected_and_no_client_sees_an_error() {
 fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_comes_back() {
     let good = Upstream::ok();
     let bad = Upstream::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
-    let rest = "ejection: { failures: 5, duration: 1s }";
+    let rest = "ejection: { failures: 5, duration: 3s }";
     let proxy = Proxy::start(&config(&[good.address, bad.address], &[NOBODY], rest));
     let mut client = proxy.client();
     for _ in 0..100 {
@@ -130,6 +130,19 @@ fn row_46_when_every_endpoint_refuses_the_answer_is_502_and_charged_once() {
     let proxy = Proxy::start(&config(&[first, second], &[NOBODY], ""));
     assert_eq!(proxy.get("/").status, 502);
     proxy.until_charged(1, 1);
+}
+
+#[test]
+fn row_46_a_version_without_endpoints_is_503_with_retry_after_and_charged() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::start(&config(&[blue.address], &[], ""));
+    proxy.set_weight(100.0);
+    let response = proxy.get("/");
+    assert_eq!((response.status, response.text().as_str()), (503, "no endpoint is available\n"));
+    assert_eq!(response.head.one("retry-after"), "1");
+    let status = proxy.until(|status| status["green"]["requests"] == 1);
+    assert_eq!(status["green"]["failures"], 1);
+    assert_eq!(blue.count(), 0);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn load(mut client: Client, sent: &AtomicUsize) -> usize {
 #[test]
 fn row_58_on_sigterm_readiness_goes_off_no_request_is_lost_and_the_process_exits_0() {
     let (blue, answer) = with_slow();
-    let mut proxy = Proxy::before_with(&blue, "workers: 2\ndrain: { wait: 500ms, deadline: 20s }");
+    let mut proxy = Proxy::before_with(&blue, "workers: 2\ndrain: { wait: 2s, deadline: 20s }");
     let ready = |proxy: &Proxy| proxy.call("GET", "/readyz", &Value::Null).status;
     assert_eq!(ready(&proxy), 200);
     let sent = AtomicUsize::new(0);

@@ -125,11 +125,11 @@ fn row_25_none_of_1000_upgrades_in_a_row_is_torn_down() {
 #[test]
 fn row_27_a_tunnel_in_which_nothing_moves_is_closed() {
     let blue = Upstream::scripted(echo);
-    let proxy = Proxy::before_with(&blue, "timeouts: { tunnelIdle: 300ms }");
+    let proxy = Proxy::before_with(&blue, "timeouts: { tunnelIdle: 1s }");
     let mut client = upgrade(&proxy);
-    for _ in 0..10 {
+    for _ in 0..8 {
         // Together longer than the timeout, each shorter.
-        client.pause(Duration::from_millis(50));
+        client.pause(Duration::from_millis(150));
         assert_eq!(client.send("a").bytes(1), b"a");
     }
     client.rest();

@@ -51,7 +51,6 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
-        progress.body_open.set(true);
         RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
     }
 
@@ -75,9 +74,6 @@ impl Body for RequestBody {
                 }
                 if polled.is_ready() {
                     progress.moved.set(true);
-                    if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
-                        progress.body_open.set(false);
-                    }
                 }
                 polled
             }

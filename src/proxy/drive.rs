@@ -8,6 +8,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::server::conn::http1;
@@ -52,6 +53,12 @@ struct ClientSocket {
     progress: Rc<Progress>,
 }
 
+/// What the client had yet to take of its answers when this was last looked at.
+struct Unsent {
+    bytes: usize,
+    since: Instant,
+}
+
 /// Our usual read buffer; a larger bound on heads makes it larger.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -78,6 +85,7 @@ pub(super) async fn drive(
     };
     let mut timer = pin!(tokio::time::sleep(PARK_AFTER));
     let mut closing = false;
+    let mut unsent = Unsent { bytes: 0, since: Instant::now() };
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         if worker.phase.get() == worker::Phase::Closing && !closing {
@@ -98,7 +106,11 @@ pub(super) async fn drive(
             }
             match progress.poll_due(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Phase::Idle) if !socket.is_drained() || progress.body_open.get() => {}
+                Poll::Ready(Phase::Idle) if !socket.is_drained() => {
+                    if unsent.rests_for(socket.unsent_bytes()) >= worker.settings.timeouts.body_idle {
+                        return Poll::Ready(Stop::Stalled);
+                    }
+                }
                 Poll::Ready(Phase::Idle) => return Poll::Ready(Stop::Park),
                 Poll::Ready(Phase::HeadBegun | Phase::Head) => return Poll::Ready(Stop::HeadTimeout),
                 Poll::Ready(Phase::Waiting) => progress.expire(),
@@ -124,6 +136,16 @@ pub(super) async fn drive(
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
         Stop::Broken => Ended::Finished,
         Stop::Stalled => Ended::Aborted,
+    }
+}
+
+impl Unsent {
+    /// For how long it has been this much.
+    fn rests_for(&mut self, bytes: usize) -> Duration {
+        if bytes != self.bytes {
+            *self = Unsent { bytes, since: Instant::now() };
+        }
+        self.since.elapsed()
     }
 }
 

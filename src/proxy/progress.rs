@@ -43,8 +43,6 @@ pub(super) struct Progress {
     expired: Cell<bool>,
     /// The endpoint waits for a body that the client does not send.
     pub awaiting_body: Cell<bool>,
-    /// The request's body has not been read to its end.
-    pub body_open: Cell<bool>,
     /// What was wrong with the request's body, once something was.
     pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
@@ -68,7 +66,6 @@ impl Progress {
             moved: Cell::new(false),
             expired: Cell::new(false),
             awaiting_body: Cell::new(false),
-            body_open: Cell::new(false),
             body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),

@@ -73,6 +73,11 @@ impl Socket {
         self.shared.blocked.get()
     }
 
+    /// Bytes that wait to be given to the kernel.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.shared.waiting.borrow().len()
+    }
+
     /// Everything written has been given to the kernel.
     pub(super) fn is_drained(&self) -> bool {
         self.shared.waiting.borrow().is_empty()
@@ -108,7 +113,13 @@ impl Deref for Owned {
 impl Drop for Owned {
     /// A peer that takes nothing would else keep its bytes, and its socket, with the flusher.
     fn drop(&mut self) {
-        self.0.shared.waiting.borrow_mut().clear();
+        let Socket { shared, sends } = &self.0;
+        shared.waiting.borrow_mut().clear();
+        if shared.noted.get()
+            && let Some(flusher) = &*sends.flusher.borrow()
+        {
+            flusher.wake_by_ref();
+        }
     }
 }
 

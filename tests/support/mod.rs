@@ -25,7 +25,7 @@ pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
 
 /// No wait of a test is longer: what takes this long has failed.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
