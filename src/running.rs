@@ -47,6 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Binds the listeners and starts every thread.
 pub fn start(config: &Config) -> io::Result<Running> {
+    make_room(config.limits.connections.get());
     let sockets = proxy::bind(config.listen, config.workers.get())?;
     let admin_listener = admin::bind(config.admin.listen)?;
     let admin_address = admin_listener.local_addr()?;
@@ -123,6 +124,23 @@ impl Running {
         self.workers.iter().any(JoinHandle::is_finished)
     }
 }
+
+/// Grows the table of open files to what the bound on connections can need, before there are threads to wait for.
+///
+/// Later Linux makes whoever opens a socket wait for an RCU grace period at each doubling, and with it every request of
+/// that worker: milliseconds on an idle machine, seconds on one without a free core.
+fn make_room(connections: usize) {
+    // A client and an endpoint for each connection; the rest of the process needs a few dozen.
+    let wanted = connections.saturating_mul(2).saturating_add(64);
+    let mut files = i32::try_from(wanted).unwrap_or(MOST_ROOM).min(MOST_ROOM);
+    // A number beyond the limit on open files is refused.
+    while files > 64 && rustix::io::fcntl_dupfd_cloexec(io::stderr(), files - 1).is_err() {
+        files /= 2;
+    }
+}
+
+/// 8 MiB of the kernel's memory; whoever bounds connections by more finds the rest on the way.
+const MOST_ROOM: i32 = 1 << 20;
 
 /// What is shown before the first tick.
 fn first_status(config: &Config, upstreams: &Upstreams) -> Status {

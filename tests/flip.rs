@@ -52,6 +52,23 @@ fn promise_1_after_a_rollback_no_request_on_any_kept_alive_connection_reaches_gr
 }
 
 #[test]
+fn promise_1_the_request_after_the_one_that_proves_it_goes_to_blue() {
+    let (blue, green) = (Backend::answering(200), Backend::answering(500));
+    let proxy = start(&blue, &green, TWO_WORKERS);
+    let mut client = proxy.client();
+    // Sent at once, so that the worker goes from one to the next without a pause for anybody else to act in.
+    let pipelined = "GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(40);
+    for release in 1..=20 {
+        assert_eq!(proxy.post("/v1/release", &Value::Null).status, 200);
+        proxy.set_weight(50.0);
+        client.send(&pipelined);
+        let answers: Vec<u16> = (0..40).map(|_| client.response().status).collect();
+        assert_eq!(green.count(), STREAK * release, "{answers:?}");
+        proxy.until(rolled_back);
+    }
+}
+
+#[test]
 fn promise_2_a_rolled_back_epoch_stays_on_blue_whatever_weight_is_asked_for() {
     let (blue, green) = (Backend::answering(200), Backend::answering(500));
     let proxy = start(&blue, &green, TWO_WORKERS);
@@ -160,6 +177,20 @@ fn the_share_is_exact_over_10_000_requests_and_holds_at_once_on_kept_alive_conne
         let tolerance = if percent.fract() == 0.0 && expected % 10_000 == 0 { 0 } else { WORKERS };
         assert!(of_green.abs_diff(expected) <= tolerance, "{of_green} at {percent} %");
     }
+}
+
+#[test]
+fn no_request_waits_while_the_kernel_makes_room_for_open_files() {
+    let (blue, green) = (Backend::answering(200), Backend::answering(200));
+    let proxy = start(&blue, &green, TWO_WORKERS);
+    let room = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("it runs");
+        status.lines().find_map(|line| line.strip_prefix("FDSize:")?.trim().parse::<u64>().ok()).expect("it has some")
+    };
+    let before = room();
+    let load = Load::start(proxy.listen, 200);
+    load.until_more(1_000);
+    assert_eq!((room(), load.stop().lost), (before, vec![]), "each growth holds up every worker");
 }
 
 /// How many requests the load below sends.
