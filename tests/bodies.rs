@@ -192,12 +192,12 @@ fn row_45_a_body_that_drips_is_not_cut_off() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
         for _ in 0..10 {
             // Nothing is sent here: the wait is the pace of the drip.
-            let paced = ticks.lock().expect("one connection").recv_timeout(Duration::from_millis(120));
+            let paced = ticks.lock().expect("one connection").recv_timeout(Duration::from_millis(350));
             assert_eq!(paced, Err(mpsc::RecvTimeoutError::Timeout));
             connection.send("a");
         }
     });
-    let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 1s }");
+    let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 3s }");
     assert_eq!(proxy.get("/").text(), "aaaaaaaaaa");
     proxy.until_charged(1, 0);
     drop(tick);
