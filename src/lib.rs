@@ -1,5 +1,25 @@
 //! Portcullis: a reverse proxy in front of two versions of one service that measures both on every request and sends
 //! everything back to blue the moment green is bad.
+//!
+//! In reading order:
+//!
+//! - [`cli`]: one file a command; `run` starts a proxy, `demo` tells a whole release.
+//! - [`config`]: the YAML file, with all its faults at once. Absent: defaults anywhere else.
+//! - [`running`]: wires the parts below into one proxy, and drains it.
+//! - [`proxy`]: the way of a request, top to bottom. Absent: decisions, and locks that two workers share.
+//! - [`routing`]: the one value that the workers share, and the only ways to change it. A rollback wins every merge.
+//! - [`measure`]: what a worker counts and the sliding windows over it.
+//! - [`gate`]: is green worse than blue? Pure. Absent: I/O, clock, async, randomness, logs, metrics.
+//! - [`release`]: what a release is and how it moves. Pure as well.
+//! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
+//! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
+//! - [`telemetry`]: every metric name and label, and the logs.
+//!
+//! The workers, `control` and the admin API never wait for each other. A worker hands its counts to `control` through a
+//! queue of its own and reads one pointer; `control` publishes its status through a watch; the admin API sends commands
+//! and waits for their answer.
+//!
+//! The promises are tests: each is named `promise_N_…`.
 
 #![forbid(unsafe_code)]
 

@@ -8,7 +8,7 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
 
-use crate::gate::{ByVersion, Kind, Latency, Outcome, Policy, Version};
+use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
 use crate::measure::shard::{Count, Gauges, Sample};
 use crate::release::Weight;
 use crate::release::state::{OPERATOR, STATE_NAMES};
@@ -154,11 +154,15 @@ impl Handles {
         describe();
         let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
         let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
-        let windowed = policy.triggers.iter().map(|trigger| trigger.name.as_str());
-        let streak = policy.streak.iter().map(|streak| streak.name.as_str());
-        // A counter that starts at 0 lets increase() see the first rollback.
-        for trigger in windowed.chain(streak).chain([OPERATOR]) {
-            metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0);
+        // Counters that start at 0, so that increase() sees the first time.
+        let windowed = policy.triggers.iter().map(|trigger| (trigger.name.as_str(), trigger.action));
+        let streak = policy.streak.iter().map(|streak| (streak.name.as_str(), streak.action));
+        for (trigger, action) in windowed.chain(streak).chain([(OPERATOR, Action::Rollback)]) {
+            match action {
+                Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
+                Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),
+                Action::Pause => {}
+            }
         }
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Handles {

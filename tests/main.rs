@@ -1,6 +1,21 @@
 //! What an outsider sees of the built proxy: real sockets, scripted endpoints, the admin API. One module per behaviour.
 
-mod support;
+#![allow(clippy::disallowed_types, reason = "tests are plain threads on the wall clock")]
+#![allow(unreachable_pub, clippy::pedantic, reason = "one binary: nothing is public, and plainness comes first")]
 
+mod admin;
+mod bodies;
+mod clients;
+mod commands;
+mod endpoints;
+mod failures;
+mod fields;
+mod flip;
+mod framing;
+mod gate;
+mod life;
+mod prometheus;
 mod request_head;
 mod simulation;
+mod support;
+mod upgrades;

@@ -13,13 +13,17 @@ use crate::config::{Access, Role, Token};
 
 /// Who sent a request, for the record.
 #[derive(Clone, Debug)]
-pub struct Actor(pub String);
+pub(super) struct Actor(pub String);
 
 /// The actor when no tokens are configured: whoever is on this machine.
 const LOCAL: &str = "local";
 
 /// Lets a request pass whose token has the role that its method needs.
-pub async fn authorise(State(context): State<Context>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn authorise(
+    State(context): State<Context>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let actor = match &*context.access {
         Access::Loopback => LOCAL.to_owned(),
         Access::Tokens(tokens) => {
@@ -35,7 +39,11 @@ pub async fn authorise(State(context): State<Context>, mut request: Request, nex
 }
 
 /// Refuses what a browser sends for a page of another site, or to a name that was made to point here.
-pub async fn same_site(State(context): State<Context>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn same_site(
+    State(context): State<Context>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if matches!(*context.access, Access::Loopback) && !is_local(host) {
         return Err(Problem::OtherSite(format!("Host is {host}, which is neither an address nor localhost")));
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn only_addresses_and_localhost_are_local() {
-        for host in ["localhost", "LOCALHOST:9090", "127.0.0.1:9090", "[::1]:9090", "::1", "10.0.0.1"] {
+        for host in ["localhost", "LOCALHOST:9090", "127.0.0.1:9090", "[::1]:9090", "[::1]", "10.0.0.1"] {
             assert!(is_local(host), "{host}");
         }
         for host in ["", "evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example:1"] {

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::Context;
@@ -26,30 +27,30 @@ const BODY_BYTES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SetWeight {
-    weight: f64,
+pub(super) struct SetWeight {
+    weight: Option<f64>,
     #[serde(default)]
     reason: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Because {
+pub(super) struct Because {
     #[serde(default)]
     reason: String,
 }
 
-pub async fn status(State(context): State<Context>) -> Json<Arc<Status>> {
+pub(super) async fn status(State(context): State<Context>) -> Json<Arc<Status>> {
     Json(context.status.borrow().clone())
 }
 
-pub async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
+pub(super) async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
     let status = context.status.borrow().clone();
     Json(serde_json::json!({ "epoch": status.epoch, "windows": status.windows }))
 }
 
 /// Each event as it happens, named by its kind. A listener that is too slow is told how many it missed.
-pub async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
+pub(super) async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
     let events = BroadcastStream::new(context.events.listen()).map(|event| {
         Ok(match event {
             Ok(event) => {
@@ -62,19 +63,20 @@ pub async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Re
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-pub async fn weight(
+pub(super) async fn weight(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Arc<Status>>, Problem> {
     let SetWeight { weight, reason } = json(&headers, body).await?;
-    let weight = Weight::from_percent(weight)
-        .map_err(|fault| Problem::Field { field: "weight".to_owned(), detail: format!("weight: {fault}") })?;
+    let wrong = |detail: String| Problem::Field { field: "weight".to_owned(), detail: format!("weight: {detail}") };
+    let weight = weight.ok_or_else(|| wrong("a number from 0 to 100 is missing".to_owned()))?;
+    let weight = Weight::from_percent(weight).map_err(|fault| wrong(fault.to_string()))?;
     Ok(Json(context.commands.send(Change::Weight(weight), actor, reason).await?))
 }
 
-pub async fn start(
+pub(super) async fn start(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
@@ -84,7 +86,7 @@ pub async fn start(
     Ok(Json(context.commands.send(Change::Start, actor, reason).await?))
 }
 
-pub async fn roll_back(
+pub(super) async fn roll_back(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     headers: HeaderMap,
@@ -94,15 +96,15 @@ pub async fn roll_back(
     Ok(Json(context.commands.send(Change::RollBack, actor, reason).await?))
 }
 
-pub async fn metrics(State(context): State<Context>) -> Response {
+pub(super) async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], context.exposition.render()).into_response()
 }
 
-pub async fn healthy() -> &'static str {
+pub(super) async fn healthy() -> &'static str {
     "ok\n"
 }
 
-pub async fn ready(State(context): State<Context>) -> Result<&'static str, Problem> {
+pub(super) async fn ready(State(context): State<Context>) -> Result<&'static str, Problem> {
     if context.is_serving() { Ok("ready\n") } else { Err(Problem::Leaving) }
 }
 
@@ -122,9 +124,18 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Pr
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Problem::NotJson);
     }
+    // A list would be taken for the fields in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::NotAnObject("it does not begin with {".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
+        if !matches!(fault.path().iter().next(), Some(Segment::Map { .. })) {
+            return Problem::NotAnObject(fault.inner().to_string());
+        }
         let field = fault.path().to_string();
         Problem::Field { detail: format!("{field}: {}", fault.inner()), field }
-    })
+    })?;
+    reader.end().map_err(|fault| Problem::NotAnObject(fault.to_string()))?;
+    Ok(value)
 }

@@ -12,7 +12,7 @@ use crate::control::command::Failed;
 
 /// What is wrong with a request to the admin API.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(super) enum Problem {
     #[error("a bearer token is needed")]
     NoToken,
     #[error("the bearer token is not known")]
@@ -25,6 +25,8 @@ pub enum Problem {
     NotJson,
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),
+    #[error("the body must be one JSON object: {0}")]
+    NotAnObject(String),
     #[error("{detail}")]
     Field { field: String, detail: String },
     #[error(transparent)]
@@ -56,7 +58,7 @@ impl Problem {
             Problem::NotOperator { .. } | Problem::OtherSite(_) => StatusCode::FORBIDDEN,
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) => StatusCode::CONFLICT,
             Problem::Failed(Failed::Gone) | Problem::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,
@@ -91,7 +93,7 @@ impl IntoResponse for Problem {
 }
 
 /// Gives the router's own refusals, which have no body, a document too.
-pub async fn documented(request: Request, next: Next) -> Response {
+pub(super) async fn documented(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let problem = match response.status() {
         StatusCode::NOT_FOUND => Problem::NotFound,
@@ -106,6 +108,6 @@ pub async fn documented(request: Request, next: Next) -> Response {
     response
 }
 
-pub fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+pub(super) fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     Problem::Internal.into_response()
 }

@@ -9,7 +9,7 @@ use crate::config;
 
 /// Show every fault of a configuration file
 #[derive(Clone, Debug, clap::Args)]
-pub struct Check {
+pub(super) struct Check {
     /// The configuration file; the tokens file that it names is checked too
     pub file: PathBuf,
     /// Print the faults as JSON on standard output
@@ -22,7 +22,7 @@ const UNREADABLE: u8 = 2;
 
 impl Check {
     /// 0 without faults, 1 with faults, 2 when the file cannot be read.
-    pub fn run(&self) -> ExitCode {
+    pub(super) fn run(&self) -> ExitCode {
         let name = self.file.display().to_string();
         let text = match config::read_text(&self.file) {
             Ok(text) => text,
@@ -39,5 +39,32 @@ impl Check {
             Err(faults) => anstream::eprintln!("{}", faults.styled()),
         }
         ExitCode::from(if checked.is_ok() { 0 } else { FAULTY })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_no_faults_from_faults_from_no_file() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = folder.path().join("portcullis.yaml");
+        let check = |json| Check { file: file.clone(), json }.run();
+        assert_eq!(check(false), ExitCode::from(2));
+        fs::write(&file, "listen: 127.0.0.1:0\n").expect("the folder is writable");
+        assert_eq!((check(false), check(true)), (ExitCode::from(1), ExitCode::from(1)));
+        let whole = r#"
+            listen: 127.0.0.1:0
+            admin: { listen: 127.0.0.1:0 }
+            blue: { version: v1, endpoints: ["127.0.0.1:9001"] }
+            green: { version: v2, endpoints: ["127.0.0.1:9002"] }
+        "#;
+        fs::write(&file, whole).expect("the folder is writable");
+        assert_eq!((check(false), check(true)), (ExitCode::SUCCESS, ExitCode::SUCCESS));
+        fs::write(&file, [0xff, 0xfe]).expect("the folder is writable");
+        assert_eq!(check(false), ExitCode::from(2));
     }
 }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod client;
 mod completions;
+mod demo;
 mod release;
 mod run;
 mod status;
@@ -23,6 +24,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Demo(demo::Demo),
     Check(check::Check),
     Status(status::Show),
     Weight(weight::SetWeight),
@@ -36,6 +38,7 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Completions(completions) => completions.run(),
             Command::Run(run) => finish(run.run()),
+            Command::Demo(demo) => finish(demo.run()),
             Command::Status(show) => finish(show.run()),
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),

@@ -5,11 +5,11 @@ use http::Method;
 use serde_json::json;
 
 use super::client::Admin;
-use super::status::show;
+use super::status::Format;
 
 /// Operate the release
 #[derive(Debug, clap::Args)]
-pub struct Release {
+pub(super) struct Release {
     #[command(subcommand)]
     operation: Operation,
 }
@@ -27,20 +27,19 @@ struct How {
     /// Recorded with the change
     #[arg(long, default_value = "")]
     reason: String,
-    /// Print the status after the change as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(flatten)]
     admin: Admin,
 }
 
 impl Release {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let (path, how) = match &self.operation {
             Operation::Start(how) => ("/v1/release", how),
             Operation::Rollback(how) => ("/v1/release/rollback", how),
         };
         let body = json!({ "reason": how.reason });
-        show(&how.admin.call(Method::POST, path, Some(&body))?, how.json)
+        how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
     }
 }

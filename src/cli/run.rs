@@ -11,7 +11,7 @@ use crate::telemetry;
 
 /// Serve until SIGTERM or Ctrl-C, then drain
 #[derive(Debug, clap::Args)]
-pub struct Run {
+pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -21,7 +21,7 @@ pub struct Run {
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Run {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let config = match config::load(&self.config) {
             Ok(config) => config,
             Err(faults) => {

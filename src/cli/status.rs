@@ -7,31 +7,45 @@ use super::client::Admin;
 
 /// Show where the release is
 #[derive(Debug, clap::Args)]
-pub struct Show {
-    /// Print it as JSON
-    #[arg(long)]
-    json: bool,
+pub(super) struct Show {
+    #[command(flatten)]
+    format: Format,
     #[command(flatten)]
     admin: Admin,
 }
 
+/// How a status is printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Format {
+    /// Print the status as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Show {
-    pub fn run(&self) -> anyhow::Result<()> {
-        show(&self.admin.call(Method::GET, "/v1/status", None)?, self.json)
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        self.format.show(&self.admin.call(Method::GET, "/v1/status", None)?)
     }
 }
 
-/// Prints a status, as JSON or for people.
-pub fn show(status: &Value, json: bool) -> anyhow::Result<()> {
-    if json {
-        anstream::println!("{}", serde_json::to_string_pretty(status)?);
-        return Ok(());
+impl Format {
+    /// Prints a status, as JSON or for people.
+    pub(super) fn show(self, status: &Value) -> anyhow::Result<()> {
+        if self.json {
+            anstream::println!("{}", serde_json::to_string_pretty(status)?);
+        } else {
+            print(status);
+        }
+        Ok(())
     }
+}
+
+fn print(status: &Value) {
     anstream::println!(
         "{}: {}, green at {} % (epoch {})",
         text(&status["service"]),
         text(&status["state"]),
-        status["weight"],
+        status["weight"].as_f64().unwrap_or_default(),
         status["epoch"]
     );
     for version in ["blue", "green"] {
@@ -56,7 +70,6 @@ pub fn show(status: &Value, json: bool) -> anyhow::Result<()> {
     if let Some(rollback) = status.get("rollback").filter(|rollback| rollback.is_object()) {
         anstream::println!("  rolled back at {}: {}", text(&rollback["at"]), text(&rollback["reason"]));
     }
-    Ok(())
 }
 
 fn text(value: &Value) -> &str {

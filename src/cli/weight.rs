@@ -4,27 +4,26 @@ use http::Method;
 use serde_json::json;
 
 use super::client::Admin;
-use super::status::show;
+use super::status::Format;
 
 /// Set green's share of new requests
 #[derive(Debug, clap::Args)]
-pub struct SetWeight {
+pub(super) struct SetWeight {
     /// Percent, with at most two decimals
     #[arg(value_name = "PERCENT", allow_negative_numbers = true)]
     weight: f64,
     /// Recorded with the change
     #[arg(long, default_value = "")]
     reason: String,
-    /// Print the status after the change as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
     #[command(flatten)]
     admin: Admin,
 }
 
 impl SetWeight {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
         let body = json!({ "weight": self.weight, "reason": self.reason });
-        show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?, self.json)
+        self.format.show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?)
     }
 }

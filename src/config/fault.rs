@@ -72,6 +72,21 @@ impl Faults {
 }
 
 impl Fault {
+    pub(super) fn at(file: &Arc<Source>, path: FieldPath, span: Range<usize>, message: String, label: &str) -> Fault {
+        // A key of a file with secrets may itself be one.
+        let path = if file.excerpts == Excerpts::Hidden { FieldPath::default() } else { path };
+        Fault { file: Arc::clone(file), path, span: Some(span), message, label: label.to_owned(), help: None }
+    }
+
+    pub(super) fn of_file(file: &Arc<Source>, message: impl Into<String>) -> Fault {
+        let (path, message) = (FieldPath::default(), message.into());
+        Fault { file: Arc::clone(file), path, span: None, message, label: String::new(), help: None }
+    }
+
+    pub(super) fn with_help(self, help: &str) -> Fault {
+        Fault { help: Some(help.to_owned()), ..self }
+    }
+
     /// Line and column, both from 1; the column counts characters.
     pub fn position(&self) -> Option<(usize, usize)> {
         self.span.as_ref().map(|span| self.file.line_and_column(span.start))
@@ -130,7 +145,8 @@ impl Serialize for Fault {
         fault.serialize_field("file", &self.file.name)?;
         fault.serialize_field("line", &position.map(|(line, _)| line))?;
         fault.serialize_field("column", &position.map(|(_, column)| column))?;
-        fault.serialize_field("path", &self.path.to_string())?;
+        let path = (self.file.excerpts == Excerpts::Shown).then(|| self.path.to_string());
+        fault.serialize_field("path", &path)?;
         fault.serialize_field("message", &self.message)?;
         fault.serialize_field("label", &self.label)?;
         fault.serialize_field("help", &self.help)?;

@@ -1,6 +1,6 @@
 //! The configuration file: YAML text to validated types, with every fault at once.
 //!
-//! [`source`] keeps where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
+//! [`tree`] and [`source`] keep where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
 //! to the other, [`validate`] turns it into the types below by the parsers of [`quantity`], [`report`] collects what is
 //! wrong on the way, [`fault`] shows it in the manner of rustc. No file but the two that are named is ever read, no
 //! environment variable at all.
@@ -20,6 +20,7 @@ mod raw;
 mod read;
 mod report;
 mod source;
+mod tree;
 mod validate;
 
 pub use fault::{Fault, Faults};
@@ -60,7 +61,7 @@ pub enum Access {
 }
 
 /// One person or pipeline. Only the digest of the secret is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     pub name: String,
     pub role: Role,
@@ -76,7 +77,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct VersionConfig {
     pub version: String,
-    /// At least one.
+    /// Blue has at least one; green may not run yet.
     pub endpoints: Vec<Authority>,
 }
 
@@ -131,6 +132,13 @@ pub struct Drain {
 pub enum AccessLog {
     Off,
     On,
+}
+
+/// Without the digest, which is nobody's business.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Display for Authority {

@@ -32,15 +32,19 @@ pub(super) fn shown(duration: Duration) -> String {
         0 => (text, rest),
         count => (format!("{text}{count}{name}"), rest % unit),
     });
-    if text.is_empty() { format!("{}us", duration.as_micros()) } else { text }
+    match text.as_str() {
+        "" if duration.is_zero() => "0s".to_owned(),
+        "" => format!("{}us", duration.as_micros()),
+        _ => text,
+    }
 }
 
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(Quantity) -> Result<Duration, Wrong> {
     move |Quantity(text)| {
         let signed = match text.trim().parse::<SignedDuration>() {
             Ok(signed) => signed,
-            Err(_) if text.trim().parse::<f64>().is_ok_and(|number| number != 0.0) => {
-                let number = text.trim().trim_start_matches(['-', '+']);
+            Err(_) if decimal(text.trim().trim_start_matches('-')).is_some() => {
+                let number = text.trim().trim_start_matches('-');
                 let label = format!("write `{number}s` or `{number}ms`");
                 return Err(Wrong::new(format!("{} has no unit", quoted(&text)), label));
             }
@@ -166,9 +170,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
 /// Where an endpoint is reached.
 pub(super) fn authority(text: &str) -> Result<Authority, Wrong> {
     let wrong = |message: &str, label: String| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
+    const SHAPE: &str = "write `host:port`, the host a name or an IP address";
     if let Some((_, rest)) = text.split_once("://") {
-        let rest = rest.split('/').next().unwrap_or_default();
-        return wrong("has a scheme", format!("write `{}` alone", if rest.is_empty() { "host:port" } else { rest }));
+        let label = match rest.split('/').next() {
+            Some(rest) if authority(rest).is_ok() => format!("write `{rest}` alone"),
+            _ => SHAPE.to_owned(),
+        };
+        return wrong("has a scheme", label);
+    }
+    if text.is_empty() {
+        return wrong("is empty", SHAPE.to_owned());
     }
     if text.parse::<Ipv6Addr>().is_ok() {
         return wrong("has no port", format!("an IPv6 address stands in brackets, write `[{text}]:8080`"));
@@ -188,11 +199,11 @@ pub(super) fn authority(text: &str) -> Result<Authority, Wrong> {
             Err(_) => wrong("is not an IPv6 address in brackets", "write an address like `[::1]:8080`".to_owned()),
         };
     }
-    if host.contains(':') {
-        return wrong("has several colons", format!("an IPv6 address stands in brackets, write `[{host}]:{port}`"));
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return wrong("is ambiguous", format!("an IPv6 address stands in brackets, write `[{host}]:{port}`"));
     }
     if host.parse::<Ipv4Addr>().is_err() && !is_domain_name(host) {
-        return wrong("has no usable host", "write `host:port`, the host a name or an IP address".to_owned());
+        return wrong("has no usable host", SHAPE.to_owned());
     }
     Ok(Authority { host: host.to_ascii_lowercase(), port })
 }

@@ -15,18 +15,22 @@ use super::raw::{
 use super::report::{Point, Report, Wrong};
 use super::source::{Document, Excerpts};
 
+/// The keys of the mapping at a path whose elements of lists are `*`.
+type KeysAt = fn(&[&str]) -> &'static [&'static str];
+
 /// Each costs one more reading of the document.
 const MOST_TYPE_FAULTS: usize = 100;
+const TOO_MANY_TYPES: &str = "too many values have the wrong type, the rest of the file was not looked at";
 
 /// The raw value with everything faulty left out; none when too much is faulty.
 pub(super) fn read<T: DeserializeOwned>(
     document: &Document,
     faults: Vec<Fault>,
-    keys_at: fn(&[&str]) -> &'static [&'static str],
+    keys_at: KeysAt,
 ) -> (Option<T>, Report<'_>) {
     let mut report = Report::new(document, faults);
     let mut value = document.value.clone();
-    drop_nulls(&mut value, &FieldPath::default(), &mut report);
+    drop_nulls(&mut value, &FieldPath::default(), keys_at, &mut report);
     let mut raw = None;
     let mut unknown = Vec::new();
     for _ in 0..MOST_TYPE_FAULTS {
@@ -46,9 +50,17 @@ pub(super) fn read<T: DeserializeOwned>(
             }
         }
     }
+    if raw.is_none() {
+        report.add_as_is(FieldPath::default(), Point::Key, Wrong::new(TOO_MANY_TYPES, ""));
+    }
     for path in unknown {
-        let known = keys_at(&path.parent().unwrap_or_default().pattern());
-        let wrong = unknown_key(&path, known);
+        let at = path.parent().unwrap_or_default();
+        let known = keys_at(&at.pattern());
+        let meant = closest(path.last_key().unwrap_or_default(), known);
+        let wrong = unknown_key(document.source.excerpts, &path, meant, known);
+        if let Some(meant) = meant {
+            report.excuse(at.key(meant));
+        }
         report.add_as_is(path, Point::Key, wrong);
     }
     (raw, report)
@@ -163,12 +175,17 @@ fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
     }
 }
 
-fn unknown_key(path: &FieldPath, known: &[&str]) -> Wrong {
-    let label = match closest(path.last_key().unwrap_or_default(), known) {
+fn unknown_key(excerpts: Excerpts, path: &FieldPath, meant: Option<&str>, known: &[&str]) -> Wrong {
+    let label = match meant {
         Some(name) => format!("did you mean `{name}`?"),
         None => "not a key here".to_owned(),
     };
-    Wrong::new(format!("unknown key `{path}`"), label).help(format!("the keys here are {}", listed(known)))
+    // Somebody may write `secret: role` where a list of tokens belongs.
+    let message = match (excerpts, meant) {
+        (Excerpts::Hidden, None) => "unknown key".to_owned(),
+        _ => format!("unknown key `{path}`"),
+    };
+    Wrong::new(message, label).help(format!("the keys here are {}", listed(known)))
 }
 
 fn mistyped(document: &Document, path: &FieldPath, error: &serde_json::Error) -> Wrong {
@@ -181,8 +198,8 @@ fn mistyped(document: &Document, path: &FieldPath, error: &serde_json::Error) ->
     let found = document.value_at(path);
     let written = document.place(path).and_then(|place| document.source.text.get(place.value.clone()));
     let label = match (found, written, document.source.excerpts) {
-        (Some(Value::Number(_) | Value::Bool(_)), Some(text), Excerpts::Shown) if expected == "a string" => {
-            format!("if text is meant, write it in quotes: `\"{text}\"`")
+        (Some(Value::Number(_) | Value::Bool(_)), Some(text), Excerpts::Shown) if is_free_text(path) => {
+            format!("text that looks like something else stands in quotes, write `\"{text}\"`")
         }
         _ => format!("expected {expected}"),
     };
@@ -191,6 +208,11 @@ fn mistyped(document: &Document, path: &FieldPath, error: &serde_json::Error) ->
         Some(example) => wrong.help(format!("for example `{example}`")),
         None => wrong,
     }
+}
+
+/// Whether any text is right, also one that YAML reads as a number.
+fn is_free_text(path: &FieldPath) -> bool {
+    matches!(path.last_key(), Some("service" | "version" | "name"))
 }
 
 fn kind(value: Option<&Value>, excerpts: Excerpts) -> String {
@@ -207,7 +229,8 @@ fn kind(value: Option<&Value>, excerpts: Excerpts) -> String {
     }
 }
 
-fn drop_nulls(value: &mut Value, path: &FieldPath, report: &mut Report<'_>) {
+/// Not below unknown keys, which are at fault as such.
+fn drop_nulls(value: &mut Value, path: &FieldPath, keys_at: KeysAt, report: &mut Report<'_>) {
     let nothing = |path: &FieldPath| {
         let wrong = Wrong::new("has no value", "give it a value, or remove it");
         match example(path) {
@@ -217,12 +240,15 @@ fn drop_nulls(value: &mut Value, path: &FieldPath, report: &mut Report<'_>) {
     };
     match value {
         Value::Object(entries) => entries.retain(|key, value| {
+            if !keys_at(&path.pattern()).contains(&key.as_str()) {
+                return true;
+            }
             let path = path.key(key);
             if value.is_null() {
                 report.add(path.clone(), Point::Key, nothing(&path));
                 return false;
             }
-            drop_nulls(value, &path, report);
+            drop_nulls(value, &path, keys_at, report);
             true
         }),
         Value::Array(values) => {
@@ -231,7 +257,7 @@ fn drop_nulls(value: &mut Value, path: &FieldPath, report: &mut Report<'_>) {
                 if value.is_null() {
                     report.add(path.clone(), Point::Value, nothing(&path));
                 }
-                drop_nulls(value, &path, report);
+                drop_nulls(value, &path, keys_at, report);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

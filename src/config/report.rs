@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::fault::Fault;
 use super::path::FieldPath;
@@ -74,9 +73,16 @@ impl<'d> Report<'d> {
     }
 
     fn fault(&self, path: &FieldPath, point: Point, wrong: Wrong) -> Fault {
-        let Wrong { message, label, help } = wrong;
-        let file = Arc::clone(&self.document.source);
-        Fault { file, span: self.span(path, point), path: path.clone(), message, label, help }
+        let fault = match self.span(path, point) {
+            Some(span) => Fault::at(&self.document.source, path.clone(), span, wrong.message, &wrong.label),
+            None => Fault::of_file(&self.document.source, wrong.message),
+        };
+        Fault { help: wrong.help, ..fault }
+    }
+
+    /// A value that is not to be called missing.
+    pub(super) fn excuse(&mut self, path: FieldPath) {
+        self.spoiled.insert(path);
     }
 
     pub(super) fn is_spoiled(&self, path: &FieldPath) -> bool {

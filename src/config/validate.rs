@@ -8,15 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
-use super::path::FieldPath;
 use super::quantity::{self, quoted};
-use super::raw::{RawAdmin, RawConfig, RawVersion};
-use super::read::{config_keys, read};
+use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
+use super::read::{closest, config_keys, listed, read};
 use super::report::{Report, Scope, Wrong};
 use super::source::{self, Excerpts, Source};
 use super::{Access, AccessLog, Admin, Authority, Config, Token, VersionConfig};
-use crate::gate::ByVersion;
+use crate::gate::{ByVersion, Version};
 
+mod condition;
 mod gate;
 mod settings;
 mod tokens;
@@ -37,14 +37,10 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match read_text(path) {
         Ok(text) => parse(&text, &name, path.parent().unwrap_or(Path::new(""))),
-        Err(error) => Err(Faults::new(vec![Fault {
-            file: Arc::new(Source { name, text: String::new(), excerpts: Excerpts::Shown }),
-            path: FieldPath::default(),
-            span: None,
-            message: format!("the configuration cannot be read: {error}"),
-            label: String::new(),
-            help: None,
-        }])),
+        Err(error) => {
+            let source = Arc::new(Source::new(name, String::new(), Excerpts::Shown));
+            Err(Faults::new(vec![Fault::of_file(&source, format!("the configuration cannot be read: {error}"))]))
+        }
     }
 }
 
@@ -66,7 +62,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    let source = Source { name: name.to_owned(), text: text.to_owned(), excerpts: Excerpts::Shown };
+    let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source));
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
@@ -93,20 +89,21 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, folder, tokens_faults),
         None => root.missing("admin"),
     };
+    let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
+    if let (Some(blue), Some(green)) = (written(&raw.blue), written(&raw.green))
+        && blue == green
+    {
+        let message = format!("{} is blue's version too", quoted(&green));
+        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
+    }
     let blue = match raw.blue {
-        Some(blue) => version(&mut root.key("blue"), blue.0),
+        Some(blue) => version(&mut root.key("blue"), blue.0, Version::Blue),
         None => root.missing("blue"),
     };
     let green = match raw.green {
-        Some(green) => version(&mut root.key("green"), green.0),
+        Some(green) => version(&mut root.key("green"), green.0, Version::Green),
         None => root.missing("green"),
     };
-    if let (Some(blue), Some(green)) = (&blue, &green)
-        && blue.version == green.version
-    {
-        let message = format!("{} is blue's version too", quoted(&green.version));
-        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
-    }
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
     let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
@@ -189,9 +186,14 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
 }
 
-fn version(scope: &mut Scope<'_, '_>, raw: RawVersion) -> Option<VersionConfig> {
+fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, label);
     let endpoints = match raw.endpoints {
+        // Green may not run yet; without blue there is nothing to fall back to.
+        Some(endpoints) if endpoints.is_empty() && of == Version::Blue => {
+            scope.wrong("endpoints", Wrong::new("is empty", "blue has at least one endpoint, like `127.0.0.1:9001`"));
+            None
+        }
         Some(endpoints) => self::endpoints(scope, endpoints),
         None => scope.missing("endpoints"),
     };
@@ -199,10 +201,6 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion) -> Option<VersionConfig> 
 }
 
 fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
-    if raw.is_empty() {
-        scope.wrong("endpoints", Wrong::new("is empty", "a version has at least one endpoint, like `127.0.0.1:9001`"));
-        return None;
-    }
     too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
     let mut list = scope.key("endpoints");
     let mut endpoints: Vec<Authority> = Vec::new();
@@ -257,4 +255,22 @@ fn label(text: String) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("{} has control characters", quoted(&text)), "write a name without them"));
     }
     Ok(text)
+}
+
+/// Refuses a name that one of `names` has, which it joins.
+fn unique(scope: &mut Scope<'_, '_>, name: Option<String>, names: &mut Vec<String>) {
+    let Some(name) = name else { return };
+    if names.contains(&name) {
+        let message = format!("{} is in the list already", quoted(&name));
+        scope.wrong("name", Wrong::new(message, "choose another name"));
+    }
+    names.push(name);
+}
+
+fn not_among(text: &str, kind: &str, known: &[&str]) -> Wrong {
+    let label = match closest(text, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("use one of {}", listed(known)),
+    };
+    Wrong::new(format!("{} is not {kind}", quoted(text)), label)
 }

@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::gate::verdict::{streak_convicts, streak_is_common, streak_probes};
+use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
 use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
+use crate::measure::Windows;
 use crate::measure::shard::{Collector, Gauges, Sample};
-use crate::measure::{Windows, window::SHORTEST_SLOT};
+use crate::measure::window::SHORTEST_SLOT;
 use crate::proxy::Upstreams;
 use crate::release::state::{GATE, OPERATOR};
 use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
@@ -110,15 +111,11 @@ impl Control {
     }
 
     fn tick(&mut self) {
+        self.catch_up();
         let now = self.started.elapsed();
         self.collect(now);
         self.windows.advance(now);
         if !self.state.is_open() {
-            return;
-        }
-        if self.inputs.routing.table().route == Route::Latched {
-            // The worker's notice got lost: what it did is still true.
-            self.streak_convicted(None);
             return;
         }
         let Control { gate, windows, .. } = self;
@@ -129,11 +126,24 @@ impl Control {
             self.order(order, judged_at);
         }
         let common_streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
+        let common = judgement.freeze.is_some();
         let freeze = judgement.freeze.or_else(|| common_streak.map(|(_, sentence)| sentence.clone()));
         self.freeze(freeze);
+        match (self.verdict.kind, self.state.pause()) {
+            // What holds the release now is said by what judged it now.
+            (verdict::Kind::Fail, _) => {}
+            (verdict::Kind::Pass | verdict::Kind::Wait, _) if common => {}
+            (verdict::Kind::Pass | verdict::Kind::Wait, Some(pause)) => {
+                self.verdict = Verdict::wait(pause.sentence());
+            }
+            (verdict::Kind::Pass | verdict::Kind::Wait, None) => {}
+        }
     }
 
     fn order(&mut self, order: Order, judged_at: Instant) {
+        if !self.state.is_open() {
+            return;
+        }
         match order {
             Order::Rollback { trigger, sentence } => {
                 let cause = Cause { trigger, reason: sentence, actor: GATE.to_owned() };
@@ -169,9 +179,27 @@ impl Control {
         }
     }
 
+    /// Learns what the workers did before anything else is decided: also when their notice got lost.
+    fn catch_up(&mut self) {
+        while let Ok(notice) = self.inputs.notices.try_recv() {
+            self.noticed(notice);
+        }
+        let table = self.inputs.routing.table();
+        if self.state.is_open() && table.epoch == self.state.epoch() && table.route == Route::Latched {
+            self.streak_convicted(None);
+        }
+    }
+
     fn noticed(&mut self, notice: Notice) {
         let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
-        if epoch != self.state.epoch() || !self.state.is_open() {
+        if epoch != self.state.epoch() {
+            return;
+        }
+        if let (Notice::Convicted { reaction, .. }, Some(rollback)) = (notice, &mut self.rollback) {
+            // The table was seen before the worker could tell of it.
+            rollback.reaction_micros.get_or_insert(reaction.as_secs_f64() * 1e6);
+        }
+        if !self.state.is_open() {
             return;
         }
         match notice {
@@ -214,6 +242,7 @@ impl Control {
         if matches!(self.state, State::RolledBack { .. }) {
             return;
         }
+        self.verdict = Verdict::fail(cause.reason.clone());
         self.take(Input::RollBack(cause.clone()));
         self.rolled_back(cause, Some(judged_at.elapsed()));
     }
@@ -228,7 +257,14 @@ impl Control {
             "rolled back: all traffic goes to blue"
         );
         self.rollback = Some(Rollback::new(&cause, Timestamp::now(), reaction));
-        self.outputs.events.send(Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state));
+        let event = Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state);
+        self.send(event);
+    }
+
+    /// Whoever hears of an event and asks for the status finds it there.
+    fn send(&mut self, event: Event) {
+        self.publish();
+        self.outputs.events.send(event);
     }
 
     /// Takes an input of the gate's own, which is never refused.
@@ -268,6 +304,7 @@ impl Control {
     fn obey(&mut self, command: Command) {
         let Command { change, actor, reason, reply } = command;
         let received_at = Instant::now();
+        self.catch_up();
         let result = match change {
             Change::Weight(weight) => self.apply(Input::SetWeight(weight)).map(|()| {
                 self.tell(Kind::WeightSet, &actor, explained(format!("weight set to {weight}"), &reason));
@@ -277,11 +314,11 @@ impl Control {
             }),
             Change::RollBack => {
                 let reason = explained(format!("rolled back by {actor}"), &reason);
-                self.verdict = Verdict::fail(reason.clone());
                 self.roll_back(Cause { trigger: OPERATOR.to_owned(), reason, actor }, received_at);
                 Ok(())
             }
         };
+        self.catch_up();
         self.publish();
         let answer = result.map(|()| self.outputs.status.borrow().clone());
         if reply.send(answer).is_err() {
@@ -297,7 +334,8 @@ impl Control {
             weight = self.state.weight().percent(),
             sentence
         );
-        self.outputs.events.send(Event::new(kind, actor, sentence, &self.state));
+        let event = Event::new(kind, actor, sentence, &self.state);
+        self.send(event);
     }
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.

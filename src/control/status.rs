@@ -12,7 +12,7 @@ use crate::gate::{ByVersion, Evidence, Verdict, Version};
 use crate::measure::Windows;
 use crate::measure::window::STATUS_WINDOW;
 use crate::proxy::Upstreams;
-use crate::release::{Cause, Epoch, PauseReason, State, Weight};
+use crate::release::{Cause, Epoch, State, Weight};
 
 /// The answer of `GET /v1/status`.
 #[derive(Clone, Debug, Serialize)]
@@ -131,10 +131,7 @@ impl Status {
             blue: of(Version::Blue),
             green: of(Version::Green),
             verdict: verdict.clone(),
-            pause: state.pause().map(|reason| match reason {
-                PauseReason::CommonCause { sentence, .. } => sentence.clone(),
-                PauseReason::Trigger(held) => held.sentence.clone(),
-            }),
+            pause: state.pause().map(|reason| reason.sentence().to_owned()),
             rollback,
             windows: windows.each().map(WindowStatus::new).collect(),
         }

@@ -94,13 +94,12 @@ pub fn differ_clearly(measured: ByVersion<Tally>) -> bool {
     difference > CLEAR_STANDARD_ERRORS * variance.sqrt()
 }
 
-/// Requests that the condition can be judged by. One that got no answer counts for a rate, but has no latency.
+/// Requests that the condition can be judged by. One that was refused a connection has no latency; one that the client
+/// gave up on has, though it is no unit of a rate.
 fn units(trigger: &Trigger, evidence: &Evidence) -> u64 {
     match trigger.condition {
         Condition::FailuresAbove { .. } | Condition::FailuresAboveBlue { .. } => evidence.requests,
-        Condition::LatencyAbove { .. } | Condition::LatencyAboveBlue { .. } => {
-            evidence.requests.min(evidence.latency.len())
-        }
+        Condition::LatencyAbove { .. } | Condition::LatencyAboveBlue { .. } => evidence.latency.len(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Both bodies, streamed frame by frame with back-pressure. Nothing is held.
 
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,24 +12,24 @@ use tokio::time::Instant;
 
 use super::observe::Exchange;
 use super::pool::Upstream;
-use super::progress::Progress;
+use super::progress::{BodyFailure, Progress};
 use crate::gate::Outcome;
 
 /// The client's body on its way to an endpoint.
-pub enum RequestBody {
+pub(super) enum RequestBody {
     Empty,
     Streaming { incoming: Incoming, progress: Rc<Progress> },
 }
 
 /// The answer's body on its way to the client.
-pub enum ResponseBody {
+pub(super) enum ResponseBody {
     /// Our own words.
     Own(Option<Bytes>),
     Streaming(Box<Streaming>),
 }
 
 /// An endpoint's body, and what it takes to read it.
-pub struct Streaming {
+pub(super) struct Streaming {
     pub incoming: Incoming,
     /// None once the body has ended.
     pub upstream: Option<Box<Upstream>>,
@@ -38,7 +39,7 @@ pub struct Streaming {
 
 /// Why an answer ended half-way; hyper then ends the connection so that the client sees it.
 #[derive(Debug, thiserror::Error)]
-pub enum CutOff {
+pub(super) enum CutOff {
     #[error("the endpoint's connection ended within the body")]
     Truncated(#[source] hyper::Error),
     #[error("the endpoint sent nothing of the body for too long")]
@@ -46,7 +47,7 @@ pub enum CutOff {
 }
 
 impl RequestBody {
-    pub fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
+    pub(super) fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
         if incoming.is_end_stream() {
             return RequestBody::Empty;
         }
@@ -54,7 +55,7 @@ impl RequestBody {
         RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
     }
 
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         matches!(self, RequestBody::Empty)
     }
 }
@@ -69,6 +70,9 @@ impl Body for RequestBody {
             RequestBody::Streaming { incoming, progress } => {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 progress.awaiting_body.set(polled.is_pending());
+                if let Poll::Ready(Some(Err(error))) = &polled {
+                    progress.body_failure.set(Some(failure(error)));
+                }
                 if polled.is_ready() {
                     progress.moved.set(true);
                     if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
@@ -95,9 +99,18 @@ impl Body for RequestBody {
     }
 }
 
+/// A body that is no HTTP is an error of the client that it can be told; any other means that it is gone.
+fn failure(error: &hyper::Error) -> BodyFailure {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyFailure::Malformed,
+        Some(_) | None => BodyFailure::Gone,
+    }
+}
+
 impl ResponseBody {
     /// The body of an endpoint's answer. One without bytes is over at once.
-    pub fn streaming(streaming: Streaming) -> ResponseBody {
+    pub(super) fn streaming(streaming: Streaming) -> ResponseBody {
         if streaming.incoming.is_end_stream() {
             streaming.end();
             return ResponseBody::Own(None);
@@ -154,7 +167,9 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    streaming.cut_off(Outcome::Truncated);
+                    // What the client did to its own body has ended the connection, and not the endpoint.
+                    let by_client = streaming.progress.body_failure.get().is_some();
+                    streaming.cut_off(if by_client { Outcome::ClientCancelled } else { Outcome::Truncated });
                     return Poll::Ready(Some(Err(CutOff::Truncated(error))));
                 }
                 Poll::Ready(None) => {

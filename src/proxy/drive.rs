@@ -14,27 +14,26 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::progress::{Phase, Progress};
 use super::serve::{Client, PARK_AFTER, answer};
+use super::socket::{Owned, Socket};
 use super::upgrade::End;
 use super::worker::{self, Place, Worker};
 
 /// How driving a connection ended.
-pub enum Ended {
-    Closed,
-    /// Idle for long: the socket is left, and what was read of a next request.
-    Parked(TcpStream, Bytes),
+pub(super) enum Ended {
+    /// Idle for long: what was read of a next request.
+    Parked(Bytes),
     /// The request head took too long.
-    HeadTimeout(TcpStream),
-    /// Both sides have agreed to leave HTTP.
-    Upgraded(End, End),
-    /// The answer was cut off and only a reset can tell the client.
-    Aborted(TcpStream),
+    HeadTimeout,
+    /// Both sides have agreed to leave HTTP: what the client sent already, and the other side.
+    Upgraded(Bytes, End),
+    /// The answer was cut off, and only a reset can tell the client or end what the kernel still holds for it.
+    Aborted,
     /// Everything was answered; the client may still be sending.
-    Finished(TcpStream),
+    Finished,
 }
 
 /// What stopped the polling; the socket is taken out of hyper afterwards.
@@ -48,7 +47,7 @@ enum Stop {
 
 /// The client's socket. It notes what moves, and hands out first what was read from it before.
 struct ClientSocket {
-    stream: TcpStream,
+    socket: Socket,
     early: Bytes,
     progress: Rc<Progress>,
 }
@@ -60,13 +59,19 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 const USUAL_HEAD_FIELDS: usize = 100;
 
 /// Serves requests until the connection ends, is idle for long, or is no HTTP any more.
-pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, stream: TcpStream, early: Bytes) -> Ended {
+pub(super) async fn drive(
+    worker: &Rc<Worker>,
+    place: &Place,
+    client: &Rc<Client>,
+    socket: &Owned,
+    early: Bytes,
+) -> Ended {
     let progress = Rc::new(Progress::new());
     progress.enter(Phase::Idle, Instant::now(), PARK_AFTER);
     let http = builder(worker);
     let mut hyper = {
         let (worker, progress, client) = (Rc::clone(worker), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket { stream, early, progress: Rc::clone(&progress) };
+        let socket = ClientSocket { socket: socket.share(), early, progress: Rc::clone(&progress) };
         let service =
             service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), service))
@@ -93,40 +98,41 @@ pub async fn drive(worker: &Rc<Worker>, place: &Place, client: &Rc<Client>, stre
             }
             match progress.poll_due(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Phase::Idle) if progress.write_blocked.get() || progress.body_open.get() => {}
+                Poll::Ready(Phase::Idle) if !socket.is_drained() || progress.body_open.get() => {}
                 Poll::Ready(Phase::Idle) => return Poll::Ready(Stop::Park),
                 Poll::Ready(Phase::HeadBegun | Phase::Head) => return Poll::Ready(Stop::HeadTimeout),
                 Poll::Ready(Phase::Waiting) => progress.expire(),
-                Poll::Ready(Phase::Streaming) if progress.write_blocked.get() => return Poll::Ready(Stop::Stalled),
+                Poll::Ready(Phase::Streaming) if socket.is_blocked() => return Poll::Ready(Stop::Stalled),
                 Poll::Ready(Phase::Streaming) => progress.expire(),
             }
         }
     })
     .await;
     let parts = hyper.into_parts();
-    let ClientSocket { stream, early, .. } = parts.io.into_inner();
+    let early = if parts.read_buf.is_empty() { parts.io.into_inner().early } else { parts.read_buf };
     let tunnel = progress.tunnel.borrow_mut().take();
     match stop {
         Stop::Done => match tunnel {
-            Some(upstream) => {
-                let (upstream, read) = upstream.into_stream();
-                Ended::Upgraded(End { stream, early: parts.read_buf }, End { stream: upstream, early: read })
-            }
-            None => Ended::Finished(stream),
+            Some(upstream) => Ended::Upgraded(early, upstream.into_end()),
+            None => Ended::Finished,
         },
-        Stop::Park => Ended::Parked(stream, if parts.read_buf.is_empty() { early } else { parts.read_buf }),
-        Stop::HeadTimeout => Ended::HeadTimeout(stream),
-        Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted(stream),
-        Stop::Broken if progress.truncated.get() => Ended::Closed,
-        Stop::Broken => Ended::Finished(stream),
-        Stop::Stalled => Ended::Closed,
+        Stop::Park => {
+            socket.shrink();
+            Ended::Parked(early)
+        }
+        Stop::HeadTimeout => Ended::HeadTimeout,
+        Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
+        Stop::Broken => Ended::Finished,
+        Stop::Stalled => Ended::Aborted,
     }
 }
 
 fn builder(worker: &Worker) -> http1::Builder {
     let limits = &worker.settings.limits;
     let mut builder = http1::Builder::new();
-    builder.pipeline_flush(true).max_header_size(limits.head_bytes);
+    // Not pipeline_flush: it lifts the bound on hyper's write buffer, and holds an answer back while part of the next
+    // request has been read.
+    builder.max_header_size(limits.head_bytes);
     builder.max_buf_size(limits.head_bytes.max(READ_BUFFER_BYTES));
     if limits.head_fields != USUAL_HEAD_FIELDS {
         builder.max_headers(limits.head_fields);
@@ -142,7 +148,7 @@ impl AsyncRead for ClientSocket {
             self.early.advance(length);
         } else {
             let before = buffer.filled().len();
-            std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            std::task::ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
@@ -156,7 +162,6 @@ impl AsyncRead for ClientSocket {
 
 impl ClientSocket {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.progress.write_blocked.set(written.is_pending());
         if written.is_ready() {
             self.progress.moved.set(true);
         }
@@ -166,7 +171,7 @@ impl ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buffer);
+        let written = Pin::new(&mut self.socket).poll_write(cx, buffer);
         self.wrote(written)
     }
 
@@ -175,19 +180,19 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
         self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    /// Ending the connection is for [`super::serve::connection`], which reads on for a while.
+    /// To end the connection is for [`super::serve::connection`], which reads on for a while.
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

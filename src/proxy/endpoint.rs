@@ -31,7 +31,7 @@ struct Shared {
 }
 
 /// One endpoint as one worker sees it.
-pub struct Endpoint {
+pub(super) struct Endpoint {
     upstreams: Arc<Upstreams>,
     version: Version,
     index: usize,
@@ -89,7 +89,7 @@ impl Upstreams {
 
 impl Endpoint {
     /// All endpoints of a version, for one worker.
-    pub fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
+    pub(super) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
         let shared = upstreams.versions.of(version).iter().enumerate();
         shared
             .map(|(index, shared)| {
@@ -112,7 +112,7 @@ impl Endpoint {
             .collect()
     }
 
-    pub async fn connect(&self) -> std::io::Result<TcpStream> {
+    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
         let stream = match &self.target {
             Target::Address(address) => TcpStream::connect(address).await?,
             Target::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
@@ -122,7 +122,7 @@ impl Endpoint {
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it.
-    pub fn report(&self, charge: Charge, ejection: &Ejection) {
+    pub(super) fn report(&self, charge: Charge, ejection: &Ejection) {
         match charge {
             Charge::Nobody => {}
             Charge::Served => self.failures.set(0),
@@ -151,7 +151,11 @@ impl Endpoint {
 }
 
 /// The less busy of two random endpoints that are neither ejected nor in `tried`; none when all have been tried.
-pub fn pick(endpoints: &[Rc<Endpoint>], tried: &[Rc<Endpoint>], random: &mut fastrand::Rng) -> Option<Rc<Endpoint>> {
+pub(super) fn pick(
+    endpoints: &[Rc<Endpoint>],
+    tried: &[Rc<Endpoint>],
+    random: &mut fastrand::Rng,
+) -> Option<Rc<Endpoint>> {
     if let [only] = endpoints {
         return tried.is_empty().then(|| Rc::clone(only));
     }

@@ -14,7 +14,7 @@ use super::endpoint::{self, Endpoint};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::pool::{NoHead, Upstream};
-use super::progress::{Phase, Progress};
+use super::progress::{BodyFailure, Expired, Phase, Progress};
 use super::respond::{Refusal, unavailable};
 use super::worker::Worker;
 
@@ -49,7 +49,7 @@ impl Copy {
 }
 
 /// Sends `request` to the version of `exchange` and turns what comes back into the answer.
-pub async fn forward(
+pub(super) async fn forward(
     worker: &Rc<Worker>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,
@@ -77,47 +77,24 @@ enum Failed {
     Refused(Refusal),
 }
 
+/// Whether a connection that has carried a request before will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    New,
+}
+
 async fn attempt(
     worker: &Rc<Worker>,
     progress: &Rc<Progress>,
     exchange: &mut Exchange,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
-    let mut tried: Vec<Rc<Endpoint>> = Vec::new();
-    let mut endpoint = pick(worker, exchange, &tried).ok_or(Failed::NoEndpoint)?;
-    exchange.at(&endpoint);
-    let mut resting = Upstream::resting(&endpoint);
-    let mut request = request;
-    let mut waiting = false;
+    let mut wanted = Wanted::Any;
     loop {
-        let mut upstream = match resting.take() {
-            Some(upstream) => upstream,
-            None => {
-                progress.enter(Phase::Waiting, Instant::now(), worker.settings.timeouts.connect);
-                waiting = false;
-                match progress.within(Upstream::connect(worker, &endpoint)).await {
-                    Ok(Ok(upstream)) => upstream,
-                    failed => {
-                        tried.push(endpoint);
-                        exchange.endpoint_failed();
-                        if let Some(next) = pick(worker, exchange, &tried) {
-                            exchange.at(&next);
-                            resting = Upstream::resting(&next);
-                            endpoint = next;
-                            continue;
-                        }
-                        let refusal = if failed.is_ok() { Refusal::Connect } else { Refusal::ConnectTimeout };
-                        return Err(Failed::Refused(refusal));
-                    }
-                }
-            }
-        };
-        if !waiting {
-            progress.enter(Phase::Waiting, Instant::now(), worker.settings.timeouts.response_head);
-            waiting = true;
-        }
+        let mut upstream = connect(worker, progress, exchange, wanted).await?;
         if !request.headers().contains_key(header::HOST) {
-            request.headers_mut().insert(header::HOST, endpoint.host.clone());
+            request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
         let copy = if upstream.reused { Copy::of(&request) } else { None };
         match upstream.send(request, progress).await {
@@ -125,16 +102,58 @@ async fn attempt(
             Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
             Err(NoHead::NotSent(_) | NoHead::Lost) => match copy {
                 Some(copy) => request = copy.into_request(),
-                None => return Err(Failed::Refused(Refusal::Reset)),
+                None => {
+                    return Err(Failed::Refused(match progress.body_failure.get() {
+                        Some(BodyFailure::Malformed) => Refusal::MalformedBody,
+                        Some(BodyFailure::Gone) => Refusal::ClientGone,
+                        None => Refusal::Reset,
+                    }));
+                }
             },
             Err(NoHead::Invalid(error)) => {
-                tracing::debug!(%error, endpoint = ?endpoint.host, "invalid answer");
+                tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
                 return Err(Failed::Refused(Refusal::Invalid));
             }
             Err(NoHead::Expired) if progress.awaiting_body.get() => return Err(Failed::Refused(Refusal::SlowBody)),
             Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
         }
+        wanted = Wanted::New;
     }
+}
+
+/// A connection to an endpoint of the version; to another one when the first cannot be reached.
+async fn connect(
+    worker: &Rc<Worker>,
+    progress: &Progress,
+    exchange: &mut Exchange,
+    wanted: Wanted,
+) -> Result<Box<Upstream>, Failed> {
+    let timeouts = &worker.settings.timeouts;
+    let mut tried: Vec<Rc<Endpoint>> = Vec::new();
+    let mut failed = Failed::NoEndpoint;
+    while let Some(endpoint) = pick(worker, exchange, &tried) {
+        exchange.at(&endpoint);
+        if wanted == Wanted::Any
+            && let Some(upstream) = Upstream::resting(&endpoint)
+        {
+            return Ok(upstream);
+        }
+        progress.enter(Phase::Waiting, Instant::now(), timeouts.connect);
+        failed = match progress.within(Upstream::connect(worker, &endpoint)).await {
+            Ok(Ok(upstream)) => {
+                progress.enter(Phase::Waiting, Instant::now(), timeouts.response_head);
+                return Ok(upstream);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, endpoint = ?endpoint.host, "no connection");
+                Failed::Refused(Refusal::Connect)
+            }
+            Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),
+        };
+        exchange.endpoint_failed();
+        tried.push(endpoint);
+    }
+    Err(failed)
 }
 
 fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Rc<Endpoint>> {
@@ -155,18 +174,22 @@ fn answer(
     let now = Instant::now();
     let (mut parts, incoming) = response.into_parts();
     exchange.head_received(parts.status.as_u16(), now);
-    if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-        if upgrade == Upgrade::NotAsked {
-            exchange.status = Refusal::Invalid.status().as_u16();
-            exchange.finish(Refusal::Invalid.outcome(), now);
-            return Refusal::Invalid.response();
-        }
-        headers::response(&mut parts, upgrade);
+    let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let rewritten = match upgrade {
+        Upgrade::NotAsked if switches => Err(Refusal::Invalid),
+        Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
+        Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
+    };
+    if let Err(refusal) = rewritten {
+        exchange.status = refusal.status().as_u16();
+        exchange.finish(refusal.outcome(), now);
+        return refusal.response();
+    }
+    if switches {
         exchange.finish(crate::gate::Outcome::Success, now);
         *progress.tunnel.borrow_mut() = Some(upstream);
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    headers::response(&mut parts, Upgrade::NotAsked);
     progress.enter(Phase::Streaming, now, worker.settings.timeouts.body_idle);
     let streaming = Streaming { incoming, upstream: Some(upstream), exchange, progress: Rc::clone(progress) };
     Response::from_parts(parts, ResponseBody::streaming(streaming))

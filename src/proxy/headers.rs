@@ -1,8 +1,8 @@
 //! The fields that belong to one hop, and those that tell the service where a request came from.
 
 use http::header::{
-    CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version, response};
@@ -18,20 +18,22 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// What a Connection field must not take out: it would change what the request is or says of its way.
 const KEPT: [HeaderName; 7] =
-    [HOST, http::header::CONTENT_LENGTH, TRANSFER_ENCODING, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
+    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
 
 /// Whether the client asked to leave HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upgrade {
+pub(super) enum Upgrade {
     NotAsked,
     Asked,
 }
 
 /// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of seven; they change one by one")]
 struct Found {
     connection: bool,
     te: bool,
+    transfer_encoding: bool,
     upgrade: bool,
     hop: bool,
     forwarded: bool,
@@ -39,7 +41,7 @@ struct Found {
 }
 
 /// Makes the client's head the one for the endpoint.
-pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
+pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
@@ -51,13 +53,18 @@ pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
             UPGRADE => found.upgrade = true,
             VIA => found.via = true,
             FORWARDED => found.forwarded = true,
-            TRANSFER_ENCODING | PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => found.hop = true,
+            TRANSFER_ENCODING => found.transfer_encoding = true,
+            PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => found.hop = true,
             ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => found.hop = true,
             _ => {}
         }
     }
     target(parts)?;
     host(parts)?;
+    // The field stays, because hyper drops the body of a GET that has neither this nor a length.
+    if found.transfer_encoding && !is_only_chunked(&parts.headers) {
+        return Err(Refusal::TransferEncoding);
+    }
     let upgrade = if found.upgrade { asked_upgrade(&mut parts.headers) } else { Upgrade::NotAsked };
     if found.connection {
         strip_named(&mut parts.headers);
@@ -79,17 +86,23 @@ pub fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
 }
 
 /// Makes the endpoint's head the one for the client.
-pub fn response(parts: &mut response::Parts, upgrade: Upgrade) {
-    let mut strip = false;
+pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
+    let (mut strip, mut transfer_encoding, mut length) = (false, false, false);
     for name in parts.headers.keys() {
+        transfer_encoding |= *name == TRANSFER_ENCODING;
+        length |= *name == CONTENT_LENGTH;
         strip |= matches!(*name, CONNECTION | UPGRADE | TRANSFER_ENCODING | PROXY_AUTHENTICATE | TRAILER)
             || *name == KEEP_ALIVE
             || *name == PROXY_CONNECTION;
+    }
+    if transfer_encoding && (length || !is_only_chunked(&parts.headers)) {
+        return Err(Refusal::Invalid);
     }
     if strip {
         let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
         strip_named(&mut parts.headers);
         strip_hop(&mut parts.headers);
+        parts.headers.remove(TRANSFER_ENCODING);
         parts.headers.remove(UPGRADE);
         if let Some(protocol) = kept {
             parts.headers.insert(UPGRADE, protocol);
@@ -97,6 +110,7 @@ pub fn response(parts: &mut response::Parts, upgrade: Upgrade) {
         }
     }
     parts.version = Version::HTTP_11;
+    Ok(())
 }
 
 /// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2).
@@ -127,16 +141,22 @@ fn host(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
-fn asked_upgrade(headers: &mut HeaderMap) -> Upgrade {
-    let named = tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    let http2 = headers.get(UPGRADE).is_none_or(|protocol| protocol.as_bytes().starts_with(b"h2"));
-    if named && !http2 { Upgrade::Asked } else { Upgrade::NotAsked }
+/// Any other coding, and any second one, is where two readers of a body could disagree about its end.
+fn is_only_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
+fn asked_upgrade(headers: &mut HeaderMap) -> Upgrade {
+    let named = tokens(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    let is_http2 = |protocol: &str| protocol.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("h2"));
+    if named && !tokens(headers, UPGRADE).any(is_http2) { Upgrade::Asked } else { Upgrade::NotAsked }
+}
+
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers
-        .get_all(CONNECTION)
+        .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
@@ -145,7 +165,7 @@ fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// Takes out Connection and every field that it names.
 fn strip_named(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(headers)
+    let named: Vec<HeaderName> = tokens(headers, CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
         .collect();
@@ -156,7 +176,7 @@ fn strip_named(headers: &mut HeaderMap) {
 }
 
 fn strip_hop(headers: &mut HeaderMap) {
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE] {
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE] {
         headers.remove(name);
     }
 }
@@ -166,12 +186,9 @@ fn came_from(parts: &mut Parts, client: &Client, found: &Found) {
     let headers = &mut parts.headers;
     let host = headers.get(HOST).cloned();
     if client.trusted {
-        let mut chain = headers.get(X_FORWARDED_FOR).map_or_else(Vec::new, |chain| chain.as_bytes().to_vec());
-        if !chain.is_empty() {
-            chain.extend_from_slice(b", ");
-        }
-        chain.extend_from_slice(client.forwarded_for.as_bytes());
-        let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| client.forwarded_for.clone());
+        let before = headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty());
+        let chain: Vec<&[u8]> = before.chain([&client.forwarded_for]).map(HeaderValue::as_bytes).collect();
+        let chain = HeaderValue::from_bytes(&chain.join(&b", "[..])).expect("values joined by a comma are a value");
         headers.insert(X_FORWARDED_FOR, chain);
         headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
         if let Some(host) = host {

@@ -45,7 +45,11 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until the phase is [`Phase::Closing`], and then whatever the kernel has queued already.
-pub async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, mut lifecycle: watch::Receiver<Phase>) {
+pub(super) async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    mut lifecycle: watch::Receiver<Phase>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

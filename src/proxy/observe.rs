@@ -13,7 +13,7 @@ use crate::measure::shard::Record;
 use crate::release::Epoch;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
-pub struct Exchange {
+pub(super) struct Exchange {
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     pub version: Version,
@@ -28,14 +28,14 @@ pub struct Exchange {
 }
 
 /// What the access log says of a request.
-pub struct Line {
+pub(super) struct Line {
     pub method: http::Method,
     pub target: http::Uri,
     pub client: std::net::IpAddr,
 }
 
 impl Exchange {
-    pub fn new(
+    pub(super) fn new(
         worker: &Rc<Worker>,
         progress: &Rc<Progress>,
         version: Version,
@@ -60,27 +60,27 @@ impl Exchange {
     }
 
     /// The request goes to `endpoint`, and no longer to the one before.
-    pub fn at(&mut self, endpoint: &Rc<Endpoint>) {
+    pub(super) fn at(&mut self, endpoint: &Rc<Endpoint>) {
         self.leave_endpoint();
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
         self.endpoint = Some(Rc::clone(endpoint));
     }
 
     /// The endpoint failed to take the request, which goes on to another: the version is not charged.
-    pub fn endpoint_failed(&mut self) {
+    pub(super) fn endpoint_failed(&mut self) {
         if let Some(endpoint) = &self.endpoint {
             endpoint.report(Outcome::ConnectError.charge(), &self.worker.settings.ejection);
         }
         self.leave_endpoint();
     }
 
-    pub fn head_received(&mut self, status: u16, now: Instant) {
+    pub(super) fn head_received(&mut self, status: u16, now: Instant) {
         self.status = status;
         self.head_at = Some(now);
     }
 
     /// Records what the request came to. The first call counts.
-    pub fn finish(&mut self, outcome: Outcome, now: Instant) {
+    pub(super) fn finish(&mut self, outcome: Outcome, now: Instant) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
@@ -134,7 +134,12 @@ impl Drop for Exchange {
 
 impl Worker {
     /// What the access log will say of a request, if it is on.
-    pub fn line(&self, method: &http::Method, target: &http::Uri, client: std::net::IpAddr) -> Option<Box<Line>> {
+    pub(super) fn line(
+        &self,
+        method: &http::Method,
+        target: &http::Uri,
+        client: std::net::IpAddr,
+    ) -> Option<Box<Line>> {
         match self.settings.access_log {
             AccessLog::Off => None,
             AccessLog::On => Some(Box::new(Line { method: method.clone(), target: target.clone(), client })),

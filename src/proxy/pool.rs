@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -12,12 +13,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
 use super::progress::Progress;
+use super::socket::{Owned, Socket};
+use super::upgrade::End;
 use super::worker::Worker;
 
 /// Idle connections that one worker keeps to one endpoint.
@@ -27,9 +30,10 @@ const IDLE_CONNECTIONS: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// One connection to an endpoint.
-pub struct Upstream {
+pub(super) struct Upstream {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<TcpStream>, RequestBody>,
+    connection: Connection<TokioIo<Patient>, RequestBody>,
+    socket: Owned,
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
@@ -39,11 +43,15 @@ pub struct Upstream {
     _counted: Counted,
 }
 
+/// The endpoint's socket. What it no longer takes counts as sent: it may have answered before it stopped to read, and
+/// reading tells whether it has. hyper would give up at the failed write.
+struct Patient(Socket);
+
 /// One more in a count for as long as it lives.
-pub struct Counted(Rc<Cell<u32>>);
+pub(super) struct Counted(Rc<Cell<u32>>);
 
 /// Why a request that was handed to a connection got no response head.
-pub enum NoHead {
+pub(super) enum NoHead {
     /// It was never written: it may be sent elsewhere.
     NotSent(Box<Request<RequestBody>>),
     /// The connection ended after some of it may have been written.
@@ -54,16 +62,20 @@ pub enum NoHead {
 }
 
 impl Upstream {
-    pub async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> std::io::Result<Box<Upstream>> {
-        let stream = endpoint.connect().await?;
+    pub(super) async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
+        let socket = Socket::own(endpoint.connect().await?, &worker.sends);
+        let head_bytes = worker.settings.limits.response_head_bytes;
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(worker.settings.limits.response_head_bytes)
-            .handshake(TokioIo::new(stream))
+            .max_buf_size(head_bytes)
+            // The buffer alone may grow beyond its bound when it grows.
+            .max_header_size(head_bytes)
+            .handshake(TokioIo::new(Patient(socket.share())))
             .await
-            .map_err(std::io::Error::other)?;
+            .map_err(io::Error::other)?;
         Ok(Box::new(Upstream {
             sender,
             connection,
+            socket,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
@@ -73,7 +85,7 @@ impl Upstream {
     }
 
     /// A connection that rested and is still open.
-    pub fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
+    pub(super) fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut upstream) = idle.pop() {
             if upstream.is_open() {
@@ -84,7 +96,7 @@ impl Upstream {
     }
 
     /// Sends the request and waits for the response head.
-    pub async fn send(
+    pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
         progress: &Progress,
@@ -113,14 +125,14 @@ impl Upstream {
     }
 
     /// Reads and writes what can be, on behalf of the body of the answer.
-    pub fn poll_drive(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
             self.ended = Pin::new(&mut self.connection).poll_without_shutdown(cx).is_ready();
         }
     }
 
     /// Puts the connection to rest if it can carry another request, else closes it.
-    pub fn release(mut self: Box<Self>, now: Instant) {
+    pub(super) fn release(mut self: Box<Self>, now: Instant) {
         if !self.sender.is_ready() && !self.is_open() {
             return;
         }
@@ -133,10 +145,10 @@ impl Upstream {
         }
     }
 
-    /// Takes the socket, and what was read from it and not used, out of a connection that has been upgraded.
-    pub fn into_stream(self) -> (TcpStream, bytes::Bytes) {
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+    /// Takes a connection that has been upgraded out of HTTP.
+    pub(super) fn into_end(self) -> End {
+        let Upstream { connection, socket, .. } = self;
+        End { socket, early: connection.into_parts().read_buf }
     }
 
     fn is_open(&mut self) -> bool {
@@ -145,8 +157,51 @@ impl Upstream {
     }
 }
 
+impl Patient {
+    fn ignore<T>(written: Poll<io::Result<T>>, as_if: T) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Poll::Ready(Ok(as_if)),
+            written => written,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_write(cx, bytes), bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        Patient::ignore(Pin::new(&mut self.0).poll_write_vectored(cx, slices), offered)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Patient::ignore(Pin::new(&mut self.0).poll_flush(cx), ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
 impl Counted {
-    pub fn new(count: &Rc<Cell<u32>>) -> Counted {
+    pub(super) fn new(count: &Rc<Cell<u32>>) -> Counted {
         count.set(count.get() + 1);
         Counted(Rc::clone(count))
     }
@@ -159,7 +214,7 @@ impl Drop for Counted {
 }
 
 /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
-pub fn sweep(endpoint: &Endpoint, now: Instant) {
+pub(super) fn sweep(endpoint: &Endpoint, now: Instant) {
     endpoint.idle.borrow_mut().retain_mut(|upstream| now - upstream.idle_since < IDLE_FOR && upstream.is_open());
 }
 

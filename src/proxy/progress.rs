@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::pool::Upstream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     /// Between two requests.
     Idle,
     /// Part of a request head has been read. `due` is not set before the driver has seen it.
@@ -26,20 +26,27 @@ pub enum Phase {
     Streaming,
 }
 
+/// Why the body of a request ended half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFailure {
+    Malformed,
+    Gone,
+}
+
 /// One connection's notes. All cells belong to one task.
-pub struct Progress {
+pub(super) struct Progress {
     pub phase: Cell<Phase>,
     due: Cell<Instant>,
     /// How much longer, when something has moved since the timer was set.
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
     expired: Cell<bool>,
-    /// The client does not take what we write.
-    pub write_blocked: Cell<bool>,
     /// The endpoint waits for a body that the client does not send.
     pub awaiting_body: Cell<bool>,
     /// The request's body has not been read to its end.
     pub body_open: Cell<bool>,
+    /// What was wrong with the request's body, once something was.
+    pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
     pub ends_by_close: Cell<bool>,
     /// The answer was cut off.
@@ -50,19 +57,19 @@ pub struct Progress {
 
 /// The wait was over before what was waited for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Expired;
+pub(super) struct Expired;
 
 impl Progress {
-    pub fn new() -> Progress {
+    pub(super) fn new() -> Progress {
         Progress {
             phase: Cell::new(Phase::Idle),
             due: Cell::new(Instant::now()),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             expired: Cell::new(false),
-            write_blocked: Cell::new(false),
             awaiting_body: Cell::new(false),
             body_open: Cell::new(false),
+            body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
             tunnel: RefCell::new(None),
@@ -70,7 +77,7 @@ impl Progress {
     }
 
     /// Starts a phase that is over `length` after `now`, or `length` after something last moved in it.
-    pub fn enter(&self, phase: Phase, now: Instant, length: Duration) {
+    pub(super) fn enter(&self, phase: Phase, now: Instant, length: Duration) {
         self.phase.set(phase);
         self.due.set(now + length);
         self.extension.set(length);
@@ -78,16 +85,16 @@ impl Progress {
     }
 
     /// Tells whatever waits that its time is over. The next [`Progress::within`] to be polled ends.
-    pub fn expire(&self) {
+    pub(super) fn expire(&self) {
         self.expired.set(true);
     }
 
-    pub fn take_expired(&self) -> bool {
+    pub(super) fn take_expired(&self) -> bool {
         self.expired.replace(false)
     }
 
     /// Waits for `future` until the driver says that the phase has expired.
-    pub async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+    pub(super) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if self.take_expired() {
@@ -99,7 +106,7 @@ impl Progress {
     }
 
     /// Ready when the phase is over. Leaves the timer armed at or before the time that the phase is due.
-    pub fn poll_due(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Phase> {
+    pub(super) fn poll_due(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Phase> {
         loop {
             if self.due.get() < timer.deadline() {
                 timer.as_mut().reset(self.due.get());

@@ -9,15 +9,22 @@ use crate::gate::Outcome;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     #[error("HTTP/1.1 asks for exactly one valid Host field")]
     Host,
     #[error("the request target is not a path or an absolute URI")]
     Target,
+    #[error("chunked, once, is the only transfer coding that is taken")]
+    TransferEncoding,
     #[error("the method is not served here")]
     Method,
     #[error("the request body took too long")]
     SlowBody,
+    #[error("the request body is malformed")]
+    MalformedBody,
+    /// Seen only by a client that has ended just its sending side.
+    #[error("the request body ended too early")]
+    ClientGone,
     #[error("the service could not be reached")]
     Connect,
     #[error("the service could not be reached in time")]
@@ -36,9 +43,13 @@ pub enum Refusal {
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 impl Refusal {
-    pub const fn status(self) -> StatusCode {
+    pub(super) const fn status(self) -> StatusCode {
         match self {
-            Refusal::Host | Refusal::Target => StatusCode::BAD_REQUEST,
+            Refusal::Host
+            | Refusal::Target
+            | Refusal::TransferEncoding
+            | Refusal::MalformedBody
+            | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::Connect | Refusal::Reset | Refusal::Invalid => StatusCode::BAD_GATEWAY,
@@ -47,23 +58,28 @@ impl Refusal {
         }
     }
 
-    pub const fn outcome(self) -> Outcome {
+    pub(super) const fn outcome(self) -> Outcome {
         match self {
             Refusal::Connect => Outcome::ConnectError,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => Outcome::Timeout,
             Refusal::Reset | Refusal::Invalid => Outcome::Reset,
-            Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal => {
-                Outcome::RefusedByUs
-            }
+            Refusal::ClientGone => Outcome::ClientCancelled,
+            Refusal::Host
+            | Refusal::Target
+            | Refusal::TransferEncoding
+            | Refusal::Method
+            | Refusal::SlowBody
+            | Refusal::MalformedBody
+            | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
 
     /// Whether the connection must not carry another request.
     const fn closes(self) -> bool {
-        matches!(self, Refusal::Host | Refusal::Target | Refusal::Method | Refusal::SlowBody | Refusal::Internal)
+        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
     }
 
-    pub fn response(self) -> Response<ResponseBody> {
+    pub(super) fn response(self) -> Response<ResponseBody> {
         let body = Bytes::from(format!("{self}\n"));
         let mut response = Response::new(ResponseBody::Own(Some(body)));
         *response.status_mut() = self.status();
@@ -80,7 +96,7 @@ impl Refusal {
 }
 
 /// No endpoint takes requests.
-pub fn unavailable() -> Response<ResponseBody> {
+pub(super) fn unavailable() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Own(Some(Bytes::from_static(b"no endpoint is available\n"))));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -89,11 +105,11 @@ pub fn unavailable() -> Response<ResponseBody> {
 }
 
 /// Sent raw where no request has been parsed.
-pub const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
+pub(super) const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
     content-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
 
 /// Sent raw to a connection over the bound.
-pub const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\nretry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
     too many connections\n";
 

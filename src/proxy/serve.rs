@@ -22,19 +22,20 @@ use super::drive::{Ended, drive};
 use super::observe::Exchange;
 use super::progress::{self, Progress};
 use super::respond::{HEAD_TIMEOUT, Refusal};
-use super::upgrade;
+use super::socket::{Owned, Socket};
+use super::upgrade::{self, End};
 use super::worker::{Phase, Place, Worker};
 use super::{forward, headers};
 use crate::measure::shard::Record;
 
 /// An idle connection gives its buffers back after this long, and keeps its socket.
-pub const PARK_AFTER: Duration = Duration::from_secs(1);
+pub(super) const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What is known of the client.
-pub struct Client {
+pub(super) struct Client {
     pub address: IpAddr,
     /// Its X-Forwarded-* fields are believed.
     pub trusted: bool,
@@ -42,45 +43,39 @@ pub struct Client {
 }
 
 /// Serves one client connection to its end.
-pub async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn connection(worker: Rc<Worker>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let client = Rc::new(Client::new(&worker, peer));
-    let mut stream = stream;
+    let socket = Socket::own(stream, &worker.sends);
     let mut early = Bytes::new();
     loop {
-        if early.is_empty() && !readable(&worker, &place, &stream).await {
+        if early.is_empty() && !readable(&worker, &place, &socket).await {
             return;
         }
-        match drive(&worker, &place, &client, stream, early).await {
-            Ended::Closed => return,
-            Ended::Parked(parked, read) => (stream, early) = (parked, read),
-            Ended::HeadTimeout(mut stream) => {
+        match drive(&worker, &place, &client, &socket, early).await {
+            Ended::Parked(read) => early = read,
+            Ended::HeadTimeout => {
                 let whole = worker.settings.timeouts.request_head;
                 refused(&worker, http::StatusCode::REQUEST_TIMEOUT, whole);
-                if stream.write_all(HEAD_TIMEOUT).await.is_ok() {
-                    linger(stream).await;
+                if socket.share().write_all(HEAD_TIMEOUT).await.is_ok() {
+                    linger(&worker, &socket).await;
                 }
                 return;
             }
-            Ended::Upgraded(client, upstream) => {
-                let joined = upgrade::join(client, upstream, worker.settings.timeouts.tunnel_idle).await;
-                if let Err(error) = joined {
+            Ended::Upgraded(early, upstream) => {
+                let client = End { socket, early };
+                if let Err(error) = upgrade::join(client, upstream, worker.settings.timeouts.tunnel_idle).await {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
             }
-            Ended::Aborted(stream) => {
-                if let Err(error) = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-                    tracing::debug!(%error, "the connection was gone before it could be reset");
-                }
-                return;
-            }
-            Ended::Finished(stream) => return linger(stream).await,
+            Ended::Aborted => return abort(&socket),
+            Ended::Finished => return linger(&worker, &socket).await,
         }
     }
 }
 
 /// The stack, outermost first. One call for each request.
-pub async fn answer(
+pub(super) async fn answer(
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     client: Rc<Client>,
@@ -90,16 +85,18 @@ pub async fn answer(
     let version = request.version();
     progress.enter(progress::Phase::Waiting, started, worker.settings.timeouts.response_head);
     let forwarded = AssertUnwindSafe(route(&worker, &progress, &client, request, started)).catch_unwind();
-    let mut response = forwarded.await.unwrap_or_else(|_| {
+    let outcome = forwarded.await.unwrap_or_else(|_| {
         worker.panicked();
         Err(Refusal::Internal)
     });
-    if let Err(refusal) = response {
-        refused(&worker, refusal.status(), started.elapsed());
-        progress.enter(progress::Phase::Idle, Instant::now(), PARK_AFTER);
-        response = Ok(refusal.response());
-    }
-    let mut response = response.unwrap_or_else(|refusal| refusal.response());
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            refused(&worker, refusal.status(), started.elapsed());
+            progress.enter(progress::Phase::Idle, Instant::now(), PARK_AFTER);
+            refusal.response()
+        }
+    };
     if worker.phase.get() != Phase::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -116,9 +113,7 @@ async fn route(
     started: Instant,
 ) -> Result<Response<ResponseBody>, Refusal> {
     #[cfg(feature = "fault-injection")]
-    if request.uri().path() == "/portcullis/panic" {
-        panic!("a test asked for it");
-    }
+    assert!(request.uri().path() != "/portcullis/panic", "a test asked for it");
     let (mut parts, incoming) = request.into_parts();
     let line = worker.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;
@@ -141,28 +136,41 @@ fn refused(worker: &Worker, status: http::StatusCode, whole: Duration) {
 }
 
 /// Waits for the first byte of a request; false when the connection is to be closed instead.
-async fn readable(worker: &Worker, place: &Place, stream: &TcpStream) -> bool {
+async fn readable(worker: &Worker, place: &Place, socket: &Socket) -> bool {
     let mut until = std::pin::pin!(tokio::time::sleep(worker.settings.timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         if worker.phase.get() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(false);
         }
-        stream.poll_read_ready(cx).map(|ready| ready.is_ok())
+        socket.poll_readable(cx).map(|readable| readable.is_ok())
     })
     .await
 }
 
-/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read.
-async fn linger(mut stream: TcpStream) {
+/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read. What has
+/// not been sent by then waits as long as any part of a body may.
+async fn linger(worker: &Worker, socket: &Owned) {
+    let mut stream = socket.share();
+    match tokio::time::timeout(worker.settings.timeouts.body_idle, stream.shutdown()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
+        Err(_) => return abort(socket),
+    }
     let mut discarded = [0; 4096];
     let reading = async {
-        stream.shutdown().await?;
         while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
     if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {
         tracing::trace!(%error, "the client was gone first");
+    }
+}
+
+/// Ends the connection so that the client cannot take it for a clean end.
+fn abort(socket: &Owned) {
+    if let Err(error) = socket.reset_on_close() {
+        tracing::debug!(%error, "the connection was gone before it could be reset");
     }
 }
 

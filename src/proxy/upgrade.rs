@@ -1,31 +1,34 @@
 //! A tunnel: after an upgrade both sockets are joined, byte for byte, until one side ends or nothing moves for long.
 
+use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+
+use super::socket::{Owned, Socket};
 
 /// Bytes held in each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// One end of a tunnel, with what was read from it before it was one.
-pub struct End {
-    pub stream: TcpStream,
+pub(super) struct End {
+    pub socket: Owned,
     pub early: Bytes,
 }
 
 /// Joins both ends. Returns when both directions have ended, on the first error, or when nothing moved for `idle`.
-pub async fn join(mut client: End, mut upstream: End, idle: Duration) -> io::Result<()> {
-    upstream.stream.write_all(&client.early).await?;
-    client.stream.write_all(&upstream.early).await?;
-    let moved = std::cell::Cell::new(Instant::now());
-    let (client_read, client_write) = client.stream.split();
-    let (upstream_read, upstream_write) = upstream.stream.split();
+pub(super) async fn join(client: End, upstream: End, idle: Duration) -> io::Result<()> {
+    upstream.socket.share().write_all(&client.early).await?;
+    client.socket.share().write_all(&upstream.early).await?;
+    let moved = Cell::new(Instant::now());
     let both = async {
-        tokio::try_join!(copy(client_read, upstream_write, &moved), copy(upstream_read, client_write, &moved))
+        tokio::try_join!(
+            copy(client.socket.share(), upstream.socket.share(), &moved),
+            copy(upstream.socket.share(), client.socket.share(), &moved)
+        )
     };
     tokio::select! {
         ended = both => ended.map(|_| ()),
@@ -33,11 +36,7 @@ pub async fn join(mut client: End, mut upstream: End, idle: Duration) -> io::Res
     }
 }
 
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    moved: &std::cell::Cell<Instant>,
-) -> io::Result<()> {
+async fn copy(mut from: Socket, mut to: Socket, moved: &Cell<Instant>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;
@@ -49,7 +48,7 @@ async fn copy(
     }
 }
 
-async fn idle_for(idle: Duration, moved: &std::cell::Cell<Instant>) {
+async fn idle_for(idle: Duration, moved: &Cell<Instant>) {
     while moved.get().elapsed() < idle {
         tokio::time::sleep_until(moved.get() + idle).await;
     }

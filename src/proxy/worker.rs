@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::choose::Draw;
 use super::endpoint::{Endpoint, Upstreams};
+use super::socket::Sends;
 use super::{listen, pool};
 use crate::config::{AccessLog, Config, Ejection, Limits, Timeouts};
 use crate::gate::{ByVersion, Version};
@@ -46,7 +47,7 @@ pub enum Phase {
 /// How the workers hear of it.
 pub type Lifecycle = watch::Receiver<Phase>;
 
-pub struct Worker {
+pub(super) struct Worker {
     pub settings: Settings,
     pub routing: Arc<Routing>,
     view: RefCell<View>,
@@ -57,12 +58,13 @@ pub struct Worker {
     pub in_flight: ByVersion<Cell<u32>>,
     pub upstream_connections: Rc<Cell<u32>>,
     pub phase: Cell<Phase>,
+    pub sends: Rc<Sends>,
     /// The driver of every client connection, to be woken when the phase changes.
     drivers: RefCell<Slab<Option<Waker>>>,
 }
 
 /// A place among the worker's client connections.
-pub struct Place {
+pub(super) struct Place {
     worker: Rc<Worker>,
     key: usize,
 }
@@ -99,26 +101,27 @@ impl Worker {
             in_flight: ByVersion::default(),
             upstream_connections: Rc::default(),
             phase: Cell::new(Phase::Serving),
+            sends: Rc::default(),
             drivers: RefCell::default(),
         }
     }
 
     /// The table as of now and the version that it gives the next request.
-    pub fn choose(&self) -> (Table, Version) {
+    pub(super) fn choose(&self) -> (Table, Version) {
         let table = **self.view.borrow_mut().load();
         (table, self.draw.borrow_mut().next(table.weight()))
     }
 
-    pub fn record(&self, record: &Record) {
+    pub(super) fn record(&self, record: &Record) {
         self.recorder.borrow_mut().record(record);
     }
 
-    pub fn panicked(&self) {
+    pub(super) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
 
     /// A place for one more connection; none when the bound is reached.
-    pub fn admit(self: &Rc<Self>) -> Option<Place> {
+    pub(super) fn admit(self: &Rc<Self>) -> Option<Place> {
         let mut drivers = self.drivers.borrow_mut();
         (drivers.len() < self.settings.connections)
             .then(|| Place { worker: Rc::clone(self), key: drivers.insert(None) })
@@ -148,7 +151,7 @@ impl Worker {
 
 impl Place {
     /// Asks to be woken when the worker's phase changes.
-    pub fn wake_by(&self, waker: &Waker) {
+    pub(super) fn wake_by(&self, waker: &Waker) {
         let mut drivers = self.worker.drivers.borrow_mut();
         let driver = &mut drivers[self.key];
         if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -185,6 +188,7 @@ pub fn spawn(
 async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle: Lifecycle) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let accepting = tokio::task::spawn_local(listen::accept(Rc::clone(worker), listener, lifecycle.clone()));
+    tokio::task::spawn_local(Rc::clone(&worker.sends).flush());
     let mut hand_over = tokio::time::interval(HAND_OVER_EVERY);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {

@@ -43,6 +43,15 @@ pub struct Held {
     pub sentence: String,
 }
 
+impl PauseReason {
+    pub fn sentence(&self) -> &str {
+        match self {
+            PauseReason::CommonCause { sentence, .. } => sentence,
+            PauseReason::Trigger(held) => &held.sentence,
+        }
+    }
+}
+
 /// Why and by whom all traffic went back to blue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {

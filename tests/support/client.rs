@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::DEADLINE;
 use super::message::{self, Response, Source};
 
@@ -36,6 +38,15 @@ impl Client {
         Client::new(stream)
     }
 
+    /// With small segments and a small buffer, so that the kernel holds little of what it does not read.
+    pub fn narrow(address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(8 * 1024).expect("a socket");
+        socket.set_tcp_mss(536).expect("a socket");
+        socket.connect(&address.into()).expect("the proxy listens");
+        Client::new(socket.into())
+    }
+
     pub fn new(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
@@ -52,6 +63,11 @@ impl Client {
     /// Sends what the proxy may refuse to read to its end.
     pub fn offer(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
+    }
+
+    /// As [`super::send_until_held_back`].
+    pub fn send_until_held_back(&mut self, length: usize, for_so_long: Duration) -> usize {
+        super::send_until_held_back(&self.stream, length, for_so_long)
     }
 
     /// Sends a GET and reads its response.
@@ -112,6 +128,11 @@ impl Client {
     pub fn ends(&mut self) {
         let (bytes, end) = self.rest();
         assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), end), ("", End::Clean));
+    }
+
+    /// Takes nothing for so long.
+    pub fn pause(&self, for_so_long: Duration) {
+        std::thread::sleep(for_so_long);
     }
 
     /// Ends our side and goes on reading.

@@ -48,6 +48,19 @@ pub trait Source {
     fn buffer(&mut self) -> &mut Vec<u8>;
 }
 
+/// Bytes after which nothing comes.
+struct Whole(Vec<u8>);
+
+impl Source for Whole {
+    fn more(&mut self) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
 impl Head {
     /// The values of every field of this name.
     pub fn all(&self, name: &str) -> Vec<String> {
@@ -97,6 +110,17 @@ pub fn read_head(source: &mut impl Source) -> io::Result<Option<(String, Head)>>
     let start = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
     let fields = lines.map(field).collect::<io::Result<_>>()?;
     Ok(Some((start, Head { raw, fields })))
+}
+
+/// All requests in `bytes`, which must hold nothing else.
+pub fn requests(bytes: &[u8]) -> io::Result<Vec<Request>> {
+    let mut source = Whole(bytes.to_vec());
+    let mut requests = Vec::new();
+    while let Some(mut request) = read_request_head(&mut source)? {
+        read_request_body(&mut source, &mut request)?;
+        requests.push(request);
+    }
+    Ok(requests)
 }
 
 /// Reads one request without its body.

@@ -4,15 +4,23 @@
 
 #![allow(dead_code, unused_imports, reason = "shared by modules that need different parts of it")]
 
+pub mod backend;
 pub mod client;
+pub mod events;
+pub mod load;
 pub mod message;
 pub mod proxy;
 pub mod upstream;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+pub use backend::Backend;
 pub use client::{Client, Cut, End};
-pub use message::{Request, Response};
+pub use events::Listener;
+pub use load::{Load, Tally};
+pub use message::{Head, Request, Response};
 pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
 
@@ -23,13 +31,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks again and again until `look` finds something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, look)
+}
+
+#[track_caller]
+pub fn eventually_within<T>(longest: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + longest;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
+        assert!(Instant::now() < deadline, "not within {} s: {what}", longest.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Writes up to `length` bytes and returns how many were taken before `for_so_long` passed without room for more.
+pub fn send_until_held_back(mut stream: &TcpStream, length: usize, for_so_long: Duration) -> usize {
+    let bytes = vec![b'a'; 64 * 1024];
+    let mut sent = 0;
+    stream.set_write_timeout(Some(for_so_long)).expect("a socket");
+    while sent < length {
+        match stream.write(&bytes[..bytes.len().min(length - sent)]) {
+            Ok(written) => sent += written,
+            Err(_) => break,
+        }
+    }
+    stream.set_write_timeout(Some(DEADLINE)).expect("a socket");
+    sent
 }

@@ -49,6 +49,11 @@ impl Proxy {
 
     /// Starts with the configuration `text` and waits until it serves.
     pub fn start(text: &str) -> Proxy {
+        Proxy::start_logging(text, "info")
+    }
+
+    /// Starts with a log of this level.
+    pub fn start_logging(text: &str, level: &str) -> Proxy {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
@@ -56,7 +61,7 @@ impl Proxy {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["run", "--config"])
             .arg(&file)
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", level)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -102,6 +107,12 @@ impl Proxy {
         log.iter().filter(|line| line["message"] == message).cloned().collect()
     }
 
+    /// Everything that was logged.
+    pub fn log(&self) -> String {
+        let log = self.log.lock().expect("no test panics with the lock held");
+        log.iter().map(|line| format!("{line}\n")).collect()
+    }
+
     #[track_caller]
     pub fn until_logged(&self, message: &str) -> Value {
         eventually(message, || self.logged(message).into_iter().next())
@@ -121,10 +132,10 @@ impl Proxy {
         eventually("the end of the process", || self.child.try_wait().expect("a child of ours"))
     }
 
-    /// Resident memory, in bytes.
-    pub fn resident(&self) -> u64 {
+    /// Memory of its own, in bytes: not what is mapped from the binary.
+    pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has it");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a running process has it");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") * 1024
     }
 
@@ -132,12 +143,17 @@ impl Proxy {
     #[track_caller]
     pub fn call(&self, method: &str, path: &str, body: &Value) -> Response {
         let body = if body.is_null() { String::new() } else { body.to_string() };
+        let host = format!("Host: {}", self.admin);
+        self.ask(method, path, &[&host, "Content-Type: application/json"], &body)
+    }
+
+    /// A request to the admin API with these fields and no others.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Response {
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
-            self.admin
-        );
-        Client::connect(self.admin).send(head + &body).response()
+        let request = format!("{method} {path} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
+        Client::connect(self.admin).send(request).response()
     }
 
     #[track_caller]
@@ -169,6 +185,14 @@ impl Proxy {
             assert!(Instant::now() < deadline, "{found}: {last:#}");
             wanted(&last).then(|| last.clone())
         })
+    }
+
+    /// Waits until so many requests count for or against blue, and checks how many of them failed.
+    #[track_caller]
+    pub fn until_charged(&self, requests: u64, failures: u64) {
+        let status = self.until(|status| status["blue"]["requests"].as_u64() >= Some(requests));
+        let counted = (status["blue"]["requests"].as_u64(), status["blue"]["failures"].as_u64());
+        assert_eq!(counted, (Some(requests), Some(failures)), "{status:#}");
     }
 
     pub fn metrics(&self) -> String {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -186,6 +187,11 @@ impl Connection {
         Some(request)
     }
 
+    /// How many requests this connection has brought.
+    pub fn seen(&self) -> usize {
+        self.log.lock().seen[self.number].requests.len()
+    }
+
     /// The head of the next request, whose body stays unread.
     pub fn head(&mut self) -> Option<Request> {
         message::read_request_head(self).ok()?
@@ -206,6 +212,34 @@ impl Connection {
     /// Sends as much as the proxy takes, and says whether it took all.
     pub fn offer(&mut self, bytes: &[u8]) -> bool {
         self.stream.as_deref().is_some_and(|mut stream| stream.write_all(bytes).is_ok())
+    }
+
+    /// As [`super::send_until_held_back`].
+    pub fn send_until_held_back(&mut self, length: usize, for_so_long: Duration) -> usize {
+        self.stream.as_deref().map_or(0, |stream| super::send_until_held_back(stream, length, for_so_long))
+    }
+
+    /// Reads `length` bytes and keeps none; returns how many came.
+    pub fn discard(&mut self, length: usize) -> usize {
+        let mut bytes = vec![0; 64 * 1024];
+        let mut read = self.buffer.len();
+        self.buffer.clear();
+        while let Some(mut stream) = self.stream.as_deref().filter(|_| read < length) {
+            match stream.read(&mut bytes) {
+                Ok(more) if more > 0 => read += more,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        read
+    }
+
+    /// Whether nothing comes for so long.
+    pub fn is_silent(&mut self, for_so_long: Duration) -> bool {
+        let Some(stream) = self.stream.clone() else { return true };
+        stream.set_read_timeout(Some(for_so_long)).expect("a socket");
+        let silent = self.buffer.is_empty() && self.more().is_err_and(|error| client::cut(&error) == Cut::Silence);
+        stream.set_read_timeout(None).expect("a socket");
+        silent
     }
 
     /// Reads `length` raw bytes; fewer when the connection ends first.
@@ -236,7 +270,7 @@ impl Connection {
     /// Ends the connection by a reset.
     pub fn reset(&mut self) {
         if let Some(stream) = self.stream.take() {
-            let linger = Some(std::time::Duration::ZERO);
+            let linger = Some(Duration::ZERO);
             socket2::SockRef::from(&*stream).set_linger(linger).expect("a socket");
             // With the other copy gone, dropping this one closes the socket.
             self.log.lock().streams[self.number] = None;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::config::fault::Fault;
-use crate::config::quantity::quoted;
 use crate::config::raw::{RawToken, RawTokens};
 use crate::config::read::{closest, read, tokens_keys};
 use crate::config::report::{Scope, Wrong};
@@ -13,7 +12,7 @@ use crate::config::{Role, Token};
 const MOST_TOKENS: usize = 1000;
 
 pub(super) fn parse(text: String, name: String) -> Result<Vec<Token>, Vec<Fault>> {
-    let (document, faults) = source::parse(Arc::new(Source { name, text, excerpts: Excerpts::Hidden }));
+    let (document, faults) = source::parse(Arc::new(Source::new(name, text, Excerpts::Hidden)));
     let Some(document) = document else { return Err(faults) };
     let (raw, mut report) = read::<RawTokens>(&document, faults, tokens_keys);
     let tokens = raw.and_then(|raw| tokens(&mut report.root(), raw));
@@ -32,16 +31,14 @@ fn tokens(root: &mut Scope<'_, '_>, raw: RawTokens) -> Option<Vec<Token>> {
     }
     super::too_many(root, "tokens", raw.len(), MOST_TOKENS)?;
     let mut list = root.key("tokens");
-    let mut tokens: Vec<Token> = Vec::new();
+    let mut names = Vec::new();
+    let mut tokens = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         let Some(raw) = raw else { continue };
         let mut scope = list.index(index);
-        let Some(token) = token(&mut scope, raw.0) else { continue };
-        if tokens.iter().any(|other| other.name == token.name) {
-            let message = format!("{} is the name of a token before", quoted(&token.name));
-            scope.wrong("name", Wrong::new(message, "give each token a name of its own"));
-        }
-        tokens.push(token);
+        let name = raw.0.name.clone();
+        tokens.extend(token(&mut scope, raw.0));
+        super::unique(&mut scope, name, &mut names);
     }
     Some(tokens)
 }

@@ -1,0 +1,123 @@
+//! The ports and the configuration of the demo's proxy.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::{self, Config, Faults};
+use crate::gate::ByVersion;
+
+/// Blue's version.
+pub(super) const BLUE: &str = "v1";
+
+/// Green's version.
+pub(super) const GREEN: &str = "v2";
+
+/// The bound of the trigger `slow`.
+pub(super) const LATENCY_BOUND: Duration = Duration::from_millis(300);
+
+pub(super) const PROXY_PORT: u16 = 8080;
+pub(super) const ADMIN_PORT: u16 = 9090;
+
+/// A port for one of the proxy's listeners.
+pub(super) struct Claim {
+    pub address: SocketAddr,
+    _held: Option<UdpSocket>,
+}
+
+impl Claim {
+    /// `port` of loopback if nobody has it, else any.
+    pub(super) fn new(port: u16) -> Claim {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // The proxy's listeners share their port with whoever asks for that too, as a second demo does. The UDP port of
+        // the same number is held to keep the two apart also when both begin at once.
+        let held = UdpSocket::bind(address).ok().filter(|_| TcpListener::bind(address).is_ok());
+        match held {
+            Some(held) => Claim { address, _held: Some(held) },
+            None => Claim { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), _held: None },
+        }
+    }
+}
+
+/// What the gate is told, as a user would write it. A machine that stalls for a second must not look like a bad green:
+/// so the time limits are long, and it takes a tenth of slow answers where a service with a machine of its own would
+/// name a higher quantile.
+pub(super) const GATE: &str = "\
+gate:
+  minimumRequests: 50
+  triggers:
+  - { name: dead, metric: failureStreak, atLeast: 5 }
+  - { name: meltdown, metric: errorRate, above: 10%, window: 10s }
+  - { name: slow, metric: latency, quantile: 0.9, above: 300ms, window: 10s }
+";
+
+/// The configuration with these addresses.
+pub(super) fn configuration(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    versions: ByVersion<SocketAddr>,
+) -> Result<Config, Faults> {
+    let ByVersion { blue, green } = versions;
+    let text = format!(
+        "\
+service: demo
+listen: {listen}
+workers: 2
+admin: {{ listen: {admin} }}
+blue: {{ version: {BLUE}, endpoints: [\"{blue}\"] }}
+green: {{ version: {GREEN}, endpoints: [\"{green}\"] }}
+timeouts: {{ connect: 4s, responseHead: 4s }}
+drain: {{ wait: 0s, deadline: 5s }}
+{GATE}"
+    );
+    config::parse(&text, "the demo's configuration", Path::new(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::backend::LATE;
+    use crate::cli::demo::fault::Fault;
+    use crate::gate::trigger::Condition;
+
+    fn parsed() -> Config {
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let versions = ByVersion { blue: address(1), green: address(2) };
+        configuration(address(0), address(0), versions).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    #[test]
+    fn the_triggers_that_a_fault_should_fire_are_in_the_configuration() {
+        let policy = parsed().policy;
+        let windowed = policy.triggers.iter().map(|trigger| trigger.name.as_str());
+        let names: Vec<&str> = windowed.chain(policy.streak.iter().map(|streak| streak.name.as_str())).collect();
+        for fault in [Fault::Errors, Fault::Latency, Fault::Hang, Fault::Refuse] {
+            assert!(fault.triggers().iter().all(|name| names.contains(name)), "{fault:?} among {names:?}");
+        }
+    }
+
+    #[test]
+    fn late_answers_cross_the_latency_bound_and_run_into_no_timeout() {
+        let config = parsed();
+        let bounds: Vec<Duration> = (config.policy.triggers.iter())
+            .filter_map(|trigger| match trigger.condition {
+                Condition::LatencyAbove { bound, .. } => Some(bound),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bounds, [LATENCY_BOUND]);
+        assert!(LATENCY_BOUND * 2 < LATE && LATE * 2 < config.timeouts.response_head);
+    }
+
+    #[test]
+    fn of_two_demos_that_begin_at_once_only_one_gets_the_port() {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| it.local_addr()).expect("a port").port();
+        let first = Claim::new(port);
+        let second = Claim::new(port);
+        assert_eq!((first.address.port(), second.address.port()), (port, 0));
+        drop(first);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free again");
+        assert_eq!(Claim::new(port).address.port(), 0);
+        drop(listener);
+    }
+}

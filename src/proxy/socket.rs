@@ -1,0 +1,254 @@
+//! A socket that sends at the end of the event batch.
+//!
+//! A write copies into a bounded buffer and notes the socket; one flusher task of the worker, which runs after the tasks
+//! that are already ready, sends for all of them. The peers are then woken one after the other and not in between,
+//! which saves more CPU time than the copy costs. A long write on an empty buffer goes to the kernel at once.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes that wait to be sent on one socket; a writer that has more waits.
+const WAITING_BYTES: usize = 32 * 1024;
+
+/// From this length on a copy costs more than a system call saves.
+const LONG_WRITE_BYTES: usize = 8 * 1024;
+
+/// A socket of one worker, to read from and write to.
+#[derive(Clone)]
+pub(super) struct Socket {
+    shared: Rc<Shared>,
+    sends: Rc<Sends>,
+}
+
+/// Whoever is responsible for a socket. Once it is dropped nothing more is sent.
+pub(super) struct Owned(Socket);
+
+struct Shared {
+    stream: RefCell<TcpStream>,
+    waiting: RefCell<Vec<u8>>,
+    /// It is in one of the flusher's lists.
+    noted: Cell<bool>,
+    /// The kernel took nothing the last time.
+    blocked: Cell<bool>,
+    /// A write failed; told to whoever uses the socket next.
+    failed: Cell<Option<io::ErrorKind>>,
+    /// Whoever waits for room, or for everything to be sent.
+    writer: RefCell<Option<Waker>>,
+}
+
+/// The worker's list of sockets with something to send.
+#[derive(Default)]
+pub(super) struct Sends {
+    noted: RefCell<Vec<Rc<Shared>>>,
+    flusher: RefCell<Option<Waker>>,
+}
+
+impl Socket {
+    pub(super) fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
+        let shared = Shared {
+            stream: RefCell::new(stream),
+            waiting: RefCell::default(),
+            noted: Cell::new(false),
+            blocked: Cell::new(false),
+            failed: Cell::new(None),
+            writer: RefCell::new(None),
+        };
+        Owned(Socket { shared: Rc::new(shared), sends: Rc::clone(sends) })
+    }
+
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.stream.borrow().poll_read_ready(cx)
+    }
+
+    /// The peer does not take what we send.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.shared.blocked.get()
+    }
+
+    /// Everything written has been given to the kernel.
+    pub(super) fn is_drained(&self) -> bool {
+        self.shared.waiting.borrow().is_empty()
+    }
+
+    /// Gives the buffer back; for a socket that will be idle for long.
+    pub(super) fn shrink(&self) {
+        if self.is_drained() {
+            self.shared.waiting.take();
+        }
+    }
+
+    /// Makes closing reset the connection, so that the peer cannot take it for a clean end.
+    pub(super) fn reset_on_close(&self) -> io::Result<()> {
+        socket2::SockRef::from(&*self.shared.stream.borrow()).set_linger(Some(Duration::ZERO))
+    }
+}
+
+impl Owned {
+    pub(super) fn share(&self) -> Socket {
+        self.0.clone()
+    }
+}
+
+impl Deref for Owned {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    /// A peer that takes nothing would else keep its bytes, and its socket, with the flusher.
+    fn drop(&mut self) {
+        self.0.shared.waiting.borrow_mut().clear();
+    }
+}
+
+impl Shared {
+    /// Gives the kernel what waits. False when some is left.
+    fn send(&self, cx: &mut Context<'_>) -> bool {
+        let stream = self.stream.borrow();
+        let mut waiting = self.waiting.borrow_mut();
+        let mut sent = 0;
+        let drained = loop {
+            if sent == waiting.len() {
+                break true;
+            }
+            match stream.try_write(&waiting[sent..]) {
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if stream.poll_write_ready(cx).is_pending() {
+                        break false;
+                    }
+                }
+                Err(error) => {
+                    self.failed.set(Some(error.kind()));
+                    sent = waiting.len();
+                }
+            }
+        };
+        waiting.drain(..sent);
+        self.blocked.set(!drained);
+        if sent > 0
+            && let Some(writer) = self.writer.take()
+        {
+            writer.wake();
+        }
+        drained
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.failed.get().map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+impl Sends {
+    fn note(&self, shared: &Rc<Shared>) {
+        if shared.noted.replace(true) {
+            return;
+        }
+        let mut noted = self.noted.borrow_mut();
+        noted.push(Rc::clone(shared));
+        if noted.len() == 1
+            && let Some(flusher) = &*self.flusher.borrow()
+        {
+            flusher.wake_by_ref();
+        }
+    }
+
+    /// Sends for every socket that was written to. Runs as a task of its own for as long as the worker.
+    pub(super) async fn flush(self: Rc<Self>) {
+        let mut batch: Vec<Rc<Shared>> = Vec::new();
+        let mut blocked: Vec<Rc<Shared>> = Vec::new();
+        std::future::poll_fn(|cx| {
+            let mut flusher = self.flusher.borrow_mut();
+            if !flusher.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *flusher = Some(cx.waker().clone());
+            }
+            drop(flusher);
+            batch.append(&mut blocked);
+            std::mem::swap(&mut batch, &mut *self.noted.borrow_mut());
+            batch.append(&mut self.noted.borrow_mut());
+            for shared in batch.drain(..) {
+                if shared.send(cx) {
+                    shared.noted.set(false);
+                } else {
+                    blocked.push(shared);
+                }
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.shared.stream.borrow_mut()).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.check()?;
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut waiting = self.shared.waiting.borrow_mut();
+        if waiting.is_empty() && length >= LONG_WRITE_BYTES {
+            let written = Pin::new(&mut *self.shared.stream.borrow_mut()).poll_write_vectored(cx, slices);
+            self.shared.blocked.set(written.is_pending());
+            return written;
+        }
+        let mut room = WAITING_BYTES - waiting.len();
+        if room == 0 {
+            *self.shared.writer.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let before = waiting.len();
+        for slice in slices {
+            let taken = slice.len().min(room);
+            waiting.extend_from_slice(&slice[..taken]);
+            room -= taken;
+        }
+        let taken = waiting.len() - before;
+        drop(waiting);
+        if taken > 0 {
+            self.sends.note(&self.shared);
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The flusher sends; only a failure is reported here.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shared.check())
+    }
+
+    /// Sends what waits, then ends our side.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.check()?;
+        if !self.is_drained() {
+            *self.shared.writer.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Pin::new(&mut *self.shared.stream.borrow_mut()).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,236 @@
+//! The commands that check a configuration and operate a running proxy: what they print, and how they exit.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::support::{Backend, Proxy, config};
+
+fn portcullis(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_remove("PORTCULLIS_ADMIN").env_remove("PORTCULLIS_TOKEN");
+    command.args(arguments).envs(environment.iter().copied()).output().expect("the binary is built")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// What a command printed that went well.
+#[track_caller]
+fn printed(output: &Output) -> String {
+    assert_eq!((output.status.code(), stderr(output).as_str()), (Some(0), ""), "{}", stdout(output));
+    stdout(output)
+}
+
+/// What a command printed that did not; nothing of it is on standard output.
+#[track_caller]
+fn refused(output: &Output, code: i32) -> String {
+    assert_eq!((output.status.code(), stdout(output).as_str()), (Some(code), ""), "{}", stderr(output));
+    stderr(output)
+}
+
+struct Running {
+    proxy: Proxy,
+    url: String,
+    _backend: Backend,
+}
+
+fn running() -> Running {
+    let backend = Backend::answering(200);
+    let proxy = Proxy::start(&config(&[backend.address], &[backend.address], "service: checkout"));
+    Running { url: format!("http://{}", proxy.admin), proxy, _backend: backend }
+}
+
+#[test]
+fn a_release_is_operated_from_the_command_line() {
+    let Running { proxy, url, .. } = &running();
+    let go = |arguments: &[&str]| portcullis(arguments, &[("PORTCULLIS_ADMIN", url)]);
+    let shown = printed(&go(&["status"]));
+    assert!(shown.starts_with("checkout: idle, green at 0 % (epoch 0)\n"), "{shown}");
+
+    let shown = printed(&go(&["release", "start", "--reason", "v2 is here"]));
+    assert!(shown.starts_with("checkout: stepping, green at 0 % (epoch 1)\n"), "{shown}");
+    let shown = printed(&go(&["weight", "12.34", "--reason", "a first look"]));
+    assert!(shown.starts_with("checkout: stepping, green at 12.34 % (epoch 1)\n"), "{shown}");
+    assert_eq!(proxy.status()["weight"], 12.34);
+    let shown = printed(&go(&["weight", "50"]));
+    assert!(shown.contains("green at 50 %"), "{shown}");
+    for line in ["blue  v1: 0 requests, 0 failed (0.00 %)", "green v2: ", "1 of 1 endpoints healthy", "wait: "] {
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+
+    let shown = printed(&go(&["release", "rollback", "--reason", "enough"]));
+    assert!(shown.starts_with("checkout: rolledBack, green at 0 % (epoch 1)\n"), "{shown}");
+    assert!(shown.contains("rolled back by local: enough"), "{shown}");
+    let said = refused(&go(&["weight", "50"]), 1);
+    assert!(said.starts_with("error: epoch 1 was rolled back (rolled back by local: enough)"), "{said}");
+    assert!(said.contains("POST /v1/release") && said.contains("409"), "{said}");
+    assert_eq!(proxy.status()["weight"], 0.0);
+    printed(&go(&["release", "start"]));
+    let said = refused(&go(&["release", "start"]), 1);
+    assert!(said.starts_with("error: release 2 is open"), "{said}");
+    assert_eq!(proxy.status()["epoch"], 2);
+}
+
+#[test]
+fn with_json_every_command_that_shows_the_state_prints_the_status() {
+    let Running { proxy, url, .. } = &running();
+    for (arguments, state, weight) in [
+        (&["status"] as &[&str], "idle", 0.0),
+        (&["release", "start"], "stepping", 0.0),
+        (&["weight", "25"], "stepping", 25.0),
+        (&["status"], "stepping", 25.0),
+        (&["release", "rollback"], "rolledBack", 0.0),
+    ] {
+        let shown = printed(&portcullis(&[arguments, &["--json", "--admin", url]].concat(), &[]));
+        let status: Value = serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {shown}"));
+        assert_eq!((&status["state"], &status["weight"]), (&json!(state), &json!(weight)), "{arguments:?}");
+        let fields = |status: &Value| status.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(fields(&status), fields(&proxy.status()), "the same as GET /v1/status");
+    }
+}
+
+#[test]
+fn a_weight_that_is_none_is_refused_by_the_command_or_by_the_proxy() {
+    let Running { proxy, url, .. } = &running();
+    for (weight, code, sentence) in [
+        ("abc", 2, "invalid value 'abc'"),
+        ("-1", 1, "-1 is not a weight"),
+        ("101", 1, "101 is not a weight"),
+        ("33.333", 1, "33.333 is not a weight"),
+        ("NaN", 1, "weight"),
+        ("inf", 1, "weight"),
+        ("1e309", 1, "weight"),
+    ] {
+        let said = refused(&portcullis(&["weight", weight, "--admin", url], &[]), code);
+        assert!(said.starts_with("error: ") && said.contains(sentence), "{weight}: {said}");
+    }
+    let status = proxy.status();
+    assert_eq!((&status["state"], &status["epoch"]), (&json!("idle"), &json!(0)));
+}
+
+#[test]
+fn the_address_and_the_token_come_from_the_flag_or_else_from_the_environment() {
+    let token = "a-token-for-commands";
+    let digest: String = Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let file = written("tokens", &format!("tokens: [{{ name: otto, role: operator, sha256: \"{digest}\" }}]"));
+    let backend = Backend::answering(200);
+    let text = config(&[backend.address], &[backend.address], "")
+        .replace("admin: { listen: 127.0.0.1:0 }", &format!("admin: {{ listen: 127.0.0.1:0, tokens: {file:?} }}"));
+    let proxy = Proxy::start(&text);
+    std::fs::remove_file(&file).expect("it was written");
+    let url = format!("http://{}", proxy.admin);
+    let (nowhere, wrong) = ("http://127.0.0.1:1", "a-wrong-token");
+
+    let said = refused(&portcullis(&["status", "--admin", &url], &[]), 1);
+    assert_eq!(said, "error: a bearer token is needed (401 Unauthorized)\n");
+    let said = refused(&portcullis(&["status", "--admin", &url, "--token", wrong], &[]), 1);
+    assert_eq!(said, "error: the bearer token is not known (401 Unauthorized)\n");
+    printed(&portcullis(&["status", "--admin", &url, "--token", token], &[]));
+    printed(&portcullis(&["status"], &[("PORTCULLIS_ADMIN", &url), ("PORTCULLIS_TOKEN", token)]));
+    let environment = [("PORTCULLIS_ADMIN", nowhere), ("PORTCULLIS_TOKEN", wrong)];
+    let shown = printed(&portcullis(&["weight", "5", "--admin", &url, "--token", token], &environment));
+    assert!(shown.contains("green at 5 %"), "{shown}");
+    refused(&portcullis(&["status", "--admin", &url], &environment), 1);
+
+    let help = stdout(&portcullis(&["status", "--help"], &[("PORTCULLIS_TOKEN", token)]));
+    assert!(help.contains("PORTCULLIS_TOKEN") && !help.contains(token), "{help}");
+}
+
+#[test]
+fn an_address_where_no_proxy_answers_is_named_in_the_error() {
+    for (url, sentence) in [
+        ("http://127.0.0.1:1", "no proxy answers at http://127.0.0.1:1"),
+        ("https://127.0.0.1:1", "http only"),
+        ("/status", "names no host"),
+    ] {
+        for arguments in [&["status"] as &[&str], &["weight", "5"], &["release", "start"], &["release", "rollback"]] {
+            let said = refused(&portcullis(&[arguments, &["--admin", url]].concat(), &[]), 1);
+            assert!(said.starts_with("error: ") && said.contains(sentence), "{arguments:?}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
+    let other = Backend::answering(200);
+    let said = refused(&portcullis(&["status", "--admin", &format!("http://{}", other.address)], &[]), 1);
+    assert!(said.contains("not JSON"), "{said}");
+}
+
+/// Writes a file of the test's own.
+fn written(name: &str, text: &str) -> PathBuf {
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}-{number}.yaml", std::process::id()));
+    std::fs::write(&file, text).expect("the target folder can be written");
+    file
+}
+
+#[test]
+fn check_shows_every_fault_with_line_and_column() {
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let good = written("good", &config(&[address], &[address], ""));
+    let name = good.to_str().expect("text");
+    assert_eq!(printed(&portcullis(&["check", name], &[])), format!("{name}: no faults\n"));
+    let shown: Value = serde_json::from_str(&printed(&portcullis(&["check", name, "--json"], &[]))).expect("JSON");
+    assert_eq!(shown["faults"], json!([]));
+    std::fs::remove_file(&good).expect("it was written");
+
+    let text = "listen: 127.0.0.1:8080\nadmin: { listen: 0.0.0.0:9090 }\nworkers: none\n\
+                blue: { version: v1, endpoints: [] }\ngreen: { version: v2, endpoints: [\"a:1\"] }\nlisen: 1\n";
+    let bad = written("bad", text);
+    let name = bad.to_str().expect("text");
+    let said = refused(&portcullis(&["check", name], &[]), 1);
+    let positions = ["2:18", "3:10", "4:33", "6:1"];
+    for position in positions {
+        assert!(said.contains(&format!("{name}:{position}\n")), "no {position} in {said}");
+    }
+    let output = portcullis(&["check", "--json", name], &[]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), ""));
+    let shown: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    let found: Vec<String> = shown["faults"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|fault| format!("{}:{}", fault["line"], fault["column"]))
+        .collect();
+    assert_eq!(found, positions);
+    let said = refused(&portcullis(&["run", "--config", name], &[]), 1);
+    assert!(said.contains("admin.listen") && said.contains("is not usable"), "{said}");
+    std::fs::remove_file(&bad).expect("it was written");
+
+    let said = refused(&portcullis(&["check", name], &[]), 2);
+    assert!(said.contains(name) && said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&portcullis(&["completions", shell], &[]));
+        for word in ["portcullis", "status", "weight", "rollback", "completions"] {
+            assert!(script.contains(word), "no {word} for {shell}");
+        }
+    }
+    refused(&portcullis(&["completions", "csh"], &[]), 2);
+    let checked = Command::new("bash").arg("-n").arg("/dev/stdin").stdin(std::process::Stdio::piped()).spawn();
+    let mut checked = checked.expect("bash is there");
+    let script = portcullis(&["completions", "bash"], &[]).stdout;
+    std::io::Write::write_all(&mut checked.stdin.take().expect("it was piped"), &script).expect("bash reads");
+    assert!(checked.wait().expect("a child of ours").success(), "bash can read the script");
+}
+
+#[test]
+fn a_command_that_is_not_there_is_an_error_of_usage() {
+    for arguments in [&[] as &[&str], &["wait"], &["release"], &["release", "undo"], &["weight"], &["run"]] {
+        let said = refused(&portcullis(arguments, &[]), 2);
+        assert!(said.contains("Usage: portcullis"), "{arguments:?}: {said}");
+    }
+    let version = printed(&portcullis(&["--version"], &[]));
+    assert_eq!(version, format!("portcullis {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,149 @@
+//! Several endpoints of one version: which one serves, and what becomes of a bad one.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+
+use crate::support::upstream::refusing;
+use crate::support::{Proxy, Upstream, config};
+
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+#[test]
+fn row_47_one_dead_endpoint_of_three_is_ejected_and_no_client_sees_an_error() {
+    let (first, second) = (Upstream::ok(), Upstream::ok());
+    let (dead, _socket) = refusing();
+    let proxy = Proxy::start(&config(&[first.address, dead, second.address], &[NOBODY], ""));
+    let mut client = proxy.client();
+    for number in 0..100 {
+        assert_eq!(client.get("/").status, 200, "{number}");
+        let post = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(client.send(post).response().status, 200, "{number}");
+    }
+    assert_eq!(first.count() + second.count(), 200);
+    proxy.until(|status| status["blue"]["healthyEndpoints"] == 2);
+    proxy.until_charged(200, 0);
+    let endpoint = format!("endpoint=\"{dead}\"");
+    proxy.until_metric("portcullis_endpoint_healthy", &["version=\"blue\"", &endpoint], 0.0);
+    assert_eq!(proxy.logged("endpoint ejected").len(), 1);
+}
+
+#[test]
+fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_comes_back() {
+    let good = Upstream::ok();
+    let bad = Upstream::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
+    let rest = "ejection: { failures: 5, duration: 1s }";
+    let proxy = Proxy::start(&config(&[good.address, bad.address], &[NOBODY], rest));
+    let mut client = proxy.client();
+    for _ in 0..100 {
+        client.get("/");
+        if bad.count() == 5 {
+            break;
+        }
+    }
+    assert_eq!(bad.count(), 5);
+    // Ejected from here on, for a time in which these are sent many times over.
+    for number in 0..20 {
+        assert_eq!(client.get("/").status, 200, "{number}");
+    }
+    assert_eq!(bad.count(), 5);
+    assert_eq!(proxy.logged("endpoint ejected").len(), 1);
+    proxy.until(|status| status["blue"]["healthyEndpoints"] == 1);
+    proxy.until(|status| status["blue"]["healthyEndpoints"] == 2);
+    for _ in 0..100 {
+        client.get("/");
+    }
+    assert!(bad.count() > 5);
+}
+
+#[test]
+fn the_last_endpoint_of_a_version_is_never_ejected() {
+    let blue = Upstream::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
+    let proxy = Proxy::before_with(&blue, "ejection: { failures: 1 }");
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        assert_eq!(client.get("/").status, 500);
+    }
+    assert_eq!(blue.count(), 20);
+    assert_eq!(proxy.status()["blue"]["healthyEndpoints"], 1);
+}
+
+#[test]
+fn the_less_busy_of_two_endpoints_serves() {
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let busy = |connection: &mut crate::support::Connection| {
+        while let Some(request) = connection.request() {
+            if request.target == "/slow" {
+                connection.drain();
+            }
+            connection.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    };
+    let (first, second) = (Upstream::scripted(busy), Upstream::scripted(busy));
+    let proxy = Proxy::start(&config(&[first.address, second.address], &[NOBODY], ""));
+    let mut slow = proxy.client();
+    slow.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    crate::support::eventually("the slow request", || (first.count() + second.count() == 1).then_some(()));
+    let idle = if first.count() == 1 { &second } else { &first };
+    for _ in 0..50 {
+        assert_eq!(proxy.get("/").status, 200);
+    }
+    assert_eq!(idle.count(), 50);
+    drop((go_on, wait));
+}
+
+#[test]
+fn two_idle_endpoints_share_the_requests() {
+    let (first, second) = (Upstream::ok(), Upstream::ok());
+    let proxy = Proxy::start(&config(&[first.address, second.address], &[NOBODY], ""));
+    let mut client = proxy.client();
+    for _ in 0..200 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    // Fewer than 50 of 200 fair draws come once in 10^12 runs.
+    assert!(first.count() > 50 && second.count() > 50, "{} and {}", first.count(), second.count());
+}
+
+#[test]
+fn an_endpoint_may_be_given_by_name() {
+    let blue = Upstream::ok();
+    let by_name = config(&[blue.address], &[NOBODY], "").replace("127.0.0.1:", "localhost:");
+    let text = by_name.replace("listen: localhost:", "listen: 127.0.0.1:");
+    let proxy = Proxy::start(&text);
+    assert_eq!(proxy.get("/").status, 200);
+    assert_eq!(proxy.client().send("GET / HTTP/1.0\r\n\r\n").response().status, 200);
+    assert_eq!(blue.requests()[1].head.one("host"), format!("localhost:{}", blue.address.port()));
+}
+
+#[test]
+fn a_name_that_means_nothing_is_502_and_charged() {
+    let text = config(&[NOBODY], &[NOBODY], "").replacen("127.0.0.1:1\"", "nowhere.invalid:1\"", 1);
+    let proxy = Proxy::start(&text);
+    assert_eq!(proxy.get("/").status, 502);
+    proxy.until_charged(1, 1);
+}
+
+#[test]
+fn row_46_when_every_endpoint_refuses_the_answer_is_502_and_charged_once() {
+    let ((first, _first), (second, _second)) = (refusing(), refusing());
+    let proxy = Proxy::start(&config(&[first, second], &[NOBODY], ""));
+    assert_eq!(proxy.get("/").status, 502);
+    proxy.until_charged(1, 1);
+}
+
+#[test]
+fn green_gets_its_share_and_a_new_weight_holds_for_the_next_request_on_the_same_connection() {
+    let (blue, green) = (Upstream::ok(), Upstream::ok());
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], ""));
+    let mut client = proxy.client();
+    for (weight, of_100) in [(0.0, 0), (25.0, 25), (100.0, 100), (0.0, 0)] {
+        proxy.set_weight(weight);
+        let before = green.count();
+        for _ in 0..100 {
+            assert_eq!(client.send(GET).response().status, 200);
+        }
+        assert_eq!(green.count() - before, of_100, "at {weight} %");
+    }
+    assert_eq!(blue.count() + green.count(), 400);
+}

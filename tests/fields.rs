@@ -1,0 +1,156 @@
+//! Header fields: what belongs to one hop, what tells where a request came from, and what passes as it is.
+
+use crate::support::{Head, Proxy, Request, Upstream};
+
+/// What blue gets when a client sends `fields`.
+#[track_caller]
+fn forwarded(rest: &str, fields: &str) -> Request {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, rest);
+    let response = proxy.client().send(format!("GET / HTTP/1.1\r\nHost: test:80\r\n{fields}\r\n")).response();
+    assert_eq!(response.status, 200);
+    blue.only_request()
+}
+
+/// What a client gets when blue answers with `fields`.
+#[track_caller]
+fn answered(fields: &str) -> Head {
+    let blue = Upstream::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n"));
+    Proxy::before(&blue).get("/").head
+}
+
+/// Field names, in lower case and sorted.
+fn names(head: &Head) -> Vec<String> {
+    let mut names: Vec<String> = head.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort();
+    names
+}
+
+const ADDED: [&str; 5] = ["host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+#[test]
+fn row_28_fields_of_one_hop_do_not_reach_the_endpoint() {
+    let request = forwarded(
+        "",
+        "Connection: keep-alive, X-Hop\r\nConnection: x-other\r\nX-Hop: 1\r\nX-Other: 1\r\nKeep-Alive: timeout=5\r\n\
+         Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic YTpi\r\nTE: gzip\r\nUpgrade: websocket\r\n",
+    );
+    assert_eq!(names(&request.head), ADDED);
+}
+
+#[test]
+fn row_28_fields_of_one_hop_do_not_reach_the_client() {
+    let head = answered(
+        "Connection: X-Hop\r\nConnection: x-other, keep-alive\r\nX-Hop: 1\r\nX-Other: 1\r\nKeep-Alive: timeout=5\r\n\
+         Proxy-Connection: keep-alive\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-End: 1\r\n",
+    );
+    assert_eq!(names(&head), ["content-length", "date", "x-end"]);
+}
+
+#[test]
+fn row_28_te_trailers_is_passed_on_and_nothing_else_of_te() {
+    assert_eq!(forwarded("", "TE: trailers\r\nConnection: close\r\n").head.one("te"), "trailers");
+    assert!(!forwarded("", "TE: trailers, deflate\r\n").head.has("te"));
+}
+
+#[test]
+fn row_29_connection_does_not_take_out_what_the_request_is_made_of() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: test\r\nConnection: host, content-length, x-forwarded-for, x-forwarded-host\r\n\
+         Connection: X-Forwarded-Proto, via, transfer-encoding\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    assert_eq!(client.response().status, 200);
+    let request = blue.only_request();
+    assert_eq!(request.body, b"hello");
+    assert_eq!(request.head.one("content-length"), "5");
+    for name in ADDED {
+        request.head.one(name);
+    }
+}
+
+#[test]
+fn row_30_what_an_untrusted_client_says_of_its_way_is_overwritten() {
+    let head = forwarded(
+        "",
+        "X-Forwarded-For: 1.2.3.4\r\nx-forwarded-for: 5.6.7.8\r\nX-Forwarded-Proto: https\r\n\
+         X-Forwarded-Host: elsewhere\r\nForwarded: for=1.2.3.4\r\n",
+    )
+    .head;
+    assert_eq!(head.one("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(head.one("x-forwarded-proto"), "http");
+    assert_eq!(head.one("x-forwarded-host"), "test:80");
+    assert!(!head.has("forwarded"));
+}
+
+#[test]
+fn row_30_what_a_trusted_proxy_says_is_kept_and_its_address_added() {
+    let trusted = "trustedProxies: [\"127.0.0.0/8\"]";
+    let head = forwarded(
+        trusted,
+        "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: outside\r\nForwarded: for=1.2.3.4\r\n",
+    )
+    .head;
+    assert_eq!(head.one("x-forwarded-for"), "1.2.3.4, 127.0.0.1");
+    assert_eq!(head.one("x-forwarded-proto"), "https");
+    assert_eq!(head.one("x-forwarded-host"), "outside");
+    assert_eq!(head.one("forwarded"), "for=1.2.3.4");
+
+    let head = forwarded(trusted, "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n").head;
+    assert_eq!(head.all("x-forwarded-for").join(", "), "1.2.3.4, 5.6.7.8, 127.0.0.1");
+
+    let head = forwarded(trusted, "").head;
+    assert_eq!(head.one("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(head.one("x-forwarded-proto"), "http");
+    assert_eq!(head.one("x-forwarded-host"), "test:80");
+
+    let head = forwarded("trustedProxies: [\"10.0.0.0/8\"]", "X-Forwarded-For: 1.2.3.4\r\n").head;
+    assert_eq!(head.one("x-forwarded-for"), "127.0.0.1");
+}
+
+#[test]
+fn via_names_us_behind_whoever_was_before() {
+    assert_eq!(forwarded("", "").head.all("via"), ["1.1 portcullis"]);
+    let via = forwarded("", "Via: 1.0 first\r\nVia: 1.1 second\r\n").head.all("via");
+    assert_eq!(via.join(", "), "1.0 first, 1.1 second, 1.1 portcullis");
+}
+
+#[test]
+fn an_http_1_0_request_without_host_gets_that_of_the_endpoint() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    proxy.client().send("GET / HTTP/1.0\r\nX-Forwarded-Host: elsewhere\r\n\r\n").response();
+    let head = blue.only_request().head;
+    assert_eq!(head.one("host"), blue.address.to_string());
+    assert!(!head.has("x-forwarded-host"));
+}
+
+#[test]
+fn row_32_repeated_empty_and_obs_text_fields_pass_both_ways() {
+    let blue = Upstream::answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: a=1\r\nX-Empty:\r\nset-cookie: b=2\r\nX-Bytes: \xe9\xff\r\n\r\n",
+    );
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(b"GET / HTTP/1.1\r\nHost: test\r\nX-A: 1\r\nX-EMPTY:\r\nx-a: 2\r\nX-Bytes: \xe9\xff\r\nX-A: 1\r\n\r\n");
+    let head = client.response().head;
+    assert_eq!(head.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(head.one("x-empty"), "");
+    assert!(head.fields.contains(&("x-bytes".to_owned(), b"\xe9\xff".to_vec())));
+
+    let head = blue.only_request().head;
+    assert_eq!(head.all("x-a"), ["1", "2", "1"]);
+    assert_eq!(head.one("x-empty"), "");
+    assert!(head.fields.contains(&("x-bytes".to_owned(), b"\xe9\xff".to_vec())));
+}
+
+#[test]
+fn row_26_an_upgrade_to_http_2_is_not_forwarded() {
+    for upgrade in ["h2c", "H2C", "h2", "h2c, websocket"] {
+        let fields =
+            format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABk\r\n");
+        assert_eq!(names(&forwarded("", &fields).head), ADDED, "{upgrade}");
+    }
+}

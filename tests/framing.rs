@@ -1,0 +1,177 @@
+//! Where a body ends: what could be read as two requests is one, or none and 400.
+
+use crate::support::{Client, End, Proxy, Upstream, message};
+
+/// What a smuggler would like to see served.
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// Answers one request on each connection, and keeps whatever comes behind it.
+fn wary() -> Upstream {
+    Upstream::scripted(|connection| {
+        if connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+            connection.drain();
+        }
+    })
+}
+
+/// `request` is refused with 400 and the end of the connection, and none of it reaches blue.
+#[track_caller]
+fn check_none(request: &str) {
+    let shown = request.escape_debug();
+    let blue = wary();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(format!("{request}{SMUGGLED}"));
+    let response = client.try_response().unwrap_or_else(|cut| panic!("{shown}: {cut:?}"));
+    assert_eq!(response.status, 400, "{shown}");
+    let (rest, end) = client.rest();
+    assert_eq!((String::from_utf8_lossy(&rest).as_ref(), end), ("", End::Clean), "{shown}");
+    assert_eq!(blue.connections(), 0, "{shown}");
+}
+
+/// `request` reaches blue as exactly one well-formed request with `body`.
+#[track_caller]
+fn check_one(request: &str, body: &str) {
+    check_reaches(request, body);
+}
+
+/// As [`check_one`], and what follows on the same connection is not served.
+#[track_caller]
+fn check_one_and_close(request: &str, body: &str) {
+    let mut client = check_reaches(&format!("{request}{SMUGGLED}"), body);
+    client.ends();
+}
+
+#[track_caller]
+fn check_reaches(bytes: &str, body: &str) -> Client {
+    let shown = bytes.escape_debug();
+    let blue = wary();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(bytes);
+    let response = client.try_response().unwrap_or_else(|cut| panic!("{shown}: {cut:?}"));
+    assert_eq!(response.status, 200, "{shown}");
+    blue.until_ended(0);
+    let seen = blue.seen();
+    assert_eq!(seen.len(), 1, "{shown}");
+    let requests = message::requests(&seen[0].bytes).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let bodies: Vec<_> = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();
+    assert_eq!(bodies, [body], "{shown}");
+    client
+}
+
+fn post(fields: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n{body}")
+}
+
+#[test]
+fn row_7_with_content_length_and_transfer_encoding_chunked_holds_and_the_connection_closes() {
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\nContent-Length: 6",
+    ] {
+        check_one_and_close(&post(fields, "5\r\nhello\r\n0\r\n\r\n"), "hello");
+        check_one_and_close(&post(fields, "0\r\n\r\n"), "");
+    }
+    check_none(&post("Content-Length: 4\r\nContent-Length: 6\r\nTransfer-Encoding: chunked", "0\r\n\r\n"));
+}
+
+#[test]
+fn row_8_any_transfer_coding_but_one_chunked_is_400() {
+    for fields in [
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunkedx",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: chunked;q=1",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: \u{b}chunked",
+        " Transfer-Encoding: chunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    ] {
+        check_none(&post(fields, "0\r\n\r\n"));
+    }
+}
+
+#[test]
+fn row_8_chunked_in_any_case_and_with_spaces_around_is_one_request() {
+    for fields in ["Transfer-Encoding: CHUNKED", "Transfer-Encoding:  chunked ", "transfer-encoding:\tchunked\t"] {
+        check_one(&post(fields, "5\r\nhello\r\n0\r\n\r\n"), "hello");
+    }
+}
+
+#[test]
+fn row_9_transfer_encoding_on_http_1_0_is_400() {
+    check_none("POST / HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    check_none("POST / HTTP/1.0\r\nTransfer-Encoding: identity\r\nConnection: keep-alive\r\n\r\n");
+}
+
+#[test]
+fn row_10_different_content_lengths_are_400_and_equal_ones_are_one_request() {
+    check_none(&post("Content-Length: 5\r\nContent-Length: 6", "hello"));
+    check_none(&post("Content-Length: 6\r\nContent-Length: 5", "hello"));
+    check_none(&post("Content-Length: 5, 6", "hello"));
+    check_none(&post("Content-Length: 5, 5", "hello"));
+    check_one(&post("Content-Length: 5\r\nContent-Length: 5", "hello"), "hello");
+}
+
+#[test]
+fn row_11_a_content_length_that_is_no_plain_number_is_400() {
+    for length in [
+        "+5",
+        "-1",
+        "0x5",
+        "5 5",
+        "5;",
+        "5.0",
+        "",
+        " ",
+        "five",
+        "\u{661}",
+        "18446744073709551616",
+        "99999999999999999999",
+    ] {
+        check_none(&post(&format!("Content-Length: {length}"), "hello"));
+    }
+}
+
+#[test]
+fn the_body_of_a_get_is_not_lost() {
+    check_one("GET / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello", "hello");
+    check_one("GET / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello");
+}
+
+#[test]
+fn the_beginning_of_a_next_request_does_not_hold_an_answer_back() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send("GET /first HTTP/1.1\r\nHost: test\r\n\r\nGET /second HT");
+    assert_eq!(client.response().text(), "GET /first");
+    client.send("TP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response().text(), "GET /second");
+}
+
+#[test]
+fn a_malformed_request_behind_a_good_one_costs_only_itself() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send("GET /good HTTP/1.1\r\nHost: test\r\n\r\nnonsense\r\n\r\n");
+    assert_eq!(client.response().text(), "GET /good");
+    assert_eq!(client.response().status, 400);
+    client.ends();
+}

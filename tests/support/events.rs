@@ -1,0 +1,69 @@
+//! What the admin API tells to who listens, with the moment of each event.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::DEADLINE;
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub kind: String,
+    pub data: Value,
+    pub at: Instant,
+}
+
+/// Hears every event from the moment that it was made.
+pub struct Listener(mpsc::Receiver<Event>);
+
+impl Listener {
+    pub fn new(admin: SocketAddr) -> Listener {
+        let mut stream = TcpStream::connect(admin).expect("the admin API listens");
+        write!(stream, "GET /v1/events HTTP/1.1\r\nHost: {admin}\r\n\r\n").expect("the admin API reads");
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        // The subscription is made before the head is sent.
+        let status = lines.next();
+        assert_eq!(status.as_deref(), Some("HTTP/1.1 200 OK"));
+        lines.by_ref().find(String::is_empty).expect("the head ends");
+        let (heard, events) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut kind = String::new();
+            // Sizes of chunks and empty lines stand between the fields of the events.
+            for line in lines {
+                if let Some(name) = line.strip_prefix("event: ") {
+                    kind = name.to_owned();
+                } else if let Some(data) = line.strip_prefix("data: ") {
+                    let data = serde_json::from_str(data).expect("the data of an event is JSON");
+                    // An error means that the test has heard enough.
+                    heard.send(Event { kind: kind.clone(), data, at: Instant::now() }).ok();
+                }
+            }
+        });
+        Listener(events)
+    }
+
+    /// The next event.
+    #[track_caller]
+    pub fn next(&self) -> Event {
+        self.0.recv_timeout(DEADLINE).expect("an event")
+    }
+
+    /// The next event of this kind, past all others.
+    #[track_caller]
+    pub fn until(&self, kind: &str) -> Event {
+        loop {
+            let event = self.next();
+            if event.kind == kind {
+                return event;
+            }
+        }
+    }
+
+    /// What has been heard and not yet been taken.
+    pub fn heard(&self) -> Vec<Event> {
+        self.0.try_iter().collect()
+    }
+}

@@ -1,0 +1,156 @@
+//! Leaving HTTP: WebSocket and its like.
+
+use std::time::Duration;
+
+use crate::support::{Client, Connection, End, Proxy, Upstream};
+
+const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Key: x\r\n\r\n";
+const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
+
+/// Agrees to every upgrade and sends back what it gets.
+fn echo(connection: &mut Connection) {
+    if connection.head().is_none() {
+        return;
+    }
+    connection.send(SWITCHING);
+    loop {
+        let byte = connection.bytes(1);
+        if byte.is_empty() {
+            return;
+        }
+        connection.send(byte);
+    }
+}
+
+#[track_caller]
+fn upgrade(proxy: &Proxy) -> Client {
+    let mut client = proxy.client();
+    let head = client.send(UPGRADE).response();
+    assert_eq!(head.status, 101);
+    client
+}
+
+#[test]
+fn row_24_an_accepted_upgrade_is_a_tunnel_both_ways() {
+    let blue = Upstream::scripted(echo);
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    let response = client.send(UPGRADE).response();
+    assert_eq!(response.status, 101);
+    assert_eq!(response.head.one("upgrade"), "websocket");
+    assert_eq!(response.head.one("connection").to_ascii_lowercase(), "upgrade");
+    assert_eq!(response.head.one("sec-websocket-accept"), "y");
+    for message in ["one", "\0\r\n\r\nGET / HTTP/1.1\r\n\r\n", "three"] {
+        assert_eq!(client.send(message).bytes(message.len()), message.as_bytes());
+    }
+    client.half_close();
+    client.ends();
+
+    let seen = blue.seen();
+    let head = String::from_utf8_lossy(&seen[0].bytes).to_ascii_lowercase();
+    assert!(head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nconnection: upgrade\r\n"), "{head}");
+    assert_eq!(blue.until_ended(0), End::Clean);
+    proxy.until_outcome("success", 1);
+}
+
+#[test]
+fn row_24_the_endpoint_may_speak_first_and_end_first() {
+    let blue = Upstream::scripted(|connection| {
+        connection.head();
+        connection.send(format!("{SWITCHING}welcome"));
+        connection.send(" and goodbye");
+    });
+    let proxy = Proxy::before(&blue);
+    let mut client = upgrade(&proxy);
+    assert_eq!(client.rest(), (b"welcome and goodbye".to_vec(), End::Clean));
+}
+
+#[test]
+fn row_24_a_refused_upgrade_is_an_answer_like_any_other() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    let response = client.send(UPGRADE).response();
+    assert_eq!((response.status, response.text().as_str()), (200, "GET /socket"));
+    assert_eq!(client.get("/next").text(), "GET /next");
+    assert_eq!(client.send(UPGRADE).response().status, 200);
+    proxy.until_outcome("success", 3);
+}
+
+#[test]
+fn row_24_bytes_sent_before_the_101_reach_the_endpoint_only_behind_it() {
+    let blue = Upstream::scripted(|connection| {
+        connection.head();
+        // What came in the meantime would be an answer to nobody's question.
+        let silent = connection.is_silent(Duration::from_millis(200));
+        connection.send(SWITCHING);
+        connection.send(if silent { "silent " } else { "spoke " });
+        let early = connection.bytes(5);
+        connection.send(early);
+    });
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(format!("{UPGRADE}early"));
+    assert_eq!(client.response().status, 101);
+    let (rest, _) = client.rest();
+    assert_eq!(String::from_utf8_lossy(&rest), "silent early");
+}
+
+#[test]
+fn row_24_early_bytes_behind_a_refused_upgrade_are_no_second_answer() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(format!("{UPGRADE}\u{81}\u{5}hello\r\n\r\n"));
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 400);
+    client.ends();
+    assert_eq!(blue.count(), 1);
+}
+
+#[test]
+fn row_25_none_of_1000_upgrades_in_a_row_is_torn_down() {
+    let blue = Upstream::scripted(echo);
+    let proxy = Proxy::before(&blue);
+    for number in 0..1_000 {
+        let mut client = upgrade(&proxy);
+        assert_eq!(client.send("hello").bytes(5), b"hello", "{number}");
+    }
+    proxy.until_outcome("success", 1_000);
+    proxy.until_metric("portcullis_connections", &["side=\"upstream\""], 0.0);
+}
+
+#[test]
+fn row_27_a_tunnel_in_which_nothing_moves_is_closed() {
+    let blue = Upstream::scripted(echo);
+    let proxy = Proxy::before_with(&blue, "timeouts: { tunnelIdle: 300ms }");
+    let mut client = upgrade(&proxy);
+    for _ in 0..10 {
+        // Together longer than the timeout, each shorter.
+        client.pause(Duration::from_millis(50));
+        assert_eq!(client.send("a").bytes(1), b"a");
+    }
+    client.rest();
+    blue.until_ended(0);
+}
+
+#[test]
+fn a_tunnel_ends_when_either_side_resets() {
+    let blue = Upstream::scripted(echo);
+    let proxy = Proxy::before(&blue);
+    upgrade(&proxy).reset();
+    blue.until_ended(0);
+
+    let blue = Upstream::scripted(|connection| {
+        connection.head();
+        connection.send(SWITCHING);
+        connection.bytes(1);
+        connection.reset();
+    });
+    let proxy = Proxy::before(&blue);
+    let mut client = upgrade(&proxy);
+    client.send("a").rest();
+    proxy.until_metric("portcullis_connections", &["side=\"client\""], 0.0);
+}
