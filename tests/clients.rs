@@ -262,7 +262,11 @@ fn a_client_that_pauses_before_the_end_of_its_last_answer_gets_all_of_it() {
                 // Longer than the proxy reads on after its last byte.
                 client.pause(Duration::from_millis(1_300));
                 for number in 1..=count {
-                    assert_eq!(client.try_response().map(|response| response.body.len()), Ok(4000), "{number} of {count}");
+                    assert_eq!(
+                        client.try_response().map(|response| response.body.len()),
+                        Ok(4000),
+                        "{number} of {count}"
+                    );
                 }
             });
         }
