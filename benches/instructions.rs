@@ -1,6 +1,8 @@
 //! Instructions per request of the two steps that every request takes, counted by valgrind and held to a limit:
 //! `cargo bench --bench instructions`. The count is the same on a busy machine, which a time is not.
 
+#![allow(clippy::pedantic, reason = "as in the tests: plainness comes first")]
+
 mod steps;
 
 use std::hint::black_box;

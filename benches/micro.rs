@@ -1,5 +1,7 @@
 //! What the parts cost that run on every request or every tick: `cargo bench --bench micro`.
 
+#![allow(clippy::pedantic, reason = "as in the tests: plainness comes first")]
+
 mod steps;
 
 use std::time::Duration;

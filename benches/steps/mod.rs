@@ -14,17 +14,17 @@ use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, View};
 use tokio::sync::mpsc::{Receiver, channel};
 
-pub const WORKERS: usize = 16;
+pub(crate) const WORKERS: usize = 16;
 
 /// Reads the table and draws the version of one request.
-pub struct Choosing {
+pub(crate) struct Choosing {
     _routing: Routing,
     view: View,
     draw: Draw,
 }
 
 /// Records what one request came to, and shows it to the streak.
-pub struct Recording {
+pub(crate) struct Recording {
     routing: Routing,
     recorder: Recorder,
     records: Vec<Record>,
@@ -34,26 +34,26 @@ pub struct Recording {
 }
 
 impl Choosing {
-    pub fn new() -> Choosing {
+    pub(crate) fn new() -> Choosing {
         let (routing, _) = open();
         Choosing { view: routing.view(), draw: Draw::new(1), _routing: routing }
     }
 
-    pub fn step(&mut self) -> Version {
+    pub(crate) fn step(&mut self) -> Version {
         let table = **self.view.load();
         self.draw.next(black_box(table.weight()))
     }
 }
 
 impl Recording {
-    pub fn new() -> Recording {
+    pub(crate) fn new() -> Recording {
         let (routing, notices) = open();
         let (recorder, collector) = pair();
         let records = (0..1024).map(record).collect();
         Recording { routing, recorder, records, next: 0, _collector: collector, _notices: notices }
     }
 
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let record = black_box(&self.records[self.next % self.records.len()]);
         self.next += 1;
         self.recorder.record(record);
@@ -76,7 +76,7 @@ fn epoch() -> Epoch {
 }
 
 /// Traffic of two healthy versions: every fourth request is green's, one of 64 is no success, latencies differ.
-pub fn record(number: u64) -> Record {
+pub(crate) fn record(number: u64) -> Record {
     let (outcome, status) = match number % 64 {
         63 => (Outcome::ClientError, 404),
         _ => (Outcome::Success, 200),
@@ -87,7 +87,7 @@ pub fn record(number: u64) -> Record {
 }
 
 /// An error bound, a latency bound and one relative to blue.
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let errors = Condition::FailuresAbove { share: Share::try_from(0.1).expect("in range"), written: Rate::Errors };
     let slow = Condition::LatencyAbove { quantile: Quantile::P99, span: Span::Head, bound: Duration::from_millis(200) };
     let times = Times::try_from(5.0).expect("in range");

@@ -196,8 +196,9 @@ impl<'a> Ledger<'a> {
         self.overdue(status, now)
     }
 
-    /// The gate has rolled back for `trigger`, at `now`.
-    pub fn rolled_back(&self, trigger: &str, now: Duration) -> Checked {
+    /// `epoch` has been rolled back for `trigger`, at `now`.
+    pub fn rolled_back(&mut self, epoch: Epoch, trigger: &str, now: Duration) -> Checked {
+        self.latched = self.latched.max(Some(epoch));
         let Some(trigger) = self.scenario.policy.triggers.iter().find(|known| known.name == trigger) else {
             return Ok(());
         };

@@ -20,7 +20,7 @@ use portcullis::release::state::OPERATOR;
 use scenario::{Kind, Scenario};
 
 /// Enough for a build without optimisation; the step `simulation` of tests/run plays 2,000.
-const RUNS: u64 = 100;
+const RUNS: u64 = 40;
 
 /// What one run came to.
 #[derive(Clone, Debug, Default)]
@@ -130,8 +130,9 @@ fn summary(played: &[(Scenario, Report)]) -> String {
     }
     for (scenario, report) in played.iter().filter(|(scenario, _)| is_common(scenario.kind)) {
         for trigger in report.rollbacks.iter().filter(|trigger| *trigger != OPERATOR) {
-            let Scenario { seed, kind, weight, rate, .. } = scenario;
-            writeln!(text, "seed {seed}: {kind:?} at {weight} of {rate:.0}/s was blamed on green by {trigger}")
+            let Scenario { seed, kind, weight, rate, commands, .. } = scenario;
+            let commands = commands.len();
+            writeln!(text, "seed {seed}: {kind:?} at {weight} of {rate:.0}/s and {commands} commands was blamed on green by {trigger}")
                 .expect("a String");
         }
     }

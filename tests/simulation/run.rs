@@ -283,7 +283,7 @@ impl<'a> World<'a> {
             let status = Arc::clone(&self.status.borrow());
             let rollback = status.rollback.as_ref().filter(|_| status.epoch == event.epoch);
             let trigger = rollback.map_or_else(|| OPERATOR.to_owned(), |rollback| rollback.trigger.clone());
-            self.ledger.rolled_back(&trigger, now)?;
+            self.ledger.rolled_back(event.epoch, &trigger, now)?;
             self.report.rollbacks.push(trigger);
         }
         Ok(())
