@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -73,12 +74,18 @@ pub fn start(config: &Config) -> io::Result<Running> {
 
     let (publish, status) = watch::channel(Arc::new(first_status(config, &upstreams)));
     let events = Events::default();
+    let last_word = Arc::clone(&routing);
     let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry };
     let outputs = Outputs { status: publish, events: events.clone() };
     let control = Control::new(config, inputs, outputs);
     std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        runtime.expect("a runtime without I/O needs nothing that can be missing").block_on(control.run());
+        let runtime = runtime.expect("a runtime without I/O needs nothing that can be missing");
+        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(control.run()))).is_err() {
+            // Nobody judges green any more, so it gets nothing.
+            last_word.latch(last_word.table().epoch);
+            tracing::error!("control has ended by a panic: all traffic goes to blue until a restart");
+        }
     })?;
 
     let context = admin::Context {
