@@ -148,12 +148,15 @@ fn row_41_a_get_lost_on_a_kept_connection_is_retried_once_on_a_new_one_and_not_c
 
 #[test]
 fn row_41_a_post_lost_on_a_kept_connection_is_502_and_charged_and_never_sent_twice() {
-    for end in [Connection::close, Connection::reset] {
+    let bodiless = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
+    for (request, end) in
+        [(POST, Connection::close as fn(&mut Connection)), (POST, Connection::reset), (bodiless, Connection::close)]
+    {
         let blue = forgetful(end);
         let proxy = Proxy::before(&blue);
         let mut client = proxy.client();
         assert_eq!(client.get("/first").status, 200);
-        assert_eq!(client.send(POST).response().status, 502);
+        assert_eq!(client.send(request).response().status, 502);
         assert_eq!((blue.connections(), blue.count()), (1, 2));
         proxy.until_charged(2, 1);
     }
