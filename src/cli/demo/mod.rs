@@ -43,6 +43,9 @@ pub(super) struct Demo {
 /// The release takes 8 to 20 s, more where the machine is busy.
 const LONGEST: Duration = Duration::from_secs(50);
 
+/// How long after that a proxy that says nothing is waited for.
+const SILENCE: Duration = Duration::from_secs(5);
+
 impl Demo {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -87,7 +90,9 @@ impl Demo {
 
     /// Plays one release. Without `--exit` it never comes back, but with an error.
     async fn tell(&self, story: &mut Story<'_>) -> anyhow::Result<()> {
-        let unmet = story.tell().await?.unmet(self.fault);
+        // The story has a deadline of its own, but it is looked at only while the proxy says something.
+        let told = tokio::time::timeout(LONGEST + SILENCE, story.tell()).await;
+        let unmet = told.context("the proxy has fallen silent")??.unmet(self.fault);
         if self.exit && !unmet.is_empty() {
             bail!("{}", unmet.join("\n       "));
         }
