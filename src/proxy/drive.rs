@@ -88,10 +88,6 @@ pub(super) async fn drive(
     let mut unsent = Unsent { bytes: 0, since: Instant::now() };
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
-        if worker.phase.get() == worker::Phase::Closing && !closing {
-            closing = true;
-            Pin::new(&mut *hyper).graceful_shutdown();
-        }
         loop {
             match Pin::new(&mut *hyper).poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Stop::Done),
@@ -100,6 +96,12 @@ pub(super) async fn drive(
                     return Poll::Ready(Stop::Broken);
                 }
                 Poll::Pending => {}
+            }
+            // Only now, so that a request which has arrived already is still read and answered.
+            if worker.phase.get() == worker::Phase::Closing && !closing {
+                closing = true;
+                Pin::new(&mut *hyper).graceful_shutdown();
+                continue;
             }
             if progress.phase.get() == Phase::HeadBegun {
                 progress.enter(Phase::Head, Instant::now(), worker.settings.timeouts.request_head);

@@ -140,10 +140,13 @@ async fn readable(worker: &Worker, place: &Place, socket: &Socket) -> bool {
     let mut until = std::pin::pin!(tokio::time::sleep(worker.settings.timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
+        if let Poll::Ready(readable) = socket.poll_readable(cx) {
+            return Poll::Ready(readable.is_ok());
+        }
         if worker.phase.get() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(false);
         }
-        socket.poll_readable(cx).map(|readable| readable.is_ok())
+        Poll::Pending
     })
     .await
 }
