@@ -2,8 +2,10 @@
 //!
 //! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
 //! [`trigger`] what the user calls bad, [`crossing`] whether one trigger is crossed and by whose fault, [`streak`] the
-//! one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`verdict`] the sentence.
+//! one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`verdict`] the sentence. [`compare`]
+//! is the test that needs no bound of the user's.
 
+pub mod compare;
 pub mod crossing;
 pub mod evidence;
 pub mod judge;
