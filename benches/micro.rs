@@ -7,7 +7,8 @@ mod steps;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use portcullis::gate::{ByVersion, Gate, Version};
+use portcullis::gate::compare::Suspicion;
+use portcullis::gate::{ByVersion, Evidence, Gate, Look, Signals, Trigger, Version};
 use portcullis::measure::Windows;
 use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
 
@@ -33,9 +34,10 @@ fn record_an_outcome(bencher: Bencher) {
 #[divan::bench(sample_count = 200)]
 fn tick_with_16_shards(bencher: Bencher) {
     let policy = policy();
-    let mut gate = Gate::new(policy.triggers.clone());
+    let mut gate = Gate::new(&policy);
     let mut windows = Windows::new(&policy);
     let (mut recorders, mut collectors): (Vec<Recorder>, Vec<Collector>) = (0..WORKERS).map(|_| pair()).unzip();
+    let signals = Signals::default();
     let mut now = Duration::ZERO;
     bencher
         .with_inputs(|| {
@@ -50,7 +52,7 @@ fn tick_with_16_shards(bencher: Bencher) {
                 collector.collect(|shard| windows.add(shard.samples.as_ref(), now));
             }
             windows.advance(now);
-            gate.judge(|trigger| windows.evidence(trigger.window, trigger.condition.span()), now)
+            gate.judge(&look(&windows, &signals), now)
         });
 }
 
@@ -58,7 +60,7 @@ fn tick_with_16_shards(bencher: Bencher) {
 #[divan::bench]
 fn judge_a_verdict(bencher: Bencher) {
     let policy = policy();
-    let mut gate = Gate::new(policy.triggers.clone());
+    let mut gate = Gate::new(&policy);
     let mut windows = Windows::new(&policy);
     let (mut recorder, mut collector) = pair();
     (0..10_000).for_each(|number| recorder.record(&record(number)));
@@ -70,7 +72,15 @@ fn judge_a_verdict(bencher: Bencher) {
         ByVersion::build(|version| counted.of(version).requests)
     };
     assert!(Version::BOTH.into_iter().all(|version| *evidence.of(version) > 1_000), "{evidence:?}");
-    bencher.bench_local(|| {
-        gate.judge(|trigger| black_box(&windows).evidence(trigger.window, trigger.condition.span()), now)
-    });
+    let signals = Signals::default();
+    bencher.bench_local(|| gate.judge(&look(black_box(&windows), &signals), now));
+}
+
+fn look<'a>(windows: &'a Windows, signals: &'a Signals) -> Look<'a, impl Fn(&Trigger) -> ByVersion<&'a Evidence>> {
+    Look {
+        windows: move |trigger: &Trigger| windows.evidence(trigger.window, trigger.condition.span()),
+        health: ByVersion::default(),
+        signals,
+        suspicion: Suspicion::default(),
+    }
 }

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
+use crate::gate::compare::Suspicion;
 use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
-use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
+use crate::gate::{Action, ByVersion, Gate, Look, Order, Policy, Signals, Trigger, Verdict, Version};
 use crate::measure::Windows;
 use crate::measure::shard::{Collector, Gauges, Sample};
 use crate::measure::window::SHORTEST_SLOT;
@@ -78,7 +79,7 @@ impl Control {
             started: Instant::now(),
             names: Names::new(config),
             state: State::Idle { epoch },
-            gate: Gate::new(policy.triggers.clone()),
+            gate: Gate::new(&policy),
             windows: Windows::new(&policy),
             verdict: Verdict::wait(NO_RELEASE),
             rollback: None,
@@ -119,7 +120,13 @@ impl Control {
             return;
         }
         let Control { gate, windows, .. } = self;
-        let judgement = gate.judge(|trigger| windows.evidence(trigger.window, trigger.condition.span()), now);
+        let look = Look {
+            windows: |trigger: &Trigger| windows.evidence(trigger.window, trigger.condition.span()),
+            health: ByVersion::default(),
+            signals: &Signals::default(),
+            suspicion: Suspicion::default(),
+        };
+        let judgement = gate.judge(&look, now);
         let judged_at = Instant::now();
         self.verdict = judgement.verdict;
         for order in judgement.orders {

@@ -2,6 +2,10 @@ use super::*;
 use crate::gate::Kind;
 use crate::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, Times};
 
+mod cadence;
+mod confirm;
+mod told;
+
 const TICK: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -9,6 +13,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 struct Bench {
     gate: Gate,
     now: Duration,
+    health: ByVersion<Health>,
+    signals: Signals,
+    suspicion: Suspicion,
 }
 
 /// What an order is, without its words.
@@ -22,8 +29,18 @@ enum Ordered {
 
 impl Bench {
     fn new(triggers: impl IntoIterator<Item = Trigger>) -> Bench {
-        // A start other than zero: only differences of times may count.
-        Bench { gate: Gate::new(triggers.into_iter().collect()), now: Duration::from_secs(1_000) }
+        Bench::of(&Policy { triggers: triggers.into_iter().collect(), ..Policy::default() })
+    }
+
+    fn of(policy: &Policy) -> Bench {
+        Bench {
+            gate: Gate::new(policy),
+            // A start other than zero: only differences of times may count.
+            now: Duration::from_secs(1_000),
+            health: ByVersion::default(),
+            signals: Signals::default(),
+            suspicion: Suspicion::default(),
+        }
     }
 
     /// One look at `(failures, requests)` of both versions.
@@ -33,7 +50,13 @@ impl Bench {
 
     fn look_at(&mut self, green: &Evidence, blue: &Evidence) -> Judgement {
         self.now += TICK;
-        self.gate.judge(|_| ByVersion { blue, green }, self.now)
+        let look = Look {
+            windows: |_: &Trigger| ByVersion { blue, green },
+            health: self.health,
+            signals: &self.signals,
+            suspicion: self.suspicion,
+        };
+        self.gate.judge(&look, self.now)
     }
 
     /// Looks at the same evidence until something is ordered; how many ticks after the first look that was.
@@ -367,12 +390,19 @@ fn a_new_epoch_starts_with_no_episode_and_no_common_cause() {
 #[test]
 fn each_trigger_is_judged_on_a_window_of_its_own() {
     let (long, short) = (Duration::from_secs(60), WINDOW);
-    let mut gate = Gate::new(vec![Trigger { name: "long".to_owned(), window: long, ..meltdown() }, meltdown()]);
+    let bench = Bench::new([Trigger { name: "long".to_owned(), window: long, ..meltdown() }, meltdown()]);
+    let Bench { mut gate, signals, .. } = bench;
     let (well, bad, blue) = (counted((1, 100)), counted((20, 100)), counted((0, 900)));
-    let judgement = gate.judge(
-        |trigger| ByVersion { blue: &blue, green: if trigger.window == short { &bad } else { &well } },
-        Duration::from_secs(1),
-    );
+    let look = Look {
+        windows: |trigger: &Trigger| ByVersion {
+            blue: &blue,
+            green: if trigger.window == short { &bad } else { &well },
+        },
+        health: ByVersion::default(),
+        signals: &signals,
+        suspicion: Suspicion::default(),
+    };
+    let judgement = gate.judge(&look, Duration::from_secs(1));
     assert_eq!(ordered(&judgement), [Ordered::Rollback]);
     assert!(judgement.verdict.sentence.contains("in the last 10 s"));
 }
