@@ -47,7 +47,7 @@ pub struct Look<'s, W> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub verdict: Verdict,
-    pub standing: Standing,
+    pub standing: Stands,
     pub orders: Vec<Order>,
     /// Why green's weight must not be raised.
     pub freeze: Option<String>,
@@ -55,7 +55,7 @@ pub struct Judgement {
 
 /// How the triggers stand as a whole: the worst of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Stands {
     /// One that rolls back or pauses.
     Fires,
     /// Blue crosses a bound as well, or may.

@@ -21,7 +21,7 @@ pub mod version;
 
 pub use evidence::{Evidence, Latency};
 pub use health::Health;
-pub use judge::{Gate, Judgement, Look, Order, Standing};
+pub use judge::{Gate, Judgement, Look, Order, Stands};
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;
 pub use signal::Signals;

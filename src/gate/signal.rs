@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The signals that fire, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signals(BTreeMap<String, Firing>);
@@ -17,7 +19,8 @@ pub struct Firing {
 }
 
 /// One post about a signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Posted {
     pub signal: String,
     pub state: Posting,
@@ -25,7 +28,8 @@ pub struct Posted {
     pub actor: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Posting {
     Firing,
     Resolved,

@@ -1,7 +1,7 @@
 //! Adds up how the triggers stand, the worst sentence first.
 
 use super::episode::{Ordered, Phase};
-use super::{Judgement, Order, Standing};
+use super::{Judgement, Order, Stands};
 use crate::gate::trigger::Action;
 use crate::gate::verdict::Verdict;
 
@@ -79,20 +79,20 @@ impl Sum {
     pub(super) fn judgement(self, gating: usize) -> Judgement {
         let freeze = self.common.clone().or_else(|| self.doubtful.clone());
         let (verdict, standing) = if let Some(sentence) = self.fails {
-            (Verdict::fail(sentence), Standing::Fires)
+            (Verdict::fail(sentence), Stands::Fires)
         } else if let Some(sentence) = self.common.or(self.doubtful) {
-            (Verdict::wait(sentence), Standing::Common)
+            (Verdict::wait(sentence), Stands::Common)
         } else if let Some(sentence) = self.pauses {
-            (Verdict::wait(sentence), Standing::Fires)
+            (Verdict::wait(sentence), Stands::Fires)
         } else if let Some(sentence) = self.waits {
-            (Verdict::wait(sentence), Standing::Pending)
+            (Verdict::wait(sentence), Stands::Pending)
         } else if let Some(sentence) = self.too_few {
-            (Verdict::wait(sentence), Standing::TooFew)
+            (Verdict::wait(sentence), Stands::TooFew)
         } else if gating == 0 {
             // Promise 3: bounds that nobody judges are not kept.
-            (Verdict::wait(NOTHING_CLEARS_GREEN), Standing::NothingGates)
+            (Verdict::wait(NOTHING_CLEARS_GREEN), Stands::NothingGates)
         } else {
-            (Verdict::pass(format!("green crosses none of {gating} bounds")), Standing::Within)
+            (Verdict::pass(format!("green crosses none of {gating} bounds")), Stands::Within)
         };
         Judgement { verdict, standing, orders: self.orders, freeze }
     }

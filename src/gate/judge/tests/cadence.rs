@@ -66,7 +66,7 @@ fn an_interval_that_cannot_be_judged_has_neither_failed_nor_passed() {
 fn promise_5_after_a_common_cause_a_judgement_needs_a_clear_difference_for_one_window() {
     let mut bench = at_intervals(Some(0), None);
     bench.look(WELL, BLUE_WELL);
-    assert_eq!(interval(&mut bench, (50, 50), (450, 450)).standing, Standing::Common);
+    assert_eq!(interval(&mut bench, (50, 50), (450, 450)).standing, Stands::Common);
     assert!(!crossing::differ_clearly(tally(BAD, (20, 450))));
     // Bad within one window of 10 s after the common cause cannot be, the interval is as long: the first one counts.
     assert_eq!(ordered(&interval(&mut bench, BAD, (20, 450))), [Ordered::Rollback]);
@@ -76,7 +76,7 @@ fn promise_5_after_a_common_cause_a_judgement_needs_a_clear_difference_for_one_w
     interval(&mut bench, (50, 50), (450, 450));
     for _ in 0..2 {
         let judgement = interval(&mut bench, BAD, (20, 450));
-        assert_eq!((judgement.orders, judgement.standing), (vec![], Standing::Pending));
+        assert_eq!((judgement.orders, judgement.standing), (vec![], Stands::Pending));
     }
     assert_eq!(ordered(&interval(&mut bench, BAD, (20, 450))), [Ordered::Rollback]);
 }
@@ -86,11 +86,11 @@ fn a_judgement_stands_until_the_next() {
     let mut bench = at_intervals(Some(1), None);
     let first = bench.look(BAD, BLUE_WELL);
     assert_eq!(first.verdict, Verdict::wait("`meltdown` is judged every 10 s and has not been yet"));
-    assert_eq!(first.standing, Standing::Pending, "what has not been judged is not passed");
+    assert_eq!(first.standing, Stands::Pending, "what has not been judged is not passed");
     let failed = interval(&mut bench, BAD, BLUE_WELL);
-    assert_eq!((failed.standing, failed.verdict.kind), (Standing::Pending, Kind::Wait));
+    assert_eq!((failed.standing, failed.verdict.kind), (Stands::Pending, Kind::Wait));
     let between = bench.look(WELL, BLUE_WELL);
-    assert_eq!((between.verdict, between.standing), (failed.verdict, Standing::Pending));
+    assert_eq!((between.verdict, between.standing), (failed.verdict, Stands::Pending));
     for _ in 0..98 {
         assert_eq!(bench.look(WELL, BLUE_WELL).verdict.kind, Kind::Wait);
     }

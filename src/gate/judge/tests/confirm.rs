@@ -13,7 +13,7 @@ fn confirmed(action: Action) -> Trigger {
 fn promise_5_an_unconfirmed_trigger_holds_and_looks_closer_instead_of_acting() {
     let mut bench = Bench::new([confirmed(Action::Rollback)]);
     let judgement = bench.look(BAD, BLUE_WELL);
-    assert_eq!((judgement.verdict.kind, judgement.standing), (Kind::Wait, Standing::Pending));
+    assert_eq!((judgement.verdict.kind, judgement.standing), (Kind::Wait, Stands::Pending));
     let [Order::Probe { trigger, sentence }] = judgement.orders.as_slice() else { panic!("{judgement:?}") };
     assert_eq!(trigger, "meltdown");
     assert_eq!(
@@ -42,9 +42,9 @@ fn a_suspicion_alone_fires_nothing() {
 #[test]
 fn an_unconfirmed_pause_holds_without_lowering_the_weight() {
     let judgement = Bench::new([confirmed(Action::Pause)]).look(BAD, BLUE_WELL);
-    assert_eq!((judgement.standing, judgement.orders), (Standing::Pending, vec![]));
+    assert_eq!((judgement.standing, judgement.orders), (Stands::Pending, vec![]));
     let judgement = Bench::new([confirmed(Action::Notify)]).look(BAD, BLUE_WELL);
-    assert_eq!((judgement.standing, judgement.orders), (Standing::NothingGates, vec![]));
+    assert_eq!((judgement.standing, judgement.orders), (Stands::NothingGates, vec![]));
 }
 
 #[test]

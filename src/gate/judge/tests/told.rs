@@ -24,22 +24,22 @@ fn well(bench: &mut Bench) -> Judgement {
 
 #[test]
 fn promise_5_failed_checks_are_greens_only_while_blues_pass() {
-    let rollback = (Standing::Fires, vec![Ordered::Rollback]);
+    let rollback = (Stands::Fires, vec![Ordered::Rollback]);
     for (green, blue, expected) in [
         (health(2, 3), health(2, 0), rollback.clone()),
         (health(2, 3), health(0, 0), rollback.clone()),
         (health(1, 9), health(1, 0), rollback),
-        (health(2, 2), health(2, 0), (Standing::Within, vec![])),
-        (health(2, 0), health(2, 9), (Standing::Within, vec![])),
-        (health(2, 3), health(2, 1), (Standing::Common, vec![])),
-        (health(2, 3), health(2, 3), (Standing::Common, vec![])),
-        (health(0, 0), health(2, 0), (Standing::TooFew, vec![])),
+        (health(2, 2), health(2, 0), (Stands::Within, vec![])),
+        (health(2, 0), health(2, 9), (Stands::Within, vec![])),
+        (health(2, 3), health(2, 1), (Stands::Common, vec![])),
+        (health(2, 3), health(2, 3), (Stands::Common, vec![])),
+        (health(0, 0), health(2, 0), (Stands::TooFew, vec![])),
     ] {
         let mut bench = Bench::of(&checks(0));
         bench.health = ByVersion { blue, green };
         let judgement = well(&mut bench);
         assert_eq!((judgement.standing, ordered(&judgement)), expected, "green {green:?}, blue {blue:?}");
-        assert_eq!(judgement.freeze.is_some(), judgement.standing == Standing::Common);
+        assert_eq!(judgement.freeze.is_some(), judgement.standing == Stands::Common);
     }
 }
 
@@ -88,7 +88,7 @@ fn promise_5_failed_checks_do_not_flip_traffic_to_a_blue_that_is_known_to_be_wor
     let mut bench = Bench::of(&checks(0));
     bench.health = ByVersion { blue: health(1, 0), green: health(1, 3) };
     let judgement = bench.look((5, 50), (90, 450));
-    assert_eq!((judgement.standing, judgement.orders), (Standing::Common, vec![]));
+    assert_eq!((judgement.standing, judgement.orders), (Stands::Common, vec![]));
 }
 
 fn listening(action: Action) -> Bench {
@@ -131,7 +131,7 @@ fn promise_6_a_signal_names_who_posted_it_and_what_was_said() {
     post(&mut bench, "checkout", Posting::Firing);
     let judgement = well(&mut bench);
     assert_eq!(judgement.verdict, Verdict::fail("signal `checkout` fires, posted by probe-7: cannot pay"));
-    assert_eq!(judgement.standing, Standing::Fires);
+    assert_eq!(judgement.standing, Stands::Fires);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn promise_5_a_signal_from_before_the_release_freezes_and_does_not_blame() {
     post(&mut bench, "checkout", Posting::Firing);
     bench.gate.reset();
     let judgement = well(&mut bench);
-    assert_eq!((judgement.standing, judgement.orders), (Standing::Common, vec![]));
+    assert_eq!((judgement.standing, judgement.orders), (Stands::Common, vec![]));
     assert!(judgement.freeze.is_some_and(|sentence| sentence.contains("before the release began")));
     post(&mut bench, "checkout", Posting::Resolved);
     assert_eq!(well(&mut bench).verdict.kind, Kind::Pass);
