@@ -11,12 +11,15 @@ use crate::config::AccessLog;
 use crate::gate::{Outcome, Version};
 use crate::measure::shard::Record;
 use crate::release::Epoch;
+use crate::routing::Table;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
 pub(super) struct Exchange {
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     pub version: Version,
+    /// Where the endpoints of `version` are configured.
+    pub section: Version,
     epoch: Epoch,
     started: Instant,
     head_at: Option<Instant>,
@@ -39,7 +42,7 @@ impl Exchange {
         worker: &Rc<Worker>,
         progress: &Rc<Progress>,
         version: Version,
-        epoch: Epoch,
+        table: &Table,
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
@@ -49,7 +52,8 @@ impl Exchange {
             worker: Rc::clone(worker),
             progress: Rc::clone(progress),
             version,
-            epoch,
+            section: table.roles.section(version),
+            epoch: table.epoch,
             started,
             head_at: None,
             status: 0,

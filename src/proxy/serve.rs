@@ -119,7 +119,7 @@ async fn route(
     let upgrade = headers::request(&mut parts, client)?;
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
     let (table, version) = worker.choose();
-    let exchange = Exchange::new(worker, progress, version, table.epoch, line, started);
+    let exchange = Exchange::new(worker, progress, version, &table, line, started);
     Ok(forward::forward(worker, progress, exchange, request, upgrade).await)
 }
 

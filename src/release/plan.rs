@@ -1,0 +1,54 @@
+//! What a release is going to do: its steps, and what happens when it does not get on.
+
+use std::time::Duration;
+
+use super::weight::Weight;
+
+/// The way of one release from 0 to 100 %.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Rising strictly, above 0 % and below 100 %; after the last comes 100 %. Empty when the first weight is 100 %.
+    pub steps: Vec<Step>,
+    /// At weight 0, before the first step.
+    pub initial_delay: Duration,
+    /// A release that takes no new step for so long is rolled back. Longer than `initial_delay` and every bake.
+    pub progress_deadline: Option<Duration>,
+    /// How long the gate stays armed at 100 % before the release completes.
+    pub monitoring: Duration,
+    pub on_low_traffic: OnLowTraffic,
+    /// Why a rollback would do harm: then the gate freezes and calls people, and only an operator rolls back.
+    pub irreversible: Option<String>,
+}
+
+/// One weight and how long it must hold before the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub weight: Weight,
+    /// Zero only under [`OnLowTraffic::Wait`]: the step then ends as soon as the verdict is a pass.
+    pub bake: Duration,
+    pub approval: Approval,
+}
+
+/// Who ends a step whose bake is over and whose verdict is a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    Automatic,
+    Operator,
+}
+
+/// What ends a bake in which green had too few requests to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLowTraffic {
+    /// Nothing: the step lasts until there are enough.
+    Wait,
+    /// The next step comes as if the verdict were a pass.
+    Pass,
+    Rollback,
+}
+
+impl Plan {
+    /// How long the release takes if nothing halts it.
+    pub fn duration(&self) -> Duration {
+        self.initial_delay + self.steps.iter().map(|step| step.bake).sum::<Duration>() + self.monitoring
+    }
+}
