@@ -155,9 +155,7 @@ impl Handles {
         let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
         let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
         // Counters that start at 0, so that increase() sees the first time.
-        let windowed = policy.triggers.iter().map(|trigger| (trigger.name.as_str(), trigger.action));
-        let streak = policy.streak.iter().map(|streak| (streak.name.as_str(), streak.action));
-        for (trigger, action) in windowed.chain(streak).chain([(OPERATOR, Action::Rollback)]) {
+        for (trigger, action) in policy.actions().chain([(OPERATOR, Action::Rollback)]) {
             match action {
                 Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
                 Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),

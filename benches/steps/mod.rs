@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use portcullis::gate::trigger::{Condition, Quantile, Rate, Share, Span, StreakTrigger, Times};
+use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
 use portcullis::measure::shard::{Collector, Record, Recorder, pair};
 use portcullis::proxy::Draw;
@@ -99,9 +99,11 @@ pub(crate) fn policy() -> Policy {
         window: Duration::from_secs(10),
         sustained: Duration::ZERO,
         minimum_requests: 50,
+        cadence: Cadence::EveryTick,
+        confirm: Confirm::No,
         action: Action::Rollback,
     };
     let triggers = [("meltdown", errors), ("slow", slow), ("five-times", relative)].map(trigger).to_vec();
     let streak = StreakTrigger { name: "dead".to_owned(), at_least: 5, action: Action::Rollback };
-    Policy { triggers, streak: Some(streak) }
+    Policy { triggers, streak: Some(streak), ..Policy::default() }
 }

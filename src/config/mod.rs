@@ -1,19 +1,23 @@
 //! The configuration file: YAML text to validated types, with every fault at once.
 //!
-//! [`tree`] and [`source`] keep where each value stands in the text, [`raw`] is the file as serde reads it, [`read`] goes from one
-//! to the other, [`validate`] turns it into the types below by the parsers of [`quantity`], [`report`] collects what is
-//! wrong on the way, [`fault`] shows it in the manner of rustc. No file but the two that are named is ever read, no
-//! environment variable at all.
+//! [`tree`] and [`source`] keep where each value stands in the text, [`raw`] is the file as serde reads it, [`keys`] names
+//! its keys, [`read`] goes from one to the other, [`validate`] turns it into the types below by the parsers of
+//! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc. No file but the
+//! two that are named is ever read, no environment variable at all.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::HeaderName;
+use http::uri::PathAndQuery;
 use ipnet::IpNet;
 
 use crate::gate::{ByVersion, Policy};
+use crate::release::Plan;
 
 pub mod fault;
+mod keys;
 mod path;
 mod quantity;
 mod raw;
@@ -43,7 +47,11 @@ pub struct Config {
     pub ejection: Ejection,
     pub drain: Drain,
     pub access_log: AccessLog,
+    /// None: a release is what people or pipelines make of it.
+    pub plan: Option<Plan>,
     pub policy: Policy,
+    pub sticky: Option<Sticky>,
+    pub journal: JournalBounds,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +87,42 @@ pub struct VersionConfig {
     pub version: String,
     /// Blue has at least one; green may not run yet.
     pub endpoints: Vec<Authority>,
+    pub health_check: Option<HealthCheck>,
+}
+
+/// How every endpoint of a version is asked whether it is well.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    pub probe: Probe,
+    /// From the start of one check to the start of the next; not shorter than `timeout`.
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Passed checks in a row that make an unhealthy endpoint healthy.
+    pub healthy_after: u32,
+    /// Failed checks in a row that make a healthy endpoint unhealthy.
+    pub unhealthy_after: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A GET; a status of 2xx or 3xx passes.
+    Http { path: PathAndQuery },
+    /// A connection that opens passes.
+    Tcp,
+}
+
+/// What keeps a client on one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    Cookie(String),
+    Header(HeaderName),
+}
+
+/// How much evidence is kept for replay; the oldest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalBounds {
+    pub age: Duration,
+    pub size: u64,
 }
 
 /// `host:port` of an endpoint. A name is looked up for each new connection.

@@ -1,23 +1,10 @@
 //! The files as they are written: every key optional, so that validation finds all that are missing.
 
-use std::fmt;
-use std::marker::PhantomData;
+use serde::Deserialize;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, de};
+mod value;
 
-/// A mapping. A derived structure alone would also take a list of its fields' values.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Mapping<T>(pub(super) T);
-
-/// A value with a unit, or a number that is read as if it were text.
-#[derive(Clone, Debug)]
-pub(super) struct Quantity(pub(super) String);
-
-/// A whole number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Count(pub(super) i64);
+pub(super) use value::{Count, Mapping, Quantity};
 
 /// An element of a list; none when the element had a fault of its own.
 type Element<T> = Option<T>;
@@ -37,7 +24,10 @@ pub(super) struct RawConfig {
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
     pub(super) access_log: Option<bool>,
+    pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
+    pub(super) sticky: Option<Mapping<RawSticky>>,
+    pub(super) journal: Option<Mapping<RawJournal>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -52,6 +42,18 @@ pub(super) struct RawAdmin {
 pub(super) struct RawVersion {
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
+    pub(super) health_check: Option<Mapping<RawHealthCheck>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawHealthCheck {
+    pub(super) path: Option<String>,
+    pub(super) tcp: Option<bool>,
+    pub(super) interval: Option<Quantity>,
+    pub(super) timeout: Option<Quantity>,
+    pub(super) healthy_after: Option<Count>,
+    pub(super) unhealthy_after: Option<Count>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -90,8 +92,33 @@ pub(super) struct RawDrain {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct RawRelease {
+    pub(super) steps: Option<Vec<Element<Mapping<RawStep>>>>,
+    pub(super) initial_delay: Option<Quantity>,
+    pub(super) progress_deadline: Option<Quantity>,
+    pub(super) monitoring: Option<Quantity>,
+    pub(super) on_low_traffic: Option<String>,
+    pub(super) irreversible: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawStep {
+    pub(super) weight: Option<Quantity>,
+    pub(super) bake: Option<Quantity>,
+    pub(super) approval: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct RawGate {
     pub(super) minimum_requests: Option<Count>,
+    pub(super) exclude: Option<Vec<Element<String>>>,
+    pub(super) failure_statuses: Option<Vec<Element<Quantity>>>,
+    pub(super) not_failures: Option<Vec<Element<Quantity>>>,
+    pub(super) warm_up: Option<Mapping<RawWarmUp>>,
+    pub(super) client_share: Option<Quantity>,
+    pub(super) compare: Option<Mapping<RawCompare>>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
 
@@ -109,8 +136,45 @@ pub(super) struct RawTrigger {
     pub(super) floor: Option<Quantity>,
     pub(super) window: Option<Quantity>,
     pub(super) sustained: Option<Quantity>,
+    pub(super) interval: Option<Quantity>,
+    pub(super) failure_limit: Option<Count>,
+    pub(super) consecutive_limit: Option<Count>,
     pub(super) minimum_requests: Option<Count>,
+    pub(super) confirm: Option<String>,
+    pub(super) signal: Option<String>,
     pub(super) action: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawWarmUp {
+    pub(super) time: Option<Quantity>,
+    pub(super) requests: Option<Count>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCompare {
+    pub(super) enabled: Option<bool>,
+    pub(super) false_alarm: Option<Quantity>,
+    pub(super) ratio: Option<Quantity>,
+    pub(super) margin: Option<Quantity>,
+    pub(super) slower: Option<Quantity>,
+    pub(super) unacceptable: Option<Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawSticky {
+    pub(super) cookie: Option<String>,
+    pub(super) header: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawJournal {
+    pub(super) age: Option<Quantity>,
+    pub(super) size: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -125,80 +189,4 @@ pub(super) struct RawToken {
     pub(super) name: Option<String>,
     pub(super) role: Option<String>,
     pub(super) sha256: Option<String>,
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mapping<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = Mapping<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mapping<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Mapping)
-            }
-        }
-
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for Quantity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Quantity;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a quantity")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Quantity, E> {
-                Ok(Quantity(text.to_owned()))
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Quantity, E> {
-                Ok(Quantity(number.to_string()))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Quantity, E> {
-                Ok(Quantity(number.to_string()))
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Quantity, E> {
-                Ok(Quantity(number.to_string()))
-            }
-        }
-
-        deserializer.deserialize_any(Text)
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole;
-
-        impl Visitor<'_> for Whole {
-            type Value = Count;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
-                Ok(Count(number))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count, E> {
-                i64::try_from(number).map(Count).map_err(|_| E::custom("out of range, expected a whole number"))
-            }
-        }
-
-        deserializer.deserialize_any(Whole)
-    }
 }

@@ -1,22 +1,14 @@
 //! A document to a raw type, with all faults of its structure: unknown keys, keys without a value, wrong types.
 
-use serde::Deserializer;
-use serde::de::value::Error as Probed;
-use serde::de::{DeserializeOwned, Error as _, Visitor};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::fault::Fault;
+use super::keys::{KeysAt, example};
 use super::path::{FieldPath, Step};
 use super::quantity::quoted;
-use super::raw::{
-    RawAdmin, RawConfig, RawDrain, RawEjection, RawGate, RawLimits, RawTimeouts, RawToken, RawTokens, RawTrigger,
-    RawVersion,
-};
 use super::report::{Point, Report, Wrong};
 use super::source::{Document, Excerpts};
-
-/// The keys of the mapping at a path whose elements of lists are `*`.
-type KeysAt = fn(&[&str]) -> &'static [&'static str];
 
 /// Each costs one more reading of the document.
 const MOST_TYPE_FAULTS: usize = 100;
@@ -66,39 +58,6 @@ pub(super) fn read<T: DeserializeOwned>(
     (raw, report)
 }
 
-/// How a key may be written, for what is missing or has the wrong type.
-pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
-    let example = match path.pattern()[..] {
-        ["listen"] => "listen: 127.0.0.1:8080",
-        ["admin", "listen"] => "listen: 127.0.0.1:9090",
-        ["admin", "tokens"] => "tokens: tokens.yaml",
-        ["admin"] => "admin: { listen: 127.0.0.1:9090 }",
-        ["blue"] => "blue: { version: v1, endpoints: [\"127.0.0.1:9001\"] }",
-        ["green"] => "green: { version: v2, endpoints: [\"127.0.0.1:9002\"] }",
-        ["blue" | "green", "version"] => "version: v1",
-        ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
-        ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
-        ["timeouts"] => "timeouts: { connect: 1s, responseHead: 30s }",
-        ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
-        ["ejection"] => "ejection: { failures: 5, duration: 30s }",
-        ["drain"] => "drain: { wait: 2s, deadline: 30s }",
-        ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
-        ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
-        ["gate", "triggers", "*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
-        ["gate", "triggers", "*", "name"] => "name: meltdown",
-        ["gate", "triggers", "*", "metric"] => "metric: errorRate",
-        ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
-        ["tokens"] | ["tokens", "*"] => {
-            "tokens: [{ name: alice, role: operator, sha256: \"<64 hexadecimal digits>\" }]"
-        }
-        ["tokens", "*", "name"] => "name: alice",
-        ["tokens", "*", "role"] => "role: operator",
-        ["tokens", "*", "sha256"] => "sha256: \"<64 hexadecimal digits>\"",
-        _ => return None,
-    };
-    Some(example)
-}
-
 /// The known name that `written` was most likely meant to be.
 pub(super) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
@@ -114,65 +73,6 @@ pub(super) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
 /// The names as a sentence lists them.
 pub(super) fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The keys of the mapping at a path of the configuration file.
-pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
-    match pattern {
-        [] => keys::<RawConfig>(),
-        ["admin"] => keys::<RawAdmin>(),
-        ["blue" | "green"] => keys::<RawVersion>(),
-        ["timeouts"] => keys::<RawTimeouts>(),
-        ["limits"] => keys::<RawLimits>(),
-        ["ejection"] => keys::<RawEjection>(),
-        ["drain"] => keys::<RawDrain>(),
-        ["gate"] => keys::<RawGate>(),
-        ["gate", "triggers", "*"] => keys::<RawTrigger>(),
-        _ => &[],
-    }
-}
-
-/// The keys of the mapping at a path of the tokens file.
-pub(super) fn tokens_keys(pattern: &[&str]) -> &'static [&'static str] {
-    match pattern {
-        [] => keys::<RawTokens>(),
-        ["tokens", "*"] => keys::<RawToken>(),
-        _ => &[],
-    }
-}
-
-/// The fields that a derived structure asks its deserializer for.
-fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
-    struct Probe<'k>(&'k mut &'static [&'static str]);
-
-    impl<'de> Deserializer<'de> for Probe<'_> {
-        type Error = Probed;
-
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            fields: &'static [&'static str],
-            _: V,
-        ) -> Result<V::Value, Probed> {
-            *self.0 = fields;
-            Err(Probed::custom("only the fields are of interest"))
-        }
-
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
-            Err(Probed::custom("not a structure"))
-        }
-
-        serde::forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
-
-    let mut fields: &'static [&'static str] = &[];
-    match T::deserialize(Probe(&mut fields)) {
-        Ok(_) => &[],
-        Err(_) => fields,
-    }
 }
 
 fn unknown_key(excerpts: Excerpts, path: &FieldPath, meant: Option<&str>, known: &[&str]) -> Wrong {
@@ -212,7 +112,7 @@ fn mistyped(document: &Document, path: &FieldPath, error: &serde_json::Error) ->
 
 /// Whether any text is right, also one that YAML reads as a number.
 fn is_free_text(path: &FieldPath) -> bool {
-    matches!(path.last_key(), Some("service" | "version" | "name"))
+    matches!(path.last_key(), Some("service" | "version" | "name" | "signal" | "irreversible" | "cookie" | "header"))
 }
 
 fn kind(value: Option<&Value>, excerpts: Excerpts) -> String {

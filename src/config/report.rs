@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::fault::Fault;
+use super::keys;
 use super::path::FieldPath;
-use super::read;
 use super::source::Document;
 
 /// Why a value cannot be used, told without the field's path.
@@ -89,6 +89,11 @@ impl<'d> Report<'d> {
         self.spoiled.contains(path)
     }
 
+    /// Whether the value, or one inside of it, has a fault.
+    pub(super) fn is_spoiled_within(&self, path: &FieldPath) -> bool {
+        self.spoiled.iter().any(|spoiled| spoiled.steps().starts_with(path.steps()))
+    }
+
     pub(super) fn is_written(&self, path: &FieldPath) -> bool {
         self.document.place(path).is_some()
     }
@@ -148,7 +153,7 @@ impl<'d> Scope<'_, 'd> {
         if self.report.is_spoiled(&self.at.key(key)) {
             return None;
         }
-        let help = read::example(&self.at.key(key)).map(|example| format!("add `{example}`"));
+        let help = keys::example(&self.at.key(key)).map(|example| format!("add `{example}`"));
         let message = format!("missing key `{}`", self.at.key(key));
         let wrong = Wrong { message, label: format!("has no `{key}`"), help };
         let fault = self.report.fault(&self.at, Point::Key, wrong);

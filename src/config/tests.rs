@@ -4,8 +4,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::gate::trigger::{Action, Condition, Rate, Span};
+use crate::gate::policy::{CompareSettings, Counting, WarmUp};
+use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, Share, SignalTrigger, Span};
+use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
+mod gate;
+mod health;
+mod release;
 mod settings;
 mod text;
 mod tokens;
@@ -22,23 +27,43 @@ service: checkout
 listen: 127.0.0.1:8080
 workers: 2
 admin: { listen: 127.0.0.1:9090 }
-blue:  { version: v1, endpoints: ["127.0.0.1:9001"] }
-green: { version: v2, endpoints: ["green.example:9002", "[::1]:9003"] }
+blue:  { version: v1, endpoints: ["127.0.0.1:9001"], healthCheck: { tcp: true, interval: 500ms } }
+green:
+  version: v2
+  endpoints: ["green.example:9002", "[::1]:9003"]
+  healthCheck: { path: "/healthz?full=1", interval: 10s, timeout: 2s, healthyAfter: 1, unhealthyAfter: 4 }
 trustedProxies: ["10.0.0.0/8"]
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
 limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536 }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: true
+sticky: { header: X-User }
+journal: { age: 2d, size: 1GiB }
+release:
+  steps: [{ weight: 0.5%, bake: 0s }, { weight: 10%, bake: 5m, approval: true }, { weight: 100%, bake: 1h }]
+  initialDelay: 30s
+  progressDeadline: 30m
+  onLowTraffic: wait
+  irreversible: the old schema is gone
 gate:
   minimumRequests: 20
+  exclude: [/healthz, /internal/*]
+  failureStatuses: [5xx, 429]
+  notFailures: [501]
+  warmUp: { time: 1m, requests: 5 }
+  clientShare: 20%
+  compare: { falseAlarm: 0.01, ratio: 2, margin: 0.5%, slower: 50%, unacceptable: 10% }
   triggers:
   - { name: meltdown, metric: errorRate, above: 10%, window: 10s, sustained: 0s, action: notify }
   - { name: slow, metric: latency, quantile: 0.99, above: 200ms, window: 10s, minimumRequests: 7 }
   - { name: five-times, metric: latency, quantile: 0.95, aboveBlue: 5, floor: 20ms, measure: whole }
-  - { name: worse, metric: errorRate, aboveBlue: 2.5 }
-  - { name: good, metric: successRate, below: 99% }
+  - { name: worse, metric: errorRate, aboveBlue: 2.5, confirm: comparison }
+  - { name: good, metric: successRate, below: 99%, interval: 5m, failureLimit: 3, consecutiveLimit: 2 }
   - { name: dead, metric: failureStreak, atLeast: 7, action: pause }
+  - { name: dead-checks, metric: healthChecks, atLeast: 3, sustained: 30s }
+  - { name: probe, metric: external }
+  - { name: alert, metric: external, signal: checkout-probe, action: notify }
 "#;
 
 fn loaded(text: &str) -> Config {
@@ -75,6 +100,80 @@ fn the_least_configuration_takes_the_defaults() {
     let streak = config.policy.streak.expect("the default policy has a streak");
     assert_eq!((streak.name.as_str(), streak.at_least, streak.action), ("dead", 5, Action::Rollback));
     assert!(config.policy.triggers.is_empty());
+    assert_eq!(config.policy.compare, Some(CompareSettings::default()));
+    assert_eq!(config.policy.counting, Counting::default());
+    assert!(config.plan.is_none() && config.sticky.is_none() && config.versions.green.health_check.is_none());
+    assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(7 * 24 * 3600), size: 256 * 1024 * 1024 });
+}
+
+#[test]
+fn every_key_of_a_plan_arrives() {
+    let step = |percent, bake, approval| Step {
+        weight: Weight::from_percent(percent).expect("a weight"),
+        bake: Duration::from_secs(bake),
+        approval,
+    };
+    let plan = Plan {
+        steps: vec![step(0.5, 0, Approval::Automatic), step(10.0, 300, Approval::Operator)],
+        initial_delay: Duration::from_secs(30),
+        progress_deadline: Some(Duration::from_secs(1800)),
+        monitoring: Duration::from_secs(3600),
+        on_low_traffic: OnLowTraffic::Wait,
+        irreversible: Some("the old schema is gone".to_owned()),
+    };
+    assert_eq!(loaded(FULLER).plan, Some(plan));
+}
+
+#[test]
+fn what_counts_as_evidence_arrives() {
+    let config = loaded(FULLER);
+    let counting = config.policy.counting;
+    let excluded = ["/healthz", "/internal/a", "/"].map(|path| counting.excludes(path));
+    assert_eq!(excluded, [true, true, false]);
+    let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
+    assert_eq!(failures, [true, true, false, false]);
+    assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
+    assert_eq!(counting.client_share.map(Share::fraction), Some(0.2));
+    let settings = CompareSettings { false_alarm: 0.01, ratio: 2.0, margin: 0.005, slower: 0.5, unacceptable: 0.1 };
+    assert_eq!(config.policy.compare, Some(settings));
+    assert_eq!(config.sticky, Some(Sticky::Header(HeaderName::from_static("x-user"))));
+    assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(2 * 24 * 3600), size: 1 << 30 });
+}
+
+#[test]
+fn health_checks_and_what_watches_them_arrive() {
+    let config = loaded(FULLER);
+    let blue = config.versions.blue.health_check.expect("blue is checked");
+    let seconds = Duration::from_secs_f64;
+    assert_eq!((blue.probe, blue.interval, blue.timeout), (Probe::Tcp, seconds(0.5), seconds(0.5)));
+    assert_eq!((blue.healthy_after, blue.unhealthy_after), (2, 3));
+    let green = config.versions.green.health_check.expect("green is checked");
+    assert_eq!(green.probe, Probe::Http { path: PathAndQuery::from_static("/healthz?full=1") });
+    assert_eq!((green.interval, green.timeout), (seconds(10.0), seconds(2.0)));
+    assert_eq!((green.healthy_after, green.unhealthy_after), (1, 4));
+    let checks = CheckTrigger {
+        name: "dead-checks".to_owned(),
+        at_least: 3,
+        sustained: seconds(30.0),
+        action: Action::Rollback,
+    };
+    assert_eq!(config.policy.checks, [checks]);
+    let signal =
+        |name: &str, signal: &str, action| SignalTrigger { name: name.to_owned(), signal: signal.to_owned(), action };
+    let signals = [signal("probe", "probe", Action::Rollback), signal("alert", "checkout-probe", Action::Notify)];
+    assert_eq!(config.policy.signals, signals);
+}
+
+#[test]
+fn how_often_and_with_whom_a_trigger_judges_arrives() {
+    let triggers = loaded(FULLER).policy.triggers;
+    let cadences: Vec<Cadence> = triggers.iter().map(|trigger| trigger.cadence).collect();
+    let good =
+        Cadence::Interval { every: Duration::from_secs(300), failure_limit: Some(3), consecutive_limit: Some(2) };
+    let tick = Cadence::EveryTick;
+    assert_eq!(cadences, [tick, tick, tick, tick, good]);
+    let confirms: Vec<Confirm> = triggers.iter().map(|trigger| trigger.confirm).collect();
+    assert_eq!(confirms, [Confirm::No, Confirm::No, Confirm::No, Confirm::Comparison, Confirm::No]);
 }
 
 #[test]
@@ -92,7 +191,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     let requests: Vec<u64> = triggers.iter().map(|trigger| trigger.minimum_requests).collect();
     assert_eq!(requests, [20, 7, 20, 20, 20]);
     let windows: Vec<u64> = triggers.iter().map(|trigger| trigger.window.as_secs()).collect();
-    assert_eq!(windows, [10, 10, 60, 60, 60]);
+    assert_eq!(windows, [10, 10, 60, 60, 300]);
     let actions: Vec<Action> = triggers.iter().map(|trigger| trigger.action).collect();
     assert_eq!(actions, [Action::Notify, Action::Rollback, Action::Rollback, Action::Rollback, Action::Rollback]);
     assert!(matches!(triggers[0].condition,
@@ -121,7 +220,7 @@ gate:
   triggers:
   - { name: meltdown, metric: errorRate, abvoe: 10% }
   - { name: slow, metric: latency, above: 200ms }
-  - { name: gone, metric: healthChecks }
+  - { name: gone, metric: healthChecks, atLeast: 3 }
 "#;
 
 #[test]
@@ -140,8 +239,7 @@ fn faults_of_all_kinds_are_listed_at_once() {
             "6:1 drain: has no value | give it a value, or remove it",
             "9:42 unknown key `gate.triggers[0].abvoe` | did you mean `above`?",
             "10:5 missing key `gate.triggers[1].quantile` | has no `quantile`",
-            "11:27 gate.triggers[2].metric: the metric `healthChecks` is not supported by this version | use one of \
-             `errorRate`, `successRate`, `latency`, `failureStreak`",
+            "11:27 gate.triggers[2].metric: can never fire: green has no health check | add `healthCheck` to `green`",
         ]
     );
 }
@@ -159,7 +257,8 @@ error: unknown key `gate.triggers[0].abvoe`
   |                                          ^^^^^ did you mean `above`?
   |
   = help: the keys here are `name`, `metric`, `quantile`, `measure`, `above`, `below`, `aboveBlue`, `atLeast`, \
-`floor`, `window`, `sustained`, `minimumRequests`, `action`
+`floor`, `window`, `sustained`, `interval`, `failureLimit`, `consecutiveLimit`, `minimumRequests`, `confirm`, `signal`, \
+`action`
 
 error: 1 fault in portcullis.yaml"
     );

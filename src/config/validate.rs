@@ -8,23 +8,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{Fault, Faults};
+use super::keys::config_keys;
 use super::quantity::{self, quoted};
 use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
-use super::read::{closest, config_keys, listed, read};
+use super::read::{closest, listed, read};
 use super::report::{Report, Scope, Wrong};
 use super::source::{self, Excerpts, Source};
-use super::{Access, AccessLog, Admin, Authority, Config, Token, VersionConfig};
+use super::{Access, AccessLog, Admin, Config, Token};
 use crate::gate::{ByVersion, Version};
 
+mod compare;
 mod condition;
+mod counting;
 mod gate;
+mod health;
+mod metric;
+mod release;
 mod settings;
+mod sticky;
 mod tokens;
+mod trigger;
+mod version;
 
 /// Larger than any configuration; a file that is still larger was named by mistake.
 const LARGEST_FILE: u64 = 1024 * 1024;
 const MOST_WORKERS: i64 = 1024;
-const MOST_ENDPOINTS: usize = 1000;
 const MOST_NETWORKS: usize = 1000;
 /// Names become metric labels.
 const LONGEST_NAME: usize = 100;
@@ -97,11 +105,11 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
     }
     let blue = match raw.blue {
-        Some(blue) => version(&mut root.key("blue"), blue.0, Version::Blue),
+        Some(blue) => version::version(&mut root.key("blue"), blue.0, Version::Blue),
         None => root.missing("blue"),
     };
     let green = match raw.green {
-        Some(green) => version(&mut root.key("green"), green.0, Version::Green),
+        Some(green) => version::version(&mut root.key("green"), green.0, Version::Green),
         None => root.missing("green"),
     };
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
@@ -111,7 +119,10 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
     let access_log = if raw.access_log == Some(true) { AccessLog::On } else { AccessLog::Off };
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
-    let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head);
+    let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
+    let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
+    let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
+    let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     Some(Config {
         service: service?,
         listen: listen?,
@@ -124,7 +135,10 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         ejection: ejection?,
         drain: drain?,
         access_log,
+        plan,
         policy: policy?,
+        sticky,
+        journal: journal?,
     })
 }
 
@@ -184,39 +198,6 @@ fn read_tokens(
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let holds = |address: IpAddr| address.is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
-}
-
-fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
-    let version = scope.required("version", raw.version, label);
-    let endpoints = match raw.endpoints {
-        // Green may not run yet; without blue there is nothing to fall back to.
-        Some(endpoints) if endpoints.is_empty() && of == Version::Blue => {
-            scope.wrong("endpoints", Wrong::new("is empty", "blue has at least one endpoint, like `127.0.0.1:9001`"));
-            None
-        }
-        Some(endpoints) => self::endpoints(scope, endpoints),
-        None => scope.missing("endpoints"),
-    };
-    Some(VersionConfig { version: version?, endpoints: endpoints? })
-}
-
-fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
-    too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
-    let mut list = scope.key("endpoints");
-    let mut endpoints: Vec<Authority> = Vec::new();
-    for (index, text) in raw.into_iter().enumerate() {
-        let Some(text) = text else { continue };
-        let wrong = match quantity::authority(&text) {
-            Ok(authority) if !endpoints.contains(&authority) => {
-                endpoints.push(authority);
-                continue;
-            }
-            Ok(_) => Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it"),
-            Err(wrong) => wrong,
-        };
-        list.wrong_element(index, wrong);
-    }
-    Some(endpoints)
 }
 
 fn networks(root: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Vec<ipnet::IpNet> {

@@ -145,7 +145,7 @@ fn slower(evidence: ByVersion<&Evidence>, bound: Duration) -> ByVersion<Tally> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::trigger::{Action, Quantile, Rate, Span, Times};
+    use crate::gate::trigger::{Action, Cadence, Confirm, Quantile, Rate, Span, Times};
 
     fn trigger(condition: Condition) -> Trigger {
         Trigger {
@@ -154,6 +154,8 @@ mod tests {
             window: Duration::from_secs(10),
             sustained: Duration::ZERO,
             minimum_requests: 50,
+            cadence: Cadence::EveryTick,
+            confirm: Confirm::No,
             action: Action::Rollback,
         }
     }

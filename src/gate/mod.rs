@@ -1,13 +1,14 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
 //! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
-//! [`trigger`] what the user calls bad, [`crossing`] whether one trigger is crossed and by whose fault, [`streak`] the
+//! [`trigger`] what the user calls bad, [`policy`] all of that together, [`crossing`] whether one trigger is crossed and by whose fault, [`streak`] the
 //! one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`verdict`] the sentence.
 
 pub mod crossing;
 pub mod evidence;
 pub mod judge;
 pub mod outcome;
+pub mod policy;
 pub mod streak;
 pub mod trigger;
 pub mod verdict;
@@ -16,6 +17,7 @@ pub mod version;
 pub use evidence::{Evidence, Latency};
 pub use judge::{Gate, Judgement, Order};
 pub use outcome::{Charge, Outcome};
-pub use trigger::{Action, Policy, Trigger};
+pub use policy::Policy;
+pub use trigger::{Action, Trigger};
 pub use verdict::{Kind, Verdict};
 pub use version::{ByVersion, Version};

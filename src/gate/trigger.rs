@@ -138,7 +138,29 @@ pub struct Trigger {
     pub sustained: Duration,
     /// With fewer requests of green in the window nothing is decided.
     pub minimum_requests: u64,
+    pub cadence: Cadence,
+    pub confirm: Confirm,
     pub action: Action,
+}
+
+/// How often a window is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cadence {
+    /// At every look; the trigger fires when the bound has been crossed for its sustained time.
+    #[default]
+    EveryTick,
+    /// Once in `every`, with no sustained time: the trigger fires when more than `failure_limit` judgements have failed
+    /// in this release, or `consecutive_limit` in a row. At least one of the two is set.
+    Interval { every: Duration, failure_limit: Option<u32>, consecutive_limit: Option<u32> },
+}
+
+/// Who else must find green worse before the action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirm {
+    #[default]
+    No,
+    /// The comparison, in the same metric.
+    Comparison,
 }
 
 /// The rule that the workers judge themselves, request by request.
@@ -149,11 +171,21 @@ pub struct StreakTrigger {
     pub action: Action,
 }
 
-/// All rules of one gate.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Policy {
-    pub triggers: Vec<Trigger>,
-    pub streak: Option<StreakTrigger>,
+/// The rule about active health checks: every endpoint of green failed at least so many in a row, while blue's pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckTrigger {
+    pub name: String,
+    pub at_least: u32,
+    pub sustained: Duration,
+    pub action: Action,
+}
+
+/// The rule that somebody else judges and tells us of by a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalTrigger {
+    pub name: String,
+    pub signal: String,
+    pub action: Action,
 }
 
 impl Condition {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use portcullis::control::command::Change;
-use portcullis::gate::trigger::{Condition, Quantile, Rate, Share, Span, StreakTrigger, Times};
+use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, ByVersion, Outcome, Policy, Trigger, Version};
 use portcullis::release::Weight;
 
@@ -182,6 +182,8 @@ fn policy(random: &mut Rng, streak: bool) -> Policy {
         window: Duration::from_secs(window),
         sustained: Duration::from_secs(sustained),
         minimum_requests: 50,
+        cadence: Cadence::EveryTick,
+        confirm: Confirm::No,
         action: Action::Rollback,
     };
     let bound = Condition::LatencyAbove { quantile: Quantile::P95, span: Span::Head, bound: SLOWER_THAN };
@@ -200,7 +202,7 @@ fn policy(random: &mut Rng, streak: bool) -> Policy {
         triggers.push(trigger("relative", condition, 10, 0));
     }
     let streak = streak.then(|| StreakTrigger { name: "dead".to_owned(), at_least: 5, action: Action::Rollback });
-    Policy { triggers, streak }
+    Policy { triggers, streak, ..Policy::default() }
 }
 
 /// From 1 to 100 %, small ones as often as large ones, 100 % now and then.

@@ -89,8 +89,7 @@ mod tests {
     #[test]
     fn the_triggers_that_a_fault_should_fire_are_in_the_configuration() {
         let policy = parsed().policy;
-        let windowed = policy.triggers.iter().map(|trigger| trigger.name.as_str());
-        let names: Vec<&str> = windowed.chain(policy.streak.iter().map(|streak| streak.name.as_str())).collect();
+        let names: Vec<&str> = policy.actions().map(|(name, _)| name).collect();
         for fault in [Fault::Errors, Fault::Latency, Fault::Hang, Fault::Refuse] {
             assert!(fault.triggers().iter().all(|name| names.contains(name)), "{fault:?} among {names:?}");
         }

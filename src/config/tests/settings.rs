@@ -271,13 +271,37 @@ fn limits_have_a_range() {
 }
 
 #[test]
-fn a_gate_has_an_active_check() {
-    check("gate: { triggers: [] }", &["5:19 gate.triggers: is empty: there is no active check | add a trigger"]);
-    check("gate: { minimumRequests: 0 }", &["5:26 gate.minimumRequests: `0` is below 1 | from 1 to 1000000000"]);
-    check("gate: []", &["5:7 gate: expected a mapping, found a list | expected a mapping"]);
+fn a_client_is_kept_by_a_cookie_or_by_a_header() {
+    check("sticky: {}", &["5:9 sticky: says neither `cookie` nor `header` | write one, like `cookie: session`"]);
     check(
-        "gate: { triggers: [errorRate] }",
-        &["5:20 gate.triggers[0]: expected a mapping, found the text `errorRate` | expected a mapping"],
+        "sticky: { cookie: a, header: b }",
+        &["5:22 sticky.header: a second key beside `cookie`: a client has one | remove one of them"],
+    );
+    check(
+        "sticky: { cookie: a b }",
+        &["5:19 sticky.cookie: `a b` is not the name of a cookie | letters, digits and `-` or `_`, at most 100"],
+    );
+    check(
+        r#"sticky: { header: "x:" }"#,
+        &["5:19 sticky.header: `x:` is not the name of a header | letters, digits and `-` or `_`, at most 100"],
+    );
+    check(
+        r#"sticky: { header: "" }"#,
+        &["5:19 sticky.header: `` is not the name of a header | letters, digits and `-` or `_`, at most 100"],
+    );
+    check("sticky: { coookie: a }", &["5:11 unknown key `sticky.coookie` | did you mean `cookie`?"]);
+}
+
+#[test]
+fn the_journal_has_bounds() {
+    check("journal: { age: 1m }", &["5:17 journal.age: `1m` is below 1h | from 1h to 3650d"]);
+    check("journal: { age: -7d }", &["5:17 journal.age: `-7d` is negative | a duration is at least 1h"]);
+    check("journal: { age: 4000d }", &["5:17 journal.age: `4000d` is above 3650d | from 1h to 3650d"]);
+    check("journal: { size: 1MiB }", &["5:18 journal.size: `1MiB` is below 16MiB | from 16MiB to 1024GiB"]);
+    check("journal: { size: 2000GiB }", &["5:18 journal.size: `2000GiB` is above 1024GiB | from 16MiB to 1024GiB"]);
+    check(
+        "journal: { age: 1 month }",
+        &["5:17 journal.age: `1 month` is not a duration | write a duration like `500ms`, `30s`, `5m` or `1m30s`"],
     );
 }
 
@@ -293,5 +317,6 @@ fn what_is_right_is_taken() {
     check("timeouts: { connect: 1ms, tunnelIdle: 24h, bodyIdle: 1h30m }", &[]);
     check("limits: { headBytes: 1024, headFields: 1000, responseHeadBytes: 8KiB, connections: 1 }", &[]);
     check("drain: { wait: 0s }", &[]);
-    check("gate: { minimumRequests: 1 }", &[]);
+    check("sticky: { cookie: __Host-session }", &[]);
+    check("journal: { age: 1w, size: 16MiB }", &[]);
 }

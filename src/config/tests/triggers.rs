@@ -9,6 +9,14 @@ fn check(keys: &str, expected: &[&str]) {
     assert_eq!(faults, expected, "{keys}");
 }
 
+/// The same with a health check of green.
+fn check_checked(keys: &str, expected: &[&str]) {
+    let checked = LEAST.trim_end().replace("9002\"]", "9002\"], healthCheck: { tcp: true }");
+    let text = format!("{checked}\ngate:\n  triggers:\n  - {{ {keys} }}");
+    let faults: Vec<String> = faults(&text).iter().map(|fault| fault.replace("gate.triggers[0]", "*")).collect();
+    assert_eq!(faults, expected, "{keys}");
+}
+
 fn check_gate(line: &str, expected: &[&str]) {
     assert_eq!(faults(&format!("{LEAST}{line}")), expected, "{line}");
 }
@@ -36,25 +44,13 @@ fn a_trigger_has_a_name_a_metric_and_an_action() {
     check(
         "name: a, metric: memory, above: 10%",
         &[
-            "7:24 *.metric: `memory` is not a metric | use one of `errorRate`, `successRate`, `latency`, `failureStreak`",
-        ],
-    );
-    check(
-        "name: a, metric: healthChecks, above: 10%",
-        &[
-            "7:24 *.metric: the metric `healthChecks` is not supported by this version | use one of `errorRate`, `successRate`, `latency`, `failureStreak`",
+            "7:24 *.metric: `memory` is not a metric | use one of `errorRate`, `successRate`, `latency`, `failureStreak`, `healthChecks`, `external`",
         ],
     );
     check(
         "name: a, metric: podRestarts",
         &[
-            "7:24 *.metric: the metric `podRestarts` is not supported by this version | use one of `errorRate`, `successRate`, `latency`, `failureStreak`",
-        ],
-    );
-    check(
-        "name: a, metric: external",
-        &[
-            "7:24 *.metric: the metric `external` is not supported by this version | use one of `errorRate`, `successRate`, `latency`, `failureStreak`",
+            "7:24 *.metric: the metric `podRestarts` is not supported by this version | use one of `errorRate`, `successRate`, `latency`, `failureStreak`, `healthChecks`, `external`",
         ],
     );
     check(
@@ -243,6 +239,127 @@ fn a_streak_has_a_count_and_nothing_else() {
             "7:51 *.window: does not fit the metric `failureStreak` | remove it",
             "7:64 *.sustained: does not fit the metric `failureStreak` | remove it",
             "7:79 *.minimumRequests: does not fit the metric `failureStreak` | remove it",
+        ],
+    );
+}
+
+#[test]
+fn health_checks_are_counted_where_green_is_checked() {
+    check(
+        "name: a, metric: healthChecks, atLeast: 3",
+        &["7:24 *.metric: can never fire: green has no health check | add `healthCheck` to `green`"],
+    );
+    check_checked("name: a, metric: healthChecks, atLeast: 3, sustained: 1m", &[]);
+    check_checked("name: a, metric: healthChecks", &["7:5 *: has no bound | add `atLeast: 3`"]);
+    check_checked("name: a, metric: healthChecks, atLeast: 0", &["7:47 *.atLeast: `0` is below 1 | from 1 to 1000"]);
+    check_checked(
+        "name: a, metric: healthChecks, atLeast: 3, above: 1%, interval: 1m",
+        &[
+            "7:50 *.above: does not fit the metric `healthChecks` | remove it",
+            "7:61 *.interval: does not fit the metric `healthChecks` | remove it",
+        ],
+    );
+    check_checked(
+        "name: a, metric: healthChecks, atLeast: 3, sustained: -1s",
+        &["7:61 *.sustained: `-1s` is negative | a duration is at least 0s"],
+    );
+}
+
+#[test]
+fn a_signal_has_a_name_and_no_bound() {
+    check("name: a, metric: external", &[]);
+    check("name: a, metric: external, signal: b, action: pause", &[]);
+    check(
+        "name: a, metric: external, signal: A/b",
+        &["7:42 *.signal: `A/b` is not a name for a signal | use `a` to `z`, `0` to `9` and `-`, 1 to 63 of them"],
+    );
+    check(
+        "name: a, metric: external, above: 1%, sustained: 1m, confirm: comparison",
+        &[
+            "7:34 *.above: does not fit the metric `external` | remove it",
+            "7:45 *.sustained: does not fit the metric `external` | remove it",
+            "7:60 *.confirm: does not fit the metric `external` | remove it",
+        ],
+    );
+    check(
+        "name: a, metric: errorRate, above: 1%, signal: b",
+        &["7:46 *.signal: does not fit the metric `errorRate` | remove it"],
+    );
+}
+
+#[test]
+fn limits_belong_to_an_interval_and_can_be_reached() {
+    let errors = "name: a, metric: errorRate, above: 1%";
+    check(&format!("{errors}, interval: 1m, failureLimit: 0"), &[]);
+    check(&format!("{errors}, interval: 1m, failureLimit: 3, consecutiveLimit: 3"), &[]);
+    check(&format!("{errors}, interval: 1m, window: 5m"), &[]);
+    check(
+        &format!("{errors}, failureLimit: 3, consecutiveLimit: 2"),
+        &[
+            "7:46 *.failureLimit: means nothing without `interval` | add `interval: 1m`, or remove it",
+            "7:63 *.consecutiveLimit: means nothing without `interval` | add `interval: 1m`, or remove it",
+        ],
+    );
+    check(
+        &format!("{errors}, interval: 1m, failureLimit: 3, consecutiveLimit: 4"),
+        &[
+            "7:95 *.consecutiveLimit: `4` in a row always exceed `failureLimit: 3`, so it decides nothing | write less, or remove it",
+        ],
+    );
+    check(
+        &format!("{errors}, interval: 1m, sustained: 5m"),
+        &[
+            "7:60 *.sustained: means nothing beside `interval` | remove it: `consecutiveLimit` says how many judgements in a row",
+        ],
+    );
+    check(
+        &format!("{errors}, interval: 1m, window: 30s"),
+        &["7:68 *.window: requests between two windows of 30s are never judged | write at least the `interval`, 1m"],
+    );
+    check(
+        &format!("{errors}, interval: 500ms, failureLimit: -1, consecutiveLimit: 0"),
+        &[
+            "7:56 *.interval: `500ms` is below 1s | from 1s to 1h",
+            "7:77 *.failureLimit: `-1` is below 0 | from 0 to 1000",
+            "7:99 *.consecutiveLimit: `0` is below 1 | from 1 to 1000",
+        ],
+    );
+    check(
+        &format!("{errors}, interval: 1m, failureLimit: x"),
+        &["7:74 *.failureLimit: expected a whole number, found the text `x` | expected a whole number"],
+    );
+}
+
+#[test]
+fn a_confirmation_needs_the_comparison() {
+    check("name: a, metric: errorRate, above: 1%, confirm: comparison", &[]);
+    check(
+        "name: a, metric: errorRate, above: 1%, confirm: comparisn",
+        &["7:55 *.confirm: `comparisn` is not a confirmation | did you mean `comparison`?"],
+    );
+    check(
+        "name: a, metric: latency, quantile: 0.99, above: 1s, measure: whole, confirm: comparison",
+        &["7:76 *.confirm: the comparison knows no `measure: whole` | remove it, or measure the `head`"],
+    );
+    check_gate(
+        "gate: { compare: { enabled: false }, triggers: [{ name: a, metric: errorRate, above: 1%, confirm: comparison }] }",
+        &["5:90 gate.triggers[0].confirm: the comparison is switched off | remove it, or `compare.enabled: false`"],
+    );
+}
+
+#[test]
+fn a_window_can_gather_what_it_asks_for() {
+    check("name: a, metric: errorRate, above: 1%, window: 1s, minimumRequests: 1000000", &[]);
+    check(
+        "name: a, metric: errorRate, above: 1%, window: 1s, minimumRequests: 2000000",
+        &[
+            "7:5 *: can never fire: nobody gathers 2000000 requests in 1s | write a longer `window`, or less `minimumRequests`",
+        ],
+    );
+    check_gate(
+        "gate: { minimumRequests: 1000000000, triggers: [{ name: a, metric: errorRate, above: 1% }] }",
+        &[
+            "5:49 gate.triggers[0]: can never fire: nobody gathers 1000000000 requests in 1m | write a longer `window`, or less `minimumRequests`",
         ],
     );
 }

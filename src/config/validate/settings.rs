@@ -1,19 +1,20 @@
-//! Timeouts, limits, ejection and drain: numbers with a range and a default each.
+//! Timeouts, limits, ejection, drain and the journal's bounds: numbers with a range and a default each.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::quantity::{count, duration, size};
-use crate::config::raw::{RawDrain, RawEjection, RawLimits, RawTimeouts};
+use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawTimeouts};
 use crate::config::report::Scope;
-use crate::config::{Drain, Ejection, Limits, Timeouts};
+use crate::config::{Drain, Ejection, JournalBounds, Limits, Timeouts};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
 
 pub(super) fn timeouts(scope: &mut Scope<'_, '_>, raw: RawTimeouts) -> Option<Timeouts> {
     let seconds = Duration::from_secs;
@@ -57,4 +58,10 @@ pub(super) fn drain(scope: &mut Scope<'_, '_>, raw: RawDrain) -> Option<Drain> {
     let wait = scope.optional("wait", raw.wait, Duration::from_secs(2), duration(Duration::ZERO..=DAY));
     let deadline = scope.optional("deadline", raw.deadline, Duration::from_secs(30), duration(TIMEOUTS));
     Some(Drain { wait: wait?, deadline: deadline? })
+}
+
+pub(super) fn journal(scope: &mut Scope<'_, '_>, raw: RawJournal) -> Option<JournalBounds> {
+    let age = scope.optional("age", raw.age, 7 * DAY, duration(DAY / 24..=3650 * DAY));
+    let size = scope.optional("size", raw.size, 256 * MIB, size(16 * MIB..=1024 * GIB));
+    Some(JournalBounds { age: age?, size: size? as u64 })
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::fault::Fault;
+use crate::config::keys::tokens_keys;
 use crate::config::raw::{RawToken, RawTokens};
-use crate::config::read::{closest, read, tokens_keys};
+use crate::config::read::{closest, read};
 use crate::config::report::{Scope, Wrong};
 use crate::config::source::{self, Excerpts, Source};
 use crate::config::{Role, Token};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::gate::Kind;
-use crate::gate::trigger::{Condition, Quantile, Rate, Share, Span, Times};
+use crate::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, Times};
 
 const TICK: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(10);
@@ -74,6 +74,8 @@ fn meltdown() -> Trigger {
         window: WINDOW,
         sustained: Duration::ZERO,
         minimum_requests: 50,
+        cadence: Cadence::EveryTick,
+        confirm: Confirm::No,
         action: Action::Rollback,
     }
 }

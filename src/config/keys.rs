@@ -1,0 +1,127 @@
+//! The keys of every mapping, and how each may be written.
+
+use serde::Deserializer;
+use serde::de::value::Error as Probed;
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+
+use super::path::FieldPath;
+use super::raw::{
+    RawAdmin, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal, RawLimits, RawRelease,
+    RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
+};
+
+/// The keys of the mapping at a path whose elements of lists are `*`.
+pub(super) type KeysAt = fn(&[&str]) -> &'static [&'static str];
+
+/// The keys of the mapping at a path of the configuration file.
+pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawConfig>(),
+        ["admin"] => keys::<RawAdmin>(),
+        ["blue" | "green"] => keys::<RawVersion>(),
+        ["blue" | "green", "healthCheck"] => keys::<RawHealthCheck>(),
+        ["timeouts"] => keys::<RawTimeouts>(),
+        ["limits"] => keys::<RawLimits>(),
+        ["ejection"] => keys::<RawEjection>(),
+        ["drain"] => keys::<RawDrain>(),
+        ["release"] => keys::<RawRelease>(),
+        ["release", "steps", "*"] => keys::<RawStep>(),
+        ["gate"] => keys::<RawGate>(),
+        ["gate", "warmUp"] => keys::<RawWarmUp>(),
+        ["gate", "compare"] => keys::<RawCompare>(),
+        ["gate", "triggers", "*"] => keys::<RawTrigger>(),
+        ["sticky"] => keys::<RawSticky>(),
+        ["journal"] => keys::<RawJournal>(),
+        _ => &[],
+    }
+}
+
+/// The keys of the mapping at a path of the tokens file.
+pub(super) fn tokens_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawTokens>(),
+        ["tokens", "*"] => keys::<RawToken>(),
+        _ => &[],
+    }
+}
+
+/// How a key may be written, for what is missing or has the wrong type.
+pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
+    let example = match path.pattern()[..] {
+        ["listen"] => "listen: 127.0.0.1:8080",
+        ["admin", "listen"] => "listen: 127.0.0.1:9090",
+        ["admin", "tokens"] => "tokens: tokens.yaml",
+        ["admin"] => "admin: { listen: 127.0.0.1:9090 }",
+        ["blue"] => "blue: { version: v1, endpoints: [\"127.0.0.1:9001\"] }",
+        ["green"] => "green: { version: v2, endpoints: [\"127.0.0.1:9002\"] }",
+        ["blue" | "green", "version"] => "version: v1",
+        ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
+        ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
+        ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",
+        ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
+        ["timeouts"] => "timeouts: { connect: 1s, responseHead: 30s }",
+        ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
+        ["ejection"] => "ejection: { failures: 5, duration: 30s }",
+        ["drain"] => "drain: { wait: 2s, deadline: 30s }",
+        ["release"] => "release: { steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }] }",
+        ["release", "steps"] => "steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }]",
+        ["release", "steps", "*"] => "- { weight: 10%, bake: 10m }",
+        ["release", "steps", "*", "weight"] => "weight: 10%",
+        ["release", "steps", "*", "bake"] => "bake: 10m",
+        ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
+        ["gate", "exclude"] => "exclude: [\"/healthz\", \"/internal/*\"]",
+        ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
+        ["gate", "notFailures"] => "notFailures: [501, 505]",
+        ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
+        ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",
+        ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
+        ["gate", "triggers", "*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
+        ["gate", "triggers", "*", "name"] => "name: meltdown",
+        ["gate", "triggers", "*", "metric"] => "metric: errorRate",
+        ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
+        ["sticky"] => "sticky: { cookie: session }",
+        ["journal"] => "journal: { age: 7d, size: 256MiB }",
+        ["tokens"] | ["tokens", "*"] => {
+            "tokens: [{ name: alice, role: operator, sha256: \"<64 hexadecimal digits>\" }]"
+        }
+        ["tokens", "*", "name"] => "name: alice",
+        ["tokens", "*", "role"] => "role: operator",
+        ["tokens", "*", "sha256"] => "sha256: \"<64 hexadecimal digits>\"",
+        _ => return None,
+    };
+    Some(example)
+}
+
+/// The fields that a derived structure asks its deserializer for.
+fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Probe<'k>(&'k mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Probe<'_> {
+        type Error = Probed;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Probed> {
+            *self.0 = fields;
+            Err(Probed::custom("only the fields are of interest"))
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
+            Err(Probed::custom("not a structure"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut fields: &'static [&'static str] = &[];
+    match T::deserialize(Probe(&mut fields)) {
+        Ok(_) => &[],
+        Err(_) => fields,
+    }
+}

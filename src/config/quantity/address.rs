@@ -1,0 +1,100 @@
+//! Addresses from text.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::quoted;
+use crate::config::Authority;
+use crate::config::report::Wrong;
+
+/// An address to listen on.
+pub(in crate::config) fn socket(text: String) -> Result<SocketAddr, Wrong> {
+    let text = text.as_str();
+    text.parse().map_err(|_| {
+        let (message, label) = if text.contains("://") {
+            ("has a scheme", "write the address alone, like `127.0.0.1:8080`".to_owned())
+        } else if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) {
+            ("has no port", format!("write `{text}:8080`"))
+        } else if text.parse::<IpAddr>().is_ok() {
+            ("has no port", format!("write `[{text}]:8080`"))
+        } else if let Some(port) = text.strip_prefix("localhost:") {
+            ("is not an IP address with a port", format!("write `127.0.0.1:{port}`"))
+        } else if let Ok(port) = text.trim_start_matches([':', '*']).parse::<u16>() {
+            ("has no IP address", format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for all interfaces"))
+        } else {
+            ("is not an IP address with a port", "write an address like `127.0.0.1:8080` or `[::1]:8080`".to_owned())
+        };
+        Wrong::new(format!("{} {message}", quoted(text)), label)
+    })
+}
+
+/// Addresses of proxies.
+pub(in crate::config) fn network(text: &str) -> Result<IpNet, Wrong> {
+    let network = text.parse::<IpNet>().map_err(|_| {
+        let label = match text.parse::<IpAddr>() {
+            Ok(address) => format!("write `{}`", IpNet::from(address)),
+            Err(_) => "write a network like `10.0.0.0/8`".to_owned(),
+        };
+        Wrong::new(format!("{} is not a network", quoted(text)), label)
+    })?;
+    if network.trunc() != network {
+        let message = format!("{} has bits set beyond its prefix", quoted(text));
+        return Err(Wrong::new(message, format!("write `{}`, or a longer prefix", network.trunc())));
+    }
+    Ok(network)
+}
+
+/// Where an endpoint is reached.
+pub(in crate::config) fn authority(text: &str) -> Result<Authority, Wrong> {
+    let wrong = |message: &str, label: String| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
+    const SHAPE: &str = "write `host:port`, the host a name or an IP address";
+    if let Some((_, rest)) = text.split_once("://") {
+        let label = match rest.split('/').next() {
+            Some(rest) if authority(rest).is_ok() => format!("write `{rest}` alone"),
+            _ => SHAPE.to_owned(),
+        };
+        return wrong("has a scheme", label);
+    }
+    if text.is_empty() {
+        return wrong("is empty", SHAPE.to_owned());
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return wrong("has no port", format!("an IPv6 address stands in brackets, write `[{text}]:8080`"));
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
+        return wrong("has no port", format!("write `{text}:8080`"));
+    };
+    let Ok(port) = port.parse::<u16>() else {
+        return wrong("has no usable port", "write `host:port`, with a port from 1 to 65535".to_owned());
+    };
+    if port == 0 {
+        return wrong("has port 0", "an endpoint has a port from 1 to 65535".to_owned());
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return match inner.parse::<Ipv6Addr>() {
+            Ok(address) => Ok(Authority { host: address.to_string(), port }),
+            Err(_) => wrong("is not an IPv6 address in brackets", "write an address like `[::1]:8080`".to_owned()),
+        };
+    }
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return wrong("is ambiguous", format!("an IPv6 address stands in brackets, write `[{host}]:{port}`"));
+    }
+    if host.parse::<Ipv4Addr>().is_err() && !is_domain_name(host) {
+        return wrong("has no usable host", SHAPE.to_owned());
+    }
+    Ok(Authority { host: host.to_ascii_lowercase(), port })
+}
+
+/// RFC 1123 §2.1, with underscores, which cluster-internal names have. A last label of digits is a mistyped IPv4 address.
+fn is_domain_name(host: &str) -> bool {
+    let labels: Vec<&str> = host.strip_suffix('.').unwrap_or(host).split('.').collect();
+    let is_label = |label: &&str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_number = |label: &&str| label.bytes().all(|byte| byte.is_ascii_digit());
+    host.len() <= 253 && labels.iter().all(is_label) && !labels.last().is_some_and(is_number)
+}

@@ -1,0 +1,185 @@
+//! Each rule for the plan.
+
+use super::{LEAST, faults, loaded};
+use crate::release::Plan;
+use std::time::Duration;
+
+/// The least configuration with a plan of these keys.
+fn text(keys: &str) -> String {
+    format!("{LEAST}release: {{ {keys} }}")
+}
+
+fn check(keys: &str, expected: &[&str]) {
+    let faults: Vec<String> =
+        faults(&text(keys)).iter().map(|fault| fault.replace("release.steps", "*").replace("release.", "")).collect();
+    assert_eq!(faults, expected, "{keys}");
+}
+
+fn check_steps(steps: &str, expected: &[&str]) {
+    check(&format!("steps: [{steps}]"), expected);
+}
+
+fn plan(keys: &str) -> Plan {
+    loaded(&text(keys)).plan.expect("there is a release section")
+}
+
+#[test]
+fn a_plan_has_steps() {
+    assert_eq!(faults(&text("")), ["5:1 missing key `release.steps` | has no `steps`"]);
+    check("steps: []", &["5:19 *: is empty | write a step, like `{ weight: 10%, bake: 10m }`"]);
+    check("steps: 10%", &["5:19 *: expected a list, found the text `10%` | expected a list"]);
+    let many = vec!["{ weight: 1%, bake: 1m }"; 101].join(", ");
+    check_steps(&many, &["5:19 *: has 101 elements | at most 100 are allowed"]);
+}
+
+#[test]
+fn steps_rise_strictly_from_above_zero() {
+    check_steps("{ weight: 1%, bake: 1m }, { weight: 1.5%, bake: 1m }, { weight: 100% }", &[]);
+    check_steps(
+        "{ weight: 0%, bake: 1m }",
+        &[
+            "5:30 *[0].weight: `0%` gives green no traffic | the first step is above 0%; for a time at 0% write `initialDelay`",
+        ],
+    );
+    check_steps(
+        "{ weight: 10%, bake: 1m }, { weight: 10%, bake: 1m }, { weight: 5%, bake: 1m }, { weight: 20%, bake: 1m }",
+        &[
+            "5:57 *[1].weight: `10%` does not rise | the step before has `10%`",
+            "5:84 *[2].weight: `5%` does not rise | the step before has `10%`",
+        ],
+    );
+    check_steps(
+        "{ weight: 100% }, { weight: 100% }",
+        &["5:48 *[1].weight: `100%` does not rise | the step before has `100%`"],
+    );
+}
+
+#[test]
+fn weights_are_percentages_with_at_most_two_decimals() {
+    check_steps("{ weight: 10, bake: 1m }", &["5:30 *[0].weight: `10` has no percent sign | write `10%`"]);
+    check_steps(
+        "{ weight: 0.005%, bake: 1m }",
+        &["5:30 *[0].weight: `0.005%` is too fine | a weight has at most two decimals"],
+    );
+    check_steps(
+        "{ weight: 101%, bake: 1m }",
+        &["5:30 *[0].weight: `101%` is above 100% | a weight is from 0% to 100%"],
+    );
+    check_steps("{ weight: -1%, bake: 1m }", &["5:30 *[0].weight: `-1%` is negative | a weight is from 0% to 100%"]);
+    check_steps(
+        "{ weight: half, bake: 1m }",
+        &["5:30 *[0].weight: `half` is not a weight | write a weight like `10%` or `0.5%`"],
+    );
+    check_steps("{ bake: 1m }", &["5:20 missing key `*[0].weight` | has no `weight`"]);
+}
+
+#[test]
+fn a_step_below_100_percent_has_a_bake() {
+    check_steps("{ weight: 10% }", &["5:20 missing key `*[0].bake` | has no `bake`"]);
+    check_steps("{ weight: 10%, bake: 0s }", &[]);
+    check_steps("{ weight: 10%, bake: -1m }", &["5:41 *[0].bake: `-1m` is negative | a duration is at least 0s"]);
+    check_steps("{ weight: 10%, bake: 31d }", &["5:41 *[0].bake: `31d` is above 30d | from 0s to 30d"]);
+    check_steps(
+        "{ weight: 10%, bake: 1m, approval: yes }",
+        &["5:55 *[0].approval: expected `true` or `false`, found the text `yes` | expected `true` or `false`"],
+    );
+    check_steps(
+        "{ weight: 100%, approval: true }",
+        &["5:46 *[0].approval: means nothing at the last step | nothing comes after 100%, write it at the step before"],
+    );
+    for way in ["pass", "rollback"] {
+        check(
+            &format!("steps: [{{ weight: 10%, bake: 0s }}, {{ weight: 100%, bake: 0s }}], onLowTraffic: {way}"),
+            &["5:41 *[0].bake: leaves no time for a request | write more, or `onLowTraffic: wait`"],
+        );
+    }
+}
+
+#[test]
+fn the_time_at_100_percent_is_said_once() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for (keys, expected) in [
+        ("steps: [{ weight: 10%, bake: 1m }]", minutes(10)),
+        ("steps: [{ weight: 10%, bake: 1m }, { weight: 100% }]", minutes(10)),
+        ("steps: [{ weight: 10%, bake: 1m }, { weight: 100%, bake: 2m }]", minutes(2)),
+        ("steps: [{ weight: 10%, bake: 1m }], monitoring: 3m", minutes(3)),
+        ("steps: [{ weight: 10%, bake: 1m }, { weight: 100% }], monitoring: 3m", minutes(3)),
+    ] {
+        let plan = plan(keys);
+        assert_eq!((plan.monitoring, plan.steps.len()), (expected, 1), "{keys}");
+    }
+    assert_eq!(plan("steps: [{ weight: 100%, bake: 1h }]").steps, []);
+    check(
+        "steps: [{ weight: 100%, bake: 1h }], monitoring: 1h",
+        &["5:49 monitoring: is said already by the `bake` of the step of 100% | remove one of them"],
+    );
+    check(
+        "steps: [{ weight: 100% }], monitoring: -1h",
+        &["5:51 monitoring: `-1h` is negative | a duration is at least 0s"],
+    );
+}
+
+#[test]
+fn a_deadline_leaves_time_for_every_step() {
+    let steps = "steps: [{ weight: 10%, bake: 5m }, { weight: 100%, bake: 1h }]";
+    check(&format!("{steps}, progressDeadline: 6m, initialDelay: 1m"), &[]);
+    check(
+        &format!("{steps}, progressDeadline: 5m"),
+        &[
+            "5:94 progressDeadline: `5m` ends every release in a rollback | write more than the longest wait of the plan, 5m",
+        ],
+    );
+    check(
+        &format!("{steps}, progressDeadline: 6m, initialDelay: 10m"),
+        &[
+            "5:94 progressDeadline: `6m` ends every release in a rollback | write more than the longest wait of the plan, 10m",
+        ],
+    );
+    check(&format!("{steps}, progressDeadline: 0s"), &["5:94 progressDeadline: `0s` is below 1s | from 1s to 30d"]);
+    check(
+        &format!("{steps}, initialDelay: -1s"),
+        &["5:90 initialDelay: `-1s` is negative | a duration is at least 0s"],
+    );
+}
+
+#[test]
+fn a_trigger_can_fire_before_the_deadline() {
+    let check = |trigger: &str, expected: &[&str]| {
+        let release = "release: { steps: [{ weight: 10%, bake: 5m }], progressDeadline: 30m, monitoring: 20m }";
+        let text =
+            format!("{LEAST}{release}\ngate: {{ triggers: [{{ name: a, metric: errorRate, above: 1%, {trigger} }}] }}");
+        let faults: Vec<String> = faults(&text).iter().map(|fault| fault.replace("gate.triggers[0]", "*")).collect();
+        assert_eq!(faults, expected, "{trigger}");
+    };
+    check("sustained: 29m", &[]);
+    check(
+        "sustained: 30m",
+        &["6:72 *.sustained: can never fire: it takes at least 30m | `release.progressDeadline` rolls back after 30m"],
+    );
+    check("interval: 10m, failureLimit: 9, consecutiveLimit: 2", &[]);
+    check(
+        "interval: 10m, failureLimit: 2",
+        &["6:71 *.interval: can never fire: it takes at least 30m | `release.progressDeadline` rolls back after 30m"],
+    );
+}
+
+#[test]
+fn low_traffic_and_what_cannot_be_undone_are_said_in_words() {
+    let steps = "steps: [{ weight: 10%, bake: 5m }]";
+    check(
+        &format!("{steps}, onLowTraffic: skip"),
+        &["5:62 onLowTraffic: `skip` is not a way to go on | use one of `wait`, `pass`, `rollback`"],
+    );
+    check(
+        &format!("{steps}, irreversible: ' '"),
+        &["5:62 irreversible: is empty | say why a rollback would do harm, or remove it"],
+    );
+    check(
+        &format!("{steps}, irreversible: true"),
+        &[
+            "5:62 irreversible: expected a string, found `true` | text that looks like something else stands in quotes, write `\"true\"`",
+        ],
+    );
+    check(&format!("{steps}, irreversible:"), &["5:48 irreversible: has no value | give it a value, or remove it"]);
+    check(&format!("{steps}, irreversable: x"), &["5:48 unknown key `irreversable` | did you mean `irreversible`?"]);
+}

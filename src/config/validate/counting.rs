@@ -1,0 +1,165 @@
+//! Which requests are evidence, and which statuses are failures.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::quantity::{count, duration, quoted, share};
+use crate::config::raw::{Mapping, Quantity, RawWarmUp};
+use crate::config::report::{Scope, Wrong};
+use crate::gate::policy::{Counting, PathPattern, StatusSet, WarmUp};
+use crate::gate::trigger::Share;
+
+const MOST_PATHS: usize = 100;
+const MOST_STATUSES: usize = 100;
+const LONGEST_PATH: usize = 1000;
+const WARM_UPS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+pub(super) struct Raw {
+    pub(super) exclude: Option<Vec<Option<String>>>,
+    pub(super) failures: Option<Vec<Option<Quantity>>>,
+    pub(super) not_failures: Option<Vec<Option<Quantity>>>,
+    pub(super) warm_up: Option<Mapping<RawWarmUp>>,
+    pub(super) client_share: Option<Quantity>,
+}
+
+pub(super) fn counting(scope: &mut Scope<'_, '_>, raw: Raw) -> Option<Counting> {
+    let exclude = exclude(scope, raw.exclude.unwrap_or_default());
+    let failures = failures(scope, raw.failures, raw.not_failures.unwrap_or_default());
+    let warm_up = warm_up(&mut scope.key("warmUp"), raw.warm_up.unwrap_or_default().0);
+    let client_share = scope.optional("clientShare", raw.client_share, None, client_share);
+    Some(Counting { exclude: exclude?, failures: failures?, warm_up: warm_up?, client_share: client_share? })
+}
+
+fn warm_up(scope: &mut Scope<'_, '_>, raw: RawWarmUp) -> Option<WarmUp> {
+    let default = WarmUp::default();
+    let time = scope.optional("time", raw.time, default.time, duration(WARM_UPS));
+    let requests = scope.optional("requests", raw.requests, u64::from(default.requests), count(0..=1_000_000));
+    Some(WarmUp { time: time?, requests: requests? as u32 })
+}
+
+fn client_share(Quantity(text): Quantity) -> Result<Option<Share>, Wrong> {
+    let share = share(&text)?;
+    if share.fraction() == 0.0 {
+        let message = format!("{} leaves no client whose requests count", quoted(&text));
+        return Err(Wrong::new(message, "write a share above 0%, like `20%`"));
+    }
+    Ok(Some(share))
+}
+
+fn exclude(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<PathPattern>> {
+    super::too_many(scope, "exclude", raw.len(), MOST_PATHS)?;
+    let mut list = scope.key("exclude");
+    let mut patterns: Vec<PathPattern> = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        match pattern(&text) {
+            Ok(pattern) if patterns.contains(&pattern) => {
+                let wrong = Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it");
+                list.wrong_element(index, wrong);
+            }
+            Ok(pattern) => patterns.push(pattern),
+            Err(wrong) => list.wrong_element(index, wrong),
+        }
+    }
+    Some(patterns)
+}
+
+fn pattern(text: &str) -> Result<PathPattern, Wrong> {
+    let wrong = |message: &str, label: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
+    if !text.starts_with('/') {
+        return wrong("is not a path", "a path begins with `/`, like `/healthz` or `/internal/*`");
+    }
+    if text == "/*" {
+        return wrong("excludes every request", "name the paths that are no evidence");
+    }
+    if text.len() > LONGEST_PATH {
+        return Err(Wrong::new(format!("{} is too long", quoted(text)), format!("at most {LONGEST_PATH} bytes")));
+    }
+    if text.contains(['?', '#']) {
+        return wrong("is more than a path", "queries are not compared, write the path alone");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return wrong("has characters that no path has", "write it as it is sent, like `/caf%C3%A9`");
+    }
+    let (path, prefix) = text.strip_suffix('*').map_or((text, false), |path| (path, true));
+    if path.contains('*') {
+        return wrong("has a `*` before its end", "a `*` stands for any ending, like `/internal/*`");
+    }
+    let path = path.to_owned();
+    Ok(if prefix { PathPattern::Prefix(path) } else { PathPattern::Exact(path) })
+}
+
+fn failures(
+    scope: &mut Scope<'_, '_>,
+    raw: Option<Vec<Option<Quantity>>>,
+    raw_not: Vec<Option<Quantity>>,
+) -> Option<StatusSet> {
+    let failures = match raw {
+        Some(raw) => statuses(scope, "failureStatuses", raw)?.into_iter().fold(StatusSet::empty(), Statuses::added_to),
+        None => StatusSet::default(),
+    };
+    let mut left = failures;
+    for (index, status) in statuses(scope, "notFailures", raw_not)?.into_iter().enumerate() {
+        let without = status.taken_from(left);
+        if without == left {
+            let wrong = Wrong::new("is no failure anyway", "remove it");
+            scope.key("notFailures").wrong_element(index, wrong);
+        }
+        left = without;
+    }
+    Some(left)
+}
+
+/// A class or a single status.
+#[derive(Clone, Copy)]
+enum Statuses {
+    Class(u16),
+    One(u16),
+}
+
+impl Statuses {
+    fn added_to(set: StatusSet, statuses: Statuses) -> StatusSet {
+        match statuses {
+            Statuses::Class(digit) => set.with_class(digit),
+            Statuses::One(status) => set.with(status),
+        }
+    }
+
+    fn taken_from(self, set: StatusSet) -> StatusSet {
+        match self {
+            Statuses::Class(digit) => set.without_class(digit),
+            Statuses::One(status) => set.without(status),
+        }
+    }
+}
+
+/// None when one of them is at fault.
+fn statuses(scope: &mut Scope<'_, '_>, key: &str, raw: Vec<Option<Quantity>>) -> Option<Vec<Statuses>> {
+    super::too_many(scope, key, raw.len(), MOST_STATUSES)?;
+    let mut list = scope.key(key);
+    let mut known = Some(Vec::new());
+    for (index, text) in raw.into_iter().enumerate() {
+        match text.as_ref().map(status) {
+            Some(Ok(status)) => known.iter_mut().for_each(|known| known.push(status)),
+            Some(Err(wrong)) => {
+                list.wrong_element(index, wrong);
+                known = None;
+            }
+            None => known = None,
+        }
+    }
+    known
+}
+
+fn status(Quantity(text): &Quantity) -> Result<Statuses, Wrong> {
+    let class = text.strip_suffix("xx").and_then(|digit| digit.parse().ok()).filter(|digit| (2..=5).contains(digit));
+    let one = text.parse().ok().filter(|status| (200..=599).contains(status));
+    match (class, one) {
+        (Some(digit), _) => Ok(Statuses::Class(digit)),
+        (None, Some(status)) => Ok(Statuses::One(status)),
+        (None, None) => {
+            let label = "write a class like `5xx`, or a status from 200 to 599";
+            Err(Wrong::new(format!("{} is not a status of an answer", quoted(text)), label))
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The plan: steps that rise, and times in which each of them can be reached.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::not_among;
+use crate::config::quantity::{duration, quoted, shown, weight};
+use crate::config::raw::{Mapping, Quantity, RawRelease, RawStep};
+use crate::config::report::{Scope, Wrong};
+use crate::release::{Approval, OnLowTraffic, Plan, Step, Weight};
+
+const MOST_STEPS: usize = 100;
+const LONGEST_REASON: usize = 500;
+const TIMES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 24 * 3600);
+const DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+const MONITORING: Duration = Duration::from_secs(10 * 60);
+
+/// A step as it is written; none where that was at fault.
+struct Written {
+    weight: Option<Weight>,
+    bake: Option<Duration>,
+    approval: Approval,
+}
+
+pub(super) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
+    let on_low_traffic = scope.optional("onLowTraffic", raw.on_low_traffic, OnLowTraffic::Wait, on_low_traffic);
+    let initial_delay = scope.optional("initialDelay", raw.initial_delay, Duration::ZERO, duration(TIMES));
+    let irreversible = scope.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));
+    let written = match raw.steps {
+        Some(raw) => steps(scope, raw, on_low_traffic),
+        None => scope.missing("steps"),
+    };
+    let progress_deadline =
+        scope.optional("progressDeadline", raw.progress_deadline, None, |raw| duration(DEADLINES)(raw).map(Some));
+    let last = written.as_ref().and_then(|steps| steps.last()).filter(|step| step.weight == Some(Weight::FULL));
+    let monitoring = monitoring(scope, raw.monitoring, last.and_then(|step| step.bake));
+    let mut written = written?;
+    written.retain(|step| step.weight != Some(Weight::FULL));
+    if let (Some(Some(deadline)), Some(initial_delay)) = (progress_deadline, initial_delay) {
+        let bakes = written.iter().filter_map(|step| step.bake);
+        let longest = bakes.fold(initial_delay, Duration::max);
+        if deadline <= longest {
+            let message = format!("{} ends every release in a rollback", quoted(&shown(deadline)));
+            let label = format!("write more than the longest wait of the plan, {}", shown(longest));
+            scope.wrong("progressDeadline", Wrong::new(message, label));
+        }
+    }
+    let step = |step: Written| Some(Step { weight: step.weight?, bake: step.bake?, approval: step.approval });
+    Some(Plan {
+        steps: written.into_iter().map(step).collect::<Option<_>>()?,
+        initial_delay: initial_delay?,
+        progress_deadline: progress_deadline?,
+        monitoring: monitoring?,
+        on_low_traffic: on_low_traffic?,
+        irreversible: irreversible?,
+    })
+}
+
+fn steps(
+    scope: &mut Scope<'_, '_>,
+    raw: Vec<Option<Mapping<RawStep>>>,
+    on_low_traffic: Option<OnLowTraffic>,
+) -> Option<Vec<Written>> {
+    if raw.is_empty() {
+        scope.wrong("steps", Wrong::new("is empty", "write a step, like `{ weight: 10%, bake: 10m }`"));
+        return None;
+    }
+    super::too_many(scope, "steps", raw.len(), MOST_STEPS)?;
+    let mut list = scope.key("steps");
+    let mut before = Weight::ZERO;
+    let mut steps = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let Some(raw) = raw else { continue };
+        let mut scope = list.index(index);
+        let step = step(&mut scope, raw.0, on_low_traffic);
+        match step.weight {
+            Some(Weight::ZERO) if index == 0 => {
+                let label = "the first step is above 0%; for a time at 0% write `initialDelay`";
+                scope.wrong("weight", Wrong::new("`0%` gives green no traffic", label));
+            }
+            Some(weight) if weight <= before => {
+                let message = format!("`{}` does not rise", percent(weight));
+                scope.wrong("weight", Wrong::new(message, format!("the step before has `{}`", percent(before))));
+            }
+            Some(_) | None => {}
+        }
+        before = step.weight.unwrap_or(before).max(before);
+        steps.push(step);
+    }
+    Some(steps)
+}
+
+fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTraffic>) -> Written {
+    let weight = scope.required("weight", raw.weight, weight);
+    let last = weight == Some(Weight::FULL);
+    let bake = match raw.bake {
+        // The monitoring window has a default.
+        None if last => None,
+        raw => scope.required("bake", raw, duration(TIMES)),
+    };
+    let judges_at_once = matches!(on_low_traffic, Some(OnLowTraffic::Pass | OnLowTraffic::Rollback));
+    if bake == Some(Duration::ZERO) && judges_at_once && !last {
+        let wrong = Wrong::new("leaves no time for a request", "write more, or `onLowTraffic: wait`");
+        scope.wrong("bake", wrong);
+    }
+    let approval = if raw.approval == Some(true) { Approval::Operator } else { Approval::Automatic };
+    if last && approval == Approval::Operator {
+        let label = "nothing comes after 100%, write it at the step before";
+        scope.wrong("approval", Wrong::new("means nothing at the last step", label));
+    }
+    Written { weight, bake, approval }
+}
+
+/// At 100 % for how long: the bake of that step is the same.
+fn monitoring(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, bake: Option<Duration>) -> Option<Duration> {
+    if bake.is_some() && scope.report.is_written(&scope.at.key("monitoring")) {
+        let wrong = Wrong::new("is said already by the `bake` of the step of 100%", "remove one of them");
+        scope.misplaced("monitoring", wrong);
+        return None;
+    }
+    scope.optional("monitoring", raw, bake.unwrap_or(MONITORING), duration(TIMES))
+}
+
+fn reason(text: String) -> Result<String, Wrong> {
+    if text.trim().is_empty() {
+        return Err(Wrong::new("is empty", "say why a rollback would do harm, or remove it"));
+    }
+    if text.chars().count() > LONGEST_REASON {
+        let label = format!("at most {LONGEST_REASON} characters");
+        return Err(Wrong::new(format!("{} is too long", quoted(&text)), label));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Wrong::new(format!("{} has control characters", quoted(&text)), "write one line of text"));
+    }
+    Ok(text)
+}
+
+fn on_low_traffic(text: String) -> Result<OnLowTraffic, Wrong> {
+    match text.as_str() {
+        "wait" => Ok(OnLowTraffic::Wait),
+        "pass" => Ok(OnLowTraffic::Pass),
+        "rollback" => Ok(OnLowTraffic::Rollback),
+        other => Err(not_among(other, "a way to go on", &["wait", "pass", "rollback"])),
+    }
+}
+
+/// As the configuration writes it.
+fn percent(weight: Weight) -> String {
+    format!("{}%", weight.percent())
+}

@@ -1,0 +1,44 @@
+//! One version: its name, its endpoints and how they are checked.
+
+use super::health;
+use crate::config::quantity::{self, quoted};
+use crate::config::raw::RawVersion;
+use crate::config::report::{Scope, Wrong};
+use crate::config::{Authority, VersionConfig};
+use crate::gate::Version;
+
+const MOST_ENDPOINTS: usize = 1000;
+
+pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
+    let version = scope.required("version", raw.version, super::label);
+    let endpoints = match raw.endpoints {
+        // Green may not run yet; without blue there is nothing to fall back to.
+        Some(endpoints) if endpoints.is_empty() && of == Version::Blue => {
+            scope.wrong("endpoints", Wrong::new("is empty", "blue has at least one endpoint, like `127.0.0.1:9001`"));
+            None
+        }
+        Some(endpoints) => self::endpoints(scope, endpoints),
+        None => scope.missing("endpoints"),
+    };
+    let health_check = raw.health_check.and_then(|raw| health::check(&mut scope.key("healthCheck"), raw.0));
+    Some(VersionConfig { version: version?, endpoints: endpoints?, health_check })
+}
+
+fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
+    super::too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
+    let mut list = scope.key("endpoints");
+    let mut endpoints: Vec<Authority> = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        let wrong = match quantity::authority(&text) {
+            Ok(authority) if !endpoints.contains(&authority) => {
+                endpoints.push(authority);
+                continue;
+            }
+            Ok(_) => Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it"),
+            Err(wrong) => wrong,
+        };
+        list.wrong_element(index, wrong);
+    }
+    Some(endpoints)
+}

@@ -1,0 +1,219 @@
+//! All rules of one gate, and what counts as evidence for them.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
+
+/// All rules of one gate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// Judged on windows of evidence.
+    pub triggers: Vec<Trigger>,
+    /// Judged by the workers.
+    pub streak: Option<StreakTrigger>,
+    /// Judged on active health checks.
+    pub checks: Vec<CheckTrigger>,
+    /// Judged by somebody else, who posts a signal.
+    pub signals: Vec<SignalTrigger>,
+    /// The statistical test of green against blue; none when it is switched off.
+    pub compare: Option<CompareSettings>,
+    pub counting: Counting,
+}
+
+/// What the comparison tolerates and how sure it must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompareSettings {
+    /// The probability that a green within the tolerance is ever convicted in one release.
+    pub false_alarm: f64,
+    /// Green may fail `ratio` times as often as blue, and `margin` of its requests beyond that.
+    pub ratio: f64,
+    pub margin: f64,
+    /// How much slower than blue green may be, as a share of blue's latency.
+    pub slower: f64,
+    /// The share of failures that green must be shown to stay below before it is let on.
+    pub unacceptable: f64,
+}
+
+/// Which requests are evidence, and which of them are failures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counting {
+    /// Requests for these paths count neither for nor against a version.
+    pub exclude: Vec<PathPattern>,
+    /// The statuses of whole answers that are charged as failures.
+    pub failures: StatusSet,
+    pub warm_up: WarmUp,
+    /// How much of a version's evidence one client may make up.
+    pub client_share: Option<Share>,
+}
+
+/// A green endpoint's latencies are no evidence until it has been up for `time` and has had `requests`. Its failures
+/// are, from the first request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WarmUp {
+    pub time: Duration,
+    pub requests: u32,
+}
+
+/// Paths, without the query, compared byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    Exact(String),
+    Prefix(String),
+}
+
+/// A set of statuses from 100 to 599, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct StatusSet([u64; WORDS]);
+
+const LEAST_STATUS: u16 = 100;
+const MOST_STATUS: u16 = 599;
+const WORDS: usize = 8;
+
+impl Policy {
+    /// Every trigger of whatever kind: its name and its action.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, Action)> {
+        let triggers = self.triggers.iter().map(|trigger| (trigger.name.as_str(), trigger.action));
+        let streak = self.streak.iter().map(|streak| (streak.name.as_str(), streak.action));
+        let checks = self.checks.iter().map(|checks| (checks.name.as_str(), checks.action));
+        let signals = self.signals.iter().map(|signal| (signal.name.as_str(), signal.action));
+        triggers.chain(streak).chain(checks).chain(signals)
+    }
+
+    /// Whether anything is judged at all.
+    pub fn is_active(&self) -> bool {
+        self.compare.is_some() || self.actions().next().is_some()
+    }
+}
+
+impl Default for CompareSettings {
+    fn default() -> Self {
+        CompareSettings { false_alarm: 0.001, ratio: 1.5, margin: 0.001, slower: 0.25, unacceptable: 0.05 }
+    }
+}
+
+impl Default for WarmUp {
+    fn default() -> Self {
+        WarmUp { time: Duration::from_secs(30), requests: 20 }
+    }
+}
+
+impl Counting {
+    pub fn excludes(&self, path: &str) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+impl PathPattern {
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            PathPattern::Exact(exact) => path == exact,
+            PathPattern::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// The 5xx statuses.
+impl Default for StatusSet {
+    fn default() -> Self {
+        StatusSet::empty().with_class(5)
+    }
+}
+
+impl StatusSet {
+    pub const fn empty() -> StatusSet {
+        StatusSet([0; WORDS])
+    }
+
+    /// A status outside of 100 to 599 is in no set.
+    #[must_use]
+    pub const fn with(mut self, status: u16) -> StatusSet {
+        if let Some((word, bit)) = place(status) {
+            self.0[word] |= bit;
+        }
+        self
+    }
+
+    #[must_use]
+    pub const fn without(mut self, status: u16) -> StatusSet {
+        if let Some((word, bit)) = place(status) {
+            self.0[word] &= !bit;
+        }
+        self
+    }
+
+    /// All statuses that begin with the digit.
+    #[must_use]
+    pub fn with_class(self, digit: u16) -> StatusSet {
+        class(digit).fold(self, StatusSet::with)
+    }
+
+    #[must_use]
+    pub fn without_class(self, digit: u16) -> StatusSet {
+        class(digit).fold(self, StatusSet::without)
+    }
+
+    pub const fn contains(&self, status: u16) -> bool {
+        match place(status) {
+            Some((word, bit)) => self.0[word] & bit != 0,
+            None => false,
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        (LEAST_STATUS..=MOST_STATUS).filter(|status| self.contains(*status))
+    }
+}
+
+fn class(digit: u16) -> Range<u16> {
+    digit * 100..(digit + 1) * 100
+}
+
+const fn place(status: u16) -> Option<(usize, u64)> {
+    if status < LEAST_STATUS || status > MOST_STATUS {
+        return None;
+    }
+    let index = status - LEAST_STATUS;
+    Some((index as usize / 64, 1 << (index % 64)))
+}
+
+impl fmt::Debug for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_statuses_holds_what_was_put_in_and_nothing_else() {
+        let set = StatusSet::default().with(429).with(100).without(501).without(505).with(600).with(99);
+        for status in 0..=u16::MAX {
+            let expected = matches!(status, 100 | 429 | 500 | 502..=504 | 506..=599);
+            assert_eq!(set.contains(status), expected, "{status}");
+        }
+        assert_eq!(StatusSet::empty().iter().count(), 0);
+        assert_eq!(StatusSet::empty().with_class(4).iter().collect::<Vec<_>>(), (400..500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_path_is_excluded_as_a_whole_or_by_its_beginning() {
+        let exclude = vec![PathPattern::Exact("/healthz".to_owned()), PathPattern::Prefix("/internal/".to_owned())];
+        let counting = Counting { exclude, ..Counting::default() };
+        for (path, expected) in [
+            ("/healthz", true),
+            ("/healthz/", false),
+            ("/Healthz", false),
+            ("/internal/", true),
+            ("/internal/metrics", true),
+            ("/internal", false),
+            ("/", false),
+            ("", false),
+        ] {
+            assert_eq!(counting.excludes(path), expected, "{path}");
+        }
+    }
+}
