@@ -17,5 +17,6 @@ mod life;
 mod prometheus;
 mod request_head;
 mod simulation;
+mod statistics;
 mod support;
 mod upgrades;

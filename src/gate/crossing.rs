@@ -16,6 +16,18 @@ pub struct Tally {
     pub units: u64,
 }
 
+impl Tally {
+    pub const fn add(&mut self, other: Tally) {
+        self.bad += other.bad;
+        self.units += other.units;
+    }
+
+    /// Bad units per unit, 0 without units.
+    pub fn rate(self) -> f64 {
+        if self.units == 0 { 0.0 } else { self.bad as f64 / self.units as f64 }
+    }
+}
+
 /// What one look at the evidence says of one trigger.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Crossing {

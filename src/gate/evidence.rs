@@ -70,6 +70,12 @@ impl Latency {
         (!self.0.is_empty()).then(|| Duration::from_micros(self.0.value_at_quantile(quantile.fraction())))
     }
 
+    /// The upper edge of the bucket that `latency` belongs to: the first at or above it.
+    pub fn edge(&self, latency: Duration) -> Duration {
+        let micros = u64::try_from(latency.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
+        Duration::from_micros(self.0.highest_equivalent(micros))
+    }
+
     /// Each bucket that holds something: its upper edge and how many.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.0
@@ -146,6 +152,18 @@ mod tests {
         let mut latency = Latency::default();
         latency.record(Duration::from_secs(86_400));
         assert_eq!(latency.slower_than(Duration::from_secs(119)), 1);
+    }
+
+    #[test]
+    fn an_edge_is_the_last_latency_that_is_not_slower_than_it() {
+        let mut latency = Latency::default();
+        let edge = latency.edge(Duration::from_nanos(199_999_001));
+        assert!(edge >= Duration::from_micros(200_000) && edge < Duration::from_micros(202_000), "{edge:?}");
+        latency.record(edge);
+        assert_eq!(latency.slower_than(edge), 0);
+        assert_eq!(latency.slower_than(Duration::from_micros(198_000)), 1);
+        latency.record(edge + Duration::from_micros(1));
+        assert_eq!(latency.slower_than(edge), 1);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
 //! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
-//! [`trigger`] what the user calls bad, [`policy`] all of that together, [`crossing`] whether one trigger is crossed and by whose fault, [`streak`] the
-//! one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`verdict`] the sentence.
+//! [`trigger`] what the user calls bad, [`policy`] all of that together, [`crossing`] whether one trigger is crossed and
+//! by whose fault, [`streak`] the one rule that the workers judge themselves, [`judge`] the rulings of all triggers over
+//! time, [`compare`] the test that needs no bound of the user's, [`verdict`] the sentence.
 
+pub mod compare;
 pub mod crossing;
 pub mod evidence;
 pub mod judge;

@@ -1,0 +1,334 @@
+//! Is green worse than blue? A sequential test that may be looked at after every tick: the chance of ever convicting a
+//! green that is within limits is at most `false_alarm` for the whole release. README.md beside this file holds the
+//! formulas' sources, the guarantees and the measured tables.
+//!
+//! Reading order: [`block`] collects units of the same moments, [`projection`] is the null and its nearest point,
+//! [`baseline`] what is expected of blue, [`mixture`] the e-process with late starts, [`relative`] one metric from these
+//! four, [`tail`] the metrics of latency with [`recent`] for their bounds, [`absolute`] one version against a bound,
+//! [`standing`] the way from suspicion to blame, [`pass`] what clears green, [`silence`] missing data, [`sentence`] the
+//! words. Absent: the user's triggers, and the time that a step must hold.
+
+pub mod absolute;
+pub mod baseline;
+pub mod block;
+pub mod mixture;
+pub mod numbers;
+pub mod pass;
+pub mod projection;
+pub mod recent;
+pub mod relative;
+mod sentence;
+mod silence;
+pub mod standing;
+mod summary;
+pub mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use absolute::Absolute;
+use block::Counts;
+use numbers::{ln, ln_sum};
+use pass::Pass;
+use projection::Null;
+use recent::Recent;
+use relative::Relative;
+use sentence::Measure;
+use silence::Silence;
+use standing::{HOLDS, Look, Standing, Turn};
+pub use summary::{Measured, Summary};
+use tail::Tail;
+
+use super::crossing::Tally;
+use super::trigger::Quantile;
+use super::{ByVersion, Evidence, Latency, Version};
+use crate::release::Weight;
+
+/// What is acceptable, and how sure a conviction must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The chance of ever convicting an acceptable green in one release.
+    pub false_alarm: f64,
+    /// Green may fail this many times as often as blue, ...
+    pub ratio: f64,
+    /// ... plus this share of the requests.
+    pub margin: f64,
+    /// Green's P50 and P99 may lie above blue's by this share, ...
+    pub slower: f64,
+    /// ... and by this much in any case: below it differences belong to the machines and not to the version.
+    pub slower_by: Duration,
+    /// To be promoted green has to show that it fails less than this, whatever blue does.
+    pub unacceptable: f64,
+    /// The time between two ticks, nominally.
+    pub tick: Duration,
+}
+
+/// What one version did in one tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    pub evidence: &'a Evidence,
+    /// The ages of the requests that are still without a head, now.
+    pub waiting: &'a Latency,
+    /// The distinct clients among the tick's requests, where clients stick to a version; none where every request is
+    /// drawn for itself. A client that was among those of the last ticks is better not counted again: what one client
+    /// meets, it meets again.
+    pub clients: Option<u64>,
+}
+
+/// The comparison of one release.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    settings: Settings,
+    errors: Relative,
+    tails: Tails,
+    /// Blue's latencies, for the bounds of the tails.
+    recent: Recent,
+    absolute: ByVersion<Absolute>,
+    pass: Pass,
+    silence: Silence,
+    standing: Standing,
+}
+
+#[derive(Clone, Debug)]
+struct Tails {
+    p99: Tail,
+    p50: Tail,
+}
+
+/// What the comparison says after a tick. The first of these, from the top, that holds is the finding.
+///
+/// A finding is returned for as long as it holds, but for `Acquitted`, which is returned once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Green is worse than acceptable, by at least 1/`false_alarm`: roll back. Stays for the rest of the release.
+    Convict { sentence: String },
+    /// Both versions are over the bound of §1.4: freeze and call people, blame nobody. Ends with `Acquitted`, with
+    /// `Convict`, or in suspicion again when blue alone recovers.
+    External { sentence: String },
+    /// Green is within the bound again after a suspicion: give it the step's weight back.
+    Acquitted { sentence: String },
+    /// Fifteen minutes of suspicion have proved nothing: weight 0, without blame. Stays until somebody sends green
+    /// traffic again, which begins anew.
+    Unresolved { sentence: String },
+    /// Green is over the bound of §1.4, at a weight above 10 % when that began: lower the weight to 10 % if it is above.
+    Probe { sentence: String },
+    /// Green may not go on: it looks worse than blue (M ≥ 20), or is over the bound of §1.4 at 10 % or less.
+    Hold { sentence: String },
+    /// A version that should have traffic at this weight has had none for a minute, or longer where ten requests take
+    /// longer. Never a pass, never a fault of green's.
+    NoData { sentence: String },
+    /// Nothing speaks against green, and it has shown at this weight that it fails less than `unacceptable`.
+    Clear { sentence: String },
+    /// Nothing speaks against green, and not enough for it.
+    Undecided { sentence: String },
+}
+
+/// Which metrics show a difference (M ≥ 20), for triggers that ask to be confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspicion {
+    pub errors: bool,
+    pub p99: bool,
+    pub p50: bool,
+}
+
+/// Shares of the errors and of each tail in the combined evidence.
+const ERRORS: f64 = 0.5;
+const TAIL: f64 = 0.25;
+
+/// The late starts are spread over at least so long.
+const SHORTEST: Duration = Duration::from_secs(600);
+
+/// Green is suspected above this rate or above so many times blue's, whichever is more.
+const SUSPICIOUS: f64 = 0.01;
+const SUSPICIOUS_TIMES: f64 = 3.0;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            false_alarm: 0.001,
+            ratio: 1.5,
+            margin: 0.001,
+            slower: 0.25,
+            slower_by: Duration::from_millis(2),
+            unacceptable: 0.05,
+            tick: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Comparison {
+    /// Begins with green's first request. `history` is what blue did in the ten minutes before, `planned` the sum of all
+    /// bakes. Make a new one for every release.
+    pub fn new(settings: Settings, history: &Evidence, planned: Duration, now: Duration) -> Comparison {
+        let planned = planned.max(SHORTEST).as_secs_f64() / settings.tick.as_secs_f64();
+        let null = Null { ratio: settings.ratio, margin: settings.margin };
+        let of_blue = Tally { bad: history.failures, units: history.requests };
+        let errors = Relative::new(null, of_blue, planned, now);
+        let recent = Recent::new(&history.latency, now);
+        let tail = |quantile| Tail::new(quantile, &settings, &recent, planned, now);
+        Comparison {
+            tails: Tails { p99: tail(Quantile::P99), p50: tail(Quantile::P50) },
+            absolute: ByVersion::build(|version| Absolute::new(version, suspicious(errors.expected()), planned)),
+            pass: Pass::new(settings.unacceptable, planned),
+            silence: Silence::new(of_blue.units, now),
+            standing: Standing::Calm,
+            settings,
+            errors,
+            recent,
+        }
+    }
+
+    /// Adds one tick of both versions. Call it every tick, with empty evidence too.
+    pub fn tick(&mut self, counted: ByVersion<Counted<'_>>, weight: Weight, now: Duration) -> Finding {
+        let counts = ByVersion::build(|version| {
+            let Counted { evidence, clients, .. } = *counted.of(version);
+            Counts { tally: Tally { bad: evidence.failures, units: evidence.requests }, clients }
+        });
+        let tallies = ByVersion { blue: counts.blue.tally, green: counts.green.tally };
+        // Whatever is expected of this tick comes from the ticks before it.
+        let expected = self.errors.expected();
+        self.pass.take(counts.green, expected);
+        for version in Version::BOTH {
+            let absolute = self.absolute.of_mut(version);
+            if matches!(self.standing, Standing::Calm) {
+                absolute.set_bound(suspicious(expected));
+            }
+            absolute.take(*counts.of(version), now);
+        }
+        self.errors.tick(counts, now);
+        for tail in [&mut self.tails.p99, &mut self.tails.p50] {
+            tail.tick(&counted, &self.recent, now);
+        }
+        self.recent.add(&counted.blue.evidence.latency, now);
+        self.silence.tick(tallies, now);
+        let turn = self.step(tallies, weight, now);
+        self.finding(turn, weight, now)
+    }
+
+    /// Green's share of new requests is another from `now` on, for whatever reason.
+    pub fn weight_changed(&mut self, now: Duration) {
+        self.errors.cut(now);
+        self.tails.p99.cut(&self.recent, now);
+        self.tails.p50.cut(&self.recent, now);
+        self.pass.restart();
+        self.silence.weight_changed(now);
+    }
+
+    pub fn suspicion(&self) -> Suspicion {
+        let holds = |ln_evidence: f64| ln_evidence >= ln(HOLDS);
+        Suspicion { errors: holds(self.errors.ln()), p99: holds(self.tails.p99.ln()), p50: holds(self.tails.p50.ln()) }
+    }
+
+    /// The numbers behind the finding, exact: two runs over the same ticks give the same bits.
+    pub fn evidence(&self) -> Summary {
+        Summary {
+            ln_evidence: self.ln_evidence(),
+            errors: Measured::of(&self.errors, None),
+            p99: Measured::of(self.tails.p99.relative(), self.tails.p99.bounds()),
+            p50: Measured::of(self.tails.p50.relative(), self.tails.p50.bounds()),
+            ln_pass: self.pass.ln(),
+            suspicious: self.absolute.green.bound(),
+            ln_green: self.absolute.green.ln(),
+            ln_blue: self.absolute.blue.ln(),
+            standing: self.standing.name(),
+        }
+    }
+
+    /// ln M: the mean of the e-processes, which is one whatever their dependence.
+    fn ln_evidence(&self) -> f64 {
+        ln_sum(&self.shares().map(|(_, ln_share)| ln_share))
+    }
+
+    fn shares(&self) -> [(Metric, f64); 3] {
+        [
+            (Metric::Errors, ln(ERRORS) + self.errors.ln()),
+            (Metric::P99, ln(TAIL) + self.tails.p99.ln()),
+            (Metric::P50, ln(TAIL) + self.tails.p50.ln()),
+        ]
+    }
+
+    fn step(&mut self, counted: ByVersion<Tally>, weight: Weight, now: Duration) -> Turn {
+        let look = Look {
+            ln_evidence: self.ln_evidence(),
+            ln_absolute: ByVersion::build(|version| self.absolute.of(version).ln()),
+            bound: self.absolute.green.bound(),
+            counted,
+            weight,
+        };
+        let mut standing = std::mem::replace(&mut self.standing, Standing::Calm);
+        if look.ln_evidence >= -ln(self.settings.false_alarm) && !matches!(standing, Standing::Convicted(_)) {
+            standing = Standing::Convicted(self.difference(now));
+        }
+        let (standing, turn) = standing.step(&look, now);
+        self.standing = standing;
+        if turn != Turn::Stays {
+            self.absolute.green.restart();
+            self.absolute.blue.restart();
+        }
+        turn
+    }
+
+    fn finding(&self, turn: Turn, weight: Weight, now: Duration) -> Finding {
+        let bound = self.absolute.green.bound();
+        let absolute = || ByVersion {
+            blue: self.absolute.blue.since().counted.blue,
+            green: self.absolute.green.since().counted.green,
+        };
+        if let Turn::Acquitted(window) = turn {
+            return Finding::Acquitted { sentence: sentence::acquitted(window, bound) };
+        }
+        match &self.standing {
+            Standing::Convicted(sentence) => Finding::Convict { sentence: sentence.clone() },
+            Standing::Common(_) => Finding::External { sentence: sentence::common(absolute()) },
+            Standing::Withdrawn { .. } => Finding::Unresolved { sentence: sentence::unresolved(absolute()) },
+            Standing::Suspected(episode) => {
+                let sentence = sentence::suspected(absolute().green, bound);
+                if episode.from > Weight::PROBE { Finding::Probe { sentence } } else { Finding::Hold { sentence } }
+            }
+            Standing::Calm if self.ln_evidence() >= ln(HOLDS) => Finding::Hold { sentence: self.difference(now) },
+            Standing::Calm => self.unsuspected(weight, now),
+        }
+    }
+
+    fn unsuspected(&self, weight: Weight, now: Duration) -> Finding {
+        if let Some((version, time)) = self.silence.find(weight, now) {
+            return Finding::NoData { sentence: sentence::no_data(version, time) };
+        }
+        if self.pass.is_enough() {
+            return Finding::Clear { sentence: sentence::clear(&self.pass) };
+        }
+        Finding::Undecided { sentence: sentence::undecided(&self.pass, self.errors.expected()) }
+    }
+
+    /// The metric that weighs most, in words.
+    fn difference(&self, now: Duration) -> String {
+        let ln_evidence = self.ln_evidence();
+        let [first, rest @ ..] = self.shares();
+        let (heaviest, _) = rest.into_iter().fold(first, |best, other| if other.1 > best.1 { other } else { best });
+        let slow = |quantile, tail: &Tail| {
+            let bounds = tail.bounds().expect("a tail without bounds has no evidence");
+            (Measure::Slow { quantile, bounds }, tail.since())
+        };
+        let (measure, since) = match heaviest {
+            Metric::Errors => (Measure::Errors, self.errors.since()),
+            Metric::P99 => slow("P99", &self.tails.p99),
+            Metric::P50 => slow("P50", &self.tails.p50),
+        };
+        let healthy = self.absolute.green.bound();
+        sentence::difference(measure, &since, ln_evidence, &self.settings, healthy, now)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metric {
+    Errors,
+    P99,
+    P50,
+}
+
+/// The rate from which on a version is suspected, beside what is expected of blue.
+fn suspicious(expected: f64) -> f64 {
+    (SUSPICIOUS_TIMES * expected).max(SUSPICIOUS)
+}
