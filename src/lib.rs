@@ -12,6 +12,8 @@
 //! - [`gate`]: is green worse than blue? Pure. Absent: I/O, clock, async, randomness, logs, metrics.
 //! - [`release`]: what a release is and how it moves. Pure as well.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
+//! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
+//! - [`report`]: what a release was, told in Markdown.
 //! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
 //! - [`telemetry`]: every metric name and label, and the logs.
 //!
@@ -28,9 +30,11 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod gate;
+pub mod journal;
 pub mod measure;
 pub mod proxy;
 pub mod release;
+pub mod report;
 pub mod routing;
 pub mod running;
 pub mod telemetry;

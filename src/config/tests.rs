@@ -4,7 +4,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::gate::policy::{CompareSettings, Counting, WarmUp};
+use crate::gate::compare::Settings;
+use crate::gate::policy::{Counting, WarmUp};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, Share, SignalTrigger, Span};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
@@ -100,7 +101,7 @@ fn the_least_configuration_takes_the_defaults() {
     let streak = config.policy.streak.expect("the default policy has a streak");
     assert_eq!((streak.name.as_str(), streak.at_least, streak.action), ("dead", 5, Action::Rollback));
     assert!(config.policy.triggers.is_empty());
-    assert_eq!(config.policy.compare, Some(CompareSettings::default()));
+    assert_eq!(config.policy.compare, Some(Settings::default()));
     assert_eq!(config.policy.counting, Counting::default());
     assert!(config.plan.is_none() && config.sticky.is_none() && config.versions.green.health_check.is_none());
     assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(7 * 24 * 3600), size: 256 * 1024 * 1024 });
@@ -134,7 +135,14 @@ fn what_counts_as_evidence_arrives() {
     assert_eq!(failures, [true, true, false, false]);
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
     assert_eq!(counting.client_share.map(Share::fraction), Some(0.2));
-    let settings = CompareSettings { false_alarm: 0.01, ratio: 2.0, margin: 0.005, slower: 0.5, unacceptable: 0.1 };
+    let settings = Settings {
+        false_alarm: 0.01,
+        ratio: 2.0,
+        margin: 0.005,
+        slower: 0.5,
+        unacceptable: 0.1,
+        ..Settings::default()
+    };
     assert_eq!(config.policy.compare, Some(settings));
     assert_eq!(config.sticky, Some(Sticky::Header(HeaderName::from_static("x-user"))));
     assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(2 * 24 * 3600), size: 1 << 30 });

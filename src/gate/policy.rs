@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::compare;
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
 /// All rules of one gate.
@@ -18,22 +19,8 @@ pub struct Policy {
     /// Judged by somebody else, who posts a signal.
     pub signals: Vec<SignalTrigger>,
     /// The statistical test of green against blue; none when it is switched off.
-    pub compare: Option<CompareSettings>,
+    pub compare: Option<compare::Settings>,
     pub counting: Counting,
-}
-
-/// What the comparison tolerates and how sure it must be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CompareSettings {
-    /// The probability that a green within the tolerance is ever convicted in one release.
-    pub false_alarm: f64,
-    /// Green may fail `ratio` times as often as blue, and `margin` of its requests beyond that.
-    pub ratio: f64,
-    pub margin: f64,
-    /// How much slower than blue green may be, as a share of blue's latency.
-    pub slower: f64,
-    /// The share of failures that green must be shown to stay below before it is let on.
-    pub unacceptable: f64,
 }
 
 /// Which requests are evidence, and which of them are failures.
@@ -84,12 +71,6 @@ impl Policy {
     /// Whether anything is judged at all.
     pub fn is_active(&self) -> bool {
         self.compare.is_some() || self.actions().next().is_some()
-    }
-}
-
-impl Default for CompareSettings {
-    fn default() -> Self {
-        CompareSettings { false_alarm: 0.001, ratio: 1.5, margin: 0.001, slower: 0.25, unacceptable: 0.05 }
     }
 }
 

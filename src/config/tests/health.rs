@@ -21,10 +21,10 @@ fn a_check_asks_for_a_path_or_opens_a_connection() {
     check("tcp: 1", &["4:74 *.tcp: expected `true` or `false`, found the number 1 | expected `true` or `false`"]);
     for path in ["healthz", "http://a/healthz", "'/a b'", "'/a#b'"] {
         let shown = path.trim_matches('\'');
-        let fault = format!("4:76 *.path: `{shown}` is not a path | a path begins with `/`, like `/healthz`");
+        let fault = format!("4:75 *.path: `{shown}` is not a path | a path begins with `/`, like `/healthz`");
         check(&format!("path: {path}"), &[&fault]);
     }
-    check("pth: /healthz", &["4:70 unknown key `*.pth` | did you mean `path`?"]);
+    check("pth: /healthz", &["4:69 unknown key `*.pth` | did you mean `path`?"]);
 }
 
 #[test]

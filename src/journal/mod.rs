@@ -1,0 +1,89 @@
+//! The durable record of releases, decisions and evidence: an embedded database in one directory.
+//!
+//! In reading order: [`record`] is what is kept, [`slot`] how the evidence for a replay is written down, `store` puts
+//! one [`Write`] into the database, `writer` is the thread that does so, [`Archive`] reads. `place` finds, locks, makes
+//! and sets aside the file, `seal` finds damage in what was read, `migrate` brings files of older schemas up to date.
+//!
+//! A flip never waits for any of this: whoever decides acts first, sends the write, and takes its [`Answer`] as an
+//! input like any other. Every write carries the whole state, so that the next one after a failure heals.
+//!
+//! Absent: the types of `gate` and `release`. What is on disk must not change when they do, so `control` converts.
+
+mod archive;
+mod error;
+mod migrate;
+mod place;
+pub mod record;
+mod seal;
+pub mod slot;
+mod store;
+mod table;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::archive::{Archive, Slots};
+pub use self::error::{OpenError, ReadError, WriteError};
+pub use self::record::{
+    DecisionRecord, Latch, Outcome, ReleaseDocument, ReleaseHeader, ReleaseRecord, Restored, StateRecord,
+};
+pub use self::slot::{Chunk, Slot};
+pub use self::writer::{Answer, Durable, Write};
+
+use self::store::Store;
+use self::writer::Writer;
+
+/// How much evidence is kept for replay; the oldest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub age: Duration,
+    /// Bytes on disk.
+    pub size: u64,
+}
+
+/// An open journal. Only one process has it open.
+#[derive(Debug)]
+pub struct Journal {
+    writer: Writer,
+    archive: Archive,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, or makes a new one. Blocks on the disk.
+    pub fn open(dir: &Path, bounds: Bounds) -> Result<(Journal, Restored), OpenError> {
+        let (lock, path) = place::prepare(dir)?;
+        let opener = place::opener(path.clone());
+        let (store, restored) = Store::open(opener, bounds).map_err(|failure| failure.at(path))?;
+        let archive = store.archive();
+        Ok((Journal { writer: Writer::start(store, lock), archive }, restored))
+    }
+
+    /// Moves a file that cannot be read out of the way, so that [`Journal::open`] makes a new one, and says where to.
+    pub fn set_aside(dir: &Path) -> Result<PathBuf, OpenError> {
+        place::set_aside(dir)
+    }
+
+    /// Hands a write over, without waiting. When it cannot even be queued, its answer is the error.
+    pub fn send(&self, write: Write) -> Result<(), Answer> {
+        self.writer.send(write)
+    }
+
+    /// The next answer, in the order of the writes. Cancel safe.
+    pub async fn answer(&mut self) -> Answer {
+        self.writer.answer().await
+    }
+
+    /// For readers on any thread; reading does not hold up the writer.
+    pub fn archive(&self) -> Archive {
+        self.archive.clone()
+    }
+
+    /// Writes what is queued, and closes the database. Blocks on the disk.
+    pub fn close(self) {
+        self.writer.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The evidence for a replay: every input of the deciding core, in order, in a compact form of its own.
+//!
+//! A slot is a time and one input. Slots are collected in a [`Chunk`], which is compressed whole and stands for itself.
+
+mod buckets;
+mod code;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::buckets::Buckets;
+pub(super) use self::code::unpack;
+
+use super::record::nanos;
+
+/// One input of the deciding core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slot {
+    /// Since the release started; kept to the nanosecond, because what is decided depends on it.
+    #[serde(rename = "afterNanos", with = "nanos")]
+    pub after: Duration,
+    pub input: Input,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Input {
+    Tick(Box<Tick>),
+    /// A command, a signal, a streak: rare, and whatever its sender makes of it.
+    Other(Value),
+}
+
+/// What came in since the last tick.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tick {
+    pub blue: Counted,
+    pub green: Counted,
+}
+
+/// What came in of one version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counted {
+    pub requests: u64,
+    pub failures: u64,
+    /// Latencies to the response head.
+    pub head: Buckets,
+    /// Latencies to the end of the body; none when no trigger looks at them.
+    pub whole: Option<Buckets>,
+    /// Ages of the requests that still wait for a head.
+    pub waiting: Buckets,
+    pub clients: Option<u64>,
+    /// None without health checks.
+    pub health: Option<Health>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub endpoints: u64,
+    /// Checks in a row that every endpoint has failed.
+    pub failing: u64,
+}
+
+/// Some slots of one release, in order.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    epoch: u32,
+    number: u32,
+    at: Timestamp,
+    /// As `code` writes them, not yet compressed: the writer's thread has time for that.
+    slots: Vec<u8>,
+}
+
+/// The chunk that is being filled.
+#[derive(Debug)]
+pub struct OpenChunk {
+    epoch: u32,
+    number: u32,
+    /// Of the last slot.
+    after: Duration,
+    slots: Vec<u8>,
+}
+
+/// A chunk with so many bytes is full: large enough to compress well, small enough to be read and held whole.
+const FULL: usize = 64 << 10;
+
+impl OpenChunk {
+    /// Goes on with a release from this chunk.
+    pub fn new(epoch: u32, number: u32) -> OpenChunk {
+        OpenChunk { epoch, number, after: Duration::ZERO, slots: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= FULL
+    }
+
+    /// Slots come in the order of their times.
+    pub fn push(&mut self, slot: &Slot) {
+        code::write(slot, self.after, &mut self.slots);
+        self.after = slot.after;
+    }
+
+    /// What has been collected, as far as that is; more slots may follow, and the chunk be sent again.
+    pub fn so_far(&self, at: Timestamp) -> Chunk {
+        Chunk { epoch: self.epoch, number: self.number, at, slots: self.slots.clone() }
+    }
+
+    /// Ends this chunk and begins the next.
+    pub fn take(&mut self, at: Timestamp) -> Chunk {
+        let next = OpenChunk::new(self.epoch, self.number + 1);
+        let OpenChunk { epoch, number, slots, .. } = std::mem::replace(self, next);
+        Chunk { epoch, number, at, slots }
+    }
+}
+
+impl Chunk {
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Bytes in memory.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn pack(&self) -> Vec<u8> {
+        code::pack(&self.slots)
+    }
+}
+
+#[cfg(test)]
+mod tests;

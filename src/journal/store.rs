@@ -1,0 +1,278 @@
+//! One write, one transaction.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use jiff::{SignedDuration, Timestamp};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
+
+use super::error::Failure;
+use super::migrate::{SCHEMA, migrate};
+use super::place::guarded;
+use super::record::{DecisionRecord, ReleaseRecord, Restored, StateRecord};
+use super::seal::{seal, unseal};
+use super::slot::Chunk;
+use super::table::{
+    DECISIONS, EVIDENCE, EVIDENCE_BYTES_KEY, EVIDENCE_INDEX, META, RELEASES, SCHEMA_KEY, STATE, STATE_KEY,
+};
+use super::writer::{Durable, Write};
+use super::{Archive, Bounds};
+
+/// Releases that are kept with their decisions: years of them, and few enough to list at once.
+const RELEASES_KEPT: u64 = 1_000;
+
+/// Decisions that are kept of one release, the newest: one a minute for a week.
+const DECISIONS_KEPT: u32 = 10_000;
+
+/// What may wait in memory for a disk that fails. Records are small and wanted; evidence is large and can be missed.
+const RECORDS_HELD: usize = 1_000;
+const EVIDENCE_HELD_BYTES: usize = 4 << 20;
+
+/// With more evidence than this not on the disk, a write that could be later is not.
+const EVIDENCE_LATER_BYTES: usize = 1 << 20;
+
+/// Opens the file, at the start and after each failure: redb takes no more writes once one has failed.
+pub(super) type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send>;
+
+/// The database as readers see it: none between a failure and the next success.
+pub(super) type Shared = Arc<ArcSwapOption<Database>>;
+
+/// The database, and what is not on the disk yet.
+pub(super) struct Store {
+    opener: Opener,
+    shared: Shared,
+    bounds: Bounds,
+    /// Carried by the write at hand, and by those before it that failed.
+    held: Held,
+    /// Written since the last durable write: a failure undoes it.
+    later: Held,
+}
+
+/// What writes carry beside the state.
+#[derive(Debug, Default)]
+struct Held {
+    releases: Vec<ReleaseRecord>,
+    decisions: Vec<DecisionRecord>,
+    evidence: Vec<Chunk>,
+}
+
+/// The tables and the schema of a new file.
+pub(super) fn initialize(database: &Database) -> Result<(), Failure> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(STATE)?;
+    transaction.open_table(RELEASES)?;
+    transaction.open_table(DECISIONS)?;
+    transaction.open_table(EVIDENCE)?;
+    transaction.open_table(EVIDENCE_INDEX)?;
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(SCHEMA_KEY, SCHEMA)?;
+    meta.insert(EVIDENCE_BYTES_KEY, 0)?;
+    drop(meta);
+    Ok(transaction.commit()?)
+}
+
+/// Bytes of the file that a chunk takes: redb gives what is larger than a page a power of two of them.
+pub(super) fn stored_bytes(length: usize) -> u64 {
+    const PAGE: usize = 4_096;
+    // What redb adds to a lone pair in a leaf.
+    const OVERHEAD: usize = 32;
+    let stored = if length + OVERHEAD > PAGE { (length + OVERHEAD).next_power_of_two() } else { length + OVERHEAD };
+    stored as u64
+}
+
+impl Store {
+    pub(super) fn open(opener: Opener, bounds: Bounds) -> Result<(Store, Restored), Failure> {
+        let database = opener()?;
+        let restored = guarded(|| {
+            migrate(&database)?;
+            restore(&database)
+        })?;
+        let shared = Arc::new(ArcSwapOption::from_pointee(database));
+        Ok((Store { opener, shared, bounds, held: Held::default(), later: Held::default() }, restored))
+    }
+
+    pub(super) fn archive(&self) -> Archive {
+        Archive::new(self.shared.clone())
+    }
+
+    /// After a failure the file is opened anew by the next write, which takes along what this one carried.
+    pub(super) fn write(&mut self, write: Write) -> Result<(), Failure> {
+        let Write { state, release, decisions, evidence, durable, at, .. } = write;
+        self.held.add(Held { releases: release.into_iter().collect(), decisions, evidence });
+        let later = self.later.evidence_bytes() + self.held.evidence_bytes();
+        let durable = if later > EVIDENCE_LATER_BYTES { Durable::Now } else { durable };
+        let result = guarded(|| self.attempt(&state, durable, at));
+        let held = std::mem::take(&mut self.held);
+        match (&result, durable) {
+            (Ok(()), Durable::Now) => self.later = Held::default(),
+            (Ok(()), Durable::Later) => self.later.add(held),
+            // What is too large stays too large; the rest comes again.
+            (Err(Failure::TooLarge(_)), _) => self.held = held.without_too_large(),
+            (Err(_), _) => {
+                self.held = std::mem::take(&mut self.later);
+                self.held.add(held);
+                self.held.bound();
+                self.close();
+            }
+        }
+        result
+    }
+
+    pub(super) fn close(&self) {
+        let database = self.shared.swap(None);
+        // Closing writes as well, and may give up on a damaged file.
+        guarded(|| {
+            drop(database);
+            Ok(())
+        })
+        .ok();
+    }
+
+    fn attempt(&self, state: &StateRecord, durable: Durable, at: Timestamp) -> Result<(), Failure> {
+        let state = seal(state)?;
+        let releases = sealed(&self.held.releases)?;
+        let decisions = sealed(&self.held.decisions)?;
+        let database = self.database()?;
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        if durable == Durable::Later {
+            transaction.set_durability(Durability::None)?;
+        }
+        transaction.open_table(STATE)?.insert(STATE_KEY, state.as_slice())?;
+        for (release, bytes) in self.held.releases.iter().zip(&releases) {
+            transaction.open_table(RELEASES)?.insert(release.header.epoch, bytes.as_slice())?;
+        }
+        let mut table = transaction.open_table(DECISIONS)?;
+        for (decision, bytes) in self.held.decisions.iter().zip(&decisions) {
+            table.insert((decision.epoch, decision.seq), bytes.as_slice())?;
+            if let Some(oldest) = decision.seq.checked_sub(DECISIONS_KEPT) {
+                table.remove((decision.epoch, oldest))?;
+            }
+        }
+        drop(table);
+        prune_releases(&transaction)?;
+        put_evidence(&transaction, &self.held.evidence)?;
+        prune_evidence(&transaction, self.bounds, at)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, Failure> {
+        if let Some(database) = self.shared.load_full() {
+            return Ok(database);
+        }
+        let database = Arc::new((self.opener)()?);
+        self.shared.store(Some(database.clone()));
+        Ok(database)
+    }
+}
+
+impl Held {
+    fn add(&mut self, newer: Held) {
+        self.releases.extend(newer.releases);
+        self.decisions.extend(newer.decisions);
+        self.evidence.extend(newer.evidence);
+    }
+
+    fn evidence_bytes(&self) -> usize {
+        self.evidence.iter().map(Chunk::len).sum()
+    }
+
+    fn bound(&mut self) {
+        let surplus = self.decisions.len().saturating_sub(RECORDS_HELD);
+        self.decisions.drain(..surplus);
+        // The same release comes again when it ends.
+        let surplus = self.releases.len().saturating_sub(RECORDS_HELD);
+        self.releases.drain(..surplus);
+        let mut bytes = 0;
+        let fits = |chunk: &&Chunk| {
+            bytes += chunk.len();
+            bytes <= EVIDENCE_HELD_BYTES
+        };
+        let kept = self.evidence.iter().rev().take_while(fits).count();
+        self.evidence.drain(..self.evidence.len() - kept);
+    }
+
+    fn without_too_large(mut self) -> Held {
+        self.releases.retain(|release| seal(release).is_ok());
+        self.decisions.retain(|decision| seal(decision).is_ok());
+        self
+    }
+}
+
+fn sealed<T: serde::Serialize>(records: &[T]) -> Result<Vec<Vec<u8>>, Failure> {
+    records.iter().map(seal).collect()
+}
+
+fn restore(database: &Database) -> Result<Restored, Failure> {
+    let transaction = database.begin_read()?;
+    let state: Option<StateRecord> =
+        transaction.open_table(STATE)?.get(STATE_KEY)?.map(|state| unseal(state.value())).transpose()?;
+    let releases = transaction.open_table(RELEASES)?;
+    let Some(state) = state else {
+        if releases.is_empty()? {
+            return Ok(Restored::default());
+        }
+        return Err(Failure::Corrupt("it has releases, but no state".to_owned()));
+    };
+    let epoch = state.epoch;
+    let of_epoch = (epoch, 0)..=(epoch, u32::MAX);
+    let next = |last: Option<(u32, u32)>| last.map_or(0, |(_, number)| number.saturating_add(1));
+    let last_decision = transaction.open_table(DECISIONS)?.range(of_epoch.clone())?.next_back().transpose()?;
+    let last_chunk = transaction.open_table(EVIDENCE_INDEX)?.range(of_epoch)?.next_back().transpose()?;
+    Ok(Restored {
+        release: releases.get(epoch)?.map(|release| unseal(release.value())).transpose()?,
+        next_decision: next(last_decision.map(|(key, _)| key.value())),
+        next_chunk: next(last_chunk.map(|(key, _)| key.value())),
+        state: Some(state),
+    })
+}
+
+fn put_evidence(transaction: &WriteTransaction, chunks: &[Chunk]) -> Result<(), Failure> {
+    let mut evidence = transaction.open_table(EVIDENCE)?;
+    let mut index = transaction.open_table(EVIDENCE_INDEX)?;
+    let mut meta = transaction.open_table(META)?;
+    let mut total = meta.get(EVIDENCE_BYTES_KEY)?.map_or(0, |total| total.value());
+    for chunk in chunks {
+        let key = (chunk.epoch(), chunk.number());
+        let packed = chunk.pack();
+        let bytes = stored_bytes(packed.len());
+        evidence.insert(key, packed.as_slice())?;
+        let replaced = index.insert(key, (chunk.at().as_second(), bytes))?.map_or(0, |entry| entry.value().1);
+        total = total.saturating_sub(replaced) + bytes;
+    }
+    meta.insert(EVIDENCE_BYTES_KEY, total)?;
+    Ok(())
+}
+
+/// Deletes the oldest until the rest is within the bounds.
+fn prune_evidence(transaction: &WriteTransaction, bounds: Bounds, at: Timestamp) -> Result<(), Failure> {
+    let age = SignedDuration::try_from(bounds.age).unwrap_or(SignedDuration::MAX);
+    let oldest = at.checked_sub(age).unwrap_or(Timestamp::MIN).as_second();
+    let mut evidence = transaction.open_table(EVIDENCE)?;
+    let mut index = transaction.open_table(EVIDENCE_INDEX)?;
+    let mut meta = transaction.open_table(META)?;
+    let mut total = meta.get(EVIDENCE_BYTES_KEY)?.map_or(0, |total| total.value());
+    loop {
+        let first = index.first()?.map(|(key, entry)| (key.value(), entry.value()));
+        let Some((key, (written, bytes))) = first else { break };
+        if total <= bounds.size && written >= oldest {
+            break;
+        }
+        index.remove(key)?;
+        evidence.remove(key)?;
+        total = total.saturating_sub(bytes);
+    }
+    meta.insert(EVIDENCE_BYTES_KEY, total)?;
+    Ok(())
+}
+
+fn prune_releases(transaction: &WriteTransaction) -> Result<(), Failure> {
+    let mut releases = transaction.open_table(RELEASES)?;
+    while releases.len()? > RELEASES_KEPT {
+        let Some(epoch) = releases.pop_first()?.map(|(epoch, _)| epoch.value()) else { break };
+        let of_epoch = (epoch, 0)..=(epoch, u32::MAX);
+        transaction.open_table(DECISIONS)?.retain_in(of_epoch, |_, _| false)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! What a release was, told in Markdown.
