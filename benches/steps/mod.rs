@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
-use portcullis::measure::shard::{Collector, Record, Recorder, pair};
+use portcullis::measure::clients::Drawn;
+use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
 use portcullis::proxy::Draw;
 use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, View};
@@ -58,7 +59,7 @@ impl Recording {
         self.next += 1;
         self.recorder.record(record);
         if let Some(version) = record.version {
-            self.routing.observe(version, record.outcome.charge(), record.epoch);
+            self.routing.observe(version, record.charge, record.epoch);
         }
     }
 }
@@ -71,7 +72,7 @@ fn open() -> (Routing, Receiver<Notice>) {
     (routing, notices)
 }
 
-fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch::default().next()
 }
 
@@ -83,7 +84,17 @@ pub(crate) fn record(number: u64) -> Record {
     };
     let head = Duration::from_micros(500 + number * 7919 % 20_000);
     let version = if number.is_multiple_of(4) { Version::Green } else { Version::Blue };
-    Record { version: Some(version), epoch: epoch(), outcome, status, head: Some(head), whole: head * 2 }
+    Record {
+        version: Some(version),
+        epoch: epoch(),
+        outcome,
+        charge: outcome.charge(),
+        standing: Standing::Evidence,
+        drawn: Drawn::Request,
+        status,
+        head: Some(head),
+        whole: head * 2,
+    }
 }
 
 /// An error bound, a latency bound and one relative to blue.
