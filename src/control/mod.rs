@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
 use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
-use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
+use crate::gate::{Action, Gate, Order, Policy, Verdict, Version};
 use crate::measure::{Collectors, Windows};
 use crate::measure::window::SHORTEST_SLOT;
 use crate::proxy::Upstreams;

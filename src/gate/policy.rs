@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::compare;
+use super::outcome::{Charge, Outcome};
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
 /// All rules of one gate.
@@ -81,6 +82,23 @@ impl Default for WarmUp {
 }
 
 impl Counting {
+    /// An answer that arrived whole is charged by its status, whatever it is called; anything else by what it came to.
+    pub const fn charge(&self, outcome: Outcome, status: u16) -> Charge {
+        match outcome {
+            Outcome::Success | Outcome::ClientError | Outcome::ServerError if self.failures.contains(status) => {
+                Charge::Failed
+            }
+            Outcome::Success | Outcome::ClientError | Outcome::ServerError => Charge::Served,
+            Outcome::ConnectError
+            | Outcome::Timeout
+            | Outcome::Reset
+            | Outcome::Truncated
+            | Outcome::GrpcFailure
+            | Outcome::ClientCancelled
+            | Outcome::RefusedByUs => outcome.charge(),
+        }
+    }
+
     pub fn excludes(&self, path: &str) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(path))
     }

@@ -146,8 +146,9 @@ mod tests {
     #[test]
     fn a_client_that_came_to_two_workers_counts_once() {
         let epoch = Epoch::default();
-        let ([mut first, mut second], mut collectors) = workers();
-        for (recorder, client) in [(&mut first, 1), (&mut second, 1), (&mut second, 2)] {
+        let (mut recorders, mut collectors) = workers::<2>();
+        for (number, client) in [(0, 1), (1, 1), (1, 2)] {
+            let recorder = &mut recorders[number];
             recorder.record(&record(epoch, Drawn::Client(client)));
             hand_over(recorder, epoch, &[]);
         }
