@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use portcullis::gate::{ByVersion, Gate, Version};
-use portcullis::measure::{Collectors, Windows};
 use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
+use portcullis::measure::{Collectors, Windows};
 
 use steps::{Choosing, Recording, WORKERS, epoch, policy, record};
 

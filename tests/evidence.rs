@@ -161,7 +161,8 @@ fn a_failure_that_is_no_answer_is_charged_whatever_the_statuses() {
 #[test]
 fn a_green_endpoints_first_requests_count_for_failures_and_not_for_latency() {
     let (blue, green) = (scripted(), scripted());
-    let gate = "gate: { warmUp: { time: 0s, requests: 20 } }";
+    let gate =
+        "gate: { warmUp: { time: 0s, requests: 20 }, triggers: [{ name: rate, metric: errorRate, above: 90% }] }";
     let mut worker = Worker::start(&blue, &green, 50.0, gate);
     let mut client = worker.client();
     // Each version gets 30 of 60.

@@ -12,7 +12,8 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// In front of these endpoints of blue, which are checked often.
 fn checking(blue: &[SocketAddr], check: &str) -> String {
-    let check = format!("healthCheck: {{ {check}, interval: 100ms, timeout: 100ms, healthyAfter: 2, unhealthyAfter: 3 }}");
+    let check =
+        format!("healthCheck: {{ {check}, interval: 100ms, timeout: 100ms, healthyAfter: 2, unhealthyAfter: 3 }}");
     config(blue, &[NOBODY], "").replacen("version: v1,", &format!("version: v1, {check},"), 1)
 }
 

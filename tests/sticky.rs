@@ -16,9 +16,8 @@ struct Bench {
 }
 
 fn bench(rest: &str) -> Bench {
-    let version = |name: &str| {
-        Upstream::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len()))
-    };
+    let version =
+        |name: &str| Upstream::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len()));
     let (blue, green) = (version("blue"), version("green"));
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], rest));
     Bench { blue, green, proxy }

@@ -124,7 +124,11 @@ mod tests {
         hand_over(&mut first, epoch, &[]);
         hand_over(&mut second, epoch, &[1_050]);
         let tick = collectors.tick(epoch, |_| {});
-        assert_eq!((tick.waiting.green.len(), longer(tick, 1_000)), (1, 1), "the first worker waits for nothing any more");
+        assert_eq!(
+            (tick.waiting.green.len(), longer(tick, 1_000)),
+            (1, 1),
+            "the first worker waits for nothing any more"
+        );
         hand_over(&mut second, epoch, &[]);
         assert!(collectors.tick(epoch, |_| {}).waiting.green.is_empty());
     }

@@ -184,6 +184,7 @@ pub(super) fn origin(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Ip
 mod tests {
     use super::*;
 
+    const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
     const LOUD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
     fn fifth() -> Share {
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn row_75_one_client_makes_up_at_most_its_share_of_the_evidence_once_there_are_others() {
         for loud in [1, 4, 50] {
-            let mut shares = ClientShare::of_all(fifth(), 7);
+            let mut shares = ClientShare::of_all(fifth(), SEED);
             // Until 16 clients are known everything counts, for at most a minute.
             play(&mut shares, 200, 200, loud);
             shares.half_minute_passed();
@@ -226,9 +227,9 @@ mod tests {
 
     #[test]
     fn row_75_a_few_clients_are_not_bounded_and_the_first_ten_requests_of_any_always_count() {
-        let mut shares = ClientShare::of_all(fifth(), 7);
+        let mut shares = ClientShare::of_all(fifth(), SEED);
         assert_eq!(play(&mut shares, 14, 1_000, 9), (9_000, 10_000));
-        let mut shares = ClientShare::of_all(fifth(), 7);
+        let mut shares = ClientShare::of_all(fifth(), SEED);
         play(&mut shares, 20, 20, 0);
         let (of_loud, _) = play(&mut shares, 20, 1, 100);
         assert_eq!(of_loud, 10);
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_forgotten_after_a_minute() {
-        let mut shares = ClientShare::of_all(fifth(), 7);
+        let mut shares = ClientShare::of_all(fifth(), SEED);
         play(&mut shares, 20, 20, 0);
         let mut taken = Vec::new();
         for _ in 0..4 {
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn sticky_clients_are_counted_for_each_version_by_itself() {
-        let mut shares = ClientShare::of_each_version(fifth(), 7);
+        let mut shares = ClientShare::of_each_version(fifth(), SEED);
         for number in 0..2_000 {
             shares.takes(shares.class(other(number % 200)), Version::Blue);
         }
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_client_and_classes_are_spread() {
-        let shares = ClientShare::of_all(fifth(), 0x9E37_79B9_7F4A_7C15);
+        let shares = ClientShare::of_all(fifth(), SEED);
         let class = |address: &str| shares.class(address.parse().expect("an address"));
         assert_eq!(class("2001:db8:0:1::1"), class("2001:db8:0:1:ffff::2"));
         assert_ne!(class("2001:db8:0:1::1"), class("2001:db8:0:2::1"));

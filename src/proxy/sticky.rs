@@ -119,7 +119,15 @@ mod tests {
             let epoch = (0..epoch).fold(Epoch::default(), |epoch, _| epoch.next());
             Lot::new(key.as_bytes(), epoch).number()
         });
-        assert_eq!(lots, [0; 4]);
+        assert_eq!(
+            lots,
+            [
+                14_476_391_012_928_982_660,
+                10_329_454_370_663_024_741,
+                5_403_440_530_473_634_887,
+                3_974_431_217_644_704_080
+            ]
+        );
     }
 
     #[test]
