@@ -11,7 +11,7 @@ use portcullis::gate::{ByVersion, Gate, Version};
 use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
 use portcullis::measure::{Collectors, Windows};
 
-use steps::{Choosing, Recording, WORKERS, epoch, policy, record};
+use steps::{Admitting, Choosing, Recording, Sticking, WORKERS, epoch, policy, record};
 
 fn main() {
     divan::main();
@@ -21,6 +21,18 @@ fn main() {
 fn choose_a_version(bencher: Bencher) {
     let mut choosing = Choosing::new();
     bencher.bench_local(|| choosing.step());
+}
+
+#[divan::bench]
+fn admit_a_request(bencher: Bencher) {
+    let mut admitting = Admitting::new();
+    bencher.bench_local(|| admitting.step());
+}
+
+#[divan::bench]
+fn stick_to_a_cookie(bencher: Bencher) {
+    let sticking = Sticking::new();
+    bencher.bench_local(|| sticking.step());
 }
 
 #[divan::bench]

@@ -1,16 +1,20 @@
-//! The two steps that every request takes, as the worker takes them, and the policy that the gate judges by.
+//! The steps that requests take, as the worker takes them, and the policy that the gate judges by.
 
 // Each bench uses its own part of this.
 #![allow(dead_code)]
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue, header};
+use portcullis::config::Sticky;
+use portcullis::gate::policy::{Counting, PathPattern};
 use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
-use portcullis::proxy::Draw;
+use portcullis::proxy::{ClientShare, Draw, Lot};
 use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, View};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -22,6 +26,19 @@ pub(crate) struct Choosing {
     _routing: Routing,
     view: View,
     draw: Draw,
+}
+
+/// Settles whether one request is evidence: by its path, and by how many its client has sent of late.
+pub(crate) struct Admitting {
+    counting: Counting,
+    shares: ClientShare,
+    next: u32,
+}
+
+/// Finds the lot of one client by its cookie.
+pub(crate) struct Sticking {
+    sticky: Sticky,
+    headers: HeaderMap,
 }
 
 /// Records what one request came to, and shows it to the streak.
@@ -43,6 +60,38 @@ impl Choosing {
     pub(crate) fn step(&mut self) -> Version {
         let table = **self.view.load();
         self.draw.next(black_box(table.weight()))
+    }
+}
+
+impl Admitting {
+    pub(crate) fn new() -> Admitting {
+        let exclude = vec![PathPattern::Exact("/healthz".to_owned()), PathPattern::Prefix("/internal/".to_owned())];
+        let counting = Counting { exclude, ..Counting::default() };
+        let shares = ClientShare::of_all(counting.client_share, 0x9E37_79B9_7F4A_7C15);
+        Admitting { counting, shares, next: 0 }
+    }
+
+    /// One of a thousand clients in turn.
+    pub(crate) fn step(&mut self) -> bool {
+        self.next = (self.next + 1) % 1_000;
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + self.next));
+        let class = self.shares.class(black_box(address));
+        !self.counting.excludes(black_box("/checkout/42")) && self.shares.takes(class, Version::Blue)
+    }
+}
+
+impl Sticking {
+    pub(crate) fn new() -> Sticking {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("shop.example"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8.5.0"));
+        let cookies = "theme=dark; consent=1; session=3f1c9a4e7b2d4c58a1e60b9d7c35f842";
+        headers.insert(header::COOKIE, HeaderValue::from_static(cookies));
+        Sticking { sticky: Sticky::Cookie("session".to_owned()), headers }
+    }
+
+    pub(crate) fn step(&self) -> Option<Lot> {
+        Lot::of(&self.sticky, black_box(&self.headers), epoch())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Policy {
 }
 
 /// Which requests are evidence, and which of them are failures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counting {
     /// Requests for these paths count neither for nor against a version.
     pub exclude: Vec<PathPattern>,
@@ -33,7 +33,7 @@ pub struct Counting {
     pub failures: StatusSet,
     pub warm_up: WarmUp,
     /// How much of a version's evidence one client may make up.
-    pub client_share: Option<Share>,
+    pub client_share: Share,
 }
 
 /// A green endpoint's latencies are no evidence until it has been up for `time` and has had `requests`. Its failures
@@ -78,6 +78,17 @@ impl Policy {
 impl Default for WarmUp {
     fn default() -> Self {
         WarmUp { time: Duration::from_secs(30), requests: 20 }
+    }
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Counting {
+            exclude: Vec::new(),
+            failures: StatusSet::default(),
+            warm_up: WarmUp::default(),
+            client_share: Share::try_from(0.2).expect("a fifth is a share"),
+        }
     }
 }
 

@@ -91,8 +91,7 @@ impl Worker {
     }
 
     fn is_beyond_share(&self, head: &Parts, client: &Client, version: Version) -> bool {
-        let Some(shares) = &self.client_share else { return false };
-        let mut shares = shares.borrow_mut();
+        let mut shares = self.client_share.borrow_mut();
         let class = match client.class {
             Some(class) => class,
             None => shares.class(origin(&head.headers, client.address, &self.settings.trusted_proxies)),
@@ -100,9 +99,8 @@ impl Worker {
         !shares.takes(class, version)
     }
 
-    /// The class of a client; none where its share has no bound.
-    pub(super) fn class(&self, address: IpAddr) -> Option<Class> {
-        self.client_share.as_ref().map(|shares| shares.borrow().class(address))
+    pub(super) fn class(&self, address: IpAddr) -> Class {
+        self.client_share.borrow().class(address)
     }
 }
 

@@ -192,7 +192,7 @@ impl Client {
         Client {
             address,
             trusted,
-            class: if trusted { None } else { worker.class(address) },
+            class: (!trusted).then(|| worker.class(address)),
             forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
         }
     }

@@ -58,8 +58,7 @@ pub(super) struct Worker {
     pub routing: Arc<Routing>,
     view: RefCell<View>,
     pub draw: RefCell<Draw>,
-    /// None where one client may be all of the evidence.
-    pub client_share: Option<RefCell<ClientShare>>,
+    pub client_share: RefCell<ClientShare>,
     pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
     pub random: RefCell<fastrand::Rng>,
     recorder: RefCell<Recorder>,
@@ -104,16 +103,17 @@ impl Settings {
 impl Worker {
     fn new(settings: Settings, routing: Arc<Routing>, upstreams: &Arc<Upstreams>, recorder: Recorder) -> Worker {
         let mut random = fastrand::Rng::new();
-        let client_share = settings.counting.client_share.map(|share| match settings.sticky {
-            None => ClientShare::of_all(share, random.u64(..)),
-            Some(_) => ClientShare::of_each_version(share, random.u64(..)),
-        });
+        let (share, seed) = (settings.counting.client_share, random.u64(..));
+        let client_share = match settings.sticky {
+            None => ClientShare::of_all(share, seed),
+            Some(_) => ClientShare::of_each_version(share, seed),
+        };
         Worker {
             settings,
             view: RefCell::new(routing.view()),
             routing,
             draw: RefCell::new(Draw::new(random.u64(..))),
-            client_share: client_share.map(RefCell::new),
+            client_share: RefCell::new(client_share),
             endpoints: ByVersion::build(|version| Endpoint::all(upstreams, version)),
             random: RefCell::new(random),
             recorder: RefCell::new(recorder),
@@ -224,11 +224,7 @@ async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle
                 }
             }
             _ = hand_over.tick() => worker.hand_over(),
-            _ = half_minute.tick() => {
-                if let Some(share) = &worker.client_share {
-                    share.borrow_mut().half_minute_passed();
-                }
-            }
+            _ = half_minute.tick() => worker.client_share.borrow_mut().half_minute_passed(),
             _ = sweep.tick() => {
                 for version in Version::BOTH {
                     worker.endpoints.of(version).iter().for_each(|endpoint| pool::sweep(endpoint, Instant::now()));
