@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Course, Input};
+use super::Course;
 use crate::gate::compare::{Counted, Finding};
-use crate::gate::judge::Look;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::Kind;
-use crate::gate::{ByVersion, Health, Judgement, Order, Standing, Verdict};
+use crate::gate::{ByVersion, Health, Judgement, Order, Stands, Verdict};
 use crate::measure::Tick;
 use crate::measure::window::STATUS_WINDOW;
 use crate::release::input::{COMPARISON, UNRESOLVED};
@@ -60,9 +59,9 @@ impl Course {
     }
 
     fn judge(&mut self, health: ByVersion<Health>, now: Duration) -> Judgement {
-        let suspicion = self.suspicion();
-        let Course { gate, windows, signals, .. } = self;
-        gate.judge(&Look { windows, health, signals, suspicion }, now)
+        let _ = health;
+        let Course { gate, windows, .. } = self;
+        gate.judge(|trigger| windows.evidence(trigger.window, trigger.condition.span()), now)
     }
 
     fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
@@ -119,8 +118,8 @@ impl Course {
         let probing = self.state.run().is_some_and(|run| run.holds.probe.is_some() && run.holds.common.is_none());
         let at_ease = matches!(finding, Some(Finding::Clear { .. } | Finding::Undecided { .. }));
         let accused = match judgement.standing {
-            Standing::Within | Standing::TooFew | Standing::NothingGates => false,
-            Standing::Pending | Standing::Common | Standing::Fires => true,
+            Stands::Within | Stands::TooFew | Stands::NothingGates => false,
+            Stands::Pending | Stands::Common | Stands::Fires => true,
         };
         let green = self.windows.evidence(STATUS_WINDOW, Span::Head).green;
         let seen = now - self.probed_at >= PROBE_TIME && green.requests >= PROBE_REQUESTS;
@@ -151,19 +150,19 @@ impl Course {
             return (Verdict::wait(held), Judged::Wait);
         }
         match judgement.standing {
-            Standing::Pending | Standing::Common | Standing::Fires => return (gate, Judged::Wait),
-            Standing::TooFew => {
+            Stands::Pending | Stands::Common | Stands::Fires => return (gate, Judged::Wait),
+            Stands::TooFew => {
                 let sentence = gate.sentence.clone();
                 return (gate, Judged::TooFew { sentence });
             }
-            Standing::NothingGates if finding.is_none() => return (gate, Judged::Wait),
-            Standing::NothingGates | Standing::Within => {}
+            Stands::NothingGates if finding.is_none() => return (gate, Judged::Wait),
+            Stands::NothingGates | Stands::Within => {}
         }
         match finding {
             None => (gate, Judged::Pass),
             Some(Finding::Clear { sentence }) => {
                 let sentence = match judgement.standing {
-                    Standing::Within => format!("{}; {sentence}", gate.sentence),
+                    Stands::Within => format!("{}; {sentence}", gate.sentence),
                     _ => sentence,
                 };
                 (Verdict::pass(sentence), Judged::Pass)
@@ -181,9 +180,4 @@ impl Course {
             ) => (Verdict::wait(sentence), Judged::Wait),
         }
     }
-}
-
-/// Whether an input is worth keeping for a replay while no release is open: only a start is.
-pub fn opens(input: &Input<'_>) -> bool {
-    matches!(input, Input::Operator(release::Input::Start { .. } | release::Input::SetWeight { .. }))
 }

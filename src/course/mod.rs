@@ -77,7 +77,7 @@ impl Course {
         };
         let mut course = Course {
             state,
-            gate: Gate::new(&policy),
+            gate: Gate::new(policy.triggers.clone()),
             comparison: None,
             windows: Windows::new(&policy),
             history: History::default(),

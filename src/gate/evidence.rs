@@ -37,6 +37,13 @@ impl Latency {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
+    /// As [`Latency::record`], `count` times.
+    pub fn record_many(&mut self, latency: Duration, count: u64) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).min(LONGEST.as_micros() as u64);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.0.record_n(micros, count).expect("nothing is above the longest");
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -18,9 +18,23 @@ pub struct Gate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub verdict: Verdict,
+    pub standing: Stands,
     pub orders: Vec<Order>,
     /// Why green's weight must not be raised.
     pub freeze: Option<String>,
+}
+
+/// How green stands at the bounds that decide about it, the worst of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// No trigger over a window ends in a rollback or a pause.
+    NothingGates,
+    Within,
+    TooFew,
+    /// A bound is crossed, and not for long enough or not clearly enough.
+    Pending,
+    Common,
+    Fires,
 }
 
 /// What is to be done, with the sentence that explains it. Each is given once for each time that a bound is crossed.
@@ -281,6 +295,14 @@ impl Sum {
 
     fn judgement(self, gating: usize) -> Judgement {
         let freeze = self.common.clone().or_else(|| self.doubtful.clone());
+        let standing = match (&self.fails, &freeze, &self.waits, &self.too_few) {
+            (Some(_), ..) => Stands::Fires,
+            (None, Some(_), ..) => Stands::Common,
+            (None, None, Some(_), _) => Stands::Pending,
+            (None, None, None, Some(_)) => Stands::TooFew,
+            (None, None, None, None) if gating == 0 => Stands::NothingGates,
+            (None, None, None, None) => Stands::Within,
+        };
         let verdict = if let Some(sentence) = self.fails {
             Verdict::fail(sentence)
         } else if let Some(sentence) = self.common.or(self.doubtful).or(self.waits).or(self.too_few) {
@@ -291,7 +313,7 @@ impl Sum {
         } else {
             Verdict::pass(format!("green crosses none of {gating} bounds"))
         };
-        Judgement { verdict, orders: self.orders, freeze }
+        Judgement { verdict, standing, orders: self.orders, freeze }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod health;
 pub mod judge;
 pub mod outcome;
 pub mod policy;
+pub mod signal;
 pub mod streak;
 pub mod trigger;
 pub mod verdict;
@@ -19,7 +20,7 @@ pub mod version;
 
 pub use evidence::{Evidence, Latency};
 pub use health::Health;
-pub use judge::{Gate, Judgement, Order};
+pub use judge::{Gate, Judgement, Order, Stands};
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;
 pub use trigger::{Action, Trigger};

@@ -20,7 +20,6 @@ pub struct Tick {
 /// The control thread's side of all workers.
 pub struct Collectors {
     workers: Vec<Worker>,
-    tick: Tick,
     clients: ByVersion<Clients>,
 }
 
@@ -40,16 +39,14 @@ struct Newest {
 impl Collectors {
     pub fn new(collectors: impl IntoIterator<Item = Collector>) -> Collectors {
         let workers = collectors.into_iter().map(|collector| Worker { collector, newest: Newest::default() });
-        Collectors { workers: workers.collect(), tick: Tick::default(), clients: ByVersion::default() }
+        Collectors { workers: workers.collect(), clients: ByVersion::default() }
     }
 
     /// Takes every shard that was handed over. What belongs to `epoch` is evidence; `each` sees all of it.
-    pub fn tick(&mut self, epoch: Epoch, mut each: impl FnMut(&Shard)) -> &Tick {
-        let Collectors { workers, tick, clients } = self;
-        tick.gauges = Gauges::default();
+    pub fn tick(&mut self, epoch: Epoch, mut each: impl FnMut(&Shard)) -> Tick {
+        let Collectors { workers, clients } = self;
+        let mut tick = Tick::default();
         for version in Version::BOTH {
-            tick.samples.of_mut(version).clear();
-            tick.waiting.of_mut(version).clear();
             clients.of_mut(version).clear();
         }
         for Worker { collector, newest } in workers {

@@ -65,7 +65,7 @@ impl Upstreams {
     pub fn health(&self, version: Version) -> Health {
         let shared = self.versions.of(version);
         let failing_for = shared.iter().map(|shared| shared.failed_checks.load(Ordering::Relaxed)).min();
-        Health { endpoints: shared.len(), failing_for: failing_for.unwrap_or(0) }
+        Health { endpoints: u32::try_from(shared.len()).unwrap_or(u32::MAX), failing_for: failing_for.unwrap_or(0) }
     }
 
     pub(super) fn authorities(&self, version: Version) -> impl Iterator<Item = &Authority> {

@@ -20,10 +20,13 @@ pub const COMPARISON: &str = "comparison";
 pub const UNRESOLVED: &str = "unresolved";
 
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 5] = [OPERATOR, PROGRESS_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED];
+pub const RESERVED: [&str; 6] = [OPERATOR, PROGRESS_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL];
 
 /// The actor of what the gate orders.
 pub const GATE: &str = "gate";
+
+/// The cause's trigger when what the journal says cannot be read.
+pub const JOURNAL: &str = "journal";
 
 /// The actor of what the plan does by itself.
 pub const PLAN: &str = "plan";
@@ -53,7 +56,7 @@ pub enum Acknowledged {
 }
 
 /// What the gate says at one tick, as far as the plan is concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Judged {
     Pass,
     /// Too few requests to say anything; nothing speaks against green.
@@ -65,7 +68,8 @@ pub enum Judged {
 }
 
 /// What can happen to a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Input {
     /// An operator opens a new epoch.
     Start { actor: String, reason: String },

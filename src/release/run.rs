@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::{Effect, Kind};
 use super::input::{Cause, Held, Input, Judged, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE, Refusal};
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
@@ -18,7 +20,8 @@ pub struct Run {
 }
 
 /// Where in its plan a release is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// There is no plan: operators set the weight.
     Manual,
@@ -33,7 +36,8 @@ pub enum Stage {
 }
 
 /// How the approval stands that ends a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Consent {
     NotNeeded,
     /// The bake is not over.
@@ -44,7 +48,7 @@ pub enum Consent {
 }
 
 /// What keeps the plan from going on. Each is there for itself, and all must be gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holds {
     /// Both versions are bad; while that lasts nobody may raise the weight.
     pub common: Option<String>,
@@ -54,7 +58,7 @@ pub struct Holds {
     pub paused: Option<Held>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     pub held: Held,
     /// The weight before it.
@@ -124,6 +128,15 @@ impl Run {
     /// How long it has been in this stage, without what passed while it was held.
     pub fn baked(&self, now: Duration) -> Duration {
         self.clock.elapsed(now)
+    }
+
+    /// Which step of the plan it is, from 1; the last is the one at 100 %.
+    pub fn step_number(&self, plan: Option<&Plan>) -> Option<usize> {
+        match (self.stage, plan) {
+            (Stage::Step { index, .. }, _) => Some(index + 1),
+            (Stage::Monitoring, Some(plan)) => Some(plan.steps.len() + 1),
+            (Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => None,
+        }
     }
 
     fn asks(&self) -> bool {

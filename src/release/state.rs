@@ -61,7 +61,8 @@ impl State {
                 Err((State::Open(run), refusal))
             }
             (State::Idle { epoch } | State::Completed { epoch }, Input::SetWeight { weight, actor, reason }) => {
-                let run = Run { weight, ..Run::begin(epoch.next(), None, now) };
+                let mut run = Run::begin(epoch.next(), None, now);
+                run.weight = weight;
                 let sentence = because(format!("weight set to {weight} by {actor}"), &reason);
                 Ok(open(run, Kind::WeightSet, &actor, sentence))
             }
