@@ -29,6 +29,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod course;
 pub mod gate;
 pub mod journal;
 pub mod measure;

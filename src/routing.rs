@@ -19,7 +19,17 @@ use crate::release::{Epoch, Weight};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     pub epoch: Epoch,
+    pub roles: Roles,
     pub route: Route,
+}
+
+/// Which of the two configured versions is blue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Roles {
+    #[default]
+    AsConfigured,
+    /// The version that is configured as green is blue: its release has completed.
+    Exchanged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +38,32 @@ pub enum Route {
     Split(Weight),
     /// The epoch was rolled back: blue gets everything.
     Latched,
+}
+
+impl Roles {
+    /// The section of the configuration whose endpoints serve `version`.
+    pub const fn section(self, version: Version) -> Version {
+        match (self, version) {
+            (Roles::AsConfigured, version) => version,
+            (Roles::Exchanged, Version::Blue) => Version::Green,
+            (Roles::Exchanged, Version::Green) => Version::Blue,
+        }
+    }
+
+    #[must_use]
+    pub const fn exchanged(self) -> Roles {
+        match self {
+            Roles::AsConfigured => Roles::Exchanged,
+            Roles::Exchanged => Roles::AsConfigured,
+        }
+    }
+}
+
+/// Everything on blue, in the epoch before the first release.
+impl Default for Table {
+    fn default() -> Table {
+        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO) }
+    }
 }
 
 impl Table {
@@ -65,9 +101,8 @@ pub struct Routing {
 pub type View = Cache<Arc<ArcSwap<Table>>, Arc<Table>>;
 
 impl Routing {
-    /// Starts with everything on blue, in the epoch before the first release.
-    pub fn new(trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
-        let table = Table { epoch: Epoch::default(), route: Route::Split(Weight::ZERO) };
+    /// Starts with `table`, which is everything on blue unless the journal remembers more.
+    pub fn new(table: Table, trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
         Routing {
             table: Arc::new(ArcSwap::from_pointee(table)),
             streak: AtomicU64::new(Streak::default().pack()),
@@ -87,7 +122,27 @@ impl Routing {
     /// The rollback: routes every request that starts from here on to blue. True if this call did it.
     pub fn latch(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
-            Route::Split(_) if table.epoch == epoch => Some(Table { epoch, route: Route::Latched }),
+            Route::Split(_) if table.epoch == epoch => Some(Table { route: Route::Latched, ..*table }),
+            Route::Split(_) | Route::Latched => None,
+        })
+    }
+
+    /// Makes green the new blue: the release of `epoch` has completed.
+    pub fn complete(&self, epoch: Epoch) -> bool {
+        self.change(|table| match table.route {
+            Route::Split(_) if table.epoch == epoch => {
+                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Split(Weight::ZERO) })
+            }
+            Route::Split(_) | Route::Latched => None,
+        })
+    }
+
+    /// Rolls a completed release back: what was blue before it is blue again, and the epoch is latched.
+    pub fn revert(&self, epoch: Epoch) -> bool {
+        self.change(|table| match table.route {
+            Route::Split(_) if table.epoch == epoch => {
+                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Latched })
+            }
             Route::Split(_) | Route::Latched => None,
         })
     }
@@ -96,7 +151,7 @@ impl Routing {
     pub fn route(&self, epoch: Epoch, weight: Weight) -> bool {
         self.change(|table| {
             let open = table.epoch < epoch || table.epoch == epoch && table.route != Route::Latched;
-            open.then_some(Table { epoch, route: Route::Split(weight) })
+            open.then_some(Table { epoch, route: Route::Split(weight), ..*table })
         })
     }
 
@@ -104,7 +159,7 @@ impl Routing {
     fn lower(&self, epoch: Epoch, to: Weight) -> bool {
         self.change(|table| match table.route {
             Route::Split(weight) if table.epoch == epoch && weight > to => {
-                Some(Table { epoch, route: Route::Split(to) })
+                Some(Table { route: Route::Split(to), ..*table })
             }
             Route::Split(_) | Route::Latched => None,
         })
@@ -174,7 +229,7 @@ mod tests {
     fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
         let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
         let trigger = StreakTrigger { name: "dead".to_owned(), at_least: 2, action: Action::Rollback };
-        (Routing::new(Some(trigger), sender), receiver)
+        (Routing::new(Table::default(), Some(trigger), sender), receiver)
     }
 
     fn percent(weight: f64) -> Weight {
@@ -193,6 +248,22 @@ mod tests {
         assert!(routing.route(first.next(), percent(1.0)));
         assert!(!routing.latch(first), "a rollback of an old epoch does not touch the new one");
         assert_eq!(routing.table().weight(), percent(1.0));
+    }
+
+    #[test]
+    fn a_completed_release_makes_green_blue_and_its_rollback_undoes_that() {
+        let (routing, _notices) = routing();
+        let first = Epoch::default().next();
+        routing.route(first, Weight::FULL);
+        assert!(routing.complete(first));
+        let completed = routing.table();
+        assert_eq!(completed.weight(), Weight::ZERO);
+        assert_eq!(completed.roles.section(Version::Blue), Version::Green);
+        assert!(routing.revert(first));
+        let reverted = routing.table();
+        assert_eq!((reverted.route, reverted.roles.section(Version::Blue)), (Route::Latched, Version::Blue));
+        assert!(!routing.complete(first), "a latched epoch does not complete");
+        assert!(!routing.revert(first), "and is not rolled back twice");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::config::Access;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
+use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 
 /// What the endpoints read and where they send changes.
@@ -34,6 +35,8 @@ pub struct Context {
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
     pub exposition: PrometheusHandle,
+    /// What was recorded; none without a journal.
+    pub archive: Option<Archive>,
 }
 
 /// Serves on a thread of its own until the process has nothing more to say.
@@ -61,6 +64,10 @@ fn router(context: Context) -> Router {
         .route("/v1/events", get(api::events))
         .route("/v1/weight", put(api::weight))
         .route("/v1/release", post(api::start))
+        .route("/v1/release/pause", post(api::pause))
+        .route("/v1/release/resume", post(api::resume))
+        .route("/v1/release/approve", post(api::approve))
+        .route("/v1/release/promote", post(api::promote))
         .route("/v1/release/rollback", post(api::roll_back))
         .route_layer(from_fn_with_state(context.clone(), access::authorise));
     let open = Router::new()

@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -52,6 +53,8 @@ pub struct Config {
     pub policy: Policy,
     pub sticky: Option<Sticky>,
     pub journal: JournalBounds,
+    /// What it was read from.
+    pub text: Arc<str>,
 }
 
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
     let mut tokens_faults = Vec::new();
-    let config = raw.and_then(|raw| config(&mut report, raw, folder, &mut tokens_faults));
+    let config = raw.and_then(|raw| config(&mut report, raw, text, folder, &mut tokens_faults));
     let mut faults = report.into_faults();
     faults.append(&mut tokens_faults);
     match config {
@@ -84,7 +84,13 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
     }
 }
 
-fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults: &mut Vec<Fault>) -> Option<Config> {
+fn config(
+    report: &mut Report<'_>,
+    raw: RawConfig,
+    text: &str,
+    folder: &Path,
+    tokens_faults: &mut Vec<Fault>,
+) -> Option<Config> {
     let mut root = report.root();
     let service = root.optional("service", raw.service, "default".to_owned(), label);
     let listen = root.required("listen", raw.listen, quantity::socket);
@@ -139,6 +145,7 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         policy: policy?,
         sticky,
         journal: journal?,
+        text: text.into(),
     })
 }
 

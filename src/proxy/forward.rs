@@ -160,7 +160,7 @@ fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<
     if tried.len() >= ENDPOINTS_TRIED {
         return None;
     }
-    endpoint::pick(worker.endpoints.of(exchange.version), tried, &mut worker.random.borrow_mut())
+    endpoint::pick(worker.endpoints.of(exchange.section), tried, &mut worker.random.borrow_mut())
 }
 
 fn answer(

@@ -1,14 +1,21 @@
 //! What a release is and how it moves. Pure: a transition takes the old state, an input and `now`, and returns the new
 //! state and the effects that `control` carries out.
 //!
-//! [`weight`] and [`epoch`] are the numbers, [`plan`] what is intended, [`state`] the machine.
+//! [`weight`] and [`epoch`] are the numbers, [`plan`] is what the user wrote, [`input`] what can happen, [`effect`] what
+//! must be done. [`run`] is a release under way, [`state`] the machine around it.
 
+pub mod effect;
 pub mod epoch;
+pub mod input;
 pub mod plan;
+pub mod run;
 pub mod state;
 pub mod weight;
 
+pub use effect::{Effect, Kind};
 pub use epoch::Epoch;
+pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal};
 pub use plan::{Approval, OnLowTraffic, Plan, Step};
-pub use state::{Cause, Effect, Held, Input, PauseReason, Refusal, State};
+pub use run::{Holds, Run, Stage};
+pub use state::State;
 pub use weight::Weight;

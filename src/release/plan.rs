@@ -45,3 +45,10 @@ pub enum OnLowTraffic {
     Pass,
     Rollback,
 }
+
+impl Plan {
+    /// How long the release takes if nothing halts it.
+    pub fn duration(&self) -> Duration {
+        self.initial_delay + self.steps.iter().map(|step| step.bake).sum::<Duration>() + self.monitoring
+    }
+}
