@@ -134,8 +134,7 @@ fn what_counts_as_evidence_arrives() {
     let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
     assert_eq!(failures, [true, true, false, false]);
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
-<<<<<<< HEAD
-    assert_eq!(counting.client_share.map(Share::fraction), Some(0.2));
+    assert_eq!(counting.client_share.fraction(), 0.25);
     let settings = Settings {
         false_alarm: 0.01,
         ratio: 2.0,
@@ -144,10 +143,6 @@ fn what_counts_as_evidence_arrives() {
         unacceptable: 0.1,
         ..Settings::default()
     };
-=======
-    assert_eq!(counting.client_share.fraction(), 0.25);
-    let settings = CompareSettings { false_alarm: 0.01, ratio: 2.0, margin: 0.005, slower: 0.5, unacceptable: 0.1 };
->>>>>>> 7281935 (wip4)
     assert_eq!(config.policy.compare, Some(settings));
     assert_eq!(config.sticky, Some(Sticky::Header(HeaderName::from_static("x-user"))));
     assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(2 * 24 * 3600), size: 1 << 30 });

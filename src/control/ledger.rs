@@ -16,7 +16,8 @@ use crate::course::Input;
 use crate::gate::Evidence;
 use crate::journal::slot::OpenChunk;
 use crate::journal::{
-    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Outcome, ReleaseRecord, Restored, StateRecord, Write, WriteError,
+    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Outcome, ReleaseRecord, Restored, StateRecord, Write,
+    WriteError,
 };
 
 /// The journal, the release that is recorded in it, and the reports that wait for it.
@@ -89,7 +90,8 @@ impl Ledger {
         }
         let mut chunk = OpenChunk::new(record.header.epoch, 0);
         chunk.push(&slots::opening(history));
-        self.release = Some(Recording { inputs: Inputs::Kept, record, began: now, next_decision: 0, chunk, full: Vec::new() });
+        self.release =
+            Some(Recording { inputs: Inputs::Kept, record, began: now, next_decision: 0, chunk, full: Vec::new() });
     }
 
     /// Records one input of the deciding core, for a replay.
@@ -137,7 +139,9 @@ impl Ledger {
 
     /// Hands the evidence over that has come together, now and then.
     pub fn flush(&mut self, state: impl FnOnce() -> StateRecord) -> Result<(), WriteError> {
-        if self.release.as_ref().is_none_or(|release| release.inputs == Inputs::Passed) || self.flushed.elapsed() < FLUSH_EVERY {
+        if self.release.as_ref().is_none_or(|release| release.inputs == Inputs::Passed)
+            || self.flushed.elapsed() < FLUSH_EVERY
+        {
             return Ok(());
         }
         self.write(state(), None, Vec::new(), Durable::Later)

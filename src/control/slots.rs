@@ -17,7 +17,9 @@ use crate::release;
 #[serde(rename_all = "camelCase")]
 pub enum Rare {
     /// What was known of blue when the release began; always the first.
-    Opening { blue: slot::Counted },
+    Opening {
+        blue: slot::Counted,
+    },
     Streak(Streak),
     Operator(release::Input),
     Signal(Posted),

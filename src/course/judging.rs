@@ -71,7 +71,9 @@ impl Course {
         match order {
             Order::Rollback { trigger, sentence } => self.convict(trigger, sentence, now),
             Order::Pause { trigger, sentence } => self.order(release::Input::Hold(Held { by: trigger, sentence }), now),
-            Order::Probe { trigger, sentence } => self.order(release::Input::Probe(Held { by: trigger, sentence }), now),
+            Order::Probe { trigger, sentence } => {
+                self.order(release::Input::Probe(Held { by: trigger, sentence }), now)
+            }
             Order::Notify { trigger, sentence } => vec![Effect::Notify { trigger, sentence }],
         }
     }

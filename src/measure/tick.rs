@@ -116,13 +116,13 @@ mod tests {
         hand_over(&mut second, epoch, &[1_000]);
         let longer = |tick: &Tick, ms| tick.waiting.green.slower_than(Duration::from_millis(ms));
         let tick = collectors.tick(epoch, |_| {});
-        assert_eq!((tick.waiting.green.len(), longer(tick, 50), longer(tick, 500)), (4, 3, 1));
+        assert_eq!((tick.waiting.green.len(), longer(&tick, 50), longer(&tick, 500)), (4, 3, 1));
         assert!(tick.waiting.blue.is_empty());
         hand_over(&mut first, epoch, &[]);
         hand_over(&mut second, epoch, &[1_050]);
         let tick = collectors.tick(epoch, |_| {});
         assert_eq!(
-            (tick.waiting.green.len(), longer(tick, 1_000)),
+            (tick.waiting.green.len(), longer(&tick, 1_000)),
             (1, 1),
             "the first worker waits for nothing any more"
         );

@@ -177,7 +177,8 @@ impl Run {
             }),
             Input::Restarted => {
                 self.restart_clock(now);
-                let sentence = format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
+                let sentence =
+                    format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
                 Ok(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)])
             }
             Input::Start { .. } | Input::Withdraw { .. } | Input::RollBack(_) | Input::Judged(_) => {

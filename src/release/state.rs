@@ -11,20 +11,13 @@ use super::{Epoch, Plan, Weight};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// No release is open: all traffic goes to blue.
-    Idle {
-        epoch: Epoch,
-    },
+    Idle { epoch: Epoch },
     /// Stepping, paused or promoted.
     Open(Run),
     /// Green's version is the new blue.
-    Completed {
-        epoch: Epoch,
-    },
+    Completed { epoch: Epoch },
     /// All traffic goes to blue until a new epoch.
-    RolledBack {
-        epoch: Epoch,
-        cause: Cause,
-    },
+    RolledBack { epoch: Epoch, cause: Cause },
 }
 
 /// The new state and its effects, or the old state and why nothing changed.
@@ -70,7 +63,8 @@ impl State {
             (State::Open(run), Input::Promote { actor, .. })
                 if run.stage == Stage::Monitoring && run.holds.common.is_none() =>
             {
-                let told = Effect::tell(Kind::Completed, &actor, format!("completed by {actor}: green is the new blue"));
+                let told =
+                    Effect::tell(Kind::Completed, &actor, format!("completed by {actor}: green is the new blue"));
                 let epoch = run.epoch;
                 Ok((State::Completed { epoch }, vec![Effect::Complete { epoch }, told]))
             }
@@ -153,8 +147,7 @@ pub const STATE_NAMES: [&str; 6] = ["idle", "stepping", "paused", "promoted", "c
 
 fn open(run: Run, kind: Kind, actor: &str, sentence: String) -> (State, Vec<Effect>) {
     let Run { epoch, weight, .. } = run;
-    let effects =
-        vec![Effect::Begin { epoch }, Effect::Route { epoch, weight }, Effect::tell(kind, actor, sentence)];
+    let effects = vec![Effect::Begin { epoch }, Effect::Route { epoch, weight }, Effect::tell(kind, actor, sentence)];
     (State::Open(run), effects)
 }
 

@@ -18,10 +18,10 @@ use super::load::Load;
 use super::screen::{Progress, Screen, Tone};
 use crate::cli::client::{Admin, Refused};
 use crate::control::event::Event;
-use crate::release::Kind as EventKind;
 use crate::control::status::{Rollback, Status};
 use crate::gate::Kind;
 use crate::gate::verdict::{count, duration};
+use crate::release::Kind as EventKind;
 
 /// Everything that plays a part.
 pub(super) struct Story<'a> {
