@@ -11,7 +11,7 @@ use portcullis::measure::shard::{Sample, pair};
 use portcullis::measure::{Collectors, Tick};
 use portcullis::proxy::{self, Phase, Settings, Upstreams};
 use portcullis::release::{Epoch, Weight};
-use portcullis::routing::{NOTICES, Notice, Route, Routing};
+use portcullis::routing::{NOTICES, Notice, Route, Routing, Table};
 use tokio::sync::{mpsc, watch};
 
 use crate::support::{Client, Connection, Upstream, config as text, eventually};
@@ -34,7 +34,7 @@ impl Worker {
         let text = text(&[blue.address], &[green.address], rest);
         let config: Config = config::parse(&text, "test", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
         let (notify, notices) = mpsc::channel(NOTICES);
-        let routing = Arc::new(Routing::new(config.policy.streak.clone(), notify));
+        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
         assert!(routing.route(Epoch::default().next(), Weight::from_percent(percent).expect("a weight")));
         let upstreams =
             Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
@@ -59,7 +59,7 @@ impl Worker {
         Client::connect(self.listen)
     }
 
-    fn tick(&mut self) -> &Tick {
+    fn tick(&mut self) -> Tick {
         let Worker { collectors, samples, counted, .. } = self;
         let tick = collectors.tick(Epoch::default().next(), |shard| {
             *counted += shard.counts.iter().map(|count| count.requests).sum::<u64>();
@@ -81,7 +81,7 @@ impl Worker {
     /// Ticks until the requests that wait are as `wanted`.
     #[track_caller]
     fn until_waiting(&mut self, mut wanted: impl FnMut(&Tick) -> bool) {
-        eventually("such requests that wait", || wanted(self.tick()).then_some(()));
+        eventually("such requests that wait", || wanted(&self.tick()).then_some(()));
     }
 }
 

@@ -9,18 +9,21 @@ use std::time::Duration;
 use fastrand::Rng;
 use portcullis::config::{self, Config};
 use portcullis::control::command::{Change, Commands};
-use portcullis::control::event::{Event, Events, Kind as EventKind};
+use portcullis::control::event::{Event, Events};
+use portcullis::control::ledger::Ledger as Journalled;
+use portcullis::control::restore::Beginning;
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
-use portcullis::gate::{ByVersion, Outcome, Verdict};
+use portcullis::course::Course;
+use portcullis::gate::{ByVersion, Outcome};
+use portcullis::journal::Restored;
 use portcullis::measure::Collectors;
-use portcullis::measure::Windows;
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
 use portcullis::proxy::{Draw, Upstreams};
-use portcullis::release::state::{GATE, OPERATOR};
-use portcullis::release::{Epoch, State, Weight};
-use portcullis::routing::{NOTICES, Route, Routing, View};
+use portcullis::release::input::{GATE, OPERATOR};
+use portcullis::release::{Input, Kind as EventKind, Weight};
+use portcullis::routing::{NOTICES, Route, Routing, Table, View};
 use portcullis::telemetry::Telemetry;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -114,12 +117,17 @@ pub fn play(scenario: &Scenario) -> Report {
     })
 }
 
+/// What alice asks for when she sets the weight.
+pub(super) fn set_weight(weight: Weight) -> Change {
+    Change::Operator(Input::SetWeight { weight, actor: "alice".to_owned(), reason: String::new() })
+}
+
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario) -> World<'a> {
         let config = Config { policy: scenario.policy.clone(), ..CONFIG.clone() };
         let (notify, notices) = mpsc::channel(NOTICES);
         let (commands, commanded) = Commands::channel();
-        let routing = Arc::new(Routing::new(config.policy.streak.clone(), notify));
+        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
         let upstreams =
             Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
         let mut random = Rng::with_seed(!scenario.seed);
@@ -129,18 +137,19 @@ impl<'a> World<'a> {
                 (Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder }, collector)
             })
             .unzip();
-        let idle = State::Idle { epoch: Epoch::default() };
-        let nothing = Windows::new(&config.policy);
-        let verdict = Verdict::wait("nothing has happened");
-        let first = Status::new(&Names::new(&config), &idle, Weight::ZERO, &nothing, &upstreams, &verdict, None);
+        let beginning = Beginning::new();
+        let course = Course::new(config.policy.clone(), None, beginning.state.clone(), Duration::ZERO);
+        let names = Names::new(&config);
+        let first = Status::new(&names, &course, beginning.table, &upstreams, None, Duration::ZERO);
         let (publish, status) = watch::channel(Arc::new(first));
         let events = Events::default();
         let listener = events.listen();
         let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
         let collectors = Collectors::new(collectors);
-        let inputs =
-            Inputs { routing: Arc::clone(&routing), collectors, notices, commands: commanded, upstreams, telemetry };
-        tokio::spawn(Control::new(&config, inputs, Outputs { status: publish, events }).run());
+        let ledger = Journalled::new(None, Restored::default(), Duration::ZERO);
+        let routed = Arc::clone(&routing);
+        let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
+        tokio::spawn(Control::new(&config, beginning, inputs, Outputs { status: publish, events }).run());
         World {
             scenario,
             random,
@@ -159,7 +168,7 @@ impl<'a> World<'a> {
 
     async fn play(&mut self) -> Checked {
         self.settle().await;
-        self.schedule(Duration::ZERO, Happening::Commanded(Change::Weight(self.scenario.weight)));
+        self.schedule(Duration::ZERO, Happening::Commanded(set_weight(self.scenario.weight)));
         for (at, change) in self.scenario.commands.clone() {
             self.schedule(at, Happening::Commanded(change));
         }
@@ -269,7 +278,7 @@ impl<'a> World<'a> {
 
     async fn command(&mut self, change: Change, now: Duration) -> Checked {
         self.advance(now).await;
-        let answer = self.commands.send(change, "alice".to_owned(), String::new()).await;
+        let answer = self.commands.send(change).await;
         self.told(now)?;
         if let Ok(status) = answer {
             self.ledger.obeyed(status.epoch);
