@@ -83,17 +83,40 @@ pub enum Judged {
 #[serde(rename_all = "camelCase")]
 pub enum Input {
     /// An operator opens a new epoch.
-    Start { actor: String, reason: String },
-    SetWeight { weight: Weight, actor: String, reason: String },
+    Start {
+        actor: String,
+        reason: String,
+    },
+    SetWeight {
+        weight: Weight,
+        actor: String,
+        reason: String,
+    },
     /// An operator halts the plan; the gate stays armed.
-    Pause { actor: String, reason: String },
-    Resume { actor: String, reason: String },
+    Pause {
+        actor: String,
+        reason: String,
+    },
+    Resume {
+        actor: String,
+        reason: String,
+    },
     /// An operator consents to the step after this one.
-    Approve { actor: String, reason: String },
+    Approve {
+        actor: String,
+        reason: String,
+    },
     /// An operator skips the rest of the plan.
-    Promote { actor: String, reason: String },
+    Promote {
+        actor: String,
+        reason: String,
+    },
     /// An operator rolls back.
-    Withdraw { actor: String, reason: String, acknowledged: Acknowledged },
+    Withdraw {
+        actor: String,
+        reason: String,
+        acknowledged: Acknowledged,
+    },
     /// The gate, or a worker, rolls back.
     RollBack(Cause),
     /// A trigger asks for a pause.
@@ -101,9 +124,13 @@ pub enum Input {
     /// Lower the weight to [`Weight::PROBE`] if it is above, and keep it there.
     Probe(Held),
     /// What the probe was for has not shown.
-    Acquit { sentence: String },
+    Acquit {
+        sentence: String,
+    },
     /// Both versions are bad.
-    Freeze { sentence: String },
+    Freeze {
+        sentence: String,
+    },
     /// The common cause has passed.
     Thaw,
     /// One tick's judgement, by which the plan goes on.

@@ -9,6 +9,7 @@ use super::effect::{Effect, Kind};
 use super::holds::{Holds, Probe};
 use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
 use super::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
+use super::plan::Ruling;
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
 use crate::gate::verdict::duration;
 
@@ -124,7 +125,8 @@ impl Run {
             Input::Thaw => Ok(Next::Open(self.thaw())),
             Input::Restarted => {
                 self.clock = Clock::start(now);
-                let sentence = format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
+                let sentence =
+                    format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
                 Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)]))
             }
         };
@@ -139,7 +141,8 @@ impl Run {
         if self.holds.convicted.is_some() {
             return Next::Open(vec![]);
         }
-        let sentence = format!("{}; not rolled back, because the release is irreversible: {irreversible}", cause.reason);
+        let sentence =
+            format!("{}; not rolled back, because the release is irreversible: {irreversible}", cause.reason);
         self.holds.convicted = Some(Held { by: cause.trigger, sentence: sentence.clone() });
         Next::Open(vec![Effect::tell(Kind::Irreversible, &cause.actor, sentence)])
     }
@@ -276,11 +279,10 @@ impl Run {
             (Stage::Delay, Some(plan)) if baked < plan.initial_delay => Next::Open(vec![]),
             (Stage::Delay, Some(plan)) => Next::Open(self.enter_step(0, plan, now)),
             (Stage::Step { index, consent }, Some(plan)) => {
-                let verdict = under(plan.on_low_traffic, judged);
-                self.bake(index, consent, verdict, plan, now)
+                self.bake(index, consent, plan.on_low_traffic.rule(judged), plan, now)
             }
             (Stage::Monitoring, _) if baked < plan.map_or(MONITORING, |plan| plan.monitoring) => Next::Open(vec![]),
-            (Stage::Monitoring, _) => match under(plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic), judged) {
+            (Stage::Monitoring, _) => match plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic).rule(judged) {
                 Ruling::GoesOn => Next::Completed { actor: PLAN.to_owned(), sentence: COMPLETED.to_owned() },
                 Ruling::Waits => Next::Open(vec![]),
                 Ruling::TooFew(sentence) => self.low_traffic(&sentence, plan, now),
@@ -363,22 +365,6 @@ impl Run {
     /// The clock stands still while the release is held.
     fn run_clock(&mut self, now: Duration) {
         self.clock = if self.is_held() { self.clock.stopped(now) } else { self.clock.running(now) };
-    }
-}
-
-/// What a judgement means for the plan.
-enum Ruling {
-    GoesOn,
-    Waits,
-    /// As [`Ruling::Waits`] until the bake is over; then the release is rolled back.
-    TooFew(String),
-}
-
-fn under(on_low_traffic: OnLowTraffic, judged: Judged) -> Ruling {
-    match (judged, on_low_traffic) {
-        (Judged::Pass, _) | (Judged::TooFew { .. }, OnLowTraffic::Pass) => Ruling::GoesOn,
-        (Judged::TooFew { sentence }, OnLowTraffic::Rollback) => Ruling::TooFew(sentence),
-        (Judged::TooFew { .. }, OnLowTraffic::Wait) | (Judged::Wait | Judged::Fail, _) => Ruling::Waits,
     }
 }
 

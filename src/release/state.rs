@@ -11,20 +11,13 @@ use super::{Epoch, Plan, Weight};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// No release is open: all traffic goes to blue.
-    Idle {
-        epoch: Epoch,
-    },
+    Idle { epoch: Epoch },
     /// Stepping, paused or promoted.
     Open(Run),
     /// Green's version is the new blue.
-    Completed {
-        epoch: Epoch,
-    },
+    Completed { epoch: Epoch },
     /// All traffic goes to blue until a new epoch.
-    RolledBack {
-        epoch: Epoch,
-        cause: Cause,
-    },
+    RolledBack { epoch: Epoch, cause: Cause },
 }
 
 /// The new state and its effects, or the old state and why nothing changed.
@@ -136,8 +129,7 @@ pub const STATE_NAMES: [&str; 6] = ["idle", "stepping", "paused", "promoted", "c
 
 fn open(run: Run, kind: Kind, actor: &str, sentence: String) -> (State, Vec<Effect>) {
     let Run { epoch, weight, .. } = run;
-    let effects =
-        vec![Effect::Begin { epoch }, Effect::Route { epoch, weight }, Effect::tell(kind, actor, sentence)];
+    let effects = vec![Effect::Begin { epoch }, Effect::Route { epoch, weight }, Effect::tell(kind, actor, sentence)];
     (State::Open(run), effects)
 }
 
