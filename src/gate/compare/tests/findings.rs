@@ -117,7 +117,7 @@ fn promise_5_a_fault_of_both_versions_is_external_and_ends_without_blame() {
     for percent in [1.0, 10.0, 50.0, 90.0] {
         let mut bench = Bench::at(percent);
         let mut findings = Vec::new();
-        for _ in 0..600 {
+        for _ in 0..900 {
             findings.push(kind(&bench.tick((10, 10), (90, 90))));
         }
         assert_eq!(findings.last(), Some(&Kind::External), "at {percent} %");
