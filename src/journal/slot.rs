@@ -134,11 +134,6 @@ impl Chunk {
         self.at
     }
 
-    /// Bytes in memory.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     pub(super) fn pack(&self) -> Vec<u8> {
         code::pack(&self.slots)
     }
