@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::text::{escape, words};
+use crate::gate::ByVersion;
 use crate::gate::verdict::{count, duration, percent};
 use crate::journal::ReleaseHeader;
 
@@ -36,7 +37,7 @@ pub(super) fn trigger(evidence: &Value) -> Option<&str> {
 }
 
 pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String) -> std::fmt::Result {
-    if let Some((blue, green)) = sides(evidence) {
+    if let Some(ByVersion { blue, green }) = sides(evidence) {
         writeln!(to, "\n## Evidence\n")?;
         writeln!(to, "| | blue ({}) | green ({}) |\n|---|---:|---:|", escape(&header.blue), escape(&header.green))?;
         let row = |to: &mut String, key: &str, name: &str, unit: Option<Unit>| {
@@ -67,8 +68,8 @@ pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String)
     Ok(())
 }
 
-fn sides(evidence: &Value) -> Option<(&Map<String, Value>, &Map<String, Value>)> {
-    Some((evidence.get("blue")?.as_object()?, evidence.get("green")?.as_object()?))
+fn sides(evidence: &Value) -> Option<ByVersion<&Map<String, Value>>> {
+    Some(ByVersion { blue: evidence.get("blue")?.as_object()?, green: evidence.get("green")?.as_object()? })
 }
 
 fn show(value: &Value, unit: Option<Unit>) -> String {

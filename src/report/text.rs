@@ -40,7 +40,9 @@ pub(super) fn words(name: &str) -> String {
 fn begins_block(text: &str) -> bool {
     let behind_digits = text.trim_start_matches(|first: char| first.is_ascii_digit());
     let is_number = behind_digits.len() < text.len();
-    text.starts_with(['#', '-', '+', '=']) || (is_number && behind_digits.starts_with(['.', ')']))
+    let mut behind = behind_digits.chars();
+    let is_item = is_number && matches!(behind.next(), Some('.' | ')')) && matches!(behind.next(), None | Some(' '));
+    text.starts_with(['#', '-', '+', '=']) || is_item
 }
 
 const fn is_invisible(character: char) -> bool {
