@@ -96,9 +96,11 @@ fn pid_in(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    // A damaged page, or a damaged list of the free ones, must be found before anything is built on it.
+    builder.set_check_integrity_on_open(true);
     builder
 }
 
