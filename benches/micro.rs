@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use portcullis::gate::{ByVersion, Gate, Version};
-use portcullis::measure::Windows;
 use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
+use portcullis::measure::{Collectors, Windows};
 
-use steps::{Choosing, Recording, WORKERS, policy, record};
+use steps::{Admitting, Choosing, Recording, Sticking, WORKERS, epoch, policy, record};
 
 fn main() {
     divan::main();
@@ -21,6 +21,18 @@ fn main() {
 fn choose_a_version(bencher: Bencher) {
     let mut choosing = Choosing::new();
     bencher.bench_local(|| choosing.step());
+}
+
+#[divan::bench]
+fn admit_a_request(bencher: Bencher) {
+    let mut admitting = Admitting::new();
+    bencher.bench_local(|| admitting.step());
+}
+
+#[divan::bench]
+fn stick_to_a_cookie(bencher: Bencher) {
+    let sticking = Sticking::new();
+    bencher.bench_local(|| sticking.step());
 }
 
 #[divan::bench]
@@ -35,20 +47,19 @@ fn tick_with_16_shards(bencher: Bencher) {
     let policy = policy();
     let mut gate = Gate::new(policy.triggers.clone());
     let mut windows = Windows::new(&policy);
-    let (mut recorders, mut collectors): (Vec<Recorder>, Vec<Collector>) = (0..WORKERS).map(|_| pair()).unzip();
+    let (mut recorders, collectors): (Vec<Recorder>, Vec<Collector>) = (0..WORKERS).map(|_| pair()).unzip();
+    let mut collectors = Collectors::new(collectors);
     let mut now = Duration::ZERO;
     bencher
         .with_inputs(|| {
             for recorder in &mut recorders {
                 (0..100).for_each(|number| recorder.record(&record(number)));
-                recorder.hand_over(Gauges::default());
+                recorder.hand_over(Gauges::default(), epoch(), std::iter::empty());
             }
         })
         .bench_local_values(|()| {
             now += Duration::from_millis(100);
-            for collector in &mut collectors {
-                collector.collect(|shard| windows.add(shard.samples.as_ref(), now));
-            }
+            windows.add(collectors.tick(epoch(), |_| {}).samples.as_ref(), now);
             windows.advance(now);
             gate.judge(|trigger| windows.evidence(trigger.window, trigger.condition.span()), now)
         });
@@ -62,7 +73,7 @@ fn judge_a_verdict(bencher: Bencher) {
     let mut windows = Windows::new(&policy);
     let (mut recorder, mut collector) = pair();
     (0..10_000).for_each(|number| recorder.record(&record(number)));
-    recorder.hand_over(Gauges::default());
+    recorder.hand_over(Gauges::default(), epoch(), std::iter::empty());
     let now = Duration::from_secs(1);
     collector.collect(|shard| windows.add(shard.samples.as_ref(), now));
     let evidence: ByVersion<u64> = {

@@ -16,7 +16,7 @@ use crate::control::event::Events;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::gate::{ByVersion, Verdict};
-use crate::measure::{Windows, shard};
+use crate::measure::{Collectors, Windows, shard};
 use crate::proxy::{self, Phase, Settings, Upstreams};
 use crate::release::{Epoch, State, Weight};
 use crate::routing::{NOTICES, Routing};
@@ -72,9 +72,12 @@ pub fn start(config: &Config) -> io::Result<Running> {
         workers.push(proxy::spawn(number, listener, settings, routing, upstreams, recorder, phase.clone())?);
     }
 
+    let checks = ByVersion::build(|version| config.versions.of(version).health_check.clone());
+    proxy::check(checks, Arc::clone(&upstreams), phase.clone())?;
     let (publish, status) = watch::channel(Arc::new(first_status(config, &upstreams)));
     let events = Events::default();
     let last_word = Arc::clone(&routing);
+    let collectors = Collectors::new(collectors);
     let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry };
     let outputs = Outputs { status: publish, events: events.clone() };
     let control = Control::new(config, inputs, outputs);

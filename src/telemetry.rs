@@ -198,7 +198,7 @@ fn describe() {
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
     describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
     describe_gauge!(CONNECTIONS, "Open connections");
-    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected");
+    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected or fails its checks");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_gauge!(BUILD, "The version of Portcullis that runs");
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::gate::compare::Settings;
 use crate::gate::policy::{Counting, WarmUp};
-use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, Share, SignalTrigger, Span};
+use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
 mod gate;
@@ -53,7 +53,7 @@ gate:
   failureStatuses: [5xx, 429]
   notFailures: [501]
   warmUp: { time: 1m, requests: 5 }
-  clientShare: 20%
+  clientShare: 25%
   compare: { falseAlarm: 0.01, ratio: 2, margin: 0.5%, slower: 50%, unacceptable: 10% }
   triggers:
   - { name: meltdown, metric: errorRate, above: 10%, window: 10s, sustained: 0s, action: notify }
@@ -134,7 +134,7 @@ fn what_counts_as_evidence_arrives() {
     let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
     assert_eq!(failures, [true, true, false, false]);
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
-    assert_eq!(counting.client_share.map(Share::fraction), Some(0.2));
+    assert_eq!(counting.client_share.fraction(), 0.25);
     let settings = Settings {
         false_alarm: 0.01,
         ratio: 2.0,

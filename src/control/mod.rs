@@ -16,10 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
 use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
-use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
-use crate::measure::Windows;
-use crate::measure::shard::{Collector, Gauges, Sample};
+use crate::gate::{Action, Gate, Order, Policy, Verdict, Version};
 use crate::measure::window::SHORTEST_SLOT;
+use crate::measure::{Collectors, Windows};
 use crate::proxy::Upstreams;
 use crate::release::state::{GATE, OPERATOR};
 use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
@@ -40,7 +39,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// What `control` works on.
 pub struct Inputs {
     pub routing: Arc<Routing>,
-    pub collectors: Vec<Collector>,
+    pub collectors: Collectors,
     pub notices: mpsc::Receiver<Notice>,
     pub commands: mpsc::Receiver<Command>,
     pub upstreams: Arc<Upstreams>,
@@ -65,7 +64,6 @@ pub struct Control {
     rollback: Option<Rollback>,
     /// When both versions last failed in a row.
     common_streak: Option<(Duration, String)>,
-    gauges: Vec<Gauges>,
     inputs: Inputs,
     outputs: Outputs,
 }
@@ -83,7 +81,6 @@ impl Control {
             verdict: Verdict::wait(NO_RELEASE),
             rollback: None,
             common_streak: None,
-            gauges: vec![Gauges::default(); inputs.collectors.len()],
             policy,
             inputs,
             outputs,
@@ -340,23 +337,17 @@ impl Control {
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     fn collect(&mut self, now: Duration) {
-        let Control { inputs: Inputs { collectors, telemetry, .. }, windows, state, gauges, .. } = self;
-        for (collector, gauges) in collectors.iter_mut().zip(gauges.iter_mut()) {
-            collector.collect(|shard| {
-                shard.counts.iter().for_each(|count| telemetry.count(count));
-                telemetry.panics(shard.panics);
-                for version in Version::BOTH {
-                    telemetry.latencies(version, shard.samples.of(version));
-                    telemetry.latencies(version, shard.late.of(version));
-                }
-                if shard.epoch == state.epoch() {
-                    let samples: &ByVersion<Sample> = &shard.samples;
-                    windows.add(samples.as_ref(), now);
-                }
-                *gauges = shard.gauges;
-            });
-        }
-        telemetry.open(&self.gauges.iter().copied().reduce(Gauges::plus).unwrap_or_default());
+        let Control { inputs: Inputs { collectors, telemetry, .. }, windows, state, .. } = self;
+        let tick = collectors.tick(state.epoch(), |shard| {
+            shard.counts.iter().for_each(|count| telemetry.count(count));
+            telemetry.panics(shard.panics);
+            for version in Version::BOTH {
+                telemetry.latencies(version, shard.samples.of(version));
+                telemetry.latencies(version, shard.aside.of(version));
+            }
+        });
+        windows.add(tick.samples.as_ref(), now);
+        telemetry.open(&tick.gauges);
     }
 
     fn publish(&mut self) {

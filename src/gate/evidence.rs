@@ -46,16 +46,22 @@ impl Latency {
     }
 
     pub fn clear(&mut self) {
-        self.0.reset();
+        if !self.is_empty() {
+            self.0.reset();
+        }
     }
 
     pub fn add(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("all histograms share their bounds");
+        if !other.is_empty() {
+            self.0.add(&other.0).expect("all histograms share their bounds");
+        }
     }
 
     /// Takes out what was added before.
     pub fn subtract(&mut self, other: &Latency) {
-        self.0.subtract(&other.0).expect("only what was added is subtracted");
+        if !other.is_empty() {
+            self.0.subtract(&other.0).expect("only what was added is subtracted");
+        }
     }
 
     /// How many were certainly slower than `bound`: those in buckets that lie wholly above it.
@@ -106,25 +112,19 @@ impl Evidence {
     pub fn clear(&mut self) {
         self.requests = 0;
         self.failures = 0;
-        if !self.latency.is_empty() {
-            self.latency.clear();
-        }
+        self.latency.clear();
     }
 
     pub fn add(&mut self, other: &Evidence) {
         self.requests += other.requests;
         self.failures += other.failures;
-        if !other.latency.is_empty() {
-            self.latency.add(&other.latency);
-        }
+        self.latency.add(&other.latency);
     }
 
     pub fn subtract(&mut self, other: &Evidence) {
         self.requests -= other.requests;
         self.failures -= other.failures;
-        if !other.latency.is_empty() {
-            self.latency.subtract(&other.latency);
-        }
+        self.latency.subtract(&other.latency);
     }
 
     /// Failures per request, 0 without requests.

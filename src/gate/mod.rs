@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod crossing;
 pub mod evidence;
+pub mod health;
 pub mod judge;
 pub mod outcome;
 pub mod policy;
@@ -17,6 +18,7 @@ pub mod verdict;
 pub mod version;
 
 pub use evidence::{Evidence, Latency};
+pub use health::Health;
 pub use judge::{Gate, Judgement, Order};
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;

@@ -13,8 +13,10 @@ use portcullis::control::event::{Event, Events, Kind as EventKind};
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
 use portcullis::gate::{ByVersion, Outcome, Verdict};
+use portcullis::measure::Collectors;
 use portcullis::measure::Windows;
-use portcullis::measure::shard::{Gauges, Record, Recorder, pair};
+use portcullis::measure::clients::Drawn;
+use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
 use portcullis::proxy::{Draw, Upstreams};
 use portcullis::release::state::{GATE, OPERATOR};
 use portcullis::release::{Epoch, State, Weight};
@@ -121,7 +123,7 @@ impl<'a> World<'a> {
         let upstreams =
             Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
         let mut random = Rng::with_seed(!scenario.seed);
-        let (workers, collectors) = (0..scenario.workers)
+        let (workers, collectors): (_, Vec<_>) = (0..scenario.workers)
             .map(|_| {
                 let (recorder, collector) = pair();
                 (Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder }, collector)
@@ -135,6 +137,7 @@ impl<'a> World<'a> {
         let events = Events::default();
         let listener = events.listen();
         let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
+        let collectors = Collectors::new(collectors);
         let inputs =
             Inputs { routing: Arc::clone(&routing), collectors, notices, commands: commanded, upstreams, telemetry };
         tokio::spawn(Control::new(&config, inputs, Outputs { status: publish, events }).run());
@@ -194,7 +197,8 @@ impl<'a> World<'a> {
             Happening::HandsOver { worker } => {
                 let silent = self.scenario.silence.is_some_and(|(from, until)| (from..until).contains(&now));
                 if worker > 0 || !silent {
-                    self.workers[worker].recorder.hand_over(Gauges::default());
+                    let Worker { view, recorder, .. } = &mut self.workers[worker];
+                    recorder.hand_over(Gauges::default(), view.load().epoch, std::iter::empty());
                     self.ledger.handed_over(worker, now);
                 }
                 self.schedule(now + HAND_OVER_EVERY, Happening::HandsOver { worker });
@@ -229,7 +233,17 @@ impl<'a> World<'a> {
             Outcome::ConnectError | Outcome::Reset | Outcome::RefusedByUs => (502, None),
             _ => (200, Some(takes)),
         };
-        let record = Record { version: Some(version), epoch: table.epoch, outcome, status, head, whole: takes };
+        let record = Record {
+            version: Some(version),
+            epoch: table.epoch,
+            outcome,
+            charge: outcome.charge(),
+            standing: Standing::Evidence,
+            drawn: Drawn::Request,
+            status,
+            head,
+            whole: takes,
+        };
         self.schedule(now + takes, Happening::Ends { worker: number, record });
         Ok(())
     }
@@ -239,7 +253,7 @@ impl<'a> World<'a> {
         self.workers[worker].recorder.record(record);
         self.ledger.recorded(worker, record);
         let version = record.version.expect("every request of the simulation has one");
-        self.routing.observe(version, record.outcome.charge(), record.epoch);
+        self.routing.observe(version, record.charge, record.epoch);
         let after = self.routing.table();
         if after == before {
             return Ok(());
