@@ -285,7 +285,8 @@ fn an_admin_listener_beyond_loopback_needs_tokens_or_the_proxy_refuses_to_start(
 #[test]
 fn status_says_where_the_release_is_and_what_both_versions_have_done() {
     let (blue, green) = (Backend::answering(200), Backend::answering(500));
-    let gate = "service: checkout\ngate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 1000 }] }";
+    let gate = "service: checkout\ngate: { warmUp: { time: 0s, requests: 0 }, \
+                triggers: [{ name: dead, metric: failureStreak, atLeast: 1000 }] }";
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], gate));
     let status = proxy.status();
     assert_eq!(status["service"], "checkout");
