@@ -38,6 +38,9 @@ pub enum Route {
     Split(Weight),
     /// The epoch was rolled back: blue gets everything.
     Latched,
+    /// The release has completed and the roles are exchanged: blue gets everything, and the last failures of what was
+    /// green then blame nobody.
+    Completed,
 }
 
 impl Roles {
@@ -70,7 +73,7 @@ impl Table {
     pub const fn weight(&self) -> Weight {
         match self.route {
             Route::Split(weight) => weight,
-            Route::Latched => Weight::ZERO,
+            Route::Latched | Route::Completed => Weight::ZERO,
         }
     }
 }
@@ -123,7 +126,7 @@ impl Routing {
     pub fn latch(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
             Route::Split(_) if table.epoch == epoch => Some(Table { route: Route::Latched, ..*table }),
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
@@ -131,26 +134,26 @@ impl Routing {
     pub fn complete(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
             Route::Split(_) if table.epoch == epoch => {
-                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Split(Weight::ZERO) })
+                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Completed })
             }
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
-    /// Rolls a completed release back: what was blue before it is blue again, and the epoch is latched.
+    /// Rolls the release of `epoch`, which has completed, back: what was blue before it is blue again, and the epoch is latched.
     pub fn revert(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
-            Route::Split(_) if table.epoch == epoch => {
+            Route::Completed if table.epoch == epoch => {
                 Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Latched })
             }
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
-    /// Sets the weight of `epoch`, or opens it; changes nothing in a latched or a later epoch.
+    /// Sets the weight of `epoch`, or opens it; changes nothing in a latched, a completed or a later epoch.
     pub fn route(&self, epoch: Epoch, weight: Weight) -> bool {
         self.change(|table| {
-            let open = table.epoch < epoch || table.epoch == epoch && table.route != Route::Latched;
+            let open = table.epoch < epoch || table.epoch == epoch && matches!(table.route, Route::Split(_));
             open.then_some(Table { epoch, route: Route::Split(weight), ..*table })
         })
     }
@@ -161,7 +164,7 @@ impl Routing {
             Route::Split(weight) if table.epoch == epoch && weight > to => {
                 Some(Table { route: Route::Split(to), ..*table })
             }
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 

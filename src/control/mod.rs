@@ -318,8 +318,8 @@ impl Control {
             self.noticed(notice);
         }
         let table = self.inputs.routing.table();
-        let open = self.course.state().run().is_some();
-        if open && table.epoch == self.course.epoch() && table.route == Route::Latched {
+        let known = matches!(self.course.state(), State::RolledBack { .. });
+        if !known && table.epoch == self.course.epoch() && table.route == Route::Latched {
             self.streak(Streak::Convicted);
         }
     }

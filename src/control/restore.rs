@@ -127,7 +127,7 @@ impl Beginning {
                 let run = Run::restored(epoch, stage, weight, holds, clock);
                 of(State::Open(run), Route::Split(weight), None, Found::State)
             }
-            (None, None) if completed => of(State::Completed { epoch }, nothing, None, Found::State),
+            (None, None) if completed => of(State::Completed { epoch }, Route::Completed, None, Found::State),
             (None, None) => of(State::Idle { epoch }, nothing, None, Found::State),
         }
     }

@@ -149,9 +149,10 @@ impl Course {
     }
 
     fn streak(&mut self, streak: Streak, now: Duration) -> Vec<Effect> {
-        let Some(trigger) = self.policy.streak.clone().filter(|_| self.state.run().is_some()) else {
-            return vec![];
-        };
+        // A worker may have latched the epoch just before its release would have completed.
+        let latched = streak == Streak::Convicted && matches!(self.state, State::Completed { .. });
+        let open = self.state.run().is_some();
+        let Some(trigger) = self.policy.streak.clone().filter(|_| open || latched) else { return vec![] };
         let by = trigger.name.clone();
         match streak {
             Streak::Convicted => {

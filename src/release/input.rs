@@ -40,6 +40,17 @@ pub struct Cause {
     pub actor: String,
 }
 
+impl Cause {
+    pub(super) fn by_hand(actor: String, reason: &str) -> Cause {
+        Cause { trigger: OPERATOR.to_owned(), reason: because(format!("rolled back by {actor}"), reason), actor }
+    }
+}
+
+/// `what`, and why if somebody said so.
+pub(super) fn because(what: String, reason: &str) -> String {
+    if reason.is_empty() { what } else { format!("{what}: {reason}") }
+}
+
 /// Who or what keeps the plan from going on, and the sentence for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {

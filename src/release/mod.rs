@@ -2,10 +2,13 @@
 //! state and the effects that `control` carries out.
 //!
 //! [`weight`] and [`epoch`] are the numbers, [`plan`] is what the user wrote, [`input`] what can happen, [`effect`] what
-//! must be done. [`run`] is a release under way, [`state`] the machine around it.
+//! must be done. [`clock`] is the time in a stage, [`holds`] what stops it,
+//! [`run`] a release under way, [`state`] the machine around it.
 
+mod clock;
 pub mod effect;
 pub mod epoch;
+pub mod holds;
 pub mod input;
 pub mod plan;
 pub mod run;
@@ -14,8 +17,9 @@ pub mod weight;
 
 pub use effect::{Effect, Kind};
 pub use epoch::Epoch;
+pub use holds::Holds;
 pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal};
 pub use plan::{Approval, OnLowTraffic, Plan, Step};
-pub use run::{Holds, Run, Stage};
+pub use run::{Run, Stage};
 pub use state::State;
 pub use weight::Weight;

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Clock;
 use super::effect::{Effect, Kind};
-use super::input::{Cause, Held, Input, Judged, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE, Refusal};
+use super::holds::{Holds, Probe};
+use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
+use super::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
+use super::plan::Ruling;
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
 use crate::gate::verdict::duration;
 
@@ -47,70 +51,23 @@ pub enum Consent {
     Given,
 }
 
-/// What keeps the plan from going on. Each is there for itself, and all must be gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holds {
-    /// Both versions are bad; while that lasts nobody may raise the weight.
-    pub common: Option<String>,
-    /// The weight was lowered to look closer.
-    pub probe: Option<Probe>,
-    /// A trigger or an operator asked for a pause; an operator goes on.
-    pub paused: Option<Held>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    pub held: Held,
-    /// The weight before it.
-    pub restore: Weight,
-}
-
-/// Time in a stage, without what passed while the release was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
-    Running { since: Duration, before: Duration },
-    Stopped { elapsed: Duration },
-}
-
 /// What an input makes of a release under way.
 pub(super) enum Next {
     Open(Vec<Effect>),
-    RolledBack(Cause, Vec<Effect>),
-    Completed(Vec<Effect>),
-}
-
-impl Holds {
-    /// The sentence of what holds the release; the common cause before all else.
-    pub fn sentence(&self) -> Option<&str> {
-        let held = self.probe.as_ref().map(|probe| &probe.held).or(self.paused.as_ref());
-        self.common.as_deref().or(held.map(|held| held.sentence.as_str()))
-    }
-
-    fn none(&self) -> bool {
-        self.sentence().is_none()
-    }
-}
-
-impl Clock {
-    fn elapsed(self, now: Duration) -> Duration {
-        match self {
-            Clock::Running { since, before } => before + (now - since),
-            Clock::Stopped { elapsed } => elapsed,
-        }
-    }
+    RolledBack(Cause),
+    Completed { actor: String, sentence: String },
 }
 
 impl Run {
     /// A release that has just begun: at its first step, or at 0 % until its delay has passed or an operator says more.
     pub(super) fn begin(epoch: Epoch, plan: Option<&Plan>, now: Duration) -> Run {
         let stage = if plan.is_some() { Stage::Delay } else { Stage::Manual };
-        let clock = Clock::Running { since: now, before: Duration::ZERO };
-        Run { epoch, stage, weight: Weight::ZERO, holds: Holds::default(), clock }
+        Run { epoch, stage, weight: Weight::ZERO, holds: Holds::default(), clock: Clock::start(now) }
     }
 
     /// A release as the journal remembers it. Its stage begins anew: what was measured in it is gone.
     pub fn restored(epoch: Epoch, stage: Stage, weight: Weight, holds: Holds, now: Duration) -> Run {
-        let mut run = Run { epoch, stage, weight, holds, clock: Clock::Running { since: now, before: Duration::ZERO } };
+        let mut run = Run { epoch, stage, weight, holds, clock: Clock::start(now) };
         run.run_clock(now);
         run
     }
@@ -143,48 +100,51 @@ impl Run {
         matches!(self.stage, Stage::Step { consent: Consent::Asked, .. })
     }
 
-    /// Takes one input that is neither a start nor a rollback.
     pub(super) fn take(&mut self, input: Input, plan: Option<&Plan>, now: Duration) -> Result<Next, Refusal> {
         let next = match input {
-            Input::Judged(judged) => self.judged(judged, plan, now),
-            other => self.ordered(other, plan, now).map(Next::Open),
+            Input::Start { .. } => Err(Refusal::Open { epoch: self.epoch, weight: self.weight }),
+            Input::RollBack(cause) => Ok(self.convict(cause, plan)),
+            Input::Withdraw { actor, reason, acknowledged } => {
+                withdraw(self.epoch, actor, &reason, acknowledged, plan).map(Next::RolledBack)
+            }
+            Input::Judged(judged) => Ok(self.judged(judged, plan, now)),
+            Input::Promote { actor, reason } => self.promote(actor, &reason, now),
+            Input::SetWeight { weight, actor, reason } => self.set_weight(weight, &actor, &reason).map(Next::Open),
+            Input::Resume { actor, reason } => self.resume(&actor, &reason, plan, now).map(Next::Open),
+            Input::Approve { actor, reason } => self.approve(&actor, &reason).map(Next::Open),
+            Input::Pause { actor, reason } => {
+                let sentence = because(format!("paused by {actor}"), &reason);
+                self.holds.paused = Some(Held { by: actor.clone(), sentence: sentence.clone() });
+                Ok(Next::Open(vec![Effect::tell(Kind::Paused, &actor, sentence)]))
+            }
+            Input::Hold(held) => Ok(Next::Open(self.hold(held))),
+            Input::Probe(held) if irreversible(plan).is_some() => Ok(Next::Open(self.hold(held))),
+            Input::Probe(held) => Ok(Next::Open(self.probe(held))),
+            Input::Acquit { sentence } => Ok(Next::Open(self.acquit(sentence))),
+            Input::Freeze { sentence } => Ok(Next::Open(self.freeze(sentence))),
+            Input::Thaw => Ok(Next::Open(self.thaw())),
+            Input::Restarted => {
+                self.clock = Clock::start(now);
+                let sentence =
+                    format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
+                Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)]))
+            }
         };
         self.run_clock(now);
         next
     }
 
-    fn ordered(&mut self, input: Input, plan: Option<&Plan>, now: Duration) -> Result<Vec<Effect>, Refusal> {
-        match input {
-            Input::SetWeight { weight, actor, reason } => self.set_weight(weight, &actor, &reason),
-            Input::Pause { actor, reason } => {
-                let sentence = because(format!("paused by {actor}"), &reason);
-                self.holds.paused = Some(Held { by: actor.clone(), sentence: sentence.clone() });
-                Ok(vec![Effect::tell(Kind::Paused, &actor, sentence)])
-            }
-            Input::Resume { actor, reason } => self.resume(&actor, &reason, plan, now),
-            Input::Approve { actor, reason } => self.approve(&actor, &reason),
-            Input::Promote { actor, reason } => self.promote(&actor, &reason, now),
-            Input::Hold(held) => Ok(self.hold(held, Kind::Paused)),
-            Input::Probe(held) => Ok(self.probe(held)),
-            Input::Acquit { sentence } => Ok(self.acquit(sentence)),
-            Input::Freeze { sentence } => {
-                let frozen = self.holds.common.replace(sentence.clone()).is_some();
-                Ok(if frozen { vec![] } else { vec![Effect::tell(Kind::Frozen, super::input::GATE, sentence)] })
-            }
-            Input::Thaw => Ok(match self.holds.common.take() {
-                Some(_) => vec![Effect::tell(Kind::Thawed, super::input::GATE, THAWED.to_owned())],
-                None => vec![],
-            }),
-            Input::Restarted => {
-                self.restart_clock(now);
-                let sentence =
-                    format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
-                Ok(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)])
-            }
-            Input::Start { .. } | Input::Withdraw { .. } | Input::RollBack(_) | Input::Judged(_) => {
-                unreachable!("taken before it comes to the release under way")
-            }
+    /// A rollback that nobody asked for by hand: an irreversible release is held instead, and people are called, once
+    /// until an operator goes on.
+    fn convict(&mut self, cause: Cause, plan: Option<&Plan>) -> Next {
+        let Some(irreversible) = irreversible(plan) else { return Next::RolledBack(cause) };
+        if self.holds.convicted.is_some() {
+            return Next::Open(vec![]);
         }
+        let sentence =
+            format!("{}; not rolled back, because the release is irreversible: {irreversible}", cause.reason);
+        self.holds.convicted = Some(Held { by: cause.trigger, sentence: sentence.clone() });
+        Next::Open(vec![Effect::tell(Kind::Irreversible, &cause.actor, sentence)])
     }
 
     fn set_weight(&mut self, asked: Weight, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
@@ -193,6 +153,7 @@ impl Run {
         }
         let sentence = because(format!("weight set to {asked} by {actor}"), reason);
         self.weight = asked;
+        self.holds.convicted = None;
         self.holds.probe = None;
         self.holds.paused = match self.stage {
             Stage::Manual => None,
@@ -215,10 +176,10 @@ impl Run {
         if let Some(sentence) = &self.holds.common {
             return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
         }
-        let Holds { probe, paused, .. } = std::mem::take(&mut self.holds);
-        if probe.is_none() && paused.is_none() {
+        if self.holds.none() {
             return Err(if self.asks() { Refusal::AwaitsApproval { epoch } } else { Refusal::NotPaused { epoch } });
         }
+        let probe = std::mem::take(&mut self.holds).probe;
         let weight = match (self.stage, plan) {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
             (Stage::Delay, _) => Weight::ZERO,
@@ -229,7 +190,7 @@ impl Run {
         if weight != self.weight {
             // What was measured at another weight does not bake this one.
             self.weight = weight;
-            self.restart_clock(now);
+            self.clock = Clock::start(now);
             effects.push(self.route());
         }
         let sentence = because(format!("resumed by {actor} at {weight}"), reason);
@@ -251,23 +212,28 @@ impl Run {
         }
     }
 
-    fn promote(&mut self, actor: &str, reason: &str, now: Duration) -> Result<Vec<Effect>, Refusal> {
+    /// To 100 %; from there, to the end.
+    fn promote(&mut self, actor: String, reason: &str, now: Duration) -> Result<Next, Refusal> {
+        let epoch = self.epoch;
         if let Some(sentence) = &self.holds.common {
-            let (weight, asked, sentence) = (self.weight, Weight::FULL, sentence.clone());
-            return Err(Refusal::Frozen { weight, asked, sentence });
+            return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
+        }
+        if self.stage == Stage::Monitoring {
+            let sentence = because(format!("completed by {actor}: {COMPLETED}"), reason);
+            return Ok(Next::Completed { actor, sentence });
         }
         self.holds = Holds::default();
-        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
         self.enter(Stage::Monitoring, Weight::FULL, now);
-        Ok(vec![self.route(), Effect::tell(Kind::Promoted, actor, sentence)])
+        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
+        Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Promoted, &actor, sentence)]))
     }
 
     /// A pause that a trigger asks for; one that is held already keeps its sentence.
-    pub(super) fn hold(&mut self, held: Held, kind: Kind) -> Vec<Effect> {
+    fn hold(&mut self, held: Held) -> Vec<Effect> {
         if self.holds.paused.is_some() {
             return vec![];
         }
-        let effect = Effect::tell(kind, super::input::GATE, held.sentence.clone());
+        let effect = Effect::tell(Kind::Paused, GATE, held.sentence.clone());
         self.holds.paused = Some(held);
         vec![effect]
     }
@@ -276,74 +242,87 @@ impl Run {
         if self.holds.probe.is_some() {
             return vec![];
         }
-        let told = Effect::tell(Kind::Probing, super::input::GATE, held.sentence.clone());
+        let told = Effect::tell(Kind::Probing, GATE, held.sentence.clone());
         self.holds.probe = Some(Probe { held, restore: self.weight });
         self.weight = self.weight.min(Weight::PROBE);
         vec![self.route(), told]
     }
 
+    /// Not while both versions are bad: the weight may not rise then.
     fn acquit(&mut self, sentence: String) -> Vec<Effect> {
-        let Some(probe) = self.holds.probe.take() else { return vec![] };
+        let Some(probe) = self.holds.probe.take_if(|_| self.holds.common.is_none()) else { return vec![] };
         self.weight = probe.restore;
-        vec![self.route(), Effect::tell(Kind::Acquitted, super::input::GATE, sentence)]
+        vec![self.route(), Effect::tell(Kind::Acquitted, GATE, sentence)]
     }
 
-    fn judged(&mut self, judged: Judged, plan: Option<&Plan>, now: Duration) -> Result<Next, Refusal> {
-        let idle = Ok(Next::Open(vec![]));
+    fn freeze(&mut self, sentence: String) -> Vec<Effect> {
+        match self.holds.common.replace(sentence.clone()) {
+            Some(_) => vec![],
+            None => vec![Effect::tell(Kind::Frozen, GATE, sentence)],
+        }
+    }
+
+    fn thaw(&mut self) -> Vec<Effect> {
+        match self.holds.common.take() {
+            Some(_) => vec![Effect::tell(Kind::Thawed, GATE, THAWED.to_owned())],
+            None => vec![],
+        }
+    }
+
+    fn judged(&mut self, judged: Judged, plan: Option<&Plan>, now: Duration) -> Next {
         if self.is_held() {
-            return idle;
+            return Next::Open(vec![]);
         }
         let baked = self.baked(now);
-        let over = match (self.stage, plan) {
-            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => return idle,
-            (Stage::Delay, Some(plan)) if baked >= plan.initial_delay => {
-                return Ok(Next::Open(self.advance(plan, now)));
+        match (self.stage, plan) {
+            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => Next::Open(vec![]),
+            (Stage::Delay, Some(plan)) if baked < plan.initial_delay => Next::Open(vec![]),
+            (Stage::Delay, Some(plan)) => Next::Open(self.enter_step(0, plan, now)),
+            (Stage::Step { index, consent }, Some(plan)) => {
+                self.bake(index, consent, plan.on_low_traffic.rule(judged), plan, now)
             }
-            (Stage::Delay, Some(_)) => return idle,
-            (Stage::Step { index, .. }, Some(plan)) => baked >= plan.steps[index].bake,
-            (Stage::Monitoring, plan) => baked >= plan.map_or(MONITORING, |plan| plan.monitoring),
-        };
-        let on_low_traffic = plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic);
-        let passed = match (judged, on_low_traffic) {
-            (Judged::Pass, _) | (Judged::TooFew { .. }, OnLowTraffic::Pass) => true,
-            (Judged::TooFew { sentence }, OnLowTraffic::Rollback) if over => {
-                let reason = format!("{} is over without enough evidence: {sentence}", self.place(plan));
-                return Ok(self.give_up(LOW_TRAFFIC, reason));
-            }
-            (Judged::TooFew { .. } | Judged::Wait | Judged::Fail, _) => false,
-        };
-        if over && let Stage::Step { consent: consent @ Consent::Open, .. } = &mut self.stage {
-            *consent = Consent::Asked;
-            return Ok(Next::Open(vec![Effect::tell(Kind::AwaitingApproval, PLAN, ASKS.to_owned())]));
-        }
-        match (plan, self.stage) {
-            (_, Stage::Monitoring) if over && passed => Ok(self.complete()),
-            (Some(plan), Stage::Step { .. }) if over && passed => Ok(Next::Open(self.advance(plan, now))),
-            (Some(Plan { progress_deadline: Some(deadline), .. }), Stage::Step { .. }) if baked >= *deadline => {
-                let reason = format!("{} has made no progress for {}", self.place(plan), duration(*deadline));
-                Ok(self.give_up(PROGRESS_DEADLINE, reason))
-            }
-            (_, Stage::Manual | Stage::Delay | Stage::Step { .. } | Stage::Monitoring) => idle,
+            (Stage::Monitoring, _) if baked < plan.map_or(MONITORING, |plan| plan.monitoring) => Next::Open(vec![]),
+            (Stage::Monitoring, _) => match plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic).rule(judged) {
+                Ruling::GoesOn => Next::Completed { actor: PLAN.to_owned(), sentence: COMPLETED.to_owned() },
+                Ruling::Waits => Next::Open(vec![]),
+                Ruling::TooFew(sentence) => self.low_traffic(&sentence, plan, now),
+            },
         }
     }
 
-    fn give_up(&self, trigger: &str, reason: String) -> Next {
-        let cause = Cause { trigger: trigger.to_owned(), reason, actor: PLAN.to_owned() };
-        let told = Effect::tell(Kind::RolledBack, PLAN, cause.reason.clone());
-        Next::RolledBack(cause, vec![Effect::Latch { epoch: self.epoch }, told])
+    fn bake(&mut self, index: usize, consent: Consent, ruling: Ruling, plan: &Plan, now: Duration) -> Next {
+        let baked = self.baked(now);
+        let over = baked >= plan.steps[index].bake;
+        match (ruling, consent) {
+            (Ruling::TooFew(sentence), _) if over => self.low_traffic(&sentence, Some(plan), now),
+            (_, Consent::Open) if over => {
+                self.stage = Stage::Step { index, consent: Consent::Asked };
+                Next::Open(vec![Effect::tell(Kind::AwaitingApproval, PLAN, ASKS.to_owned())])
+            }
+            (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
+            (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => match plan.progress_deadline {
+                Some(deadline) if baked >= deadline => {
+                    let reason = format!("{} has made no progress for {}", self.place(Some(plan)), duration(deadline));
+                    self.give_up(PROGRESS_DEADLINE, reason, Some(plan), now)
+                }
+                Some(_) | None => Next::Open(vec![]),
+            },
+        }
     }
 
-    fn complete(&self) -> Next {
-        let told = Effect::tell(Kind::Completed, PLAN, COMPLETED.to_owned());
-        Next::Completed(vec![Effect::Complete { epoch: self.epoch }, told])
+    fn low_traffic(&mut self, sentence: &str, plan: Option<&Plan>, now: Duration) -> Next {
+        let reason = format!("{} is over without enough evidence: {sentence}", self.place(plan));
+        self.give_up(LOW_TRAFFIC, reason, plan, now)
     }
 
-    /// The next step of the plan, or 100 % after the last.
-    fn advance(&mut self, plan: &Plan, now: Duration) -> Vec<Effect> {
-        let index = match self.stage {
-            Stage::Step { index, .. } => index + 1,
-            Stage::Manual | Stage::Delay | Stage::Monitoring => 0,
-        };
+    /// Rolls back; a release that is irreversible has the time of its stage again once an operator goes on.
+    fn give_up(&mut self, trigger: &str, reason: String, plan: Option<&Plan>, now: Duration) -> Next {
+        self.clock = Clock::start(now);
+        self.convict(Cause { trigger: trigger.to_owned(), reason, actor: PLAN.to_owned() }, plan)
+    }
+
+    /// This step of the plan, or 100 % after the last.
+    fn enter_step(&mut self, index: usize, plan: &Plan, now: Duration) -> Vec<Effect> {
         let kind = match plan.steps.get(index) {
             Some(step) => {
                 let consent = match step.approval {
@@ -365,7 +344,7 @@ impl Run {
     fn enter(&mut self, stage: Stage, weight: Weight, now: Duration) {
         self.stage = stage;
         self.weight = weight;
-        self.restart_clock(now);
+        self.clock = Clock::start(now);
     }
 
     fn route(&self) -> Effect {
@@ -383,18 +362,28 @@ impl Run {
         }
     }
 
-    fn restart_clock(&mut self, now: Duration) {
-        self.clock = Clock::Running { since: now, before: Duration::ZERO };
-    }
-
     /// The clock stands still while the release is held.
-    pub(super) fn run_clock(&mut self, now: Duration) {
-        self.clock = match (self.clock, self.is_held()) {
-            (Clock::Running { .. }, true) => Clock::Stopped { elapsed: self.clock.elapsed(now) },
-            (Clock::Stopped { elapsed }, false) => Clock::Running { since: now, before: elapsed },
-            (clock, _) => clock,
-        };
+    fn run_clock(&mut self, now: Duration) {
+        self.clock = if self.is_held() { self.clock.stopped(now) } else { self.clock.running(now) };
     }
+}
+
+/// What an operator rolls back for; of a release that is irreversible only when that has been acknowledged.
+pub(super) fn withdraw(
+    epoch: Epoch,
+    actor: String,
+    reason: &str,
+    acknowledged: Acknowledged,
+    plan: Option<&Plan>,
+) -> Result<Cause, Refusal> {
+    match (irreversible(plan), acknowledged) {
+        (Some(reason), Acknowledged::No) => Err(Refusal::Irreversible { epoch, reason: reason.to_owned() }),
+        (Some(_), Acknowledged::Yes) | (None, _) => Ok(Cause::by_hand(actor, reason)),
+    }
+}
+
+fn irreversible(plan: Option<&Plan>) -> Option<&str> {
+    plan.and_then(|plan| plan.irreversible.as_deref())
 }
 
 /// How long a release without a plan stays at 100 % with the gate armed, once an operator has promoted it.
@@ -403,8 +392,3 @@ pub const MONITORING: Duration = Duration::from_secs(600);
 const ASKS: &str = "the bake is over, and the step waits for an approval";
 const THAWED: &str = "the common cause has passed";
 const COMPLETED: &str = "green is the new blue";
-
-/// `what`, and why if somebody said so.
-pub(super) fn because(what: String, reason: &str) -> String {
-    if reason.is_empty() { what } else { format!("{what}: {reason}") }
-}
