@@ -16,6 +16,7 @@ mod framing;
 mod gate;
 mod health;
 mod life;
+mod policies;
 mod prometheus;
 mod request_head;
 mod simulation;
