@@ -202,7 +202,7 @@ fn promise_6_every_decision_comes_out_of_the_replay_as_it_was_to_the_last_bit() 
 fn what_was_done_to_the_evidence_or_to_a_decision_shows() {
     let mut live = eventful();
     let decided = live.decisions.clone();
-    let mut check = |change: &dyn Fn(&mut Vec<DecisionRecord>), in_difference: &str| {
+    let check = |change: &dyn Fn(&mut Vec<DecisionRecord>), in_difference: &str| {
         let mut changed = decided.clone();
         change(&mut changed);
         let difference = live.again().difference(&changed).expect("a difference");
