@@ -17,6 +17,7 @@ mod gate;
 mod gate_wait;
 mod health;
 mod life;
+mod policies;
 mod prometheus;
 mod records;
 mod releases;

@@ -31,6 +31,11 @@ const EVIDENCE_HELD_BYTES: usize = 4 << 20;
 /// With more evidence than this not on the disk, a write that could be later is not.
 const EVIDENCE_LATER_BYTES: usize = 1 << 20;
 
+/// Bytes that evidence must leave free in the file: on a full disk the state needs new pages before it can have those of
+/// the evidence that it replaces.
+const RESERVE: usize = 128 << 10;
+const NO_CHUNK: (u32, u32) = (u32::MAX, u32::MAX);
+
 /// Opens the file, at the start and after each failure: redb takes no more writes once one has failed.
 pub(super) type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send>;
 
@@ -46,6 +51,15 @@ pub(super) struct Store {
     held: Held,
     /// Written since the last durable write: a failure undoes it.
     later: Held,
+    space: Space,
+}
+
+/// Whether the disk had room for the last write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    Enough,
+    /// Evidence gives way to the state and the decisions.
+    Short,
 }
 
 /// What writes carry beside the state, as it is stored.
@@ -97,7 +111,8 @@ impl Store {
             restore(&database)
         })?;
         let shared = Arc::new(ArcSwapOption::from_pointee(database));
-        Ok((Store { opener, shared, bounds, held: Held::default(), later: Held::default() }, restored))
+        let (held, later) = (Held::default(), Held::default());
+        Ok((Store { opener, shared, bounds, held, later, space: Space::Enough }, restored))
     }
 
     pub(super) fn archive(&self) -> Archive {
@@ -108,10 +123,14 @@ impl Store {
     pub(super) fn write(&mut self, write: Write) -> Result<(), Failure> {
         let state = seal(&write.state)?;
         self.held.add(Held::of(&write)?);
+        if self.space == Space::Short {
+            self.held.evidence.clear();
+        }
         let later = self.later.evidence_bytes() + self.held.evidence_bytes();
         let durable = if later > EVIDENCE_LATER_BYTES { Durable::Now } else { write.durable };
         let result = guarded(|| self.attempt(&state, durable, write.at));
         let held = std::mem::take(&mut self.held);
+        self.space = if matches!(&result, Err(failure) if failure.is_full()) { Space::Short } else { Space::Enough };
         match (&result, durable) {
             (Ok(()), Durable::Now) => self.later = Held::default(),
             (Ok(()), Durable::Later) => self.later.add(held),
@@ -147,7 +166,7 @@ impl Store {
         put_records(&transaction, &self.held)?;
         put_evidence(&transaction, &self.held.evidence)?;
         prune_releases(&transaction)?;
-        prune_evidence(&transaction, self.bounds, at)?;
+        prune_evidence(&transaction, self.bounds, self.space, at)?;
         Ok(transaction.commit()?)
     }
 
@@ -256,21 +275,30 @@ fn put_evidence(transaction: &WriteTransaction, chunks: &[Packed]) -> Result<(),
         total = total.saturating_sub(replaced) + bytes;
     }
     meta.insert(EVIDENCE_BYTES_KEY, total)?;
+    if !chunks.is_empty() {
+        // Pages that are given back within a transaction are free to the same and the next.
+        evidence.insert_reserve(NO_CHUNK, RESERVE)?;
+        evidence.remove(NO_CHUNK)?;
+    }
     Ok(())
 }
 
-/// Deletes the oldest until the rest is within the bounds.
-fn prune_evidence(transaction: &WriteTransaction, bounds: Bounds, at: Timestamp) -> Result<(), Failure> {
+/// Deletes the oldest until the rest is within the bounds, or half of it when the disk is full.
+fn prune_evidence(transaction: &WriteTransaction, bounds: Bounds, space: Space, at: Timestamp) -> Result<(), Failure> {
     let age = SignedDuration::try_from(bounds.age).unwrap_or(SignedDuration::MAX);
     let oldest = at.checked_sub(age).unwrap_or(Timestamp::MIN).as_second();
     let mut evidence = transaction.open_table(EVIDENCE)?;
     let mut index = transaction.open_table(EVIDENCE_INDEX)?;
     let mut meta = transaction.open_table(META)?;
     let mut total = meta.get(EVIDENCE_BYTES_KEY)?.map_or(0, |total| total.value());
+    let size = match space {
+        Space::Enough => bounds.size,
+        Space::Short => bounds.size.min(total / 2),
+    };
     loop {
         let first = index.first()?.map(|(key, entry)| (key.value(), entry.value()));
         let Some((key, (written, bytes))) = first else { break };
-        if total <= bounds.size && written >= oldest {
+        if total <= size && written >= oldest {
             break;
         }
         index.remove(key)?;

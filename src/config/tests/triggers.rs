@@ -31,7 +31,7 @@ fn a_trigger_has_a_name_a_metric_and_an_action() {
     );
     check(
         "name: operator, metric: errorRate, above: 10%",
-        &["7:13 *.name: `operator` is reserved | a rollback by a person goes by this name, choose another"],
+        &["7:13 *.name: `operator` is reserved | a rollback that no trigger caused goes by this name, choose another"],
     );
     check(
         r#"name: "", metric: errorRate, above: 10%"#,

@@ -33,6 +33,10 @@ pub(super) enum Fault {
     Full {
         room: u64,
     },
+    /// No file can be longer.
+    Limit {
+        length: u64,
+    },
     ReadOnly,
     /// So many times more the data reaches the disk, and then it does not any more.
     Unsynced {
@@ -111,8 +115,10 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, length: u64) -> Result<(), Error> {
         let mut platter = self.platter();
-        if matches!(platter.fault, Some(Fault::ReadOnly)) {
-            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        match platter.fault {
+            Some(Fault::ReadOnly) => return Err(ErrorKind::ReadOnlyFilesystem.into()),
+            Some(Fault::Limit { length: most }) if length > most => return Err(ErrorKind::StorageFull.into()),
+            None | Some(Fault::Full { .. } | Fault::Limit { .. } | Fault::Unsynced { .. }) => {}
         }
         platter.perform(Operation::Resize(length));
         Ok(())
@@ -130,7 +136,7 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
         let mut platter = self.platter();
         let fits = match &mut platter.fault {
-            None | Some(Fault::Unsynced { .. }) => data.len(),
+            None | Some(Fault::Unsynced { .. } | Fault::Limit { .. }) => data.len(),
             Some(Fault::ReadOnly) => return Err(ErrorKind::ReadOnlyFilesystem.into()),
             Some(Fault::Full { room }) => {
                 let fits = data.len().min(usize::try_from(*room).expect("small"));
