@@ -46,7 +46,7 @@ fn promise_6_a_replay_decides_as_was_decided_to_the_last_bit_and_another_policy_
 
     std::fs::write(&other, "gate: {}\n").expect("writable");
     let said = refused(&portcullis(&["replay", "--policy", &name, "v2-1", "--admin", &url], &[]), 1);
-    assert!(said.contains("`listen` is missing") && said.contains("is not usable"), "{said}");
+    assert!(said.contains("missing key `listen`") && said.contains("is not usable"), "{said}");
 
     // Also after a crash in the middle of a release.
     bench.green.answer(200);
