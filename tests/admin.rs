@@ -293,7 +293,7 @@ fn an_admin_listener_beyond_loopback_needs_tokens_or_the_proxy_refuses_to_start(
 #[test]
 fn status_says_where_the_release_is_and_what_both_versions_have_done() {
     let (blue, green) = (Backend::answering(200), Backend::answering(500));
-    let gate = "service: checkout\ngate: { warmUp: { time: 0s, requests: 0 }, \
+    let gate = "service: checkout\ngate: { warmUp: { time: 0s, requests: 0 }, compare: { enabled: false }, \
                 triggers: [{ name: dead, metric: failureStreak, atLeast: 1000 }] }";
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], gate));
     let status = proxy.status();
@@ -338,10 +338,10 @@ fn promise_6_every_change_is_told_in_order_with_its_actor_its_reason_and_the_sta
     let told: Vec<Value> = (0..5).map(|_| second.next().data).collect();
     let streak = "green failed 5 requests in a row; blue has answered since the first of them";
     for (told, (kind, actor, sentence, epoch, state, weight)) in told.iter().zip([
-        ("started", "local", "release started at weight 0 %: v2 is here", 1, "stepping", 0.0),
-        ("weightSet", "local", "weight set to 50 %: half", 1, "stepping", 50.0),
+        ("started", "local", "release started by local: v2 is here", 1, "stepping", 0.0),
+        ("weightSet", "local", "weight set to 50 % by local: half", 1, "stepping", 50.0),
         ("rolledBack", "gate", streak, 1, "rolledBack", 0.0),
-        ("started", "local", "release started at weight 0 %", 2, "stepping", 0.0),
+        ("started", "local", "release started by local", 2, "stepping", 0.0),
         ("rolledBack", "local", "rolled back by local: enough", 2, "rolledBack", 0.0),
     ]) {
         assert_eq!((&told["kind"], &told["actor"], &told["sentence"]), (&json!(kind), &json!(actor), &json!(sentence)));

@@ -22,7 +22,7 @@ struct Bench {
 fn bench(trigger: &str) -> Bench {
     let (blue, green) = (Backend::answering(200), Backend::answering(200));
     let gate = format!(
-        "gate: {{ minimumRequests: 50, warmUp: {{ time: 0s, requests: 0 }}, triggers: [{{ name: bound, {trigger} }}] }}"
+        "gate: {{ minimumRequests: 50, warmUp: {{ time: 0s, requests: 0 }}, compare: {{ enabled: false }}, triggers: [{{ name: bound, {trigger} }}] }}"
     );
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], &gate));
     let events = Listener::new(proxy.admin);

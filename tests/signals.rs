@@ -89,7 +89,7 @@ fn a_post_that_is_not_understood_is_refused_with_its_field_named_and_changes_not
     let proxy = Proxy::before(&Upstream::ok());
     let firing = r#"{"state": "firing"}"#;
     let long = "a".repeat(64);
-    for name in ["Alerts", "a_b", "a%20b", "%C3%A4", "a.b", &long] {
+    for name in ["Alerts", "a_b", "a%20b", "%C3%A4", "%FF", "a.b", &long] {
         let refused = post(&proxy, name, firing);
         assert_eq!((refused.status, &parsed(&refused)["field"]), (422, &json!("name")), "{name}: {}", refused.text());
     }

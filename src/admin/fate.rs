@@ -39,7 +39,7 @@ enum Fate {
 #[derive(Serialize)]
 pub(super) struct Answer {
     outcome: Fate,
-    /// The epoch of the outcome.
+    /// Of the outcome; undecided is only the release of the moment.
     epoch: Epoch,
     /// The state of the moment.
     state: &'static str,
@@ -114,5 +114,6 @@ async fn past(context: &Context, of: Epoch, status: &Status) -> Result<Answer, P
         Fate::RolledBack => format!("release {of} was rolled back; epoch {} has begun since", status.epoch),
         Fate::Undecided => format!("epoch {} is here, and nothing is known of release {of}", status.epoch),
     };
-    Ok(Answer { outcome, epoch: of, state: status.state, sentence })
+    let epoch = if outcome == Fate::Undecided { status.epoch } else { of };
+    Ok(Answer { outcome, epoch, state: status.state, sentence })
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -12,27 +13,27 @@ use super::problem::Problem;
 use crate::journal::{Archive, ReadError, ReleaseDocument, ReleaseHeader, Slot};
 use crate::report;
 
+/// What stands for a release in a path. What is no text is the id of none.
+type Id = Result<Path<String>, PathRejection>;
+
 /// All that are kept, the newest first.
 pub(super) async fn list(State(context): State<Context>) -> Result<Json<Vec<ReleaseHeader>>, Problem> {
     Ok(Json(read(&context, Archive::releases).await?))
 }
 
 /// One release with its decisions.
-pub(super) async fn one(
-    State(context): State<Context>,
-    Path(id): Path<String>,
-) -> Result<Json<ReleaseDocument>, Problem> {
+pub(super) async fn one(State(context): State<Context>, id: Id) -> Result<Json<ReleaseDocument>, Problem> {
     Ok(Json(document(&context, id).await?))
 }
 
-pub(super) async fn told(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn told(State(context): State<Context>, id: Id) -> Result<Response, Problem> {
     let text = report::markdown(&document(&context, id).await?);
     Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response())
 }
 
 /// The inputs of the deciding core, a JSON document a line. One chunk of them is in memory at a time.
-pub(super) async fn evidence(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let epoch = document(&context, id.clone()).await?.record.header.epoch;
+pub(super) async fn evidence(State(context): State<Context>, id: Id) -> Result<Response, Problem> {
+    let ReleaseHeader { epoch, id, .. } = document(&context, id).await?.record.header;
     if read(&context, move |archive| archive.first_chunk(epoch)).await? != Some(0) {
         return Err(Problem::EvidenceGone(id));
     }
@@ -67,12 +68,10 @@ fn lines(slots: &[Slot]) -> Bytes {
     lines.into()
 }
 
-async fn document(context: &Context, id: String) -> Result<ReleaseDocument, Problem> {
-    let found = read(context, {
-        let id = id.clone();
-        move |archive| archive.release(&id)
-    })
-    .await?;
+async fn document(context: &Context, id: Id) -> Result<ReleaseDocument, Problem> {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let wanted = id.clone();
+    let found = read(context, move |archive| archive.release(&wanted)).await?;
     found.ok_or(Problem::UnknownRelease(id))
 }
 

@@ -1,13 +1,15 @@
 //! `POST /v1/signals/{name}`: what alert managers and synthetic tests tell.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Context;
 use super::access::Actor;
@@ -56,10 +58,12 @@ const WEBHOOK_VERSION: &str = "4";
 pub(super) async fn post(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
-    Path(signal): Path<String>,
+    signal: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Arc<Status>>, Problem> {
+    // What is no text is no name either.
+    let signal = signal.map(|Path(signal)| signal).unwrap_or_default();
     if !is_name(&signal) {
         let detail = format!(
             "name: `{}` is not a name of a signal: at most {LONGEST_NAME} of a-z, 0-9 and -",

@@ -29,6 +29,9 @@ pub(super) struct Watch {
 /// Between two looks at the status.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How long the events of a release that has ended are waited for.
+const LAST_EVENTS: Duration = Duration::from_millis(500);
+
 /// Events that wait to be shown; the stream waits when there are more.
 const WAITING: usize = 64;
 
@@ -81,9 +84,17 @@ impl Watch {
                     let open = matches!(text(&status["state"]), "stepping" | "paused" | "promoted");
                     let epoch = status["epoch"].as_u64();
                     if release.is_some_and(|release| !open || Some(release) != epoch) {
-                        while let Ok(event) = events.try_recv() {
-                            screen.event(&event);
-                        }
+                        // The last events are on their way.
+                        let last = async {
+                            loop {
+                                tokio::select! {
+                                    biased;
+                                    Some(event) = events.recv() => screen.event(&event),
+                                    _ = &mut listening => break,
+                                }
+                            }
+                        };
+                        tokio::time::timeout(LAST_EVENTS, last).await.ok();
                         screen.end(&status);
                         return Ok(());
                     }

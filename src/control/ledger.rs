@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::command::Reply;
 use super::event::Event;
 use super::slots;
+use super::status::Status;
 use crate::course::{Course, Input};
 use crate::journal::slot::OpenChunk;
 use crate::journal::{
@@ -57,6 +58,8 @@ pub struct Report {
     sent: Instant,
     pub events: Vec<Event>,
     pub reply: Option<Reply>,
+    /// As it was after the decision: what was decided since may not be on the disk yet.
+    pub status: Arc<Status>,
 }
 
 /// How long a report waits for the disk.
@@ -123,9 +126,10 @@ impl Ledger {
         decisions: Vec<DecisionRecord>,
         events: Vec<Event>,
         reply: Option<Reply>,
+        status: Arc<Status>,
     ) -> Result<(), WriteError> {
         let write = self.next_write;
-        self.reports.push_back(Report { write, sent: Instant::now(), events, reply });
+        self.reports.push_back(Report { write, sent: Instant::now(), events, reply, status });
         let mut kept = None;
         if let Some(release) = &mut self.release {
             if let Some((at, outcome)) = ended {

@@ -247,8 +247,8 @@ impl Control {
                 evidence: basis.clone(),
             });
         }
-        let state = self.state_record();
-        if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply) {
+        let (state, status) = (self.state_record(), self.status());
+        if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply, status) {
             self.journal_failed(&error);
         }
     }
@@ -273,12 +273,16 @@ impl Control {
             return;
         }
         self.publish();
-        for Report { events, reply, .. } in reports {
+        for Report { events, reply, status, .. } in reports {
+            // What has been decided since is not to be shown yet.
+            if self.inputs.ledger.is_reporting() {
+                self.outputs.status.send_replace(status.clone());
+            }
             for event in events {
                 self.tell(event);
             }
             if let Some(reply) = reply
-                && reply.send(Ok(self.outputs.status.borrow().clone())).is_err()
+                && reply.send(Ok(status)).is_err()
             {
                 tracing::debug!("whoever asked did not wait for the answer");
             }
@@ -383,8 +387,11 @@ impl Control {
         if self.inputs.ledger.is_reporting() {
             return;
         }
-        let (upstreams, rollback) = (&self.inputs.upstreams, self.rollback.clone());
-        let status = Status::new(&self.names, &self.course, table, upstreams, rollback, self.clock.now());
-        self.outputs.status.send_replace(Arc::new(status));
+        self.outputs.status.send_replace(self.status());
+    }
+
+    fn status(&self) -> Arc<Status> {
+        let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
+        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
     }
 }

@@ -218,7 +218,7 @@ impl Course {
     /// Forgets what was measured in earlier epochs.
     fn forget(&mut self, history: &Evidence, now: Duration) {
         self.windows.clear();
-        self.gate.reset();
+        self.gate.reset(now);
         self.common_streak = None;
         self.probed_at = now;
         self.verdict = Verdict::wait("the release has just begun");

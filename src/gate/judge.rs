@@ -29,7 +29,7 @@ pub struct Gate {
     tracks: Vec<Track>,
     checks: Vec<Checks>,
     signals: Vec<Signal>,
-    /// The first look of this epoch.
+    /// When this epoch began; else the first look.
     begun_at: Option<Duration>,
 }
 
@@ -100,12 +100,12 @@ impl Gate {
         }
     }
 
-    /// Forgets every episode; for a new epoch, whose evidence starts from nothing.
-    pub fn reset(&mut self) {
+    /// Forgets every episode; for a new epoch, which begins `now` and whose evidence starts from nothing.
+    pub fn reset(&mut self, now: Duration) {
         self.tracks.iter_mut().for_each(Track::reset);
         self.checks.iter_mut().for_each(Checks::reset);
         self.signals.iter_mut().for_each(Signal::reset);
-        self.begun_at = None;
+        self.begun_at = Some(now);
     }
 
     /// Judges every trigger. Call it every tick; `now` never goes back.

@@ -379,11 +379,11 @@ fn a_pause_makes_the_verdict_wait_and_a_notification_leaves_it_alone() {
 fn a_new_epoch_starts_with_no_episode_and_no_common_cause() {
     let mut bench = Bench::new([sustained(5)]);
     assert_eq!(bench.ticks_to_order((6, 50), (0, 450), 40), None);
-    bench.gate.reset();
+    bench.gate.reset(bench.now);
     assert_eq!(bench.ticks_to_order((6, 50), (0, 450), 100), Some(50));
     let mut bench = Bench::new([meltdown()]);
     bench.look((50, 50), (450, 450));
-    bench.gate.reset();
+    bench.gate.reset(bench.now);
     assert_eq!(bench.ticks_to_order((6, 50), (20, 450), 100), Some(0));
 }
 

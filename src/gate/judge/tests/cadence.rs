@@ -126,7 +126,7 @@ fn a_new_epoch_counts_judgements_from_nothing() {
     let mut bench = at_intervals(Some(1), None);
     bench.look(WELL, BLUE_WELL);
     interval(&mut bench, BAD, BLUE_WELL);
-    bench.gate.reset();
+    bench.gate.reset(bench.now);
     bench.look(WELL, BLUE_WELL);
     assert_eq!(interval(&mut bench, BAD, BLUE_WELL).orders, []);
     assert_eq!(ordered(&interval(&mut bench, BAD, BLUE_WELL)), [Ordered::Rollback]);

@@ -138,7 +138,8 @@ fn promise_6_a_signal_names_who_posted_it_and_what_was_said() {
 fn promise_5_a_signal_from_before_the_release_freezes_and_does_not_blame() {
     let mut bench = listening(Action::Rollback);
     post(&mut bench, "checkout", Posting::Firing);
-    bench.gate.reset();
+    bench.now += TICK;
+    bench.gate.reset(bench.now);
     let judgement = well(&mut bench);
     assert_eq!((judgement.standing, judgement.orders), (Stands::Common, vec![]));
     assert!(judgement.freeze.is_some_and(|sentence| sentence.contains("before the release began")));
