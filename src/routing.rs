@@ -254,6 +254,24 @@ mod tests {
     }
 
     #[test]
+    fn the_last_failures_of_a_completed_release_do_not_keep_it_from_being_rolled_back() {
+        let (routing, mut notices) = routing();
+        let first = Epoch::default().next();
+        assert!(routing.route(first, Weight::FULL));
+        routing.observe(Version::Green, Charge::Failed, first);
+        assert!(routing.complete(first));
+        routing.observe(Version::Blue, Charge::Served, first);
+        for _ in 0..3 {
+            routing.observe(Version::Green, Charge::Failed, first);
+        }
+        assert!(!routing.latch(first) && !routing.route(first, percent(1.0)));
+        assert_eq!(routing.table().route, Route::Completed);
+        assert!(notices.try_recv().is_err(), "nobody is convicted");
+        assert!(routing.revert(first));
+        assert_eq!((routing.table().route, routing.table().roles), (Route::Latched, Roles::AsConfigured));
+    }
+
+    #[test]
     fn a_completed_release_makes_green_blue_and_its_rollback_undoes_that() {
         let (routing, _notices) = routing();
         let first = Epoch::default().next();

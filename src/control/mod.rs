@@ -168,6 +168,12 @@ impl Control {
         }
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
+        let completed = matches!(self.course.state(), State::Completed { .. });
+        if completed && self.inputs.routing.table().route == Route::Latched {
+            // A worker's latch came before the completion, which must not be written down.
+            events.clear();
+            self.catch_up();
+        }
         if events.is_empty() && reply.is_none() {
             return Ok(());
         }

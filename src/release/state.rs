@@ -25,6 +25,10 @@ pub type Transition = Result<(State, Vec<Effect>), (State, Refusal)>;
 
 impl State {
     /// Takes one input. What the gate says when no release is open changes nothing.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal gives the whole state back; once an input, not once a request"
+    )]
     pub fn apply(self, input: Input, plan: Option<&Plan>, now: Duration) -> Transition {
         match (self, input) {
             (State::Open(mut run), input) => match run.take(input, plan, now) {

@@ -111,47 +111,52 @@ fn kinds() -> Vec<(String, Kind)> {
             (state, plan, now)
         };
         kinds.push((name.to_owned(), after(&[], waits())));
-        let under = |on_low_traffic, irreversible| Some(plan(on_low_traffic, irreversible));
-        let (wait, pass, roll_back) = (OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback);
-        let migration = Some("migration");
-        let variants: &[(&str, &[&str], Option<Plan>)] = match name {
-            "manual" => &[
-                ("held", &["hold"], waits()),
-                ("probing", &["probe"], waits()),
-                ("frozen", &["freeze"], waits()),
-                ("no plan", &[], None),
-            ],
-            "delay over" => &[("paused", &["pause"], waits()), ("frozen", &["freeze"], waits())],
-            "step 1 over" => &[
-                ("paused", &["pause"], waits()),
-                ("held", &["hold"], waits()),
-                ("probing", &["probe"], waits()),
-                ("frozen", &["freeze"], waits()),
-                ("frozen and probing", &["freeze", "probe"], waits()),
-                ("irreversible", &[], under(wait, migration)),
-                ("convicted", &["rollBack"], under(wait, migration)),
-                ("low traffic passes", &[], under(pass, None)),
-                ("low traffic rolls back", &[], under(roll_back, None)),
-                ("low traffic convicts", &[], under(roll_back, migration)),
-            ],
-            "step 1 late" => &[("irreversible", &[], under(wait, migration))],
-            "step 2 over" => &[("low traffic rolls back", &[], under(roll_back, None))],
-            "step 2 asked" => &[("paused", &["pause"], waits()), ("frozen", &["freeze"], waits())],
-            "monitoring over" => &[
-                ("probing", &["probe"], waits()),
-                ("frozen", &["freeze"], waits()),
-                ("convicted", &["rollBack"], under(wait, migration)),
-                ("low traffic passes", &[], under(pass, None)),
-                ("low traffic rolls back", &[], under(roll_back, None)),
-                ("no plan", &[], None),
-            ],
-            _ => &[],
-        };
-        for (how, inputs, plan) in variants {
-            kinds.push((format!("{name}, {how}"), after(inputs, plan.clone())));
+        for (how, inputs, plan) in variants(name) {
+            kinds.push((format!("{name}, {how}"), after(inputs, plan)));
         }
     }
     kinds
+}
+
+/// What else is tried with this stage: after which inputs, under which plan.
+fn variants(stage: &str) -> Vec<(&'static str, &'static [&'static str], Option<Plan>)> {
+    let waits = || Some(plan(OnLowTraffic::Wait, None));
+    let under = |on_low_traffic, irreversible| Some(plan(on_low_traffic, irreversible));
+    let (wait, pass, roll_back) = (OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback);
+    let migration = Some("migration");
+    match stage {
+        "manual" => vec![
+            ("held", &["hold"], waits()),
+            ("probing", &["probe"], waits()),
+            ("frozen", &["freeze"], waits()),
+            ("no plan", &[], None),
+        ],
+        "delay over" => vec![("paused", &["pause"], waits()), ("frozen", &["freeze"], waits())],
+        "step 1 over" => vec![
+            ("paused", &["pause"], waits()),
+            ("held", &["hold"], waits()),
+            ("probing", &["probe"], waits()),
+            ("frozen", &["freeze"], waits()),
+            ("frozen and probing", &["freeze", "probe"], waits()),
+            ("irreversible", &[], under(wait, migration)),
+            ("convicted", &["rollBack"], under(wait, migration)),
+            ("low traffic passes", &[], under(pass, None)),
+            ("low traffic rolls back", &[], under(roll_back, None)),
+            ("low traffic convicts", &[], under(roll_back, migration)),
+        ],
+        "step 1 late" => vec![("irreversible", &[], under(wait, migration))],
+        "step 2 over" => vec![("low traffic rolls back", &[], under(roll_back, None))],
+        "step 2 asked" => vec![("paused", &["pause"], waits()), ("frozen", &["freeze"], waits())],
+        "monitoring over" => vec![
+            ("probing", &["probe"], waits()),
+            ("frozen", &["freeze"], waits()),
+            ("convicted", &["rollBack"], under(wait, migration)),
+            ("low traffic passes", &[], under(pass, None)),
+            ("low traffic rolls back", &[], under(roll_back, None)),
+            ("no plan", &[], None),
+        ],
+        _ => vec![],
+    }
 }
 
 fn take(state: State, name: &str, plan: Option<&Plan>, now: Duration) -> State {

@@ -22,6 +22,7 @@ pub(super) fn hold(done: &Done, plan: Option<&Plan>) -> Rule {
     only_operators_are_refused(done)?;
     moves_traffic_first(done)?;
     rolls_back(done, plan)?;
+    gives_up(done, plan)?;
     steps(done, plan)?;
     raises(done)?;
     keeps_time(done)
@@ -155,6 +156,31 @@ fn rolls_back(Done { before, happening, result, after }: &Done, plan: Option<&Pl
     }
 }
 
+/// The plan gives a release up when it is late, or when its bake ends without the evidence that the plan asks for.
+fn gives_up(Done { before, happening, result, after }: &Done, plan: Option<&Plan>) -> Rule {
+    let (Some(run), Some(plan), Happening::Take(Input::Judged(judged))) = (before.state.run(), plan, happening) else {
+        return Ok(());
+    };
+    let baked = run.baked(before.now);
+    let (bake, deadline) = match run.stage {
+        Stage::Manual | Stage::Delay => return Ok(()),
+        Stage::Step { index, .. } => (plan.steps[index].bake, plan.progress_deadline),
+        Stage::Monitoring => (plan.monitoring, None),
+    };
+    let low = matches!(judged, Judged::TooFew { .. }) && plan.on_low_traffic == OnLowTraffic::Rollback && baked >= bake;
+    let asks = matches!(run.stage, Stage::Step { consent: Consent::Open, .. }) && baked >= bake;
+    let late = deadline.is_some_and(|deadline| baked >= deadline);
+    let expected = free(run) && (low || late && !asks && !may_go_on(run, judged, Some(plan), before));
+    let given_up = match &after.state {
+        State::RolledBack { .. } => {
+            !matches!(result, Some(Ok(effects)) if matches!(effects[0], Effect::Complete { .. }))
+        }
+        State::Open(after) => after.holds.convicted != run.holds.convicted,
+        State::Idle { .. } | State::Completed { .. } => false,
+    };
+    require(given_up == expected, "the plan gives up what is late or has too little traffic, and nothing else")
+}
+
 /// The place of a stage in the plan: the delay, the steps, 100 %.
 fn place(run: &Run, plan: &Plan) -> Option<usize> {
     match run.stage {
@@ -211,17 +237,22 @@ fn may_go_on(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> 
         Judged::TooFew { .. } => plan.is_some_and(|plan| plan.on_low_traffic == OnLowTraffic::Pass),
         Judged::Wait | Judged::Fail => false,
     };
-    let holds = &run.holds;
-    let free = holds.common.is_none() && holds.convicted.is_none() && holds.probe.is_none() && holds.paused.is_none();
-    free && match (run.stage, plan) {
-        (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => false,
-        (Stage::Delay, Some(plan)) => baked >= plan.initial_delay && run.weight == Weight::ZERO,
-        (Stage::Step { index, consent }, Some(plan)) => {
-            let consented = matches!(consent, Consent::NotNeeded | Consent::Given);
-            passed && consented && baked >= plan.steps[index].bake
+    free(run)
+        && match (run.stage, plan) {
+            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => false,
+            (Stage::Delay, Some(plan)) => baked >= plan.initial_delay && run.weight == Weight::ZERO,
+            (Stage::Step { index, consent }, Some(plan)) => {
+                let consented = matches!(consent, Consent::NotNeeded | Consent::Given);
+                passed && consented && baked >= plan.steps[index].bake
+            }
+            (Stage::Monitoring, plan) => passed && baked >= plan.map_or(MONITORING, |plan| plan.monitoring),
         }
-        (Stage::Monitoring, plan) => passed && baked >= plan.map_or(MONITORING, |plan| plan.monitoring),
-    }
+}
+
+fn free(Run { holds, stage, .. }: &Run) -> bool {
+    let asked = matches!(stage, Stage::Step { consent: Consent::Asked, .. });
+    let held = holds.convicted.is_some() || holds.probe.is_some() || holds.paused.is_some();
+    !asked && holds.common.is_none() && !held
 }
 
 /// Who may raise the weight, and to what.
@@ -256,6 +287,9 @@ fn keeps_time(Done { before, happening, after, .. }: &Done) -> Rule {
             && !matches!(next.stage, Stage::Step { consent: Consent::Asked | Consent::Given, .. }) =>
         {
             require(is.is_zero(), "a new stage begins at zero")
+        }
+        Happening::Take(Input::Resume { .. }) if next.weight != run.weight => {
+            require(is.is_zero(), "what was measured at another weight does not bake this one")
         }
         _ => require(is == was || is.is_zero(), "time neither jumps nor goes back but to zero"),
     }
