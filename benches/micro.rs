@@ -7,10 +7,11 @@ mod steps;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use portcullis::gate::compare::Suspicion;
-use portcullis::gate::{ByVersion, Evidence, Gate, Look, Signals, Trigger, Version};
+use portcullis::gate::compare::{Comparison, Counted, Settings, Suspicion};
+use portcullis::gate::{ByVersion, Charge, Evidence, Gate, Latency, Look, Signals, Trigger, Version};
 use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
 use portcullis::measure::{Collectors, Windows};
+use portcullis::release::Weight;
 
 use steps::{Admitting, Choosing, Recording, Sticking, WORKERS, epoch, policy, record};
 
@@ -94,4 +95,28 @@ fn look<'a>(windows: &'a Windows, signals: &'a Signals) -> Look<'a, impl Fn(&Tri
         signals,
         suspicion: Suspicion::default(),
     }
+}
+
+/// One tick of 10 requests of green and 90 of blue, with latencies and with requests that wait: a block of each of the
+/// three metrics closes.
+#[divan::bench]
+fn compare_a_tick(bencher: Bencher) {
+    let counted = |requests: u64| {
+        let mut evidence = Evidence::default();
+        (1..=requests)
+            .for_each(|number| evidence.record(Charge::Served, Some(Duration::from_micros(5_000 + 37 * number))));
+        evidence
+    };
+    let (history, blue, green) = (counted(60_000), counted(90), counted(10));
+    let mut waiting = Latency::default();
+    (1..=20).for_each(|number| waiting.record(Duration::from_millis(number)));
+    let mut now = Duration::ZERO;
+    let mut comparison = Comparison::new(Settings::default(), &history, Duration::from_secs(3_600), now);
+    let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
+    bencher.bench_local(|| {
+        now += Duration::from_millis(100);
+        comparison.tick(black_box(ByVersion { blue: of(&blue), green: of(&green) }), Weight::PROBE, now)
+    });
+    let summary = comparison.evidence();
+    assert!(summary.errors.blocks > 1_000 && summary.p50.blocks > 1_000 && summary.p99.blocks > 1_000, "{summary:?}");
 }

@@ -166,7 +166,7 @@ const MOST_ROOM: i32 = 1 << 20;
 /// What the journal remembers, and the journal.
 fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger), StartError> {
     let Some(dir) = data else {
-        return Ok((Beginning::new(), Ledger::new(None, Restored::default(), Duration::ZERO)));
+        return Ok((Beginning::new(), Ledger::new(None, &config.text, Restored::default(), Duration::ZERO)));
     };
     let bounds = Bounds { age: config.journal.age, size: config.journal.size };
     match Journal::open(dir, bounds) {
@@ -175,7 +175,7 @@ fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger),
                 Some(state) => Beginning::restored(state, config),
                 None => Beginning::new(),
             };
-            let ledger = Ledger::new(Some(journal), restored, beginning.began);
+            let ledger = Ledger::new(Some(journal), &config.text, restored, beginning.began);
             Ok((beginning, ledger))
         }
         Err(error @ OpenError::Held { .. }) => Err(StartError::Journal(error)),
@@ -185,7 +185,7 @@ fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger),
                 _ => None,
             };
             let beginning = Beginning::unreadable(format!("the journal cannot be read: {error}"));
-            Ok((beginning, Ledger::new(journal, Restored::default(), Duration::ZERO)))
+            Ok((beginning, Ledger::new(journal, &config.text, Restored::default(), Duration::ZERO)))
         }
     }
 }

@@ -16,7 +16,7 @@ use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
 use portcullis::proxy::{ClientShare, Draw, Lot};
 use portcullis::release::{Epoch, Weight};
-use portcullis::routing::{NOTICES, Notice, Routing, View};
+use portcullis::routing::{NOTICES, Notice, Routing, Table, View};
 use tokio::sync::mpsc::{Receiver, channel};
 
 pub(crate) const WORKERS: usize = 16;
@@ -116,7 +116,7 @@ impl Recording {
 /// A release at a quarter, with a streak armed.
 fn open() -> (Routing, Receiver<Notice>) {
     let (notify, notices) = channel(NOTICES);
-    let routing = Routing::new(policy().streak, notify);
+    let routing = Routing::new(Table::default(), policy().streak, notify);
     routing.route(epoch(), Weight::from_percent(25.0).expect("a weight"));
     (routing, notices)
 }

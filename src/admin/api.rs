@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_path_to_error::Segment;
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -54,7 +55,7 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Arc<Status>> 
     Json(context.status.borrow().clone())
 }
 
-pub(super) async fn evidence(State(context): State<Context>) -> Json<serde_json::Value> {
+pub(super) async fn evidence(State(context): State<Context>) -> Json<Value> {
     let status = context.status.borrow().clone();
     Json(serde_json::json!({ "epoch": status.epoch, "windows": status.windows, "comparison": status.comparison }))
 }
@@ -160,13 +161,22 @@ pub(super) async fn ready(State(context): State<Context>) -> Result<&'static str
 }
 
 async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let bytes = axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| Problem::TooLong(BODY_BYTES))?;
-    parse(headers, &bytes)
+    json_within(BODY_BYTES, headers, body).await
 }
 
 async fn json_or_nothing<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
     let bytes = axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| Problem::TooLong(BODY_BYTES))?;
     if bytes.is_empty() { Ok(T::default()) } else { parse(headers, &bytes) }
+}
+
+/// An object of at most `most` bytes.
+pub(super) async fn json_within<T: DeserializeOwned>(
+    most: usize,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|_| Problem::TooLong(most))?;
+    parse(headers, &bytes)
 }
 
 fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
@@ -180,13 +190,20 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Pr
         return Err(Problem::NotAnObject("it does not begin with {".to_owned()));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
-        if !matches!(fault.path().iter().next(), Some(Segment::Map { .. })) {
-            return Problem::NotAnObject(fault.inner().to_string());
-        }
-        let field = fault.path().to_string();
-        Problem::Field { detail: format!("{field}: {}", fault.inner()), field }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(wrong_field)?;
     reader.end().map_err(|fault| Problem::NotAnObject(fault.to_string()))?;
     Ok(value)
+}
+
+/// An object that was read already, as `T`.
+pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(wrong_field)
+}
+
+fn wrong_field(fault: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    if !matches!(fault.path().iter().next(), Some(Segment::Map { .. })) {
+        return Problem::NotAnObject(fault.inner().to_string());
+    }
+    let field = fault.path().to_string();
+    Problem::Field { detail: format!("{field}: {}", fault.inner()), field }
 }

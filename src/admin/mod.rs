@@ -1,10 +1,14 @@
 //! The admin API, on its own listener and its own thread.
 //!
-//! [`api`] holds the endpoints, [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
+//! [`signals`] what others tell, [`releases`] what is recorded; [`access`] who may use them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
+mod fate;
 mod problem;
+mod releases;
+mod signals;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -69,6 +73,12 @@ fn router(context: Context) -> Router {
         .route("/v1/release/approve", post(api::approve))
         .route("/v1/release/promote", post(api::promote))
         .route("/v1/release/rollback", post(api::roll_back))
+        .route("/v1/signals/{name}", post(signals::post))
+        .route("/v1/gate", get(fate::gate))
+        .route("/v1/releases", get(releases::list))
+        .route("/v1/releases/{id}", get(releases::one))
+        .route("/v1/releases/{id}/report", get(releases::told))
+        .route("/v1/releases/{id}/evidence", get(releases::evidence))
         .route_layer(from_fn_with_state(context.clone(), access::authorise));
     let open = Router::new()
         .route("/metrics", get(api::metrics))

@@ -8,9 +8,13 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod gate;
+mod history;
 mod release;
+mod replay;
 mod run;
 mod status;
+mod watch;
 mod weight;
 
 /// A progressive-delivery proxy: measures two versions of a service in-line and rolls back by itself.
@@ -27,8 +31,13 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Status(status::Show),
+    Watch(watch::Watch),
     Weight(weight::SetWeight),
     Release(release::Release),
+    Gate(gate::Gate),
+    History(history::History),
+    Report(history::Report),
+    Replay(replay::Again),
     Completions(completions::Completions),
 }
 
@@ -42,6 +51,11 @@ impl Arguments {
             Command::Status(show) => finish(show.run()),
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),
+            Command::Watch(watch) => finish(watch.run()),
+            Command::Gate(gate) => gate.run(),
+            Command::History(history) => finish(history.run()),
+            Command::Report(report) => finish(report.run()),
+            Command::Replay(again) => again.run().unwrap_or_else(|error| failed(&error)),
         }
     }
 }
@@ -49,9 +63,23 @@ impl Arguments {
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    anstream::eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Where the API has a release. A version's name may hold anything.
+fn release_path(id: &str) -> String {
+    let mut path = "/v1/releases/".to_owned();
+    for byte in id.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => path.push(byte.into()),
+            _ => path.push_str(&format!("%{byte:02X}")),
         }
     }
+    path
 }

@@ -4,25 +4,28 @@
 //! may rely on it after a crash. A disk that does not answer in time delays a report by [`PATIENCE`] and no longer.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::command::Reply;
 use super::event::Event;
 use super::slots;
-use crate::course::Input;
-use crate::gate::Evidence;
+use crate::course::{Course, Input};
 use crate::journal::slot::OpenChunk;
 use crate::journal::{
-    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Outcome, ReleaseRecord, Restored, StateRecord, Write,
-    WriteError,
+    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Outcome, ReleaseHeader, ReleaseRecord, Restored,
+    StateRecord, Write, WriteError,
 };
 
 /// The journal, the release that is recorded in it, and the reports that wait for it.
 pub struct Ledger {
     journal: Option<Journal>,
+    /// The configuration's text, which a replay reads again.
+    configuration: Arc<str>,
     release: Option<Recording>,
     next_write: u64,
     reports: VecDeque<Report>,
@@ -64,14 +67,21 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
 impl Ledger {
     /// Without a journal nothing is recorded, and every report is told at once.
-    pub fn new(journal: Option<Journal>, restored: Restored, began: Duration) -> Ledger {
+    pub fn new(journal: Option<Journal>, configuration: &Arc<str>, restored: Restored, began: Duration) -> Ledger {
         let Restored { release, next_decision, next_chunk, .. } = restored;
         let recording = release.map(|record| {
             let inputs = if record.header.ended.is_none() { Inputs::Kept } else { Inputs::Passed };
             let chunk = OpenChunk::new(record.header.epoch, next_chunk);
             Recording { inputs, record, began, next_decision, chunk, full: Vec::new() }
         });
-        Ledger { journal, release: recording, next_write: 0, reports: VecDeque::new(), flushed: Instant::now() }
+        Ledger {
+            journal,
+            configuration: Arc::clone(configuration),
+            release: recording,
+            next_write: 0,
+            reports: VecDeque::new(),
+            flushed: Instant::now(),
+        }
     }
 
     pub fn archive(&self) -> Option<Archive> {
@@ -83,13 +93,14 @@ impl Ledger {
         self.release.as_ref().map(|release| release.began)
     }
 
-    /// Records the release that begins, which starts from `history`.
-    pub fn begin(&mut self, record: ReleaseRecord, history: &Evidence, now: Duration) {
+    /// Records the release that has begun in `course`.
+    pub fn begin(&mut self, header: ReleaseHeader, plan: Value, course: &Course, now: Duration) {
         if self.journal.is_none() {
             return;
         }
-        let mut chunk = OpenChunk::new(record.header.epoch, 0);
-        chunk.push(&slots::opening(history));
+        let mut chunk = OpenChunk::new(header.epoch, 0);
+        chunk.push(&slots::opening(course, now));
+        let record = ReleaseRecord { header, policy: self.configuration.to_string(), plan };
         self.release =
             Some(Recording { inputs: Inputs::Kept, record, began: now, next_decision: 0, chunk, full: Vec::new() });
     }
@@ -97,7 +108,8 @@ impl Ledger {
     /// Records one input of the deciding core, for a replay.
     pub fn input(&mut self, input: &Input<'_>, now: Duration) {
         let Some(release) = self.release.as_mut().filter(|release| release.inputs == Inputs::Kept) else { return };
-        release.chunk.push(&slots::slot(input, now - release.began));
+        let changed = (*self.configuration != release.record.policy).then_some(&*self.configuration);
+        release.chunk.push(&slots::slot(input, changed, now - release.began));
         if release.chunk.is_full() {
             release.full.push(release.chunk.take(Timestamp::now()));
         }

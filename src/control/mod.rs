@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::config::Config;
 use crate::course::{Course, Input, Streak};
 use crate::gate::{ByVersion, Version};
-use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, ReleaseRecord, StateRecord, WriteError};
+use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord, WriteError};
 use crate::measure::window::SHORTEST_SLOT;
 use crate::measure::{Collectors, Tick};
 use crate::proxy::Upstreams;
@@ -63,8 +63,6 @@ pub struct Outputs {
 pub struct Control {
     clock: Clock,
     names: Names,
-    /// The configuration's text, which a replay reads again.
-    policy: Arc<str>,
     course: Course,
     rollback: Option<Rollback>,
     inputs: Inputs,
@@ -75,15 +73,8 @@ impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
-        let mut control = Control {
-            clock,
-            names: Names::new(config),
-            policy: Arc::clone(&config.text),
-            course,
-            rollback: beginning.rollback,
-            inputs,
-            outputs,
-        };
+        let mut control =
+            Control { clock, names: Names::new(config), course, rollback: beginning.rollback, inputs, outputs };
         control.begin(&beginning.found);
         control
     }
@@ -129,7 +120,7 @@ impl Control {
             Found::Superseded => {
                 let sentence = "the proxy started with another green version".to_owned();
                 let event = Event::new(Kind::RolledBack, PROXY.to_owned(), sentence, self.course.state());
-                self.record(vec![event], Some((Timestamp::now(), Outcome::RolledBack)), None);
+                self.record(vec![event], Some((Timestamp::now(), Outcome::RolledBack)), None, self.clock.now());
             }
             Found::Unreadable => {
                 let state = self.course.state();
@@ -139,7 +130,7 @@ impl Control {
                 };
                 self.inputs.telemetry.journal_failed();
                 let event = Event::new(Kind::JournalFailed, PROXY.to_owned(), sentence, state);
-                self.record(vec![event], None, None);
+                self.record(vec![event], None, None, self.clock.now());
             }
         }
     }
@@ -185,7 +176,7 @@ impl Control {
             State::Completed { .. } => Some(Outcome::Promoted),
             State::Idle { .. } | State::Open(_) => None,
         };
-        self.record(events, outcome.map(|outcome| (Timestamp::now(), outcome)), reply);
+        self.record(events, outcome.map(|outcome| (Timestamp::now(), outcome)), reply, now);
         Ok(())
     }
 
@@ -219,8 +210,7 @@ impl Control {
                 };
                 let plan = serde_json::to_value(self.course.plan().map(status::PlanStatus::new));
                 let plan = plan.expect("a plan is plain data");
-                let record = ReleaseRecord { header, policy: self.policy.to_string(), plan };
-                self.inputs.ledger.begin(record, self.course.history(), now);
+                self.inputs.ledger.begin(header, plan, &self.course, now);
             }
             Effect::Tell { kind, actor, sentence } => {
                 events.push(Event::new(kind, actor, sentence, self.course.state()));
@@ -238,9 +228,8 @@ impl Control {
         self.rollback = Some(Rollback::new(cause, Timestamp::now(), reaction));
     }
 
-    /// Has the journal keep `events` as decisions; they are told when it has them.
-    fn record(&mut self, events: Vec<Event>, ended: Option<(Timestamp, Outcome)>, reply: Option<Reply>) {
-        let now = self.clock.now();
+    /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
+    fn record(&mut self, events: Vec<Event>, ended: Option<(Timestamp, Outcome)>, reply: Option<Reply>, now: Duration) {
         let basis = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
         let mut decisions = Vec::new();
         for event in &events {

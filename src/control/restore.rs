@@ -12,7 +12,7 @@ use crate::course::Course;
 use crate::gate::Version;
 use crate::journal::{Latch, StateRecord};
 use crate::release::input::JOURNAL;
-use crate::release::{Cause, Epoch, Held, Holds, Run, Stage, State, Weight};
+use crate::release::{Cause, Epoch, Held, Holds, Plan, Run, Stage, State, Weight};
 use crate::routing::{Roles, Route, Table};
 
 /// Where a proxy begins.
@@ -123,7 +123,7 @@ impl Beginning {
                 let Some(weight) = Weight::from_basis_points(record.weight) else {
                     return Beginning::unreadable(format!("the journal has a weight of {}", record.weight));
                 };
-                let (stage, holds) = under(config, stage, holds, &resume.plan);
+                let (stage, holds) = under(config.plan.as_ref(), stage, holds, &resume.plan);
                 let run = Run::restored(epoch, stage, weight, holds, clock);
                 of(State::Open(run), Route::Split(weight), None, Found::State)
             }
@@ -134,13 +134,18 @@ impl Beginning {
 }
 
 /// The stage and the holds under the plan of today: a stage of another plan means nothing any more.
-fn under(config: &Config, stage: Stage, mut holds: Holds, plan: &str) -> (Stage, Holds) {
-    if stage == Stage::Manual || plan == format!("{:?}", config.plan) {
+pub fn under(today: Option<&Plan>, stage: Stage, mut holds: Holds, plan: &str) -> (Stage, Holds) {
+    if stage == Stage::Manual || plan == shown(today) {
         return (stage, holds);
     }
     let sentence = "the plan was changed while its release ran; an operator goes on by weight, or promotes".to_owned();
     holds.paused = Some(Held { by: CONFIGURATION.to_owned(), sentence });
     (Stage::Manual, holds)
+}
+
+/// A plan as a text that tells it from every other plan.
+pub fn shown(plan: Option<&Plan>) -> String {
+    format!("{plan:?}")
 }
 
 /// The state as the journal keeps it.
@@ -154,7 +159,7 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         clock_nanos: nanos(times.now),
         began_nanos: nanos(times.began),
         reaction_micros: rollback.and_then(|rollback| rollback.reaction_micros),
-        plan: format!("{:?}", course.plan()),
+        plan: shown(course.plan()),
     };
     StateRecord {
         epoch: state.epoch().number(),

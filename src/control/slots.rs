@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Input, Streak};
-use crate::gate::signal::Posted;
+use crate::course::{Course, Input, Streak};
+use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
 use crate::journal::slot::{self, Buckets, Slot};
 use crate::measure::Tick;
@@ -16,14 +16,21 @@ use crate::release;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Rare {
-    /// What was known of blue when the release began; always the first.
+    /// What was known when the release began; always the first.
+    #[serde(rename_all = "camelCase")]
     Opening {
+        /// The beginning on the clock of the deciding core, which slots of evidence are aligned to.
+        began_nanos: u64,
         blue: slot::Counted,
+        signals: Signals,
     },
     Streak(Streak),
     Operator(release::Input),
     Signal(Posted),
-    Restarted,
+    /// The process has started anew; `configuration` is the new text if it is another one than the release began with.
+    Restarted {
+        configuration: Option<String>,
+    },
 }
 
 /// One input as a replay takes it.
@@ -33,8 +40,8 @@ pub enum Recorded {
     Rare(Rare),
 }
 
-/// `input` as it is kept.
-pub fn slot(input: &Input<'_>, after: Duration) -> Slot {
+/// `input` as it is kept; `changed` is the configuration, where it is not the one that the release began with.
+pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
         Input::Tick { counted, health } => {
             let of = |version: Version| counted_of(counted, *health.of(version), version);
@@ -43,20 +50,23 @@ pub fn slot(input: &Input<'_>, after: Duration) -> Slot {
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
-        Input::Restarted => rare(&Rare::Restarted),
+        Input::Restarted => rare(&Rare::Restarted { configuration: changed.map(str::to_owned) }),
     };
     Slot { after, input }
 }
 
-/// What was known of blue when a release began.
-pub fn opening(history: &Evidence) -> Slot {
+/// What `course` knew when its release began.
+pub fn opening(course: &Course, began: Duration) -> Slot {
+    let history = course.history();
     let blue = slot::Counted {
         requests: history.requests,
         failures: history.failures,
         head: buckets(&history.latency),
         ..slot::Counted::default()
     };
-    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { blue }) }
+    let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
+    let signals = course.signals().clone();
+    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, signals }) }
 }
 
 /// A slot as it was given to the deciding core.

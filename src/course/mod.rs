@@ -103,6 +103,8 @@ impl Course {
                 Ok(vec![])
             }
             Input::Restarted => {
+                self.signals = Signals::default();
+                self.history = History::default();
                 self.forget(&Evidence::default(), now);
                 self.apply(release::Input::Restarted, now)
             }
@@ -142,10 +144,11 @@ impl Course {
         self.history.blue()
     }
 
-    /// Replaces what is known of blue; for a replay, which begins where the release began.
-    pub fn set_history(&mut self, history: Evidence, now: Duration) {
-        self.comparison = self.compared_with(&history, now);
-        self.history = History::of(history, now);
+    /// Replaces what is known from before a release; for a replay, which begins where the release began.
+    pub fn set_past(&mut self, blue: Evidence, signals: Signals, now: Duration) {
+        self.comparison = self.compared_with(&blue, now);
+        self.history = History::of(blue, now);
+        self.signals = signals;
     }
 
     fn streak(&mut self, streak: Streak, now: Duration) -> Vec<Effect> {

@@ -88,6 +88,7 @@ pub(super) async fn drive(
     let mut unsent = Unsent { bytes: 0, since: Instant::now() };
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
+        progress.polled_by(cx.waker());
         loop {
             match Pin::new(&mut *hyper).poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Stop::Done),

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -25,7 +25,8 @@ const ENDPOINTS_TRIED: usize = 3;
 struct Copy {
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    /// A list, because a map costs more to copy and is hardly ever needed.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Copy {
@@ -35,7 +36,7 @@ impl Copy {
         repeatable.then(|| Copy {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers: request.headers().clone(),
+            headers: request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         })
     }
 
@@ -43,7 +44,9 @@ impl Copy {
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
+        for (name, value) in self.headers {
+            request.headers_mut().append(name, value);
+        }
         request
     }
 }
@@ -171,7 +174,7 @@ fn answer(
     response: Response<Incoming>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
-    let now = Instant::now();
+    let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;

@@ -2,7 +2,7 @@
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version, response};
@@ -40,25 +40,29 @@ struct Found {
     via: bool,
 }
 
+impl Found {
+    fn note(&mut self, name: &HeaderName) {
+        match *name {
+            CONNECTION => self.connection = true,
+            TE => self.te = true,
+            UPGRADE => self.upgrade = true,
+            VIA => self.via = true,
+            FORWARDED => self.forwarded = true,
+            TRANSFER_ENCODING => self.transfer_encoding = true,
+            PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => self.hop = true,
+            ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => self.hop = true,
+            _ => {}
+        }
+    }
+}
+
 /// Makes the client's head the one for the endpoint.
 pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
     let mut found = Found::default();
-    for name in parts.headers.keys() {
-        match *name {
-            CONNECTION => found.connection = true,
-            TE => found.te = true,
-            UPGRADE => found.upgrade = true,
-            VIA => found.via = true,
-            FORWARDED => found.forwarded = true,
-            TRANSFER_ENCODING => found.transfer_encoding = true,
-            PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => found.hop = true,
-            ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => found.hop = true,
-            _ => {}
-        }
-    }
+    parts.headers.keys().for_each(|name| found.note(name));
     target(parts)?;
     host(parts)?;
     // The field stays, because hyper drops the body of a GET that has neither this nor a length.
@@ -87,27 +91,30 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
 
 /// Makes the endpoint's head the one for the client.
 pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
-    let (mut strip, mut transfer_encoding, mut length) = (false, false, false);
+    let (mut length, mut found) = (false, Found::default());
     for name in parts.headers.keys() {
-        transfer_encoding |= *name == TRANSFER_ENCODING;
         length |= *name == CONTENT_LENGTH;
-        strip |= matches!(*name, CONNECTION | UPGRADE | TRANSFER_ENCODING | PROXY_AUTHENTICATE | TRAILER)
-            || *name == KEEP_ALIVE
-            || *name == PROXY_CONNECTION;
+        found.note(name);
     }
-    if transfer_encoding && (length || !is_only_chunked(&parts.headers)) {
-        return Err(Refusal::Invalid);
-    }
-    if strip {
-        let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
-        strip_named(&mut parts.headers);
-        strip_hop(&mut parts.headers);
-        parts.headers.remove(TRANSFER_ENCODING);
-        parts.headers.remove(UPGRADE);
-        if let Some(protocol) = kept {
-            parts.headers.insert(UPGRADE, protocol);
-            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if found.transfer_encoding {
+        if length || !is_only_chunked(&parts.headers) {
+            return Err(Refusal::Invalid);
         }
+        parts.headers.remove(TRANSFER_ENCODING);
+    }
+    let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
+    if found.connection {
+        strip_named(&mut parts.headers);
+    }
+    if found.hop {
+        strip_hop(&mut parts.headers);
+    }
+    if found.upgrade {
+        parts.headers.remove(UPGRADE);
+    }
+    if let Some(protocol) = kept {
+        parts.headers.insert(UPGRADE, protocol);
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     parts.version = Version::HTTP_11;
     Ok(())
@@ -143,8 +150,18 @@ fn host(parts: &Parts) -> Result<(), Refusal> {
 
 /// Any other coding, and any second one, is where two readers of a body could disagree about its end.
 fn is_only_chunked(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+    only(headers, TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+}
+
+/// The value of a field that is there once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+}
+
+/// What most endpoints send in Connection, and no field is called so, but one that is taken out anyway.
+fn names_no_field(connection: &[u8]) -> bool {
+    connection.eq_ignore_ascii_case(b"keep-alive") || connection.eq_ignore_ascii_case(b"close")
 }
 
 /// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
@@ -165,6 +182,10 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 /// Takes out Connection and every field that it names.
 fn strip_named(headers: &mut HeaderMap) {
+    if only(headers, CONNECTION).is_some_and(names_no_field) {
+        headers.remove(CONNECTION);
+        return;
+    }
     let named: Vec<HeaderName> = tokens(headers, CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !KEPT.contains(name) && *name != UPGRADE)

@@ -1,12 +1,12 @@
 //! The way of a request, top to bottom.
 //!
 //! [`listen`] accepts on every worker, [`drive`] runs hyper on a client connection and watches its deadlines, [`serve`]
-//! holds the stack, [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, for some clients
-//! by [`sticky`], and [`client_share`] what the request is evidence of, [`forward`] sends it and waits for the head, [`pool`] keeps the
-//! connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`body`] streams both bodies, [`upgrade`]
-//! joins the two sides of a tunnel, [`observe`] records one outcome, [`respond`] turns our own refusals into answers.
-//! [`worker`] is what a thread owns, [`upstreams`] what all of them know of the endpoints and [`health`] checks,
-//! [`progress`] what one connection is waiting for, [`socket`] how bytes are sent.
+//! holds the stack, [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by [`sticky`]
+//! for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for the head,
+//! [`pool`] keeps the connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`body`] streams both
+//! bodies, [`upgrade`] joins the two sides of a tunnel, [`observe`] records one outcome, [`respond`] turns our own refusals
+//! into answers. [`worker`] is what a thread owns, [`upstreams`] what all of them know of the endpoints, [`health`] the
+//! thread that checks those, [`progress`] what one connection is waiting for, [`socket`] how bytes are sent.
 //!
 //! Absent on purpose: any decision about a release, any lock that two workers share, any unbounded buffer.
 

@@ -85,7 +85,7 @@ pub(super) async fn answer(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let started = Instant::now();
+    let started = progress.now();
     let version = request.version();
     progress.enter(progress::Phase::Waiting, started, worker.settings.timeouts.response_head);
     let forwarded = AssertUnwindSafe(route(&worker, &progress, &client, request, started)).catch_unwind();

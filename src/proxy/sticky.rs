@@ -5,6 +5,7 @@
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use memchr::memchr;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
 use crate::config::Sticky;
@@ -53,11 +54,17 @@ impl Lot {
 }
 
 /// The value of the cookie `name` in one Cookie field (RFC 6265, 4.2.1); names are told apart by case.
-fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    cookies.split(|byte| *byte == b';').find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?;
-        Some(value.trim_ascii())
-    })
+fn cookie<'a>(mut cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    loop {
+        let (pair, rest) = match memchr(b';', cookies) {
+            Some(at) => (&cookies[..at], Some(&cookies[at + 1..])),
+            None => (cookies, None),
+        };
+        if let Some(value) = pair.trim_ascii_start().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
+            return Some(value.trim_ascii());
+        }
+        cookies = rest?;
+    }
 }
 
 #[cfg(test)]

@@ -212,13 +212,13 @@ impl Run {
         }
     }
 
-    /// To 100 %; from there, to the end.
+    /// To 100 %; from there, if nothing holds it, to the end.
     fn promote(&mut self, actor: String, reason: &str, now: Duration) -> Result<Next, Refusal> {
         let epoch = self.epoch;
         if let Some(sentence) = &self.holds.common {
             return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
         }
-        if self.stage == Stage::Monitoring {
+        if self.stage == Stage::Monitoring && self.holds.none() {
             let sentence = because(format!("completed by {actor}: {COMPLETED}"), reason);
             return Ok(Next::Completed { actor, sentence });
         }

@@ -147,4 +147,6 @@ fn complete(epoch: Epoch, actor: &str, sentence: String) -> (State, Vec<Effect>)
 }
 
 #[cfg(test)]
+mod explore;
+#[cfg(test)]
 mod tests;

@@ -146,7 +146,7 @@ impl<'a> World<'a> {
         let listener = events.listen();
         let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
         let collectors = Collectors::new(collectors);
-        let ledger = Journalled::new(None, Restored::default(), Duration::ZERO);
+        let ledger = Journalled::new(None, &config.text, Restored::default(), Duration::ZERO);
         let routed = Arc::clone(&routing);
         let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
         tokio::spawn(Control::new(&config, beginning, inputs, Outputs { status: publish, events }).run());

@@ -170,7 +170,8 @@ const PROBED: [(f64, f64, f64); 12] = [
     (99.0, 0.05, 400.0),
 ];
 
-/// Green's requests and failures until the rollback, every request a tick; none if it ends without one.
+/// Green's requests and failures until the rollback, every request a tick; none if it ends without one. Where chance
+/// holds the cause to be common for a while, green keeps the weight it has.
 fn probed(weight: f64, green: f64, draw: &mut Draw) -> Option<(u64, u64)> {
     let past = draw.history(HISTORY, 0.001);
     let history = Evidence { requests: past.units, failures: past.bad, latency: Latency::default() };
@@ -195,7 +196,7 @@ fn probed(weight: f64, green: f64, draw: &mut Draw) -> Option<(u64, u64)> {
                 weight = Weight::PROBE;
                 comparison.weight_changed(now);
             }
-            Finding::External { .. } | Finding::Unresolved { .. } | Finding::Acquitted { .. } => return None,
+            Finding::Unresolved { .. } | Finding::Acquitted { .. } => return None,
             _ => {}
         }
     }
