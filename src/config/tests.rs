@@ -252,6 +252,36 @@ fn faults_of_all_kinds_are_listed_at_once() {
     );
 }
 
+const FAULTY_PLAN: &str = r#"
+release:
+  steps: [{ weight: 10%, bake: 5m }, { weight: 5%, bake: -1m }]
+  progressDedline: 1h
+gate:
+  compare: { enabled: false }
+  triggers:
+  - { name: slow, metric: latency, quantile: 1.5, above: 60s }
+  - { name: errors, metric: errorRate, above: 100%, sustained: -5m }
+  - { name: checks, metric: healthChecks, atLeast: 3 }
+"#;
+
+#[test]
+fn faults_of_a_plan_and_its_policy_are_listed_at_once() {
+    assert_eq!(
+        faults(&format!("{LEAST}{FAULTY_PLAN}")),
+        [
+            "7:48 release.steps[1].weight: `5%` does not rise | the step before has `10%`",
+            "7:58 release.steps[1].bake: `-1m` is negative | a duration is at least 0s",
+            "8:3 unknown key `release.progressDedline` | did you mean `progressDeadline`?",
+            "12:44 gate.triggers[0].quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`",
+            "12:56 gate.triggers[0].above: `60s` can never be exceeded | `timeouts.responseHead` ends each request \
+             after 30s",
+            "13:45 gate.triggers[1].above: `100%` can never be exceeded | write a share below 100%",
+            "13:62 gate.triggers[1].sustained: `-5m` is negative | a duration is at least 0s",
+            "14:29 gate.triggers[2].metric: can never fire: green has no health check | add `healthCheck` to `green`",
+        ]
+    );
+}
+
 #[test]
 fn a_fault_is_shown_in_the_manner_of_rustc() {
     let text = format!("{LEAST}gate:\n  triggers:\n  - {{ name: meltdown, metric: errorRate, abvoe: 10% }}\n");

@@ -187,6 +187,10 @@ fn a_latency_has_a_quantile_and_a_bound_that_can_be_exceeded() {
         &["7:43 *.quantile: `p99` is not a quantile | write `0.99`"],
     );
     check(
+        "name: a, metric: latency, quantile: 1.5, above: 200ms",
+        &["7:43 *.quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`"],
+    );
+    check(
         "name: a, metric: latency, quantile: 1, above: 200ms",
         &["7:43 *.quantile: `1` is not a quantile | a quantile is above 0 and below 1, like `0.99`"],
     );

@@ -2,114 +2,12 @@ use super::*;
 use crate::gate::Kind;
 use crate::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, Times};
 
+mod bench;
 mod cadence;
 mod confirm;
 mod told;
 
-const TICK: Duration = Duration::from_millis(100);
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// A gate and its clock, which moves on by one tick with each look.
-struct Bench {
-    gate: Gate,
-    now: Duration,
-    health: ByVersion<Health>,
-    signals: Signals,
-    suspicion: Suspicion,
-}
-
-/// What an order is, without its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ordered {
-    Rollback,
-    Pause,
-    Notify,
-    Probe,
-}
-
-impl Bench {
-    fn new(triggers: impl IntoIterator<Item = Trigger>) -> Bench {
-        Bench::of(&Policy { triggers: triggers.into_iter().collect(), ..Policy::default() })
-    }
-
-    fn of(policy: &Policy) -> Bench {
-        Bench {
-            gate: Gate::new(policy),
-            // A start other than zero: only differences of times may count.
-            now: Duration::from_secs(1_000),
-            health: ByVersion::default(),
-            signals: Signals::default(),
-            suspicion: Suspicion::default(),
-        }
-    }
-
-    /// One look at `(failures, requests)` of both versions.
-    fn look(&mut self, green: (u64, u64), blue: (u64, u64)) -> Judgement {
-        self.look_at(&counted(green), &counted(blue))
-    }
-
-    fn look_at(&mut self, green: &Evidence, blue: &Evidence) -> Judgement {
-        self.now += TICK;
-        let look = Look {
-            windows: |_: &Trigger| ByVersion { blue, green },
-            health: self.health,
-            signals: &self.signals,
-            suspicion: self.suspicion,
-        };
-        self.gate.judge(&look, self.now)
-    }
-
-    /// Looks at the same evidence until something is ordered; how many ticks after the first look that was.
-    fn ticks_to_order(&mut self, green: (u64, u64), blue: (u64, u64), at_most: u32) -> Option<u32> {
-        (0..=at_most).find(|_| !self.look(green, blue).orders.is_empty())
-    }
-}
-
-fn counted((failures, requests): (u64, u64)) -> Evidence {
-    Evidence { requests, failures, ..Evidence::default() }
-}
-
-fn timed(requests: u64, millis: u64) -> Evidence {
-    let mut evidence = counted((0, requests));
-    (0..requests).for_each(|_| evidence.latency.record(Duration::from_millis(millis)));
-    evidence
-}
-
-fn share(fraction: f64) -> Share {
-    Share::try_from(fraction).expect("in range")
-}
-
-fn ordered(judgement: &Judgement) -> Vec<Ordered> {
-    let kind = |order: &Order| match order {
-        Order::Rollback { .. } => Ordered::Rollback,
-        Order::Pause { .. } => Ordered::Pause,
-        Order::Notify { .. } => Ordered::Notify,
-        Order::Probe { .. } => Ordered::Probe,
-    };
-    judgement.orders.iter().map(kind).collect()
-}
-
-/// More than 10 % of at least 50 requests failed in 10 s: rollback, at once.
-fn meltdown() -> Trigger {
-    Trigger {
-        name: "meltdown".to_owned(),
-        condition: Condition::FailuresAbove { share: share(0.1), written: Rate::Errors },
-        window: WINDOW,
-        sustained: Duration::ZERO,
-        minimum_requests: 50,
-        cadence: Cadence::EveryTick,
-        confirm: Confirm::No,
-        action: Action::Rollback,
-    }
-}
-
-fn sustained(seconds: u64) -> Trigger {
-    Trigger { sustained: Duration::from_secs(seconds), ..meltdown() }
-}
-
-fn acting(action: Action) -> Trigger {
-    Trigger { action, ..meltdown() }
-}
+use bench::{Bench, Ordered, TICK, WINDOW, acting, counted, meltdown, ordered, share, sustained, tally, timed};
 
 #[test]
 fn an_error_bound_fires_in_the_tick_that_it_is_crossed() {
@@ -405,9 +303,4 @@ fn each_trigger_is_judged_on_a_window_of_its_own() {
     let judgement = gate.judge(&look, Duration::from_secs(1));
     assert_eq!(ordered(&judgement), [Ordered::Rollback]);
     assert!(judgement.verdict.sentence.contains("in the last 10 s"));
-}
-
-fn tally(green: (u64, u64), blue: (u64, u64)) -> ByVersion<crossing::Tally> {
-    let of = |(bad, units)| crossing::Tally { bad, units };
-    ByVersion { blue: of(blue), green: of(green) }
 }
