@@ -173,7 +173,13 @@ impl AsyncRead for ClientSocket {
             self.early.advance(length);
         } else {
             let before = buffer.filled().len();
-            std::task::ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+            let ClientSocket { socket, progress, .. } = &mut *self;
+            if progress.dry.get() {
+                return Poll::Pending;
+            }
+            let read = Pin::new(socket).poll_read(cx, buffer);
+            progress.dry.set(read.is_pending());
+            std::task::ready!(read)?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }

@@ -1,7 +1,7 @@
 //! The fields that belong to one hop, and those that tell the service where a request came from.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
@@ -64,7 +64,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
     let mut found = Found::default();
     parts.headers.keys().for_each(|name| found.note(name));
     target(parts)?;
-    host(parts)?;
+    let host = host(parts)?;
     // The field stays, because hyper drops the body of a GET that has neither this nor a length.
     if found.transfer_encoding && !is_only_chunked(&parts.headers) {
         return Err(Refusal::TransferEncoding);
@@ -84,7 +84,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
         Upgrade::NotAsked if found.upgrade => _ = parts.headers.remove(UPGRADE),
         Upgrade::NotAsked => {}
     }
-    came_from(parts, client, &found);
+    came_from(parts, client, host, &found);
     parts.version = Version::HTTP_11;
     Ok(upgrade)
 }
@@ -138,30 +138,27 @@ fn target(parts: &mut Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn host(parts: &Parts) -> Result<(), Refusal> {
+/// The Host field, which only HTTP/1.0 may do without.
+fn host(parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
     let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'@' | b'?' | b'#' | b',' | b'\t');
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(()),
-        (None, None) if parts.version == Version::HTTP_10 => Ok(()),
+        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(Some(host.clone())),
+        (None, None) if parts.version == Version::HTTP_10 => Ok(None),
         _ => Err(Refusal::Host),
     }
 }
 
 /// Any other coding, and any second one, is where two readers of a body could disagree about its end.
 fn is_only_chunked(headers: &HeaderMap) -> bool {
-    only(headers, TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
-}
-
-/// The value of a field that is there once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// What most endpoints send in Connection, and no field is called so, but one that is taken out anyway.
-fn names_no_field(connection: &[u8]) -> bool {
-    connection.eq_ignore_ascii_case(b"keep-alive") || connection.eq_ignore_ascii_case(b"close")
+fn names_no_field(connection: &HeaderValue) -> bool {
+    let value = connection.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
@@ -182,8 +179,10 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 /// Takes out Connection and every field that it names.
 fn strip_named(headers: &mut HeaderMap) {
-    if only(headers, CONNECTION).is_some_and(names_no_field) {
-        headers.remove(CONNECTION);
+    if let Entry::Occupied(connection) = headers.entry(CONNECTION)
+        && connection.iter().all(names_no_field)
+    {
+        connection.remove();
         return;
     }
     let named: Vec<HeaderName> = tokens(headers, CONNECTION)
@@ -203,9 +202,8 @@ fn strip_hop(headers: &mut HeaderMap) {
 }
 
 /// X-Forwarded-* and Via. What an untrusted client says of itself is overwritten.
-fn came_from(parts: &mut Parts, client: &Client, found: &Found) {
+fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, found: &Found) {
     let headers = &mut parts.headers;
-    let host = headers.get(HOST).cloned();
     if client.trusted {
         let before = headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty());
         let chain: Vec<&[u8]> = before.chain([&client.forwarded_for]).map(HeaderValue::as_bytes).collect();

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
+use super::forward::Sendable;
 use super::progress::Progress;
 use super::socket::{Owned, Socket};
 use super::upgrade::End;
@@ -31,6 +32,12 @@ const IDLE_CONNECTIONS: usize = 256;
 /// Below the keep-alive time of common servers (nginx 75 s, Go 120 s, Node 5 s), the shortest aside.
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// Room for a usual request head, which a connection keeps.
+const SENT_KEPT_BYTES: usize = 1024;
+
+/// More fields than a request gets from us.
+const FIELDS_ADDED: usize = 8;
+
 /// One connection to an endpoint.
 pub(super) struct Upstream {
     driver: Rc<Driver>,
@@ -39,6 +46,7 @@ pub(super) struct Upstream {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Patient>, RequestBody>,
     socket: Owned,
+    most_fields: usize,
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
@@ -54,6 +62,12 @@ pub(super) struct Upstream {
 struct Driver {
     task: RefCell<Waker>,
     yielded: Arc<Yielded>,
+    /// Within this poll there is nothing more to read.
+    dry: Cell<bool>,
+    /// The bytes of a request that may be sent again.
+    sent: RefCell<Vec<u8>>,
+    /// They are those of the next write.
+    keeps_sent: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -84,7 +98,13 @@ impl Upstream {
     pub(super) async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
         let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let head_bytes = worker.settings.limits.response_head_bytes;
-        let driver = Rc::new(Driver { task: RefCell::new(Waker::noop().clone()), yielded: Arc::default() });
+        let driver = Rc::new(Driver {
+            task: RefCell::new(Waker::noop().clone()),
+            yielded: Arc::default(),
+            dry: Cell::new(false),
+            sent: RefCell::default(),
+            keeps_sent: Cell::new(false),
+        });
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
             // The buffer alone may grow beyond its bound when it grows.
@@ -98,6 +118,7 @@ impl Upstream {
             sender,
             connection,
             socket,
+            most_fields: worker.settings.limits.head_fields + FIELDS_ADDED,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
@@ -121,8 +142,10 @@ impl Upstream {
     pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
+        sendable: Sendable,
         progress: &Progress,
     ) -> Result<Response<Incoming>, NoHead> {
+        self.driver.keep_sent(sendable);
         let mut response = pin!(self.sender.try_send_request(request));
         // Only the connection can complete the response, and it is polled here: nobody else needs to be woken.
         let mut nobody = Context::from_waker(Waker::noop());
@@ -144,6 +167,22 @@ impl Upstream {
             }
         })
         .await
+    }
+
+    /// The request that was given to [`Upstream::send`] as one that may be sent again, if it was written: from its bytes,
+    /// which cost less to keep than a copy of the fields.
+    pub(super) fn sent_request(&self) -> Option<Request<RequestBody>> {
+        let sent = self.driver.sent.borrow();
+        let mut fields = vec![httparse::EMPTY_HEADER; self.most_fields];
+        let mut head = httparse::Request::new(&mut fields);
+        if !head.parse(&sent).ok()?.is_complete() {
+            return None;
+        }
+        let mut request = Request::builder().method(head.method?).uri(head.path?);
+        for field in head.headers {
+            request = request.header(field.name, field.value);
+        }
+        request.body(RequestBody::Empty).ok()
     }
 
     /// Reads and writes what can be, on behalf of the body of the answer.
@@ -195,11 +234,27 @@ impl Driver {
     ) -> bool {
         self.task.borrow_mut().clone_from(cx.waker());
         self.yielded.0.store(false, Ordering::Relaxed);
+        self.dry.set(false);
         let polled = Pin::new(connection).poll_without_shutdown(&mut Context::from_waker(yielding));
         if self.yielded.0.load(Ordering::Relaxed) {
             cx.waker().wake_by_ref();
         }
         polled.is_ready()
+    }
+
+    fn keep_sent(&self, sendable: Sendable) {
+        self.keeps_sent.set(sendable == Sendable::Again);
+        let mut sent = self.sent.borrow_mut();
+        sent.clear();
+        sent.shrink_to(SENT_KEPT_BYTES);
+    }
+
+    /// The first write offers the whole of a request without a body, also when the endpoint takes nothing of it.
+    fn offer(&self, slices: &[io::IoSlice<'_>]) {
+        if self.keeps_sent.replace(false) {
+            let mut sent = self.sent.borrow_mut();
+            slices.iter().for_each(|slice| sent.extend_from_slice(slice));
+        }
     }
 
     fn for_task<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
@@ -230,14 +285,18 @@ impl Patient {
 impl AsyncRead for Patient {
     fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Patient { socket, driver } = &mut *self;
-        driver.for_task(|cx| Pin::new(socket).poll_read(cx, buffer))
+        if driver.dry.get() {
+            return Poll::Pending;
+        }
+        let read = driver.for_task(|cx| Pin::new(socket).poll_read(cx, buffer));
+        driver.dry.set(read.is_pending());
+        read
     }
 }
 
 impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Patient { socket, driver } = &mut *self;
-        Patient::ignore(driver.for_task(|cx| Pin::new(socket).poll_write(cx, bytes)), bytes.len())
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -247,6 +306,7 @@ impl AsyncWrite for Patient {
     ) -> Poll<io::Result<usize>> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
         let Patient { socket, driver } = &mut *self;
+        driver.offer(slices);
         Patient::ignore(driver.for_task(|cx| Pin::new(socket).poll_write_vectored(cx, slices)), offered)
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Progress {
     pub phase: Cell<Phase>,
     /// The task that drives the connection.
     pub task: RefCell<Waker>,
+    /// Within this poll of the task there is nothing more to read from the client.
+    pub dry: Cell<bool>,
     /// Read once in a poll of the task.
     clock: Cell<Option<Instant>>,
     due: Cell<Instant>,
@@ -71,6 +73,7 @@ impl Progress {
             task: RefCell::new(Waker::noop().clone()),
             due: Cell::new(Instant::now()),
             armed: Cell::new(false),
+            dry: Cell::new(false),
             clock: Cell::new(None),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
@@ -87,6 +90,7 @@ impl Progress {
     pub(super) fn polled_by(&self, task: &Waker) {
         self.task.borrow_mut().clone_from(task);
         self.clock.set(None);
+        self.dry.set(false);
     }
 
     /// The time of this poll: within one nothing is waited for.
