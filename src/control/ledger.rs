@@ -31,6 +31,8 @@ pub struct Ledger {
     next_write: u64,
     reports: VecDeque<Report>,
     flushed: Instant,
+    /// After a failure: a write with this number, or a later one, brings everything to the disk.
+    owed: Option<u64>,
 }
 
 /// The release that is recorded, or was the last to be.
@@ -84,6 +86,7 @@ impl Ledger {
             next_write: 0,
             reports: VecDeque::new(),
             flushed: Instant::now(),
+            owed: None,
         }
     }
 
@@ -153,11 +156,11 @@ impl Ledger {
         Some((number, now - release.began))
     }
 
-    /// Hands the evidence over that has come together, now and then.
+    /// Hands the evidence over that has come together, now and then. After a failure the state goes with it until that is
+    /// on the disk: a latch must not wait there for the next decision.
     pub fn flush(&mut self, state: impl FnOnce() -> StateRecord) -> Result<(), WriteError> {
-        if self.release.as_ref().is_none_or(|release| release.inputs == Inputs::Passed)
-            || self.flushed.elapsed() < FLUSH_EVERY
-        {
+        let kept = self.release.as_ref().is_some_and(|release| release.inputs == Inputs::Kept);
+        if !kept && self.owed.is_none() || self.flushed.elapsed() < FLUSH_EVERY {
             return Ok(());
         }
         self.write(state(), None, Vec::new(), Durable::Later)
@@ -172,6 +175,14 @@ impl Ledger {
 
     /// Takes the journal's answer, and returns the reports that waited for it.
     pub fn answered(&mut self, answer: &Answer) -> Vec<Report> {
+        match (&answer.result, self.owed) {
+            (Err(_), _) => self.owed = Some(self.next_write),
+            (Ok(()), Some(owed)) if answer.number >= owed => {
+                self.owed = None;
+                tracing::info!("the journal is written again");
+            }
+            (Ok(()), Some(_) | None) => {}
+        }
         let due = self.reports.iter().take_while(|report| report.write <= answer.number).count();
         self.reports.drain(..due).collect()
     }
@@ -204,6 +215,7 @@ impl Ledger {
         durable: Durable,
     ) -> Result<(), WriteError> {
         let Some(journal) = &self.journal else { return Ok(()) };
+        let durable = if self.owed.is_some() { Durable::Now } else { durable };
         self.flushed = Instant::now();
         let at = Timestamp::now();
         let mut evidence = Vec::new();
@@ -216,6 +228,9 @@ impl Ledger {
         let number = self.next_write;
         self.next_write += 1;
         let write = Write { number, at, state, release, decisions, evidence, durable };
-        journal.send(write).map_err(|answer| answer.result.expect_err("what was not sent has failed"))
+        journal.send(write).map_err(|answer| {
+            self.owed = Some(self.next_write);
+            answer.result.expect_err("what was not sent has failed")
+        })
     }
 }

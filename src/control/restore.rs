@@ -76,10 +76,15 @@ impl Beginning {
 
     /// The state cannot be read: blue gets everything until somebody starts a release.
     pub fn unreadable(reason: String) -> Beginning {
-        let epoch = Epoch::default();
+        Beginning::latched(Epoch::default(), Roles::AsConfigured, reason)
+    }
+
+    /// As [`Beginning::unreadable`], where it is known at least which version is trusted, and the epoch, which never falls
+    /// back.
+    fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
         let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
         Beginning {
-            table: Table { epoch, roles: Roles::AsConfigured, route: Route::Latched },
+            table: Table { epoch, roles, route: Route::Latched },
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
@@ -96,7 +101,8 @@ impl Beginning {
         let epoch = Epoch::from(record.epoch);
         let completed = record.state == "completed";
         let Ok(resume) = serde_json::from_value::<Resume>(record.resume) else {
-            return Beginning::unreadable("the state in the journal is not one of this program's".to_owned());
+            let reason = "the state in the journal is not one of this program's".to_owned();
+            return Beginning::latched(epoch, roles, reason);
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
             table: Table { epoch, roles, route },
@@ -121,7 +127,7 @@ impl Beginning {
             (None, Some(OpenRun { stage, holds })) => {
                 let clock = Duration::from_nanos(resume.clock_nanos);
                 let Some(weight) = Weight::from_basis_points(record.weight) else {
-                    return Beginning::unreadable(format!("the journal has a weight of {}", record.weight));
+                    return Beginning::latched(epoch, roles, format!("the journal has a weight of {}", record.weight));
                 };
                 let (stage, holds) = under(config.plan.as_ref(), stage, holds, &resume.plan);
                 let run = Run::restored(epoch, stage, weight, holds, clock);

@@ -55,21 +55,27 @@ impl Proxy {
 
     /// Starts with a journal in `data`.
     pub fn start_in(data: &Path, text: &str) -> Proxy {
-        Proxy::launch(text, "info", &["--data".as_ref(), data.as_ref()])
+        Proxy::start_by(&[], data, text)
+    }
+
+    /// As [`Proxy::start_in`], by another program, which is given the proxy and its arguments.
+    pub fn start_by(program: &[&str], data: &Path, text: &str) -> Proxy {
+        Proxy::launch(program, text, "info", &["--data".as_ref(), data.as_ref()])
     }
 
     /// Starts with a log of this level.
     pub fn start_logging(text: &str, level: &str) -> Proxy {
-        Proxy::launch(text, level, &[])
+        Proxy::launch(&[], text, level, &[])
     }
 
-    fn launch(text: &str, level: &str, arguments: &[&OsStr]) -> Proxy {
+    fn launch(program: &[&str], text: &str, level: &str, arguments: &[&OsStr]) -> Proxy {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
         std::fs::write(&file, text).expect("the target folder can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(["run", "--config"])
+        let words = [program, &[env!("CARGO_BIN_EXE_portcullis"), "run", "--config"]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg(&file)
             .args(arguments)
             .env("RUST_LOG", level)
