@@ -166,14 +166,14 @@ const MOST_ROOM: i32 = 1 << 20;
 /// What the journal remembers, and the journal.
 fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger), StartError> {
     let Some(dir) = data else {
-        return Ok((Beginning::new(), Ledger::new(None, &config.text, Restored::default(), Duration::ZERO)));
+        return Ok((Beginning::default(), Ledger::new(None, &config.text, Restored::default(), Duration::ZERO)));
     };
     let bounds = Bounds { age: config.journal.age, size: config.journal.size };
     match Journal::open(dir, bounds) {
         Ok((journal, restored)) => {
             let beginning = match restored.state.clone() {
                 Some(state) => Beginning::restored(state, config),
-                None => Beginning::new(),
+                None => Beginning::default(),
             };
             let ledger = Ledger::new(Some(journal), &config.text, restored, beginning.began);
             Ok((beginning, ledger))

@@ -13,8 +13,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::support::backend::LATE;
-use super::support::{Backend, DEADLINE, Listener, Load, Proxy, config};
+use crate::support::backend::LATE;
+use crate::support::{Backend, DEADLINE, Listener, Load, Proxy, config};
 
 const GATE: &str = "gate: { compare: { enabled: false }, \
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
@@ -69,7 +69,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn promise_2_after_kill_9_at_any_instant_the_next_start_serves_the_last_decision_and_never_green_after_a_reported_rollback() {
+fn promise_2_after_kill_9_at_any_instant_the_next_start_serves_the_last_decision_and_never_green_after_a_reported_rollback()
+ {
     let kills = number("PORTCULLIS_TEST_KILLS").unwrap_or(KILLS);
     let seed = number("PORTCULLIS_TEST_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("PORTCULLIS_TEST_SEED={seed}");
@@ -91,8 +92,7 @@ fn run(seed: u64, mut take: impl FnMut() -> bool) -> BTreeMap<(Before, &'static 
     let (blue, green) = (Backend::answering(200), Backend::answering(200));
     let text = config(&[blue.address], &[green.address], GATE);
     let data = tempfile::tempdir().expect("a folder can be made");
-    let mut chain =
-        Chain { blue, green, text, data: data.path(), random: Rng::with_seed(seed), seen: BTreeMap::new() };
+    let mut chain = Chain { blue, green, text, data: data.path(), random: Rng::with_seed(seed), seen: BTreeMap::new() };
     let mut proxy = chain.start();
     while take() {
         proxy = chain.kill(proxy);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::support::{Backend, Listener, Load, Proxy, config, eventually};
+use crate::support::{Backend, Listener, Load, Proxy, config, eventually};
 
 const GATE: &str = "gate: { compare: { enabled: false }, \
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
@@ -142,7 +142,11 @@ fn row_65_on_a_full_disk_a_rollback_flips_at_once_with_an_alarm_and_is_durable_o
     assert_eq!(green.late(), 0, "what starts after the rollback goes to blue");
     eventually("the alarm", || (errors(&proxy) >= 1.0).then_some(()));
     let status = proxy.status();
-    assert_eq!((&status["state"], &status["rollback"]["trigger"]), (&json!("rolledBack"), &json!("dead")), "{status:#}");
+    assert_eq!(
+        (&status["state"], &status["rollback"]["trigger"]),
+        (&json!("rolledBack"), &json!("dead")),
+        "{status:#}"
+    );
     assert!(Path::new(data.path()).join("journal.redb").exists());
 
     assert!(limit(&proxy, "unlimited"));

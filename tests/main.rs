@@ -7,6 +7,8 @@ mod admin;
 mod bodies;
 mod clients;
 mod commands;
+mod crash;
+mod disk;
 mod endpoints;
 mod evidence;
 mod failures;

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::releases;
 use crate::config;
 use crate::control::status::Status;
-use crate::journal::Outcome;
+use crate::journal::{Archive, Outcome};
 use crate::release::Epoch;
 
 #[derive(Deserialize)]
@@ -99,7 +99,7 @@ fn sentence(status: &Status) -> String {
 
 /// The fate of a release that is not the one of the moment.
 async fn past(context: &Context, of: Epoch, status: &Status) -> Result<Answer, Problem> {
-    let kept = match releases::read(context, |archive| archive.releases()).await {
+    let kept = match releases::read(context, Archive::releases).await {
         Ok(releases) => releases.into_iter().find(|release| release.epoch == of.number()),
         Err(Problem::NoJournal) => None,
         Err(problem) => return Err(problem),

@@ -252,7 +252,7 @@ fn faults_of_all_kinds_are_listed_at_once() {
     );
 }
 
-const FAULTY_PLAN: &str = r#"
+const FAULTY_PLAN: &str = "
 release:
   steps: [{ weight: 10%, bake: 5m }, { weight: 5%, bake: -1m }]
   progressDedline: 1h
@@ -262,7 +262,7 @@ gate:
   - { name: slow, metric: latency, quantile: 1.5, above: 60s }
   - { name: errors, metric: errorRate, above: 100%, sustained: -5m }
   - { name: checks, metric: healthChecks, atLeast: 3 }
-"#;
+";
 
 #[test]
 fn faults_of_a_plan_and_its_policy_are_listed_at_once() {
@@ -272,11 +272,11 @@ fn faults_of_a_plan_and_its_policy_are_listed_at_once() {
             "7:48 release.steps[1].weight: `5%` does not rise | the step before has `10%`",
             "7:58 release.steps[1].bake: `-1m` is negative | a duration is at least 0s",
             "8:3 unknown key `release.progressDedline` | did you mean `progressDeadline`?",
-            "12:44 gate.triggers[0].quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`",
-            "12:56 gate.triggers[0].above: `60s` can never be exceeded | `timeouts.responseHead` ends each request \
+            "12:46 gate.triggers[0].quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`",
+            "12:58 gate.triggers[0].above: `60s` can never be exceeded | `timeouts.responseHead` ends each request \
              after 30s",
-            "13:45 gate.triggers[1].above: `100%` can never be exceeded | write a share below 100%",
-            "13:62 gate.triggers[1].sustained: `-5m` is negative | a duration is at least 0s",
+            "13:47 gate.triggers[1].above: `100%` can never be exceeded | write a share below 100%",
+            "13:64 gate.triggers[1].sustained: `-5m` is negative | a duration is at least 0s",
             "14:29 gate.triggers[2].metric: can never fire: green has no health check | add `healthCheck` to `green`",
         ]
     );

@@ -61,9 +61,9 @@ struct OpenRun {
 /// Who holds a release whose plan was changed under it.
 const CONFIGURATION: &str = "configuration";
 
-impl Beginning {
+impl Default for Beginning {
     /// In front of everything: all traffic to blue, and no release yet.
-    pub fn new() -> Beginning {
+    fn default() -> Beginning {
         Beginning {
             table: Table::default(),
             state: State::Idle { epoch: Epoch::default() },
@@ -73,7 +73,9 @@ impl Beginning {
             found: Found::Nothing,
         }
     }
+}
 
+impl Beginning {
     /// The state cannot be read: blue gets everything until somebody starts a release.
     pub fn unreadable(reason: String) -> Beginning {
         Beginning::latched(Epoch::default(), Roles::AsConfigured, reason)
@@ -88,7 +90,7 @@ impl Beginning {
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
-            ..Beginning::new()
+            ..Beginning::default()
         }
     }
 

@@ -6,6 +6,7 @@
 //! `PORTCULLIS_SIMULATION_SEED=N` plays one run, `PORTCULLIS_SIMULATION_RUNS=N` another number of runs.
 
 mod ledger;
+mod releases;
 mod run;
 mod scenario;
 

@@ -137,7 +137,7 @@ impl<'a> World<'a> {
                 (Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder }, collector)
             })
             .unzip();
-        let beginning = Beginning::new();
+        let beginning = Beginning::default();
         let course = Course::new(config.policy.clone(), None, beginning.state.clone(), Duration::ZERO);
         let names = Names::new(&config);
         let first = Status::new(&names, &course, beginning.table, &upstreams, None, Duration::ZERO);

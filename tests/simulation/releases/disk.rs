@@ -48,7 +48,13 @@ impl Disk {
     }
 
     /// Hands a write over, and returns its number.
-    pub fn send(&mut self, state: &StateRecord, saved: impl FnOnce(String) -> Saved, random: &mut Rng, now: Duration) -> u64 {
+    pub fn send(
+        &mut self,
+        state: &StateRecord,
+        saved: impl FnOnce(String) -> Saved,
+        random: &mut Rng,
+        now: Duration,
+    ) -> u64 {
         let number = self.next;
         self.next += 1;
         let state = serde_json::to_string(state).expect("a record is plain data");

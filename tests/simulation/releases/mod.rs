@@ -93,7 +93,10 @@ fn kept(promise: u8) {
         .collect();
     let some = broken.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     let count = broken.len();
-    assert!(broken.is_empty(), "{count} runs broke promise {promise}; play one with PORTCULLIS_SIMULATION_RELEASE\n{some}");
+    assert!(
+        broken.is_empty(),
+        "{count} runs broke promise {promise}; play one with PORTCULLIS_SIMULATION_RELEASE\n{some}"
+    );
 }
 
 #[test]
@@ -125,9 +128,8 @@ fn promise_5_no_rollback_by_itself_while_blue_crosses_the_same_bound() {
 #[test]
 fn promise_5_the_comparison_convicts_no_more_good_greens_than_it_may() {
     for false_alarm in [0.001, 0.01] {
-        let with = |scenario: &Scenario| {
-            scenario.policy.compare.is_some_and(|settings| settings.false_alarm == false_alarm)
-        };
+        let with =
+            |scenario: &Scenario| scenario.policy.compare.is_some_and(|settings| settings.false_alarm == false_alarm);
         let of = RUN.iter().filter(|(scenario, _)| with(scenario));
         let (trials, alarms) = of.fold((0, 0), |(trials, alarms), (_, report)| {
             (trials + report.trials, alarms + report.false_alarms.len() as u64)
@@ -192,8 +194,11 @@ fn summary(played: &[(Scenario, Report)]) -> String {
         let Report { releases, completed, chance, .. } = report;
         let kind = format!("{kind:?}");
         let chance = if chance.is_empty() { String::new() } else { format!("; by chance {}", chance.len()) };
-        writeln!(text, "{kind:18} {releases:5} releases, {completed:4} completed, rolled back by {rollbacks:?}{chance}")
-            .expect("a String");
+        writeln!(
+            text,
+            "{kind:18} {releases:5} releases, {completed:4} completed, rolled back by {rollbacks:?}{chance}"
+        )
+        .expect("a String");
     }
     for (scenario, report) in played {
         for alarm in &report.false_alarms {

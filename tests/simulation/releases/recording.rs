@@ -16,7 +16,11 @@ pub struct Recording(Vec<Entry>);
 
 enum Entry {
     /// A release begins after this epoch.
-    Begin { after: Epoch, at: Duration, opening: Slot },
+    Begin {
+        after: Epoch,
+        at: Duration,
+        opening: Slot,
+    },
     Input(Slot),
     Decision(String),
     /// From here to the next beginning nothing is kept.

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use portcullis::gate::compare::Settings;
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::trigger::{
-    Action, Cadence, CheckTrigger, Condition, Confirm, Quantile, Rate, Share, SignalTrigger, Span, StreakTrigger, Times,
-    Trigger,
+    Action, Cadence, CheckTrigger, Condition, Confirm, Quantile, Rate, Share, SignalTrigger, Span, StreakTrigger,
+    Times, Trigger,
 };
 use portcullis::gate::{ByVersion, Health, Policy, Version};
 use portcullis::release::{Acknowledged, Approval, Input, OnLowTraffic, Plan, Step, Weight};
@@ -153,14 +153,16 @@ impl Scenario {
         };
         scenario.go_wrong(&mut random);
         if random.bool() {
-            scenario.orders = (0..random.usize(1..=6)).map(|_| (length.mul_f64(random.f64()), order(&mut random))).collect();
+            scenario.orders =
+                (0..random.usize(1..=6)).map(|_| (length.mul_f64(random.f64()), order(&mut random))).collect();
         }
         if kind == Kind::Signal {
             scenario.signal(&mut random);
         }
         scenario.orders.sort_by_key(|(at, _)| *at);
         if random.bool() {
-            scenario.crashes = (0..random.usize(1..=3)).map(|_| (length.mul_f64(random.f64()), crash(&mut random))).collect();
+            scenario.crashes =
+                (0..random.usize(1..=3)).map(|_| (length.mul_f64(random.f64()), crash(&mut random))).collect();
             scenario.crashes.sort_by_key(|(at, _)| *at);
         }
         scenario
@@ -293,7 +295,8 @@ fn plan(random: &mut Rng) -> Plan {
         initial_delay: if random.bool() { Duration::ZERO } else { minutes(random, 0.1, 3.0) },
         progress_deadline: (random.u8(..4) == 0).then(|| longest + minutes(random, 3.0, 20.0)),
         monitoring: minutes(random, 1.0, 20.0),
-        on_low_traffic: [OnLowTraffic::Wait, OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback][random.usize(..4)],
+        on_low_traffic: [OnLowTraffic::Wait, OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback]
+            [random.usize(..4)],
         irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
         steps,
     }
@@ -309,14 +312,18 @@ fn policy(random: &mut Rng, kind: Kind, tick: Duration) -> Policy {
     let mut triggers = Vec::new();
     let conditions = [
         ("errors", Condition::FailuresAbove { share: share(0.1), written: Rate::Errors }),
-        ("slow", Condition::LatencyAbove { quantile: Quantile::P95, span: Span::Head, bound: Duration::from_millis(400) }),
+        (
+            "slow",
+            Condition::LatencyAbove { quantile: Quantile::P95, span: Span::Head, bound: Duration::from_millis(400) },
+        ),
         ("worse", Condition::FailuresAboveBlue { times: Times::try_from(2.0).expect("in range"), floor: share(0.1) }),
     ];
     for (name, condition) in conditions {
         if random.bool() && (compare.is_some() || name != "errors") {
             continue;
         }
-        let interval = Cadence::Interval { every: Duration::from_secs(60), failure_limit: Some(3), consecutive_limit: Some(2) };
+        let interval =
+            Cadence::Interval { every: Duration::from_secs(60), failure_limit: Some(3), consecutive_limit: Some(2) };
         let cadence = if random.u8(..4) == 0 { interval } else { Cadence::EveryTick };
         let sustained = if cadence == Cadence::EveryTick && random.u8(..3) == 0 { random.u64(30..=300) } else { 0 };
         triggers.push(Trigger {

@@ -171,14 +171,22 @@ impl<'a> Witness<'a> {
     /// Nothing comes before a rollback but words, and what lowers the weight.
     pub fn ordered(&self, effects: &[Effect], at: Duration) -> Checked {
         let moves = |effect: &Effect| matches!(effect, Effect::Latch { .. } | Effect::Revert { .. });
-        let harmless = |effect: &Effect| matches!(effect, Effect::Tell { .. } | Effect::Notify { .. } | Effect::Route { .. });
+        let harmless =
+            |effect: &Effect| matches!(effect, Effect::Tell { .. } | Effect::Notify { .. } | Effect::Route { .. });
         if effects.iter().any(moves) && !effects.iter().take_while(|effect| !moves(effect)).all(harmless) {
             return broken(1, format!("at {at:?} something comes before a rollback: {effects:?}"));
         }
         Ok(())
     }
 
-    pub fn refused(&self, refusal: &Refusal, input: &Input<'_>, before: &State, after: &State, at: Duration) -> Checked {
+    pub fn refused(
+        &self,
+        refusal: &Refusal,
+        input: &Input<'_>,
+        before: &State,
+        after: &State,
+        at: Duration,
+    ) -> Checked {
         if before != after {
             return broken(2, format!("at {at:?} a refusal ({refusal}) changed {before:?} into {after:?}"));
         }
@@ -344,9 +352,10 @@ impl<'a> Witness<'a> {
             State::RolledBack { cause, .. } => cause.trigger.as_str(),
             State::Idle { .. } | State::Open(_) | State::Completed { .. } => "",
         };
-        let numbers = actor == GATE && matches!(kind, Kind::RolledBack | Kind::Probing | Kind::Acquitted) && cause != "synthetic"
-            || [LOW_TRAFFIC, PROGRESS_DEADLINE].contains(&cause) && kind == Kind::RolledBack
-            || matches!(kind, Kind::Stepped);
+        let numbers =
+            actor == GATE && matches!(kind, Kind::RolledBack | Kind::Probing | Kind::Acquitted) && cause != "synthetic"
+                || [LOW_TRAFFIC, PROGRESS_DEADLINE].contains(&cause) && kind == Kind::RolledBack
+                || matches!(kind, Kind::Stepped);
         if actor.is_empty() || sentence.is_empty() || numbers && !sentence.contains(|c: char| c.is_ascii_digit()) {
             return broken(6, format!("at {now:?} {} by {actor:?} says only: {sentence:?}", kind.name()));
         }
@@ -357,14 +366,22 @@ impl<'a> Witness<'a> {
     fn advanced(&mut self, course: &Course, kind: Kind, now: Duration) -> Checked {
         let Some(plan) = &self.scenario.plan else {
             // Without a plan it is only an operator's promotion that completes by itself.
-            return if kind == Kind::Completed { self.earned(course, OnLowTraffic::Wait, kind, now) } else { broken(3, "no plan".to_owned()) };
+            return if kind == Kind::Completed {
+                self.earned(course, OnLowTraffic::Wait, kind, now)
+            } else {
+                broken(3, "no plan".to_owned())
+            };
         };
         let (needed, next) = match self.place {
-            Place::Delay => (plan.initial_delay, if plan.steps.is_empty() { Place::Monitoring } else { Place::Step(0) }),
+            Place::Delay => {
+                (plan.initial_delay, if plan.steps.is_empty() { Place::Monitoring } else { Place::Step(0) })
+            }
             Place::Step(index) if index + 1 < plan.steps.len() => (plan.steps[index].bake, Place::Step(index + 1)),
             Place::Step(index) => (plan.steps[index].bake, Place::Monitoring),
             Place::Monitoring => (plan.monitoring, Place::Nowhere),
-            Place::Nowhere | Place::Manual => return broken(3, format!("at {now:?} a plan goes on from {:?}", self.place)),
+            Place::Nowhere | Place::Manual => {
+                return broken(3, format!("at {now:?} a plan goes on from {:?}", self.place));
+            }
         };
         let reached = match (kind, course.state()) {
             (Kind::Completed, State::Completed { .. }) => Place::Nowhere,
@@ -445,7 +462,11 @@ impl<'a> Witness<'a> {
             "dead-checks" => Ok(()),
             "synthetic" if !self.firing => broken(4, format!("at {now:?} no signal fires: {reason}")),
             "synthetic" => Ok(()),
-            LOW_TRAFFIC if self.scenario.plan.as_ref().is_some_and(|plan| plan.on_low_traffic == OnLowTraffic::Rollback) => Ok(()),
+            LOW_TRAFFIC
+                if self.scenario.plan.as_ref().is_some_and(|plan| plan.on_low_traffic == OnLowTraffic::Rollback) =>
+            {
+                Ok(())
+            }
             PROGRESS_DEADLINE => match self.scenario.plan.as_ref().and_then(|plan| plan.progress_deadline) {
                 Some(deadline) if self.baked >= deadline => Ok(()),
                 deadline => broken(3, format!("at {now:?} {:?} of {deadline:?} had passed", self.baked)),
@@ -462,16 +483,23 @@ impl<'a> Witness<'a> {
         if self.is_null() && !self.scenario.is_common() {
             return broken(4, format!("at {now:?} a good green was blamed: {reason}"));
         }
-        let absolute = !matches!(trigger.condition, Condition::FailuresAboveBlue { .. } | Condition::LatencyAboveBlue { .. });
+        let absolute =
+            !matches!(trigger.condition, Condition::FailuresAboveBlue { .. } | Condition::LatencyAboveBlue { .. });
         let at_once = trigger.cadence == Cadence::EveryTick && trigger.confirm == Confirm::No;
         if absolute && at_once {
             let most = Tally { failures: outer.green.failures, slow: outer.green.slow, ..inner.green };
             if !over(trigger, most) {
-                return broken(4, format!("at {now:?} `{}` blamed green for {:?}: {reason}", trigger.name, outer.green));
+                return broken(
+                    4,
+                    format!("at {now:?} `{}` blamed green for {:?}: {reason}", trigger.name, outer.green),
+                );
             }
             let enough = inner.blue.requests >= trigger.minimum_requests;
             if enough && over(trigger, inner.blue) && over(trigger, outer.blue) {
-                return broken(5, format!("at {now:?} `{}` blamed green while blue had {:?}", trigger.name, outer.blue));
+                return broken(
+                    5,
+                    format!("at {now:?} `{}` blamed green while blue had {:?}", trigger.name, outer.blue),
+                );
             }
         }
         if self.scenario.is_common() {

@@ -101,7 +101,7 @@ fn routing_of(scenario: &Scenario, beginning: &Beginning) -> (Routing, mpsc::Rec
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, replays: bool) -> World<'a> {
         let config = Config { policy: scenario.policy.clone(), plan: scenario.plan.clone(), ..CONFIG.clone() };
-        let beginning = Beginning::new();
+        let beginning = Beginning::default();
         let (routing, notices) = routing_of(scenario, &beginning);
         World {
             scenario,
@@ -281,7 +281,8 @@ impl<'a> World<'a> {
         }
         if let Some(recording) = &mut self.recording {
             recording.input(input, now);
-            told.iter().for_each(|(kind, actor, sentence)| recording.decided(&self.course, *kind, actor, sentence, now));
+            told.iter()
+                .for_each(|(kind, actor, sentence)| recording.decided(&self.course, *kind, actor, sentence, now));
         }
         self.witness.after(&self.course, self.routing.table(), now)?;
         for (kind, actor, sentence) in &told {
@@ -320,11 +321,13 @@ impl<'a> World<'a> {
         match kind {
             Told::AwaitingApproval if self.random.u8(..8) > 0 => {
                 let (actor, reason) = alice();
-                self.reactions.push((later(&mut self.random), Order::Operator(release::Input::Approve { actor, reason })));
+                self.reactions
+                    .push((later(&mut self.random), Order::Operator(release::Input::Approve { actor, reason })));
             }
             Told::Paused | Told::WeightSet | Told::Irreversible if self.random.u8(..4) > 0 => {
                 let (actor, reason) = alice();
-                self.reactions.push((later(&mut self.random), Order::Operator(release::Input::Resume { actor, reason })));
+                self.reactions
+                    .push((later(&mut self.random), Order::Operator(release::Input::Resume { actor, reason })));
             }
             Told::RolledBack => {
                 if actor != "alice"
@@ -384,7 +387,8 @@ impl<'a> World<'a> {
     /// Whoever waits for a write hears of it with its answer, or with that of a later one.
     fn answers(&mut self, at: Duration) -> Checked {
         for answer in self.disk.answers(&mut self.random, at) {
-            while let Some((_, epoch)) = self.reports.pop_front_if(|(number, _)| *number <= answer.number) {
+            let due = self.reports.iter().take_while(|(number, _)| *number <= answer.number).count();
+            for (_, epoch) in self.reports.drain(..due) {
                 if answer.written {
                     self.witness.reported(epoch);
                 }
@@ -404,7 +408,7 @@ impl<'a> World<'a> {
             self.config.versions.green.version = format!("v{}", 3 + self.report.restarts);
         }
         let beginning = match &saved {
-            None => Beginning::new(),
+            None => Beginning::default(),
             Some(saved) => {
                 let mut record: StateRecord = serde_json::from_str(&saved.state).expect("it was written by us");
                 if crash == Crash::Unreadable {
