@@ -13,6 +13,7 @@
 //! - [`release`]: what a release is and how it moves. Pure as well.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
+//! - [`replay`]: what a policy decides on recorded evidence. Pure.
 //! - [`report`]: what a release was, told in Markdown.
 //! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
 //! - [`telemetry`]: every metric name and label, and the logs.
@@ -29,11 +30,13 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod course;
 pub mod gate;
 pub mod journal;
 pub mod measure;
 pub mod proxy;
 pub mod release;
+pub mod replay;
 pub mod report;
 pub mod routing;
 pub mod running;

@@ -19,7 +19,17 @@ use crate::release::{Epoch, Weight};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     pub epoch: Epoch,
+    pub roles: Roles,
     pub route: Route,
+}
+
+/// Which of the two configured versions is blue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Roles {
+    #[default]
+    AsConfigured,
+    /// The version that is configured as green is blue: its release has completed.
+    Exchanged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +38,42 @@ pub enum Route {
     Split(Weight),
     /// The epoch was rolled back: blue gets everything.
     Latched,
+    /// The release has completed and the roles are exchanged: blue gets everything, and the last failures of what was
+    /// green then blame nobody.
+    Completed,
+}
+
+impl Roles {
+    /// The section of the configuration whose endpoints serve `version`.
+    pub const fn section(self, version: Version) -> Version {
+        match (self, version) {
+            (Roles::AsConfigured, version) => version,
+            (Roles::Exchanged, Version::Blue) => Version::Green,
+            (Roles::Exchanged, Version::Green) => Version::Blue,
+        }
+    }
+
+    #[must_use]
+    pub const fn exchanged(self) -> Roles {
+        match self {
+            Roles::AsConfigured => Roles::Exchanged,
+            Roles::Exchanged => Roles::AsConfigured,
+        }
+    }
+}
+
+/// Everything on blue, in the epoch before the first release.
+impl Default for Table {
+    fn default() -> Table {
+        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO) }
+    }
 }
 
 impl Table {
     pub const fn weight(&self) -> Weight {
         match self.route {
             Route::Split(weight) => weight,
-            Route::Latched => Weight::ZERO,
+            Route::Latched | Route::Completed => Weight::ZERO,
         }
     }
 }
@@ -65,9 +104,8 @@ pub struct Routing {
 pub type View = Cache<Arc<ArcSwap<Table>>, Arc<Table>>;
 
 impl Routing {
-    /// Starts with everything on blue, in the epoch before the first release.
-    pub fn new(trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
-        let table = Table { epoch: Epoch::default(), route: Route::Split(Weight::ZERO) };
+    /// Starts with `table`, which is everything on blue unless the journal remembers more.
+    pub fn new(table: Table, trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
         Routing {
             table: Arc::new(ArcSwap::from_pointee(table)),
             streak: AtomicU64::new(Streak::default().pack()),
@@ -87,16 +125,36 @@ impl Routing {
     /// The rollback: routes every request that starts from here on to blue. True if this call did it.
     pub fn latch(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
-            Route::Split(_) if table.epoch == epoch => Some(Table { epoch, route: Route::Latched }),
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) if table.epoch == epoch => Some(Table { route: Route::Latched, ..*table }),
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
-    /// Sets the weight of `epoch`, or opens it; changes nothing in a latched or a later epoch.
+    /// Makes green the new blue: the release of `epoch` has completed.
+    pub fn complete(&self, epoch: Epoch) -> bool {
+        self.change(|table| match table.route {
+            Route::Split(_) if table.epoch == epoch => {
+                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Completed })
+            }
+            Route::Split(_) | Route::Latched | Route::Completed => None,
+        })
+    }
+
+    /// Rolls the release of `epoch`, which has completed, back: what was blue before it is blue again, and the epoch is latched.
+    pub fn revert(&self, epoch: Epoch) -> bool {
+        self.change(|table| match table.route {
+            Route::Completed if table.epoch == epoch => {
+                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Latched })
+            }
+            Route::Split(_) | Route::Latched | Route::Completed => None,
+        })
+    }
+
+    /// Sets the weight of `epoch`, or opens it; changes nothing in a latched, a completed or a later epoch.
     pub fn route(&self, epoch: Epoch, weight: Weight) -> bool {
         self.change(|table| {
-            let open = table.epoch < epoch || table.epoch == epoch && table.route != Route::Latched;
-            open.then_some(Table { epoch, route: Route::Split(weight) })
+            let open = table.epoch < epoch || table.epoch == epoch && matches!(table.route, Route::Split(_));
+            open.then_some(Table { epoch, route: Route::Split(weight), ..*table })
         })
     }
 
@@ -104,9 +162,9 @@ impl Routing {
     fn lower(&self, epoch: Epoch, to: Weight) -> bool {
         self.change(|table| match table.route {
             Route::Split(weight) if table.epoch == epoch && weight > to => {
-                Some(Table { epoch, route: Route::Split(to) })
+                Some(Table { route: Route::Split(to), ..*table })
             }
-            Route::Split(_) | Route::Latched => None,
+            Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
@@ -174,7 +232,7 @@ mod tests {
     fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
         let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
         let trigger = StreakTrigger { name: "dead".to_owned(), at_least: 2, action: Action::Rollback };
-        (Routing::new(Some(trigger), sender), receiver)
+        (Routing::new(Table::default(), Some(trigger), sender), receiver)
     }
 
     fn percent(weight: f64) -> Weight {
@@ -193,6 +251,40 @@ mod tests {
         assert!(routing.route(first.next(), percent(1.0)));
         assert!(!routing.latch(first), "a rollback of an old epoch does not touch the new one");
         assert_eq!(routing.table().weight(), percent(1.0));
+    }
+
+    #[test]
+    fn the_last_failures_of_a_completed_release_do_not_keep_it_from_being_rolled_back() {
+        let (routing, mut notices) = routing();
+        let first = Epoch::default().next();
+        assert!(routing.route(first, Weight::FULL));
+        routing.observe(Version::Green, Charge::Failed, first);
+        assert!(routing.complete(first));
+        routing.observe(Version::Blue, Charge::Served, first);
+        for _ in 0..3 {
+            routing.observe(Version::Green, Charge::Failed, first);
+        }
+        assert!(!routing.latch(first) && !routing.route(first, percent(1.0)));
+        assert_eq!(routing.table().route, Route::Completed);
+        assert!(notices.try_recv().is_err(), "nobody is convicted");
+        assert!(routing.revert(first));
+        assert_eq!((routing.table().route, routing.table().roles), (Route::Latched, Roles::AsConfigured));
+    }
+
+    #[test]
+    fn a_completed_release_makes_green_blue_and_its_rollback_undoes_that() {
+        let (routing, _notices) = routing();
+        let first = Epoch::default().next();
+        routing.route(first, Weight::FULL);
+        assert!(routing.complete(first));
+        let completed = routing.table();
+        assert_eq!(completed.weight(), Weight::ZERO);
+        assert_eq!(completed.roles.section(Version::Blue), Version::Green);
+        assert!(routing.revert(first));
+        let reverted = routing.table();
+        assert_eq!((reverted.route, reverted.roles.section(Version::Blue)), (Route::Latched, Version::Blue));
+        assert!(!routing.complete(first), "a latched epoch does not complete");
+        assert!(!routing.revert(first), "and is not rolled back twice");
     }
 
     #[test]

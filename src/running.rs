@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,12 +14,16 @@ use crate::admin;
 use crate::config::{Config, Drain};
 use crate::control::command::Commands;
 use crate::control::event::Events;
+use crate::control::ledger::Ledger;
+use crate::control::restore::Beginning;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
-use crate::gate::{ByVersion, Verdict};
-use crate::measure::{Windows, shard};
+use crate::course::Course;
+use crate::gate::trigger::StreakTrigger;
+use crate::gate::{Action, ByVersion};
+use crate::journal::{Bounds, Journal, OpenError, Restored};
+use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase, Settings, Upstreams};
-use crate::release::{Epoch, State, Weight};
 use crate::routing::{NOTICES, Routing};
 use crate::telemetry::Telemetry;
 
@@ -47,7 +52,11 @@ pub enum Drained {
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Binds the listeners and starts every thread.
-pub fn start(config: &Config) -> io::Result<Running> {
+///
+/// With `data` the release survives the process: [`StartError::Journal`] when another process has that directory. Any
+/// other fault of the journal is an alarm, with everything on blue.
+pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError> {
+    let (beginning, ledger) = remember(config, data)?;
     make_room(config.limits.connections.get());
     let sockets = proxy::bind(config.listen, config.workers.get())?;
     let admin_listener = admin::bind(config.admin.listen)?;
@@ -56,7 +65,7 @@ pub fn start(config: &Config) -> io::Result<Running> {
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let routing = Arc::new(Routing::new(config.policy.streak.clone(), notify));
+    let routing = Arc::new(Routing::new(beginning.table, streak(config), notify));
     let endpoints = ByVersion::build(|version| config.versions.of(version).endpoints.as_slice());
     let upstreams = Arc::new(Upstreams::new(endpoints));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
@@ -72,12 +81,16 @@ pub fn start(config: &Config) -> io::Result<Running> {
         workers.push(proxy::spawn(number, listener, settings, routing, upstreams, recorder, phase.clone())?);
     }
 
-    let (publish, status) = watch::channel(Arc::new(first_status(config, &upstreams)));
+    let checks = ByVersion::build(|version| config.versions.of(version).health_check.clone());
+    proxy::check(checks, Arc::clone(&upstreams), phase.clone())?;
+    let (publish, status) = watch::channel(Arc::new(first_status(config, &beginning, &upstreams)));
     let events = Events::default();
     let last_word = Arc::clone(&routing);
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry };
+    let collectors = Collectors::new(collectors);
+    let archive = ledger.archive();
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
     let outputs = Outputs { status: publish, events: events.clone() };
-    let control = Control::new(config, inputs, outputs);
+    let control = Control::new(config, beginning, inputs, outputs);
     std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime without I/O needs nothing that can be missing");
@@ -95,6 +108,7 @@ pub fn start(config: &Config) -> io::Result<Running> {
         status: status.clone(),
         lifecycle: phase,
         exposition,
+        archive,
     };
     admin::spawn(admin_listener, context)?;
     Ok(Running {
@@ -149,10 +163,67 @@ fn make_room(connections: usize) {
 /// 8 MiB of the kernel's memory; whoever bounds connections by more finds the rest on the way.
 const MOST_ROOM: i32 = 1 << 20;
 
+/// What the journal remembers, and the journal.
+fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger), StartError> {
+    let Some(dir) = data else {
+        return Ok((Beginning::default(), Ledger::new(None, &config.text, Restored::default(), Duration::ZERO)));
+    };
+    let bounds = Bounds { age: config.journal.age, size: config.journal.size };
+    match Journal::open(dir, bounds) {
+        Ok((journal, restored)) => {
+            let beginning = match restored.state.clone() {
+                Some(state) => Beginning::restored(state, config),
+                None => Beginning::default(),
+            };
+            let ledger = Ledger::new(Some(journal), &config.text, restored, beginning.began);
+            Ok((beginning, ledger))
+        }
+        Err(error @ OpenError::Held { .. }) => Err(StartError::Journal(error)),
+        Err(error) => {
+            let journal = match error {
+                OpenError::Corrupt { .. } => anew(dir, bounds),
+                _ => None,
+            };
+            let beginning = Beginning::unreadable(format!("the journal cannot be read: {error}"));
+            Ok((beginning, Ledger::new(journal, &config.text, Restored::default(), Duration::ZERO)))
+        }
+    }
+}
+
+/// A new journal in the place of one that is damaged, which is kept beside it.
+fn anew(dir: &Path, bounds: Bounds) -> Option<Journal> {
+    let opened = Journal::set_aside(dir).and_then(|kept| Ok((kept, Journal::open(dir, bounds)?)));
+    match opened {
+        Ok((kept, (journal, _))) => {
+            tracing::error!(kept = %kept.display(), "the journal was damaged and has been set aside");
+            Some(journal)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a new journal cannot be made either");
+            None
+        }
+    }
+}
+
+/// The streak that the workers act on. Of an irreversible release they only tell, and `control` calls people.
+fn streak(config: &Config) -> Option<StreakTrigger> {
+    let irreversible = config.plan.as_ref().is_some_and(|plan| plan.irreversible.is_some());
+    let action = |streak: &StreakTrigger| if irreversible { Action::Pause } else { streak.action };
+    config.policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
+}
+
 /// What is shown before the first tick.
-fn first_status(config: &Config, upstreams: &Upstreams) -> Status {
-    let state = State::Idle { epoch: Epoch::default() };
-    let windows = Windows::new(&config.policy);
-    let verdict = Verdict::wait(crate::control::NO_RELEASE);
-    Status::new(&Names::new(config), &state, Weight::ZERO, &windows, upstreams, &verdict, None)
+fn first_status(config: &Config, beginning: &Beginning, upstreams: &Upstreams) -> Status {
+    let now = beginning.clock;
+    let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
+    Status::new(&Names::new(config), &course, beginning.table, upstreams, beginning.rollback.clone(), now)
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Journal(OpenError),
 }

@@ -11,7 +11,8 @@ use tracing_subscriber::EnvFilter;
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
 use crate::measure::shard::{Count, Gauges, Sample};
 use crate::release::Weight;
-use crate::release::state::{OPERATOR, STATE_NAMES};
+use crate::release::input::RESERVED;
+use crate::release::state::STATE_NAMES;
 
 const REQUESTS: &str = "portcullis_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
@@ -26,6 +27,7 @@ const IN_FLIGHT: &str = "portcullis_inflight_requests";
 const CONNECTIONS: &str = "portcullis_connections";
 const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
 const PANICS: &str = "portcullis_panics_total";
+const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
 
 /// The label value of requests that no version served.
@@ -58,6 +60,7 @@ struct Handles {
     client_connections: Gauge,
     upstream_connections: Gauge,
     panics: Counter,
+    journal_errors: Counter,
 }
 
 impl Telemetry {
@@ -123,8 +126,16 @@ impl Telemetry {
             metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).increment(1);
         });
         if let Some(reaction) = reaction {
-            self.handles.reaction.record(reaction.as_secs_f64());
+            self.reacted(reaction);
         }
+    }
+
+    pub fn reacted(&self, reaction: Duration) {
+        self.handles.reaction.record(reaction.as_secs_f64());
+    }
+
+    pub fn journal_failed(&self) {
+        self.handles.journal_errors.increment(1);
     }
 
     pub fn notified(&self, trigger: &str) {
@@ -155,7 +166,7 @@ impl Handles {
         let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
         let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
         // Counters that start at 0, so that increase() sees the first time.
-        for (trigger, action) in policy.actions().chain([(OPERATOR, Action::Rollback)]) {
+        for (trigger, action) in policy.actions().chain(RESERVED.map(|name| (name, Action::Rollback))) {
             match action {
                 Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
                 Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),
@@ -175,6 +186,7 @@ impl Handles {
             client_connections: metrics::gauge!(CONNECTIONS, "side" => "client"),
             upstream_connections: metrics::gauge!(CONNECTIONS, "side" => "upstream"),
             panics: metrics::counter!(PANICS),
+            journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }
     }
 }
@@ -198,8 +210,9 @@ fn describe() {
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
     describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
     describe_gauge!(CONNECTIONS, "Open connections");
-    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected");
+    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected or fails its checks");
     describe_counter!(PANICS, "Requests that ended in a panic");
+    describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");
 }
 

@@ -89,7 +89,7 @@ fn a_body_of_another_type_or_beyond_the_bound_a_wrong_path_and_a_wrong_method_ar
     let long = format!(r#"{{"weight": 50, "reason": "{}"}}"#, "x".repeat(16 * 1024));
     assert_problem(&proxy.ask("PUT", "/v1/weight", &[HOST, JSON], &long), 413, "longer than 16384 bytes");
     assert_problem(&proxy.ask("POST", "/v1/release/rollback", &[HOST, JSON], &long), 413, "longer than 16384 bytes");
-    for path in ["/", "/v1", "/v1/weight/", "/v1/releases", "/metrics/x"] {
+    for path in ["/", "/v1", "/v1/weight/", "/v1/releases/", "/v1/release/undo", "/metrics/x"] {
         assert_problem(&proxy.ask("GET", path, &[HOST], ""), 404, "nothing at this path");
     }
     for (method, path, allowed) in [
@@ -182,8 +182,16 @@ impl Drop for Guarded {
     }
 }
 
-const CHANGES: [(&str, &str, &str); 3] =
-    [("PUT", "/v1/weight", r#"{"weight": 50}"#), ("POST", "/v1/release", "{}"), ("POST", "/v1/release/rollback", "{}")];
+const CHANGES: [(&str, &str, &str); 8] = [
+    ("PUT", "/v1/weight", r#"{"weight": 50}"#),
+    ("POST", "/v1/release", "{}"),
+    ("POST", "/v1/release/pause", "{}"),
+    ("POST", "/v1/release/resume", "{}"),
+    ("POST", "/v1/release/approve", "{}"),
+    ("POST", "/v1/release/promote", "{}"),
+    ("POST", "/v1/release/rollback", "{}"),
+    ("POST", "/v1/signals/alerts", r#"{"state": "firing"}"#),
+];
 
 #[test]
 fn row_80_no_token_and_a_wrong_one_are_401_and_a_viewers_token_on_a_change_is_403() {
@@ -191,7 +199,7 @@ fn row_80_no_token_and_a_wrong_one_are_401_and_a_viewers_token_on_a_change_is_40
     let (viewer, operator) = (format!("Authorization: Bearer {VIEWER}"), format!("Authorization: bearer {OPERATOR}"));
     let digest_of_operator = format!("Authorization: Bearer {}", digest(OPERATOR));
     let shorter = &operator[..operator.len() - 1];
-    for path in ["/v1/status", "/v1/evidence", "/v1/events"] {
+    for path in ["/v1/status", "/v1/evidence", "/v1/events", "/v1/gate", "/v1/releases", "/v1/releases/v2-1/evidence"] {
         for no_token in ["", "Authorization: Basic b3R0bzp4", "Authorization: Bearer"] {
             let refused = guarded.ask("GET", path, no_token, "");
             assert_problem(&refused, 401, "a bearer token is needed");
@@ -285,7 +293,8 @@ fn an_admin_listener_beyond_loopback_needs_tokens_or_the_proxy_refuses_to_start(
 #[test]
 fn status_says_where_the_release_is_and_what_both_versions_have_done() {
     let (blue, green) = (Backend::answering(200), Backend::answering(500));
-    let gate = "service: checkout\ngate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 1000 }] }";
+    let gate = "service: checkout\ngate: { warmUp: { time: 0s, requests: 0 }, compare: { enabled: false }, \
+                triggers: [{ name: dead, metric: failureStreak, atLeast: 1000 }] }";
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], gate));
     let status = proxy.status();
     assert_eq!(status["service"], "checkout");
@@ -329,10 +338,10 @@ fn promise_6_every_change_is_told_in_order_with_its_actor_its_reason_and_the_sta
     let told: Vec<Value> = (0..5).map(|_| second.next().data).collect();
     let streak = "green failed 5 requests in a row; blue has answered since the first of them";
     for (told, (kind, actor, sentence, epoch, state, weight)) in told.iter().zip([
-        ("started", "local", "release started at weight 0 %: v2 is here", 1, "stepping", 0.0),
-        ("weightSet", "local", "weight set to 50 %: half", 1, "stepping", 50.0),
+        ("started", "local", "release started by local: v2 is here", 1, "stepping", 0.0),
+        ("weightSet", "local", "weight set to 50 % by local: half", 1, "stepping", 50.0),
         ("rolledBack", "gate", streak, 1, "rolledBack", 0.0),
-        ("started", "local", "release started at weight 0 %", 2, "stepping", 0.0),
+        ("started", "local", "release started by local", 2, "stepping", 0.0),
         ("rolledBack", "local", "rolled back by local: enough", 2, "rolledBack", 0.0),
     ]) {
         assert_eq!((&told["kind"], &told["actor"], &told["sentence"]), (&json!(kind), &json!(actor), &json!(sentence)));

@@ -1,41 +1,13 @@
 //! The commands that check a configuration and operate a running proxy: what they print, and how they exit.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::support::{Backend, Proxy, config};
-
-fn portcullis(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_remove("PORTCULLIS_ADMIN").env_remove("PORTCULLIS_TOKEN");
-    command.args(arguments).envs(environment.iter().copied()).output().expect("the binary is built")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("text")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("text")
-}
-
-/// What a command printed that went well.
-#[track_caller]
-fn printed(output: &Output) -> String {
-    assert_eq!((output.status.code(), stderr(output).as_str()), (Some(0), ""), "{}", stdout(output));
-    stdout(output)
-}
-
-/// What a command printed that did not; nothing of it is on standard output.
-#[track_caller]
-fn refused(output: &Output, code: i32) -> String {
-    assert_eq!((output.status.code(), stdout(output).as_str()), (Some(code), ""), "{}", stderr(output));
-    stderr(output)
-}
+use super::support::{Backend, Proxy, config, portcullis, printed, refused, stderr, stdout};
 
 struct Running {
     proxy: Proxy,
@@ -213,7 +185,24 @@ fn check_shows_every_fault_with_line_and_column() {
 fn completions_are_printed_for_every_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&portcullis(&["completions", shell], &[]));
-        for word in ["portcullis", "status", "weight", "rollback", "completions"] {
+        for word in [
+            "portcullis",
+            "status",
+            "watch",
+            "weight",
+            "pause",
+            "resume",
+            "approve",
+            "promote",
+            "rollback",
+            "irreversible",
+            "gate",
+            "history",
+            "report",
+            "replay",
+            "policy",
+            "completions",
+        ] {
             assert!(script.contains(word), "no {word} for {shell}");
         }
     }

@@ -163,6 +163,27 @@ fn row_41_a_post_lost_on_a_kept_connection_is_502_and_charged_and_never_sent_twi
 }
 
 #[test]
+fn row_41_a_request_is_sent_again_byte_for_byte() {
+    let many: String = (0..90).map(|number| format!("x-field-{number}: {number}\r\n")).collect();
+    for (target, fields) in [
+        ("/path//?query=%20&a=b", b"Content-Length: 0\r\nX-Twice: a\r\nX-Empty:\r\nX-Twice: \xe9\r\n".to_vec()),
+        ("/long", format!("X-Long: {}\r\n", "x".repeat(20_000)).into_bytes()),
+        ("/many", many.into_bytes()),
+    ] {
+        let blue = forgetful(Connection::close);
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        assert_eq!(client.get("/first").status, 200);
+        client.send(format!("PUT {target} HTTP/1.1\r\nHost: test\r\n")).send(fields).send("\r\n");
+        assert_eq!(client.response().status, 200, "{target}");
+        let requests = blue.requests();
+        assert_eq!(requests.len(), 3);
+        assert_eq!(requests[1].target, target);
+        assert_eq!(String::from_utf8_lossy(&requests[2].head.raw), String::from_utf8_lossy(&requests[1].head.raw));
+    }
+}
+
+#[test]
 fn row_41_a_get_that_is_lost_twice_is_502_and_charged_once() {
     let blue = Upstream::scripted(|connection| {
         while connection.request().is_some() {

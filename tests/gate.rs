@@ -21,7 +21,9 @@ struct Bench {
 /// One trigger and nothing else, in front of two versions that are well; green has all traffic.
 fn bench(trigger: &str) -> Bench {
     let (blue, green) = (Backend::answering(200), Backend::answering(200));
-    let gate = format!("gate: {{ minimumRequests: 50, triggers: [{{ name: bound, {trigger} }}] }}");
+    let gate = format!(
+        "gate: {{ minimumRequests: 50, warmUp: {{ time: 0s, requests: 0 }}, compare: {{ enabled: false }}, triggers: [{{ name: bound, {trigger} }}] }}"
+    );
     let proxy = Proxy::start(&config(&[blue.address], &[green.address], &gate));
     let events = Listener::new(proxy.admin);
     proxy.set_weight(100.0);

@@ -22,7 +22,9 @@ fn have(program: &str) -> bool {
 
 /// Two versions with latencies of their own, and green at half of the traffic.
 fn proxy(blue: &Backend, green: &Backend) -> Proxy {
-    let proxy = Proxy::start(&config(&[blue.address], &[green.address], "workers: 2"));
+    // What Prometheus sees holds the warm-up too.
+    let rest = "workers: 2\ngate: { warmUp: { time: 0s, requests: 0 }, compare: { enabled: false } }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], rest));
     proxy.set_weight(50.0);
     proxy
 }

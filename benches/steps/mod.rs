@@ -1,17 +1,22 @@
-//! The two steps that every request takes, as the worker takes them, and the policy that the gate judges by.
+//! The steps that requests take, as the worker takes them, and the policy that the gate judges by.
 
 // Each bench uses its own part of this.
 #![allow(dead_code)]
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue, header};
+use portcullis::config::Sticky;
+use portcullis::gate::policy::{Counting, PathPattern};
 use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
-use portcullis::measure::shard::{Collector, Record, Recorder, pair};
-use portcullis::proxy::Draw;
+use portcullis::measure::clients::Drawn;
+use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
+use portcullis::proxy::{ClientShare, Draw, Lot};
 use portcullis::release::{Epoch, Weight};
-use portcullis::routing::{NOTICES, Notice, Routing, View};
+use portcullis::routing::{NOTICES, Notice, Routing, Table, View};
 use tokio::sync::mpsc::{Receiver, channel};
 
 pub(crate) const WORKERS: usize = 16;
@@ -21,6 +26,19 @@ pub(crate) struct Choosing {
     _routing: Routing,
     view: View,
     draw: Draw,
+}
+
+/// Settles whether one request is evidence: by its path, and by how many its client has sent of late.
+pub(crate) struct Admitting {
+    counting: Counting,
+    shares: ClientShare,
+    next: u32,
+}
+
+/// Finds the lot of one client by its cookie.
+pub(crate) struct Sticking {
+    sticky: Sticky,
+    headers: HeaderMap,
 }
 
 /// Records what one request came to, and shows it to the streak.
@@ -45,6 +63,38 @@ impl Choosing {
     }
 }
 
+impl Admitting {
+    pub(crate) fn new() -> Admitting {
+        let exclude = vec![PathPattern::Exact("/healthz".to_owned()), PathPattern::Prefix("/internal/".to_owned())];
+        let counting = Counting { exclude, ..Counting::default() };
+        let shares = ClientShare::of_all(counting.client_share, 0x9E37_79B9_7F4A_7C15);
+        Admitting { counting, shares, next: 0 }
+    }
+
+    /// One of a thousand clients in turn.
+    pub(crate) fn step(&mut self) -> bool {
+        self.next = (self.next + 1) % 1_000;
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + self.next));
+        let class = self.shares.class(black_box(address));
+        !self.counting.excludes(black_box("/checkout/42")) && self.shares.takes(class, Version::Blue)
+    }
+}
+
+impl Sticking {
+    pub(crate) fn new() -> Sticking {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("shop.example"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8.5.0"));
+        let cookies = "theme=dark; consent=1; session=3f1c9a4e7b2d4c58a1e60b9d7c35f842";
+        headers.insert(header::COOKIE, HeaderValue::from_static(cookies));
+        Sticking { sticky: Sticky::Cookie("session".to_owned()), headers }
+    }
+
+    pub(crate) fn step(&self) -> Option<Lot> {
+        Lot::of(&self.sticky, black_box(&self.headers), epoch())
+    }
+}
+
 impl Recording {
     pub(crate) fn new() -> Recording {
         let (routing, notices) = open();
@@ -58,7 +108,7 @@ impl Recording {
         self.next += 1;
         self.recorder.record(record);
         if let Some(version) = record.version {
-            self.routing.observe(version, record.outcome.charge(), record.epoch);
+            self.routing.observe(version, record.charge, record.epoch);
         }
     }
 }
@@ -66,12 +116,12 @@ impl Recording {
 /// A release at a quarter, with a streak armed.
 fn open() -> (Routing, Receiver<Notice>) {
     let (notify, notices) = channel(NOTICES);
-    let routing = Routing::new(policy().streak, notify);
+    let routing = Routing::new(Table::default(), policy().streak, notify);
     routing.route(epoch(), Weight::from_percent(25.0).expect("a weight"));
     (routing, notices)
 }
 
-fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch::default().next()
 }
 
@@ -83,7 +133,17 @@ pub(crate) fn record(number: u64) -> Record {
     };
     let head = Duration::from_micros(500 + number * 7919 % 20_000);
     let version = if number.is_multiple_of(4) { Version::Green } else { Version::Blue };
-    Record { version: Some(version), epoch: epoch(), outcome, status, head: Some(head), whole: head * 2 }
+    Record {
+        version: Some(version),
+        epoch: epoch(),
+        outcome,
+        charge: outcome.charge(),
+        standing: Standing::Evidence,
+        drawn: Drawn::Request,
+        status,
+        head: Some(head),
+        whole: head * 2,
+    }
 }
 
 /// An error bound, a latency bound and one relative to blue.

@@ -1,10 +1,14 @@
 //! The admin API, on its own listener and its own thread.
 //!
-//! [`api`] holds the endpoints, [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
+//! [`signals`] what others tell, [`releases`] what is recorded; [`access`] who may use them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
+mod fate;
 mod problem;
+mod releases;
+mod signals;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use crate::config::Access;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
+use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 
 /// What the endpoints read and where they send changes.
@@ -34,6 +39,8 @@ pub struct Context {
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
     pub exposition: PrometheusHandle,
+    /// What was recorded; none without a journal.
+    pub archive: Option<Archive>,
 }
 
 /// Serves on a thread of its own until the process has nothing more to say.
@@ -61,7 +68,17 @@ fn router(context: Context) -> Router {
         .route("/v1/events", get(api::events))
         .route("/v1/weight", put(api::weight))
         .route("/v1/release", post(api::start))
+        .route("/v1/release/pause", post(api::pause))
+        .route("/v1/release/resume", post(api::resume))
+        .route("/v1/release/approve", post(api::approve))
+        .route("/v1/release/promote", post(api::promote))
         .route("/v1/release/rollback", post(api::roll_back))
+        .route("/v1/signals/{name}", post(signals::post))
+        .route("/v1/gate", get(fate::gate))
+        .route("/v1/releases", get(releases::list))
+        .route("/v1/releases/{id}", get(releases::one))
+        .route("/v1/releases/{id}/report", get(releases::told))
+        .route("/v1/releases/{id}/evidence", get(releases::evidence))
         .route_layer(from_fn_with_state(context.clone(), access::authorise));
     let open = Router::new()
         .route("/metrics", get(api::metrics))

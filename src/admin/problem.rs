@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::control::command::Failed;
+use crate::journal::ReadError;
 
 /// What is wrong with a request to the admin API.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,14 @@ pub(super) enum Problem {
     Field { field: String, detail: String },
     #[error(transparent)]
     Failed(#[from] Failed),
+    #[error("no release has the id {0}; GET /v1/releases lists those that are recorded")]
+    UnknownRelease(String),
+    #[error("this proxy records nothing: it was started without --data DIR")]
+    NoJournal,
+    #[error("the evidence of {0} is not kept any more: `journal.age` and `journal.size` bound it")]
+    EvidenceGone(String),
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] ReadError),
     #[error("the proxy is on its way out")]
     Leaving,
     #[error("there is nothing at this path")]
@@ -40,6 +49,8 @@ pub(super) enum Problem {
     #[error("an error inside the proxy; its log says more")]
     Internal,
 }
+
+const PROBLEM_JSON: &str = "application/problem+json";
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -59,8 +70,10 @@ impl Problem {
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Problem::Failed(Failed::Refused(_)) => StatusCode::CONFLICT,
-            Problem::Failed(Failed::Gone) | Problem::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
+            Problem::UnknownRelease(_) => StatusCode::NOT_FOUND,
+            Problem::EvidenceGone(_) => StatusCode::GONE,
+            Problem::Failed(Failed::Gone) | Problem::Leaving | Problem::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,7 +97,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&document).expect("a problem is plain data");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -95,6 +108,9 @@ impl IntoResponse for Problem {
 /// Gives the router's own refusals, which have no body, a document too.
 pub(super) async fn documented(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
+    if response.headers().get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM_JSON) {
+        return response;
+    }
     let problem = match response.status() {
         StatusCode::NOT_FOUND => Problem::NotFound,
         StatusCode::METHOD_NOT_ALLOWED => Problem::Method,

@@ -1,11 +1,15 @@
 //! Talks to a running proxy's admin API.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -29,11 +33,17 @@ pub(super) struct Refused {
     pub detail: String,
 }
 
-/// No answer of the API is longer.
-const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// No answer of the API is longer: a release with all the decisions that are kept of it.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// No line of a stream is longer: one input with full histograms.
+const LINE_BYTES: usize = 4 * 1024 * 1024;
 
 /// For the whole exchange: a change is in force within milliseconds.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A stream that brings nothing for so long has ended; events come with a sign of life every 15 s.
+const SILENCE: Duration = Duration::from_secs(60);
 
 impl Admin {
     /// A proxy that asks for no token.
@@ -43,28 +53,95 @@ impl Admin {
 
     /// [`Admin::send`], for commands that have no runtime.
     pub(super) fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.send(method, path, body))
+        runtime()?.block_on(self.send(method, path, body))
     }
 
     /// Sends one request and returns the JSON of the answer. A problem document becomes the error, a
     /// [`Refused`].
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
-            .await
-            .map_err(|_| anyhow!("{} did not answer within {} s", self.admin, TIMEOUT.as_secs()))?
+        self.send_within(TIMEOUT, method, path, body).await
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    /// [`Admin::send`], for an answer that may take its time.
+    pub(super) async fn send_within(
+        &self,
+        longest: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let exchange = async {
+            let bytes = self.whole(self.open(method, path, body).await?).await?;
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} answered with something that is not JSON", self.admin))
+        };
+        tokio::time::timeout(longest, exchange).await.map_err(|_| self.silent(longest))?
+    }
+
+    /// A document that is no JSON.
+    pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let exchange = async {
+            let bytes = self.whole(self.open(Method::GET, path, None).await?).await?;
+            Ok(String::from_utf8(bytes.to_vec())?)
+        };
+        let answered = async { tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| self.silent(TIMEOUT))? };
+        runtime()?.block_on(answered)
+    }
+
+    /// Reads a stream line by line, until it ends or `each` breaks off.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<()> {
+        let opened = tokio::time::timeout(TIMEOUT, self.open(Method::GET, path, None)).await;
+        let mut body = opened.map_err(|_| self.silent(TIMEOUT))??.into_body();
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = tokio::time::timeout(SILENCE, body.frame()).await.map_err(|_| self.silent(SILENCE))? {
+            let frame = frame.with_context(|| format!("{} broke off its answer", self.admin))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let mut parts = data.split(|byte| *byte == b'\n');
+            rest.extend_from_slice(parts.next().unwrap_or_default());
+            for part in parts {
+                if each(&rest)?.is_break() {
+                    return Ok(());
+                }
+                rest.clear();
+                rest.extend_from_slice(part);
+            }
+            if rest.len() > LINE_BYTES {
+                bail!("{} answered with a line of more than {LINE_BYTES} bytes", self.admin);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the URL can be that of an admin API at all.
+    pub(super) fn authority(&self) -> anyhow::Result<&Authority> {
         let authority = self.admin.authority().with_context(|| format!("{} names no host", self.admin))?;
         if self.admin.scheme_str().is_some_and(|scheme| scheme != "http") {
             bail!("{}: the admin API speaks http only", self.admin);
         }
+        Ok(authority)
+    }
+
+    fn silent(&self, longest: Duration) -> anyhow::Error {
+        anyhow!("{} did not answer within {} s", self.admin, longest.as_secs())
+    }
+
+    /// Sends one request; what is not a success becomes a [`Refused`].
+    async fn open(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Response<Incoming>> {
+        let authority = self.authority()?;
         let port = authority.port_u16().unwrap_or(80);
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let stream =
             TcpStream::connect((host, port)).await.with_context(|| format!("no proxy answers at {}", self.admin))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the admin API ended");
+            }
+        });
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority.as_str());
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -76,26 +153,25 @@ impl Admin {
             }
             None => Full::default(),
         };
-        let answered = async {
-            let response = sender.send_request(request.body(body)?).await?;
-            let status = response.status();
-            let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|e| anyhow!(e))?;
-            anyhow::Ok((status, bytes.to_bytes()))
-        };
-        tokio::pin!(answered);
-        let (status, bytes) = tokio::select! {
-            answered = &mut answered => answered?,
-            ended = connection => {
-                ended?;
-                answered.await?
-            }
-        };
-        let answer: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} answered {status} with something that is not JSON", self.admin))?;
-        if !status.is_success() {
-            let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no detail was given").to_owned();
-            return Err(Refused { status, detail }.into());
+        let response = sender.send_request(request.body(body)?).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
         }
-        Ok(answer)
+        let bytes = self.whole(response).await?;
+        let problem: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} answered {status} with something that is not JSON", self.admin))?;
+        let detail = problem.get("detail").and_then(Value::as_str).unwrap_or("no detail was given").to_owned();
+        Err(Refused { status, detail }.into())
     }
+
+    async fn whole(&self, response: Response<Incoming>) -> anyhow::Result<Bytes> {
+        let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(|error| anyhow!(error));
+        Ok(bytes.with_context(|| format!("{} broke off its answer", self.admin))?.to_bytes())
+    }
+}
+
+/// For commands that wait for one thing at a time.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

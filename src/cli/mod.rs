@@ -3,14 +3,19 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 mod check;
 mod client;
 mod completions;
 mod demo;
+mod gate;
+mod history;
 mod release;
+mod replay;
 mod run;
 mod status;
+mod watch;
 mod weight;
 
 /// A progressive-delivery proxy: measures two versions of a service in-line and rolls back by itself.
@@ -27,8 +32,13 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Status(status::Show),
+    Watch(watch::Watch),
     Weight(weight::SetWeight),
     Release(release::Release),
+    Gate(gate::Gate),
+    History(history::History),
+    Report(history::Report),
+    Replay(replay::Again),
     Completions(completions::Completions),
 }
 
@@ -42,6 +52,11 @@ impl Arguments {
             Command::Status(show) => finish(show.run()),
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),
+            Command::Watch(watch) => finish(watch.run()),
+            Command::Gate(gate) => gate.run(),
+            Command::History(history) => finish(history.run()),
+            Command::Report(report) => finish(report.run()),
+            Command::Replay(again) => again.run().unwrap_or_else(|error| failed(&error)),
         }
     }
 }
@@ -49,9 +64,19 @@ impl Arguments {
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    anstream::eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// What is escaped in a segment of a path: all but the unreserved characters of RFC 3986.
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Where the API has a release. A version's name may hold anything.
+fn release_path(id: &str) -> String {
+    format!("/v1/releases/{}", utf8_percent_encode(id, NOT_IN_A_PATH))
 }

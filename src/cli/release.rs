@@ -1,4 +1,4 @@
-//! `portcullis release start|rollback`.
+//! `portcullis release start|pause|resume|approve|promote|rollback`.
 
 use clap::Subcommand;
 use http::Method;
@@ -16,10 +16,18 @@ pub(super) struct Release {
 
 #[derive(Debug, Subcommand)]
 enum Operation {
-    /// Open a new epoch at weight 0, also after a rollback
+    /// Open a new epoch and begin with the plan, also after a rollback
     Start(How),
+    /// Halt the plan at the present weight; the gate stays armed
+    Pause(How),
+    /// Go on with the plan, at the weight of its step
+    Resume(How),
+    /// Consent to the step after the present one
+    Approve(How),
+    /// Skip the rest of the plan; at 100 %, skip the rest of the monitoring
+    Promote(How),
     /// Send everything back to blue until a new release is started
-    Rollback(How),
+    Rollback(Rollback),
 }
 
 #[derive(Debug, clap::Args)]
@@ -33,13 +41,29 @@ struct How {
     admin: Admin,
 }
 
+#[derive(Debug, clap::Args)]
+struct Rollback {
+    /// Roll back a release that its plan calls irreversible
+    #[arg(long)]
+    irreversible: bool,
+    #[command(flatten)]
+    how: How,
+}
+
 impl Release {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let (path, how) = match &self.operation {
             Operation::Start(how) => ("/v1/release", how),
-            Operation::Rollback(how) => ("/v1/release/rollback", how),
+            Operation::Pause(how) => ("/v1/release/pause", how),
+            Operation::Resume(how) => ("/v1/release/resume", how),
+            Operation::Approve(how) => ("/v1/release/approve", how),
+            Operation::Promote(how) => ("/v1/release/promote", how),
+            Operation::Rollback(Rollback { how, .. }) => ("/v1/release/rollback", how),
         };
-        let body = json!({ "reason": how.reason });
+        let mut body = json!({ "reason": how.reason });
+        if let Operation::Rollback(Rollback { irreversible: true, .. }) = &self.operation {
+            body["irreversible"] = true.into();
+        }
         how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
     }
 }

@@ -1,6 +1,6 @@
 //! `portcullis run`: the proxy, until a signal drains it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +15,9 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Where the journal is kept; without it a restart begins in front of all releases
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 /// How often the workers are looked after.
@@ -31,15 +34,15 @@ impl Run {
         };
         telemetry::logs();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(&config))
+        runtime.block_on(serve(&config, self.data.as_deref()))
     }
 }
 
-async fn serve(config: &config::Config) -> anyhow::Result<()> {
+async fn serve(config: &config::Config, data: Option<&Path>) -> anyhow::Result<()> {
     // Before anything is served, so that no signal finds the default action.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = running::start(config).context("the proxy could not start")?;
+    let running = running::start(config, data).context("the proxy could not start")?;
     tracing::info!(
         listen = %running.listen,
         admin = %running.admin,

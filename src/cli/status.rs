@@ -1,9 +1,12 @@
 //! `portcullis status`: where the release is.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::Value;
 
 use super::client::Admin;
+use crate::gate::verdict::duration;
 
 /// Show where the release is
 #[derive(Debug, clap::Args)]
@@ -40,17 +43,23 @@ impl Format {
     }
 }
 
-fn print(status: &Value) {
-    anstream::println!(
+/// Prints a status for people.
+pub(super) fn print(status: &Value) {
+    lines(status).iter().for_each(|line| anstream::println!("{line}"));
+}
+
+/// A status for people: the release, both versions, the verdict, and more where there is more to say.
+pub(super) fn lines(status: &Value) -> Vec<String> {
+    let mut lines = vec![format!(
         "{}: {}, green at {} % (epoch {})",
         text(&status["service"]),
         text(&status["state"]),
         status["weight"].as_f64().unwrap_or_default(),
         status["epoch"]
-    );
+    )];
     for version in ["blue", "green"] {
         let of = &status[version];
-        anstream::println!(
+        lines.push(format!(
             "  {version:5} {}: {} requests, {} failed ({:.2} %), P50 {}, P95 {}, P99 {}, {} of {} endpoints healthy",
             text(&of["version"]),
             of["requests"],
@@ -61,21 +70,48 @@ fn print(status: &Value) {
             millis(&of["p99"]),
             of["healthyEndpoints"],
             of["endpoints"]
-        );
+        ));
     }
-    anstream::println!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"]));
+    lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
+    lines.extend(step(status));
     if let Some(pause) = status["pause"].as_str() {
-        anstream::println!("  paused: {pause}");
+        lines.push(format!("  paused: {pause}"));
     }
     if let Some(rollback) = status.get("rollback").filter(|rollback| rollback.is_object()) {
-        anstream::println!("  rolled back at {}: {}", text(&rollback["at"]), text(&rollback["reason"]));
+        lines.push(format!("  rolled back at {}: {}", text(&rollback["at"]), text(&rollback["reason"])));
     }
+    lines
 }
 
-fn text(value: &Value) -> &str {
+fn step(status: &Value) -> Option<String> {
+    let number = status["step"].as_u64()?;
+    let steps = status["plan"]["steps"].as_array()?;
+    let step = steps.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    let (baked, bake) = (seconds(&status["baked"]), seconds(&step["bake"]));
+    let weight = step["weight"].as_f64()?;
+    let approval = if step["approval"] == true { ", then an approval" } else { "" };
+    Some(format!("  step {number} of {}: {weight} %, {baked} of {bake}{approval}", steps.len()))
+}
+
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("unknown")
 }
 
 fn millis(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1} ms"))
+}
+
+/// A number of seconds, as a duration without what nobody reads.
+pub(super) fn seconds(value: &Value) -> String {
+    let seconds = Duration::try_from_secs_f64(value.as_f64().unwrap_or_default()).unwrap_or_default();
+    let whole = if seconds < Duration::from_secs(10) { 100 } else { 1_000 };
+    duration(Duration::from_millis(seconds.as_millis() as u64 / whole * whole))
+}
+
+/// A time without its fractions of a second.
+pub(super) fn second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
 }

@@ -7,6 +7,8 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -29,7 +31,7 @@ mod validate;
 
 pub use fault::{Fault, Faults};
 pub use path::FieldPath;
-pub use validate::{load, parse, read_text};
+pub use validate::{load, parse, parse_rules, read_text};
 
 /// A whole configuration; building one means that every value in it is usable.
 #[derive(Clone, Debug)]
@@ -52,6 +54,21 @@ pub struct Config {
     pub policy: Policy,
     pub sticky: Option<Sticky>,
     pub journal: JournalBounds,
+    /// What it was read from.
+    pub text: Arc<str>,
+}
+
+/// The part of a configuration that decides.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub policy: Policy,
+    pub plan: Option<Plan>,
+}
+
+/// A duration written as in a configuration; the error says what would be right.
+pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    quantity::duration(range)(raw::Quantity(text.to_owned()))
+        .map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
 }
 
 #[derive(Clone, Debug)]

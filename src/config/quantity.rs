@@ -164,7 +164,7 @@ pub(super) fn number(range: RangeInclusive<f64>) -> impl FnOnce(Quantity) -> Res
 
 pub(super) fn quantile(Quantity(text): Quantity) -> Result<Quantile, Wrong> {
     let label = match decimal(text.trim().trim_start_matches(['p', 'P']).trim_end_matches('%')) {
-        Some(percent) if percent > 1.0 && percent < 100.0 => {
+        Some(percent) if (10.0..100.0).contains(&percent) => {
             format!("write `{}`", (percent * 1e4).round() / 1e6)
         }
         _ => "a quantile is above 0 and below 1, like `0.99`".to_owned(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::gate::compare::Settings;
 use crate::gate::policy::{Counting, WarmUp};
-use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, Share, SignalTrigger, Span};
+use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
 mod gate;
@@ -53,7 +53,7 @@ gate:
   failureStatuses: [5xx, 429]
   notFailures: [501]
   warmUp: { time: 1m, requests: 5 }
-  clientShare: 20%
+  clientShare: 25%
   compare: { falseAlarm: 0.01, ratio: 2, margin: 0.5%, slower: 50%, unacceptable: 10% }
   triggers:
   - { name: meltdown, metric: errorRate, above: 10%, window: 10s, sustained: 0s, action: notify }
@@ -134,7 +134,7 @@ fn what_counts_as_evidence_arrives() {
     let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
     assert_eq!(failures, [true, true, false, false]);
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
-    assert_eq!(counting.client_share.map(Share::fraction), Some(0.2));
+    assert_eq!(counting.client_share.fraction(), 0.25);
     let settings = Settings {
         false_alarm: 0.01,
         ratio: 2.0,
@@ -248,6 +248,36 @@ fn faults_of_all_kinds_are_listed_at_once() {
             "9:42 unknown key `gate.triggers[0].abvoe` | did you mean `above`?",
             "10:5 missing key `gate.triggers[1].quantile` | has no `quantile`",
             "11:27 gate.triggers[2].metric: can never fire: green has no health check | add `healthCheck` to `green`",
+        ]
+    );
+}
+
+const FAULTY_PLAN: &str = "
+release:
+  steps: [{ weight: 10%, bake: 5m }, { weight: 5%, bake: -1m }]
+  progressDedline: 1h
+gate:
+  compare: { enabled: false }
+  triggers:
+  - { name: slow, metric: latency, quantile: 1.5, above: 60s }
+  - { name: errors, metric: errorRate, above: 100%, sustained: -5m }
+  - { name: checks, metric: healthChecks, atLeast: 3 }
+";
+
+#[test]
+fn faults_of_a_plan_and_its_policy_are_listed_at_once() {
+    assert_eq!(
+        faults(&format!("{LEAST}{FAULTY_PLAN}")),
+        [
+            "7:48 release.steps[1].weight: `5%` does not rise | the step before has `10%`",
+            "7:58 release.steps[1].bake: `-1m` is negative | a duration is at least 0s",
+            "8:3 unknown key `release.progressDedline` | did you mean `progressDeadline`?",
+            "12:46 gate.triggers[0].quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`",
+            "12:58 gate.triggers[0].above: `60s` can never be exceeded | `timeouts.responseHead` ends each request \
+             after 30s",
+            "13:47 gate.triggers[1].above: `100%` can never be exceeded | write a share below 100%",
+            "13:64 gate.triggers[1].sustained: `-5m` is negative | a duration is at least 0s",
+            "14:29 gate.triggers[2].metric: can never fire: green has no health check | add `healthCheck` to `green`",
         ]
     );
 }

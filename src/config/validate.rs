@@ -14,7 +14,7 @@ use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
 use super::read::{closest, listed, read};
 use super::report::{Report, Scope, Wrong};
 use super::source::{self, Excerpts, Source};
-use super::{Access, AccessLog, Admin, Config, Token};
+use super::{Access, AccessLog, Admin, Config, Rules, Token};
 use crate::gate::{ByVersion, Version};
 
 mod compare;
@@ -36,6 +36,13 @@ const MOST_WORKERS: i64 = 1024;
 const MOST_NETWORKS: usize = 1000;
 /// Names become metric labels.
 const LONGEST_NAME: usize = 100;
+
+/// What becomes of the tokens file that a configuration names.
+#[derive(Clone, Copy)]
+enum TokensFile<'a> {
+    In(&'a Path),
+    Unread,
+}
 
 /// Reads a configuration and the tokens file that it names.
 ///
@@ -70,12 +77,24 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
+    parse_with(text, name, TokensFile::In(folder))
+}
+
+/// What decides, from the text of a whole configuration. No other file is read.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse_rules(text: &str, name: &str) -> Result<Rules, Faults> {
+    parse_with(text, name, TokensFile::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
+}
+
+fn parse_with(text: &str, name: &str, tokens_file: TokensFile<'_>) -> Result<Config, Faults> {
     let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source));
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
     let mut tokens_faults = Vec::new();
-    let config = raw.and_then(|raw| config(&mut report, raw, folder, &mut tokens_faults));
+    let config = raw.and_then(|raw| config(&mut report, raw, text, tokens_file, &mut tokens_faults));
     let mut faults = report.into_faults();
     faults.append(&mut tokens_faults);
     match config {
@@ -84,7 +103,13 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
     }
 }
 
-fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults: &mut Vec<Fault>) -> Option<Config> {
+fn config(
+    report: &mut Report<'_>,
+    raw: RawConfig,
+    text: &str,
+    tokens_file: TokensFile<'_>,
+    tokens_faults: &mut Vec<Fault>,
+) -> Option<Config> {
     let mut root = report.root();
     let service = root.optional("service", raw.service, "default".to_owned(), label);
     let listen = root.required("listen", raw.listen, quantity::socket);
@@ -94,7 +119,7 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         Ok(NonZeroUsize::new(count as usize).expect("the range begins at 1"))
     });
     let admin = match raw.admin {
-        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, folder, tokens_faults),
+        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, tokens_file, tokens_faults),
         None => root.missing("admin"),
     };
     let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
@@ -139,6 +164,7 @@ fn config(report: &mut Report<'_>, raw: RawConfig, folder: &Path, tokens_faults:
         policy: policy?,
         sticky,
         journal: journal?,
+        text: text.into(),
     })
 }
 
@@ -146,7 +172,7 @@ fn admin(
     scope: &mut Scope<'_, '_>,
     raw: RawAdmin,
     proxy: Option<SocketAddr>,
-    folder: &Path,
+    tokens_file: TokensFile<'_>,
     tokens_faults: &mut Vec<Fault>,
 ) -> Option<Admin> {
     let listen = scope.required("listen", raw.listen, quantity::socket);
@@ -157,7 +183,11 @@ fn admin(
         scope.wrong("listen", Wrong::new(message, "the admin API has a port of its own"));
     }
     let access = match raw.tokens {
-        Some(file) => read_tokens(scope, &file, folder, tokens_faults).map(Access::Tokens),
+        Some(file) => match tokens_file {
+            TokensFile::In(folder) => read_tokens(scope, &file, folder, tokens_faults).map(Access::Tokens),
+            // Without a token nobody has access.
+            TokensFile::Unread => Some(Access::Tokens(Vec::new())),
+        },
         None if scope.report.is_spoiled(&scope.at.key("tokens")) => None,
         None => {
             if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {

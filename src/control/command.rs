@@ -5,24 +5,25 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Status;
-use crate::release::{Refusal, Weight};
+use crate::gate::signal::Posted;
+use crate::release::{Input, Refusal};
 
-/// What an operator wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    Weight(Weight),
-    Start,
-    RollBack,
+    /// One of the inputs that an operator gives.
+    Operator(Input),
+    Signal(Posted),
 }
 
-/// A change, by whom and why, and where the answer goes: the status after it.
+/// A change, and where the answer goes: the status after it.
 #[derive(Debug)]
 pub struct Command {
     pub change: Change,
-    pub actor: String,
-    pub reason: String,
-    pub reply: oneshot::Sender<Result<Arc<Status>, Refusal>>,
+    pub reply: Reply,
 }
+
+pub type Reply = oneshot::Sender<Result<Arc<Status>, Refusal>>;
 
 /// Commands that wait. People send them, so a few are many.
 const WAITING: usize = 64;
@@ -46,10 +47,10 @@ impl Commands {
         (Commands(sender), receiver)
     }
 
-    /// Sends a change and waits until it is in force.
-    pub async fn send(&self, change: Change, actor: String, reason: String) -> Result<Arc<Status>, Failed> {
+    /// Sends a change and waits until it is in force and recorded.
+    pub async fn send(&self, change: Change) -> Result<Arc<Status>, Failed> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Command { change, actor, reason, reply }).await.map_err(|_| Failed::Gone)?;
+        self.0.send(Command { change, reply }).await.map_err(|_| Failed::Gone)?;
         answer.await.map_err(|_| Failed::Gone)?.map_err(Failed::Refused)
     }
 }

@@ -4,20 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::release::{Epoch, State, Weight};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Kind {
-    Started,
-    WeightSet,
-    RolledBack,
-    Paused,
-    Probing,
-    Frozen,
-    Thawed,
-    Notified,
-}
+use crate::release::{Epoch, Kind, State, Weight};
 
 /// One event, as it is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -39,32 +26,10 @@ const KEPT: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Events(broadcast::Sender<Event>);
 
-impl Kind {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Started => "started",
-            Kind::WeightSet => "weightSet",
-            Kind::RolledBack => "rolledBack",
-            Kind::Paused => "paused",
-            Kind::Probing => "probing",
-            Kind::Frozen => "frozen",
-            Kind::Thawed => "thawed",
-            Kind::Notified => "notified",
-        }
-    }
-}
-
 impl Event {
-    pub fn new(kind: Kind, actor: &str, sentence: String, state: &State) -> Event {
-        Event {
-            at: Timestamp::now(),
-            kind,
-            actor: actor.to_owned(),
-            sentence,
-            epoch: state.epoch(),
-            state: state.name(),
-            weight: state.weight(),
-        }
+    pub fn new(kind: Kind, actor: String, sentence: String, state: &State) -> Event {
+        let (epoch, weight) = (state.epoch(), state.weight());
+        Event { at: Timestamp::now(), kind, actor, sentence, epoch, state: state.name(), weight }
     }
 }
 
@@ -80,7 +45,8 @@ impl Events {
     }
 
     pub fn send(&self, event: Event) {
-        // An error means that nobody listens.
-        self.0.send(event).ok();
+        if self.0.send(event).is_err() {
+            tracing::trace!("nobody listens to events");
+        }
     }
 }

@@ -1,10 +1,14 @@
-//! The one task that owns the release. It ticks, judges, and carries out the effects of every transition.
+//! The one task that owns the release: it feeds the deciding core and carries out what that says.
 //!
-//! [`command`] is how others ask, [`status`] and [`event`] what they are told. It has a thread of its own, which neither
-//! the data plane nor the admin API can starve.
+//! [`command`] is how others ask, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
+//! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was. It has
+//! a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod command;
 pub mod event;
+pub mod ledger;
+pub mod restore;
+pub mod slots;
 pub mod status;
 
 use std::sync::Arc;
@@ -15,36 +19,38 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::gate::verdict::{self, streak_convicts, streak_is_common, streak_probes};
-use crate::gate::{Action, ByVersion, Gate, Order, Policy, Verdict, Version};
-use crate::measure::Windows;
-use crate::measure::shard::{Collector, Gauges, Sample};
+use crate::course::{Course, Input, Streak};
+use crate::gate::{ByVersion, Version};
+use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord, WriteError};
 use crate::measure::window::SHORTEST_SLOT;
+use crate::measure::{Collectors, Tick};
 use crate::proxy::Upstreams;
-use crate::release::state::{GATE, OPERATOR};
-use crate::release::{Cause, Effect, Epoch, Held, Input, PauseReason, Refusal, State, Weight};
+use crate::release::{self, Effect, Kind, Refusal, State};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
-use command::{Change, Command};
-use event::{Event, Events, Kind};
+use command::{Change, Command, Reply};
+use event::{Event, Events};
+use ledger::{Ledger, Report};
+use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
 
-/// How often the workers' shards are taken and the triggers judged.
+/// How often the workers' shards are taken and the release judged.
 const TICK: Duration = SHORTEST_SLOT;
 
-/// How long nobody may raise the weight after both versions failed in a row.
-const COMMON_STREAK_FREEZES: Duration = Duration::from_secs(10);
-
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The actor of what the proxy itself has to say.
+const PROXY: &str = "proxy";
 
 /// What `control` works on.
 pub struct Inputs {
     pub routing: Arc<Routing>,
-    pub collectors: Vec<Collector>,
+    pub collectors: Collectors,
     pub notices: mpsc::Receiver<Notice>,
     pub commands: mpsc::Receiver<Command>,
     pub upstreams: Arc<Upstreams>,
     pub telemetry: Telemetry,
+    pub ledger: Ledger,
 }
 
 /// What `control` publishes.
@@ -55,39 +61,22 @@ pub struct Outputs {
 
 /// The task's state.
 pub struct Control {
-    started: Instant,
+    clock: Clock,
     names: Names,
-    policy: Policy,
-    state: State,
-    gate: Gate,
-    windows: Windows,
-    verdict: Verdict,
+    course: Course,
     rollback: Option<Rollback>,
-    /// When both versions last failed in a row.
-    common_streak: Option<(Duration, String)>,
-    gauges: Vec<Gauges>,
     inputs: Inputs,
     outputs: Outputs,
 }
 
 impl Control {
-    pub fn new(config: &Config, inputs: Inputs, outputs: Outputs) -> Control {
-        let policy = config.policy.clone();
-        let epoch = inputs.routing.table().epoch;
-        Control {
-            started: Instant::now(),
-            names: Names::new(config),
-            state: State::Idle { epoch },
-            gate: Gate::new(policy.triggers.clone()),
-            windows: Windows::new(&policy),
-            verdict: Verdict::wait(NO_RELEASE),
-            rollback: None,
-            common_streak: None,
-            gauges: vec![Gauges::default(); inputs.collectors.len()],
-            policy,
-            inputs,
-            outputs,
-        }
+    pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
+        let clock = Clock::from(beginning.clock);
+        let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
+        let mut control =
+            Control { clock, names: Names::new(config), course, rollback: beginning.rollback, inputs, outputs };
+        control.begin(&beginning.found);
+        control
     }
 
     /// Runs until every sender of commands is gone.
@@ -99,84 +88,227 @@ impl Control {
             tokio::select! {
                 biased;
                 Some(notice) = self.inputs.notices.recv() => self.noticed(notice),
+                answer = self.inputs.ledger.answer() => {
+                    let reports = self.inputs.ledger.answered(&answer);
+                    self.told(reports);
+                    if let Err(error) = answer.result {
+                        self.journal_failed(&error);
+                    }
+                }
                 command = self.inputs.commands.recv() => match command {
                     Some(command) => self.obey(command),
-                    None => return,
+                    None => break,
                 },
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
+            let due = self.inputs.ledger.due();
+            self.told(due);
             self.publish();
+        }
+        self.inputs.ledger.close();
+    }
+
+    /// What a restart means for the release that was open.
+    fn begin(&mut self, found: &Found) {
+        match found {
+            Found::Nothing => {}
+            Found::State if self.course.state().run().is_some() => {
+                self.feed(&Input::Restarted, None).expect("no operator asks for it");
+            }
+            Found::State => {}
+            Found::Superseded => {
+                let sentence = "the proxy started with another green version".to_owned();
+                let event = Event::new(Kind::RolledBack, PROXY.to_owned(), sentence, self.course.state());
+                self.record(vec![event], Some((Timestamp::now(), Outcome::RolledBack)), None, self.clock.now());
+            }
+            Found::Unreadable => {
+                let state = self.course.state();
+                let sentence = match state {
+                    State::RolledBack { cause, .. } => cause.reason.clone(),
+                    State::Idle { .. } | State::Open(_) | State::Completed { .. } => String::new(),
+                };
+                self.inputs.telemetry.journal_failed();
+                let event = Event::new(Kind::JournalFailed, PROXY.to_owned(), sentence, state);
+                self.record(vec![event], None, None, self.clock.now());
+            }
         }
     }
 
     fn tick(&mut self) {
         self.catch_up();
-        let now = self.started.elapsed();
-        self.collect(now);
-        self.windows.advance(now);
-        if !self.state.is_open() {
-            return;
-        }
-        let Control { gate, windows, .. } = self;
-        let judgement = gate.judge(|trigger| windows.evidence(trigger.window, trigger.condition.span()), now);
-        let judged_at = Instant::now();
-        self.verdict = judgement.verdict;
-        for order in judgement.orders {
-            self.order(order, judged_at);
-        }
-        let common_streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
-        let common = judgement.freeze.is_some();
-        let freeze = judgement.freeze.or_else(|| common_streak.map(|(_, sentence)| sentence.clone()));
-        self.freeze(freeze);
-        match (self.verdict.kind, self.state.pause()) {
-            // What holds the release now is said by what judged it now.
-            (verdict::Kind::Fail, _) => {}
-            (verdict::Kind::Pass | verdict::Kind::Wait, _) if common => {}
-            (verdict::Kind::Pass | verdict::Kind::Wait, Some(pause)) => {
-                self.verdict = Verdict::wait(pause.sentence());
-            }
-            (verdict::Kind::Pass | verdict::Kind::Wait, None) => {}
+        let tick = self.collect();
+        let health = ByVersion::build(|version| {
+            self.inputs.upstreams.health(self.inputs.routing.table().roles.section(version))
+        });
+        self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
+        let state = {
+            let Control { course, inputs, names, clock, rollback, .. } = self;
+            let times = Times { now: clock.now(), began: inputs.ledger.began().unwrap_or_default() };
+            let table = inputs.routing.table();
+            let record = || restore::record(course, table, names, times, rollback.as_ref());
+            inputs.ledger.flush(record)
+        };
+        if let Err(error) = state {
+            self.journal_failed(&error);
         }
     }
 
-    fn order(&mut self, order: Order, judged_at: Instant) {
-        if !self.state.is_open() {
-            return;
+    /// Gives one input to the deciding core, carries out what it says, and records both.
+    fn feed(&mut self, input: &Input<'_>, reply: Option<Reply>) -> Result<(), (Refusal, Option<Reply>)> {
+        let began = Instant::now();
+        let now = self.clock.now();
+        let effects = match self.course.take(input.clone(), now) {
+            Ok(effects) => effects,
+            Err(refusal) => return Err((refusal, reply)),
+        };
+        let mut events = Vec::new();
+        for effect in effects {
+            self.carry_out(effect, began, now, &mut events);
         }
-        match order {
-            Order::Rollback { trigger, sentence } => {
-                let cause = Cause { trigger, reason: sentence, actor: GATE.to_owned() };
-                self.roll_back(cause, judged_at);
+        // After the effects: what opens a release belongs to the recording that it has just begun.
+        self.inputs.ledger.input(input, now);
+        let completed = matches!(self.course.state(), State::Completed { .. });
+        if completed && self.inputs.routing.table().route == Route::Latched {
+            // A worker's latch came before the completion, which must not be written down.
+            events.clear();
+            self.catch_up();
+        }
+        if events.is_empty() && reply.is_none() {
+            return Ok(());
+        }
+        let outcome = match self.course.state() {
+            State::RolledBack { .. } => Some(Outcome::RolledBack),
+            State::Completed { .. } => Some(Outcome::Promoted),
+            State::Idle { .. } | State::Open(_) => None,
+        };
+        self.record(events, outcome.map(|outcome| (Timestamp::now(), outcome)), reply, now);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect, began: Instant, now: Duration, events: &mut Vec<Event>) {
+        let routing = &self.inputs.routing;
+        match effect {
+            Effect::Latch { epoch } => {
+                // A worker may have done it already.
+                let latched = routing.latch(epoch);
+                self.rolled_back(latched.then(|| began.elapsed()));
             }
-            Order::Pause { trigger, sentence } => {
-                self.take(Input::Pause(Held { trigger, sentence: sentence.clone() }));
-                self.tell(Kind::Paused, GATE, sentence);
+            Effect::Revert { epoch } => {
+                let reverted = routing.revert(epoch);
+                self.rolled_back(reverted.then(|| began.elapsed()));
             }
-            Order::Probe { trigger, sentence } => {
-                self.take(Input::Probe(Held { trigger, sentence: sentence.clone() }));
-                self.tell(Kind::Probing, GATE, sentence);
+            Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
+            Effect::Complete { epoch } => _ = routing.complete(epoch),
+            Effect::Begin { epoch } => {
+                self.rollback = None;
+                let roles = routing.table().roles;
+                let name = |version: Version| self.names.of(roles.section(version)).to_owned();
+                let green = name(Version::Green);
+                let header = ReleaseHeader {
+                    epoch: epoch.number(),
+                    id: ReleaseHeader::id_of(&green, epoch.number()),
+                    blue: name(Version::Blue),
+                    green,
+                    started: Timestamp::now(),
+                    ended: None,
+                    outcome: Outcome::Open,
+                };
+                let plan = serde_json::to_value(self.course.plan().map(status::PlanStatus::new));
+                let plan = plan.expect("a plan is plain data");
+                self.inputs.ledger.begin(header, plan, &self.course, now);
             }
-            Order::Notify { trigger, sentence } => {
+            Effect::Tell { kind, actor, sentence } => {
+                events.push(Event::new(kind, actor, sentence, self.course.state()));
+            }
+            Effect::Notify { trigger, sentence } => {
                 self.inputs.telemetry.notified(&trigger);
-                self.tell(Kind::Notified, GATE, sentence);
+                events.push(Event::new(Kind::Notified, release::input::GATE.to_owned(), sentence, self.course.state()));
             }
         }
     }
 
-    fn freeze(&mut self, wanted: Option<String>) {
-        let frozen = matches!(self.state.pause(), Some(PauseReason::CommonCause { .. }));
-        match wanted {
-            Some(sentence) if !frozen && self.state.is_open() => {
-                self.take(Input::Freeze { sentence: sentence.clone() });
-                self.tell(Kind::Frozen, GATE, sentence);
-            }
-            None if frozen => {
-                self.take(Input::Thaw);
-                self.tell(Kind::Thawed, GATE, "the common cause has passed".to_owned());
-            }
-            Some(_) | None => {}
+    fn rolled_back(&mut self, reaction: Option<Duration>) {
+        let State::RolledBack { cause, .. } = self.course.state() else { return };
+        self.inputs.telemetry.rolled_back(&cause.trigger, reaction);
+        self.rollback = Some(Rollback::new(cause, Timestamp::now(), reaction));
+    }
+
+    /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
+    fn record(&mut self, events: Vec<Event>, ended: Option<(Timestamp, Outcome)>, reply: Option<Reply>, now: Duration) {
+        let basis = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
+        let mut decisions = Vec::new();
+        for event in &events {
+            let Some((seq, after)) = self.inputs.ledger.number(now) else { break };
+            decisions.push(DecisionRecord {
+                epoch: event.epoch.number(),
+                seq,
+                at: event.at,
+                after,
+                kind: event.kind.name().to_owned(),
+                actor: event.actor.clone(),
+                sentence: event.sentence.clone(),
+                state: event.state.to_owned(),
+                weight: event.weight.basis_points(),
+                evidence: basis.clone(),
+            });
         }
+        let (state, status) = (self.state_record(), self.status());
+        if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply, status) {
+            self.journal_failed(&error);
+        }
+    }
+
+    fn state_record(&self) -> StateRecord {
+        let times = Times { now: self.clock.now(), began: self.inputs.ledger.began().unwrap_or_default() };
+        let table = self.inputs.routing.table();
+        restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
+    }
+
+    /// A failed write is an alarm, and undoes nothing.
+    fn journal_failed(&mut self, error: &WriteError) {
+        self.inputs.telemetry.journal_failed();
+        tracing::error!(%error, "the journal was not written; a restart may not know of the last decision");
+        let event = Event::new(Kind::JournalFailed, PROXY.to_owned(), error.to_string(), self.course.state());
+        self.outputs.events.send(event);
+    }
+
+    /// Tells what the journal has: whoever hears of it and asks for the status finds it there.
+    fn told(&mut self, reports: Vec<Report>) {
+        if reports.is_empty() {
+            return;
+        }
+        self.publish();
+        for Report { events, reply, status, .. } in reports {
+            // What has been decided since is not to be shown yet.
+            if self.inputs.ledger.is_reporting() {
+                self.outputs.status.send_replace(status.clone());
+            }
+            for event in events {
+                self.tell(event);
+            }
+            if let Some(reply) = reply
+                && reply.send(Ok(status)).is_err()
+            {
+                tracing::debug!("whoever asked did not wait for the answer");
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let (kind, weight) = (event.kind.name(), event.weight.percent());
+        let Event { actor, sentence, epoch, .. } = &event;
+        match event.kind {
+            Kind::RolledBack => {
+                let reaction_micros = self.rollback.as_ref().and_then(|rollback| rollback.reaction_micros);
+                tracing::warn!(event = kind, actor, %epoch, reason = sentence, reaction_micros, "rolled back: all traffic goes to blue");
+            }
+            Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
+                tracing::error!(event = kind, actor, %epoch, weight, sentence);
+            }
+            _ => tracing::info!(event = kind, actor, %epoch, weight, sentence),
+        }
+        self.outputs.events.send(event);
     }
 
     /// Learns what the workers did before anything else is decided: also when their notice got lost.
@@ -185,214 +317,87 @@ impl Control {
             self.noticed(notice);
         }
         let table = self.inputs.routing.table();
-        if self.state.is_open() && table.epoch == self.state.epoch() && table.route == Route::Latched {
-            self.streak_convicted(None);
+        let known = matches!(self.course.state(), State::RolledBack { .. });
+        if !known && table.epoch == self.course.epoch() && table.route == Route::Latched {
+            self.streak(Streak::Convicted);
         }
     }
 
     fn noticed(&mut self, notice: Notice) {
         let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
-        if epoch != self.state.epoch() {
-            return;
-        }
-        if let (Notice::Convicted { reaction, .. }, Some(rollback)) = (notice, &mut self.rollback) {
-            // The table was seen before the worker could tell of it.
-            rollback.reaction_micros.get_or_insert(reaction.as_secs_f64() * 1e6);
-        }
-        if !self.state.is_open() {
+        if epoch != self.course.epoch() {
             return;
         }
         match notice {
-            Notice::Convicted { reaction, .. } => self.streak_convicted(Some(reaction)),
-            Notice::Probing { .. } => self.streak_probes(),
-            Notice::Common { .. } => {
-                let sentence = self.policy.streak.as_ref().map(streak_is_common).unwrap_or_default();
-                self.common_streak = Some((self.started.elapsed(), sentence.clone()));
-                self.verdict = Verdict::wait(sentence.clone());
-                self.freeze(Some(sentence));
+            Notice::Convicted { reaction, .. } => {
+                self.streak(Streak::Convicted);
+                // The table was seen before the worker could tell of it.
+                if let Some(rollback) = &mut self.rollback
+                    && rollback.reaction_micros.is_none()
+                {
+                    rollback.reaction_micros = Some(reaction.as_secs_f64() * 1e6);
+                    self.inputs.telemetry.reacted(reaction);
+                }
             }
+            Notice::Probing { .. } => self.streak(Streak::Probing),
+            Notice::Common { .. } => self.streak(Streak::Common),
         }
     }
 
-    fn streak_convicted(&mut self, reaction: Option<Duration>) {
-        let Some(streak) = &self.policy.streak else { return };
-        let (trigger, sentence) = (streak.name.clone(), streak_convicts(streak));
-        match streak.action {
-            Action::Rollback => {
-                self.verdict = Verdict::fail(sentence.clone());
-                let cause = Cause { trigger, reason: sentence, actor: GATE.to_owned() };
-                self.take(Input::RollBack(cause.clone()));
-                self.rolled_back(cause, reaction);
-            }
-            Action::Pause => self.order(Order::Pause { trigger, sentence }, Instant::now()),
-            Action::Notify => self.order(Order::Notify { trigger, sentence }, Instant::now()),
-        }
-    }
-
-    fn streak_probes(&mut self) {
-        let Some(streak) = self.policy.streak.as_ref().filter(|streak| streak.action == Action::Rollback) else {
-            return;
-        };
-        let (trigger, sentence) = (streak.name.clone(), streak_probes(streak));
-        self.verdict = Verdict::wait(sentence.clone());
-        self.order(Order::Probe { trigger, sentence }, Instant::now());
-    }
-
-    fn roll_back(&mut self, cause: Cause, judged_at: Instant) {
-        if matches!(self.state, State::RolledBack { .. }) {
-            return;
-        }
-        self.verdict = Verdict::fail(cause.reason.clone());
-        self.take(Input::RollBack(cause.clone()));
-        self.rolled_back(cause, Some(judged_at.elapsed()));
-    }
-
-    fn rolled_back(&mut self, cause: Cause, reaction: Option<Duration>) {
-        self.inputs.telemetry.rolled_back(&cause.trigger, reaction);
-        tracing::warn!(
-            trigger = cause.trigger,
-            actor = cause.actor,
-            reason = cause.reason,
-            reaction_micros = reaction.map(|reaction| reaction.as_secs_f64() * 1e6),
-            "rolled back: all traffic goes to blue"
-        );
-        self.rollback = Some(Rollback::new(&cause, Timestamp::now(), reaction));
-        let event = Event::new(Kind::RolledBack, &cause.actor, cause.reason, &self.state);
-        self.send(event);
-    }
-
-    /// Whoever hears of an event and asks for the status finds it there.
-    fn send(&mut self, event: Event) {
-        self.publish();
-        self.outputs.events.send(event);
-    }
-
-    /// Takes an input of the gate's own, which is never refused.
-    fn take(&mut self, input: Input) {
-        if let Err(refusal) = self.apply(input) {
-            tracing::error!(%refusal, "the state machine refused an order of the gate");
-        }
-    }
-
-    fn apply(&mut self, input: Input) -> Result<(), Refusal> {
-        let idle = State::Idle { epoch: Epoch::default() };
-        let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input) {
-            Ok((state, effects)) => {
-                effects.into_iter().for_each(|effect| self.carry_out(effect));
-                (state, Ok(()))
-            }
-            Err((state, refusal)) => (state, Err(refusal)),
-        };
-        self.state = state;
-        result
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Latch { epoch } => _ = self.inputs.routing.latch(epoch),
-            Effect::Route { epoch, weight } => _ = self.inputs.routing.route(epoch, weight),
-            Effect::Begin { .. } => {
-                self.windows.clear();
-                self.gate.reset();
-                self.rollback = None;
-                self.common_streak = None;
-                self.verdict = Verdict::wait("the release has just begun");
-            }
-        }
+    fn streak(&mut self, streak: Streak) {
+        self.feed(&Input::Streak(streak), None).expect("no operator asks for it");
     }
 
     fn obey(&mut self, command: Command) {
-        let Command { change, actor, reason, reply } = command;
-        let received_at = Instant::now();
+        let Command { change, reply } = command;
         self.catch_up();
-        let result = match change {
-            Change::Weight(weight) => self.apply(Input::SetWeight(weight)).map(|()| {
-                self.tell(Kind::WeightSet, &actor, explained(format!("weight set to {weight}"), &reason));
-            }),
-            Change::Start => self.apply(Input::Start).map(|()| {
-                self.tell(Kind::Started, &actor, explained("release started at weight 0 %".to_owned(), &reason));
-            }),
-            Change::RollBack => {
-                let reason = explained(format!("rolled back by {actor}"), &reason);
-                self.roll_back(Cause { trigger: OPERATOR.to_owned(), reason, actor }, received_at);
-                Ok(())
-            }
+        let input = match change {
+            Change::Operator(input) => Input::Operator(input),
+            Change::Signal(posted) => Input::Signal(posted),
         };
-        self.catch_up();
-        self.publish();
-        let answer = result.map(|()| self.outputs.status.borrow().clone());
-        if reply.send(answer).is_err() {
+        if let Err((refusal, Some(reply))) = self.feed(&input, Some(reply))
+            && reply.send(Err(refusal)).is_err()
+        {
             tracing::debug!("whoever asked did not wait for the answer");
         }
-    }
-
-    fn tell(&mut self, kind: Kind, actor: &str, sentence: String) {
-        tracing::info!(
-            event = kind.name(),
-            actor,
-            epoch = %self.state.epoch(),
-            weight = self.state.weight().percent(),
-            sentence
-        );
-        let event = Event::new(kind, actor, sentence, &self.state);
-        self.send(event);
+        self.catch_up();
     }
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
-    fn collect(&mut self, now: Duration) {
-        let Control { inputs: Inputs { collectors, telemetry, .. }, windows, state, gauges, .. } = self;
-        for (collector, gauges) in collectors.iter_mut().zip(gauges.iter_mut()) {
-            collector.collect(|shard| {
-                shard.counts.iter().for_each(|count| telemetry.count(count));
-                telemetry.panics(shard.panics);
-                for version in Version::BOTH {
-                    telemetry.latencies(version, shard.samples.of(version));
-                    telemetry.latencies(version, shard.late.of(version));
-                }
-                if shard.epoch == state.epoch() {
-                    let samples: &ByVersion<Sample> = &shard.samples;
-                    windows.add(samples.as_ref(), now);
-                }
-                *gauges = shard.gauges;
-            });
-        }
-        telemetry.open(&self.gauges.iter().copied().reduce(Gauges::plus).unwrap_or_default());
+    fn collect(&mut self) -> Tick {
+        let Control { inputs: Inputs { collectors, telemetry, .. }, course, .. } = self;
+        let tick = collectors.tick(course.epoch(), |shard| {
+            shard.counts.iter().for_each(|count| telemetry.count(count));
+            telemetry.panics(shard.panics);
+            for version in Version::BOTH {
+                telemetry.latencies(version, shard.samples.of(version));
+                telemetry.latencies(version, shard.aside.of(version));
+            }
+        });
+        telemetry.open(&tick.gauges);
+        tick
     }
 
     fn publish(&mut self) {
-        if matches!(self.state, State::Idle { .. }) {
-            self.verdict = Verdict::wait(NO_RELEASE);
-        }
+        let table = self.inputs.routing.table();
         let telemetry = &self.inputs.telemetry;
-        telemetry.weight(self.weight());
-        telemetry.state(self.state.name());
-        telemetry.verdict(self.verdict.kind);
+        telemetry.weight(table.weight());
+        telemetry.state(self.course.state().name());
+        telemetry.verdict(self.course.verdict().kind);
         for version in Version::BOTH {
-            for (endpoint, healthy) in self.inputs.upstreams.each(version) {
+            for (endpoint, healthy) in self.inputs.upstreams.each(table.roles.section(version)) {
                 telemetry.endpoint(version, endpoint.to_string(), healthy);
             }
         }
-        let status = Status::new(
-            &self.names,
-            &self.state,
-            self.weight(),
-            &self.windows,
-            &self.inputs.upstreams,
-            &self.verdict,
-            self.rollback.clone(),
-        );
-        self.outputs.status.send_replace(Arc::new(status));
+        // Nobody reads of a decision here before the journal has it.
+        if self.inputs.ledger.is_reporting() {
+            return;
+        }
+        self.outputs.status.send_replace(self.status());
     }
 
-    /// The weight that the workers route by, which a streak may have lowered a moment ago.
-    fn weight(&self) -> Weight {
-        self.inputs.routing.table().weight()
+    fn status(&self) -> Arc<Status> {
+        let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
+        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
     }
-}
-
-/// The verdict's sentence while nothing is released.
-pub const NO_RELEASE: &str = "no release is open: all traffic goes to blue";
-
-fn explained(what: String, reason: &str) -> String {
-    if reason.is_empty() { what } else { format!("{what}: {reason}") }
 }

@@ -6,13 +6,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::gate::trigger::{Quantile, Span};
+use crate::course::Course;
+use crate::course::evidence::Counted;
+use crate::gate::compare::Summary;
+use crate::gate::trigger::Span;
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, Verdict, Version};
-use crate::measure::Windows;
 use crate::measure::window::STATUS_WINDOW;
 use crate::proxy::Upstreams;
-use crate::release::{Cause, Epoch, State, Weight};
+use crate::release::{Approval, Cause, Epoch, Plan, Weight};
+use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
 #[derive(Clone, Debug, Serialize)]
@@ -23,8 +26,12 @@ pub struct Status {
     pub state: &'static str,
     /// Percent.
     pub weight: Weight,
-    /// The step of the plan; null without a plan.
-    pub step: Option<u32>,
+    /// The step of the plan, from 1; the last is the one at 100 %. Null without a plan, and before its first step.
+    pub step: Option<usize>,
+    /// Null without a plan.
+    pub plan: Option<PlanStatus>,
+    /// Seconds that the step has baked, without what passed while the release was held. Null when none is open.
+    pub baked: Option<f64>,
     /// What is counted below is of this window.
     pub window: String,
     pub blue: VersionStatus,
@@ -33,8 +40,28 @@ pub struct Status {
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
+    /// The signals that fire.
+    pub signals: Vec<String>,
     #[serde(skip)]
     pub windows: Vec<WindowStatus>,
+    #[serde(skip)]
+    pub comparison: Option<Summary>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanStatus {
+    pub steps: Vec<StepStatus>,
+    /// Why nothing but an operator rolls back.
+    pub irreversible: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct StepStatus {
+    /// Percent.
+    pub weight: Weight,
+    /// Seconds.
+    pub bake: f64,
+    pub approval: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -45,18 +72,6 @@ pub struct VersionStatus {
     pub counted: Counted,
     pub healthy_endpoints: usize,
     pub endpoints: usize,
-}
-
-/// One version in one window. Latencies are in milliseconds, null without requests.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counted {
-    pub requests: u64,
-    pub failures: u64,
-    pub error_rate: f64,
-    pub p50: Option<f64>,
-    pub p95: Option<f64>,
-    pub p99: Option<f64>,
 }
 
 /// One window of `GET /v1/evidence`.
@@ -97,6 +112,13 @@ impl Names {
     }
 }
 
+impl Names {
+    /// What the configuration calls the version of one of its sections.
+    pub fn of(&self, section: Version) -> &str {
+        self.versions.of(section)
+    }
+}
+
 impl Rollback {
     pub fn new(cause: &Cause, at: Timestamp, reaction: Option<Duration>) -> Rollback {
         let Cause { trigger, reason, actor } = cause.clone();
@@ -107,34 +129,54 @@ impl Rollback {
 impl Status {
     pub fn new(
         names: &Names,
-        state: &State,
-        weight: Weight,
-        windows: &Windows,
+        course: &Course,
+        table: Table,
         upstreams: &Upstreams,
-        verdict: &Verdict,
         rollback: Option<Rollback>,
+        now: Duration,
     ) -> Status {
-        let shown = windows.evidence(STATUS_WINDOW, Span::Head);
-        let of = |version: Version| VersionStatus {
-            version: names.versions.of(version).clone(),
-            counted: Counted::new(shown.of(version)),
-            healthy_endpoints: upstreams.each(version).filter(|(_, healthy)| *healthy).count(),
-            endpoints: upstreams.each(version).count(),
+        let state = course.state();
+        let shown = course.windows().evidence(STATUS_WINDOW, Span::Head);
+        let of = |version: Version| {
+            let section = table.roles.section(version);
+            VersionStatus {
+                version: names.of(section).to_owned(),
+                counted: Counted::new(shown.of(version)),
+                healthy_endpoints: upstreams.each(section).filter(|(_, healthy)| *healthy).count(),
+                endpoints: upstreams.each(section).count(),
+            }
         };
         Status {
             service: names.service.clone(),
             epoch: state.epoch(),
             state: state.name(),
-            weight,
-            step: None,
+            weight: table.weight(),
+            step: state.run().and_then(|run| run.step_number(course.plan())),
+            plan: course.plan().map(PlanStatus::new),
+            baked: state.run().map(|run| run.baked(now).as_secs_f64()),
             window: duration(STATUS_WINDOW),
             blue: of(Version::Blue),
             green: of(Version::Green),
-            verdict: verdict.clone(),
-            pause: state.pause().map(|reason| reason.sentence().to_owned()),
+            verdict: course.verdict().clone(),
+            pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
-            windows: windows.each().map(WindowStatus::new).collect(),
+            signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
+            windows: course.windows().each().map(WindowStatus::new).collect(),
+            comparison: course.basis().comparison,
         }
+    }
+}
+
+impl PlanStatus {
+    pub fn new(plan: &Plan) -> PlanStatus {
+        let step = |weight: Weight, bake: Duration, approval: Approval| StepStatus {
+            weight,
+            bake: bake.as_secs_f64(),
+            approval: approval == Approval::Operator,
+        };
+        let steps = plan.steps.iter().map(|of| step(of.weight, of.bake, of.approval));
+        let last = step(Weight::FULL, plan.monitoring, Approval::Automatic);
+        PlanStatus { steps: steps.chain([last]).collect(), irreversible: plan.irreversible.clone() }
     }
 }
 
@@ -148,21 +190,6 @@ impl WindowStatus {
             },
             blue: Counted::new(evidence.blue),
             green: Counted::new(evidence.green),
-        }
-    }
-}
-
-impl Counted {
-    fn new(evidence: &Evidence) -> Counted {
-        let quantile =
-            |quantile: Quantile| evidence.latency.quantile(quantile).map(|latency| latency.as_secs_f64() * 1e3);
-        Counted {
-            requests: evidence.requests,
-            failures: evidence.failures,
-            error_rate: evidence.error_rate(),
-            p50: quantile(Quantile::P50),
-            p95: quantile(Quantile::P95),
-            p99: quantile(Quantile::P99),
         }
     }
 }

@@ -37,6 +37,13 @@ impl Latency {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
+    /// As [`Latency::record`], `count` times.
+    pub fn record_many(&mut self, latency: Duration, count: u64) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).min(LONGEST.as_micros() as u64);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.0.record_n(micros, count).expect("nothing is above the longest");
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -46,16 +53,22 @@ impl Latency {
     }
 
     pub fn clear(&mut self) {
-        self.0.reset();
+        if !self.is_empty() {
+            self.0.reset();
+        }
     }
 
     pub fn add(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("all histograms share their bounds");
+        if !other.is_empty() {
+            self.0.add(&other.0).expect("all histograms share their bounds");
+        }
     }
 
     /// Takes out what was added before.
     pub fn subtract(&mut self, other: &Latency) {
-        self.0.subtract(&other.0).expect("only what was added is subtracted");
+        if !other.is_empty() {
+            self.0.subtract(&other.0).expect("only what was added is subtracted");
+        }
     }
 
     /// How many were certainly slower than `bound`: those in buckets that lie wholly above it.
@@ -106,25 +119,19 @@ impl Evidence {
     pub fn clear(&mut self) {
         self.requests = 0;
         self.failures = 0;
-        if !self.latency.is_empty() {
-            self.latency.clear();
-        }
+        self.latency.clear();
     }
 
     pub fn add(&mut self, other: &Evidence) {
         self.requests += other.requests;
         self.failures += other.failures;
-        if !other.latency.is_empty() {
-            self.latency.add(&other.latency);
-        }
+        self.latency.add(&other.latency);
     }
 
     pub fn subtract(&mut self, other: &Evidence) {
         self.requests -= other.requests;
         self.failures -= other.failures;
-        if !other.latency.is_empty() {
-            self.latency.subtract(&other.latency);
-        }
+        self.latency.subtract(&other.latency);
     }
 
     /// Failures per request, 0 without requests.
@@ -158,10 +165,10 @@ mod tests {
     fn an_edge_is_the_last_latency_that_is_not_slower_than_it() {
         let mut latency = Latency::default();
         let edge = latency.edge(Duration::from_nanos(199_999_001));
-        assert!(edge >= Duration::from_micros(200_000) && edge < Duration::from_micros(202_000), "{edge:?}");
+        assert!(edge >= Duration::from_millis(200) && edge < Duration::from_millis(202), "{edge:?}");
         latency.record(edge);
         assert_eq!(latency.slower_than(edge), 0);
-        assert_eq!(latency.slower_than(Duration::from_micros(198_000)), 1);
+        assert_eq!(latency.slower_than(Duration::from_millis(198)), 1);
         latency.record(edge + Duration::from_micros(1));
         assert_eq!(latency.slower_than(edge), 1);
     }

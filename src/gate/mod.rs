@@ -1,25 +1,30 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
 //! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
-//! [`trigger`] what the user calls bad, [`policy`] all of that together, [`crossing`] whether one trigger is crossed and
-//! by whose fault, [`streak`] the one rule that the workers judge themselves, [`judge`] the rulings of all triggers over
-//! time, [`compare`] the test that needs no bound of the user's, [`verdict`] the sentence.
+//! [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of that together,
+//! [`crossing`] whether one trigger is crossed and by whose fault, [`streak`] the one rule that the workers judge
+//! themselves, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
+//! [`verdict`] the sentence.
 
 pub mod compare;
 pub mod crossing;
 pub mod evidence;
+pub mod health;
 pub mod judge;
 pub mod outcome;
 pub mod policy;
+pub mod signal;
 pub mod streak;
 pub mod trigger;
 pub mod verdict;
 pub mod version;
 
 pub use evidence::{Evidence, Latency};
-pub use judge::{Gate, Judgement, Order};
+pub use health::Health;
+pub use judge::{Gate, Judgement, Look, Order, Stands};
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;
+pub use signal::Signals;
 pub use trigger::{Action, Trigger};
 pub use verdict::{Kind, Verdict};
 pub use version::{ByVersion, Version};

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::compare;
+use super::outcome::{Charge, Outcome};
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
 /// All rules of one gate.
@@ -24,7 +25,7 @@ pub struct Policy {
 }
 
 /// Which requests are evidence, and which of them are failures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counting {
     /// Requests for these paths count neither for nor against a version.
     pub exclude: Vec<PathPattern>,
@@ -32,7 +33,7 @@ pub struct Counting {
     pub failures: StatusSet,
     pub warm_up: WarmUp,
     /// How much of a version's evidence one client may make up.
-    pub client_share: Option<Share>,
+    pub client_share: Share,
 }
 
 /// A green endpoint's latencies are no evidence until it has been up for `time` and has had `requests`. Its failures
@@ -80,7 +81,35 @@ impl Default for WarmUp {
     }
 }
 
+impl Default for Counting {
+    fn default() -> Self {
+        Counting {
+            exclude: Vec::new(),
+            failures: StatusSet::default(),
+            warm_up: WarmUp::default(),
+            client_share: Share::try_from(0.2).expect("a fifth is a share"),
+        }
+    }
+}
+
 impl Counting {
+    /// An answer that arrived whole is charged by its status, whatever it is called; anything else by what it came to.
+    pub const fn charge(&self, outcome: Outcome, status: u16) -> Charge {
+        match outcome {
+            Outcome::Success | Outcome::ClientError | Outcome::ServerError if self.failures.contains(status) => {
+                Charge::Failed
+            }
+            Outcome::Success | Outcome::ClientError | Outcome::ServerError => Charge::Served,
+            Outcome::ConnectError
+            | Outcome::Timeout
+            | Outcome::Reset
+            | Outcome::Truncated
+            | Outcome::GrpcFailure
+            | Outcome::ClientCancelled
+            | Outcome::RefusedByUs => outcome.charge(),
+        }
+    }
+
     pub fn excludes(&self, path: &str) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(path))
     }

@@ -71,6 +71,10 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
@@ -115,10 +119,14 @@ failure_from!(
 );
 
 impl Failure {
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Failure::Io(error) if is_full(error.kind()))
+    }
+
     pub(super) fn at(self, path: PathBuf) -> OpenError {
         match self {
             Failure::Io(source) => match source.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => OpenError::Full { path },
+                kind if is_full(kind) => OpenError::Full { path },
                 ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly { path },
                 ErrorKind::PermissionDenied => OpenError::NotWritable { path, source },
                 _ => OpenError::Io { path, source },
@@ -135,7 +143,7 @@ impl From<Failure> for WriteError {
     fn from(failure: Failure) -> WriteError {
         match failure {
             Failure::Io(error) => match error.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => WriteError::Full,
+                kind if is_full(kind) => WriteError::Full,
                 ErrorKind::ReadOnlyFilesystem => WriteError::ReadOnly,
                 _ => WriteError::Io(error.to_string()),
             },

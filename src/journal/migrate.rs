@@ -28,7 +28,7 @@ pub(super) fn migrate(database: &redb::Database) -> Result<(), Failure> {
         return Ok(());
     }
     let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
+    transaction.set_two_phase_commit(true);
     for step in &STEPS[found as usize..] {
         step(&transaction)?;
     }

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`record`] is what is kept, [`slot`] how the evidence for a replay is written down, `store` puts
 //! one [`Write`] into the database, `writer` is the thread that does so, [`Archive`] reads. `place` finds, locks, makes
-//! and sets aside the file, `seal` finds damage in what was read, `migrate` brings files of older schemas up to date.
+//! and sets aside the file, `file` gives it room on the disk, `seal` finds damage in what was read, `migrate` brings files
+//! of older schemas up to date.
 //!
 //! A flip never waits for any of this: whoever decides acts first, sends the write, and takes its [`Answer`] as an
 //! input like any other. Every write carries the whole state, so that the next one after a failure heals.
@@ -11,6 +12,7 @@
 
 mod archive;
 mod error;
+mod file;
 mod migrate;
 mod place;
 pub mod record;
@@ -34,11 +36,13 @@ pub use self::writer::{Answer, Durable, Write};
 use self::store::Store;
 use self::writer::Writer;
 
-/// How much evidence is kept for replay; the oldest goes first.
+/// How much evidence is kept for replay; the oldest goes first. On a full disk it gives way to the state and the
+/// decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub age: Duration,
-    /// Bytes on disk.
+    /// Bytes of evidence. The file grows by doubling, so it may be twice as long for a while. All of it is read when the
+    /// journal is opened: 256 MiB in half a second.
     pub size: u64,
 }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use redb::Database;
-use redb::backends::FileBackend;
 
 use super::error::{Failure, OpenError};
+use super::file::Allocated;
 use super::store::{Opener, initialize};
 
 const FILE: &str = "journal.redb";
@@ -45,7 +45,16 @@ pub(super) fn prepare(dir: &Path) -> Result<(Lock, PathBuf), OpenError> {
 
 /// How the file is opened, at the start and again after a failure.
 pub(super) fn opener(path: PathBuf) -> Opener {
-    Box::new(move || guarded(|| Ok(builder().open(&path)?)))
+    Box::new(move || {
+        guarded(|| {
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            if file.metadata()?.len() == 0 {
+                // The database would be glad to make a new one in it.
+                return Err(Failure::Corrupt("it is empty".to_owned()));
+            }
+            Ok(builder().create_with_backend(Allocated::new(file)?)?)
+        })
+    })
 }
 
 /// As [`opener`], over any storage.
@@ -83,8 +92,9 @@ impl Lock {
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        // On a full disk the state can still be read, which counts for more than a name for who comes second.
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).map_err(failed)?;
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes())).ok();
         Ok(Lock { _file: file })
     }
 }
@@ -96,9 +106,11 @@ fn pid_in(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
+    // A damaged page, or a damaged list of the free ones, must be found before anything is built on it.
+    builder.set_check_integrity_on_open(true);
     builder
 }
 
@@ -115,7 +127,7 @@ fn create(dir: &Path) -> Result<(), Failure> {
         Ok(()) | Err(_) => {}
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let database = builder().create_with_backend(FileBackend::new(file.try_clone()?)?)?;
+    let database = builder().create_with_backend(Allocated::new(file.try_clone()?)?)?;
     initialize(&database)?;
     drop(database);
     file.sync_all()?;

@@ -91,7 +91,8 @@ pub struct DecisionRecord {
     pub state: String,
     /// Green's share in basis points after the decision.
     pub weight: u16,
-    /// With an object for `blue` and one for `green`, the report shows them side by side.
+    /// An object. The report shows its members `blue` and `green` side by side when both are objects, and names its
+    /// `trigger`.
     pub evidence: Value,
 }
 

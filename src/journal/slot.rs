@@ -1,6 +1,17 @@
 //! The evidence for a replay: every input of the deciding core, in order, in a compact form of its own.
 //!
 //! A slot is a time and one input. Slots are collected in a [`Chunk`], which is compressed whole and stands for itself.
+//!
+//! What an hour takes, with both latencies of both versions in ticks of 100 ms, all of them busy; a test holds these to
+//! 5 %:
+//!
+//! | requests/s | packed | on the disk | 256 MiB hold |
+//! |---|---|---|---|
+//! | 100 | 1.3 MB | 1.5 MB | 7 days |
+//! | 1,000 | 6.5 MB | 8.8 MB | 30 hours |
+//! | 10,000 | 24 MB | 42 MB | 6 hours |
+//!
+//! zlib was chosen over zstd: zstd's quickest levels save nothing here, its slowest 6 to 14 %, and it is written in C.
 
 mod buckets;
 mod code;
@@ -85,8 +96,9 @@ pub struct OpenChunk {
     slots: Vec<u8>,
 }
 
-/// A chunk with so many bytes is full: large enough to compress well, small enough to be read and held whole.
-const FULL: usize = 64 << 10;
+/// A chunk with so many bytes is full: large enough to compress well, small enough to be read and held whole. Packed it is
+/// a third to a half of this, so that it fills most of the 32 KiB that redb gives it.
+const FULL: usize = 56 << 10;
 
 impl OpenChunk {
     /// Goes on with a release from this chunk.
@@ -132,11 +144,6 @@ impl Chunk {
 
     pub(super) const fn at(&self) -> Timestamp {
         self.at
-    }
-
-    /// Bytes in memory.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
     }
 
     pub(super) fn pack(&self) -> Vec<u8> {

@@ -9,7 +9,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableM
 use super::error::Failure;
 use super::migrate::{SCHEMA, migrate};
 use super::place::guarded;
-use super::record::{DecisionRecord, ReleaseRecord, Restored, StateRecord};
+use super::record::{DecisionRecord, Restored, StateRecord};
 use super::seal::{seal, unseal};
 use super::slot::Chunk;
 use super::table::{
@@ -31,6 +31,11 @@ const EVIDENCE_HELD_BYTES: usize = 4 << 20;
 /// With more evidence than this not on the disk, a write that could be later is not.
 const EVIDENCE_LATER_BYTES: usize = 1 << 20;
 
+/// Bytes that evidence must leave free in the file: on a full disk the state needs new pages before it can have those of
+/// the evidence that it replaces.
+const RESERVE: usize = 128 << 10;
+const NO_CHUNK: (u32, u32) = (u32::MAX, u32::MAX);
+
 /// Opens the file, at the start and after each failure: redb takes no more writes once one has failed.
 pub(super) type Opener = Box<dyn Fn() -> Result<Database, Failure> + Send>;
 
@@ -46,20 +51,37 @@ pub(super) struct Store {
     held: Held,
     /// Written since the last durable write: a failure undoes it.
     later: Held,
+    space: Space,
 }
 
-/// What writes carry beside the state.
+/// Whether the disk had room for the last write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    Enough,
+    /// Evidence gives way to the state and the decisions.
+    Short,
+}
+
+/// What writes carry beside the state, as it is stored.
 #[derive(Debug, Default)]
 struct Held {
-    releases: Vec<ReleaseRecord>,
-    decisions: Vec<DecisionRecord>,
-    evidence: Vec<Chunk>,
+    releases: Vec<(u32, Vec<u8>)>,
+    decisions: Vec<((u32, u32), Vec<u8>)>,
+    evidence: Vec<Packed>,
+}
+
+/// A chunk of evidence.
+#[derive(Debug)]
+struct Packed {
+    key: (u32, u32),
+    at: Timestamp,
+    bytes: Vec<u8>,
 }
 
 /// The tables and the schema of a new file.
 pub(super) fn initialize(database: &Database) -> Result<(), Failure> {
     let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
+    transaction.set_two_phase_commit(true);
     transaction.open_table(STATE)?;
     transaction.open_table(RELEASES)?;
     transaction.open_table(DECISIONS)?;
@@ -89,7 +111,8 @@ impl Store {
             restore(&database)
         })?;
         let shared = Arc::new(ArcSwapOption::from_pointee(database));
-        Ok((Store { opener, shared, bounds, held: Held::default(), later: Held::default() }, restored))
+        let (held, later) = (Held::default(), Held::default());
+        Ok((Store { opener, shared, bounds, held, later, space: Space::Enough }, restored))
     }
 
     pub(super) fn archive(&self) -> Archive {
@@ -98,17 +121,19 @@ impl Store {
 
     /// After a failure the file is opened anew by the next write, which takes along what this one carried.
     pub(super) fn write(&mut self, write: Write) -> Result<(), Failure> {
-        let Write { state, release, decisions, evidence, durable, at, .. } = write;
-        self.held.add(Held { releases: release.into_iter().collect(), decisions, evidence });
+        let state = seal(&write.state)?;
+        self.held.add(Held::of(&write)?);
+        if self.space == Space::Short {
+            self.held.evidence.clear();
+        }
         let later = self.later.evidence_bytes() + self.held.evidence_bytes();
-        let durable = if later > EVIDENCE_LATER_BYTES { Durable::Now } else { durable };
-        let result = guarded(|| self.attempt(&state, durable, at));
+        let durable = if later > EVIDENCE_LATER_BYTES { Durable::Now } else { write.durable };
+        let result = guarded(|| self.attempt(&state, durable, write.at));
         let held = std::mem::take(&mut self.held);
+        self.space = if matches!(&result, Err(failure) if failure.is_full()) { Space::Short } else { Space::Enough };
         match (&result, durable) {
             (Ok(()), Durable::Now) => self.later = Held::default(),
             (Ok(()), Durable::Later) => self.later.add(held),
-            // What is too large stays too large; the rest comes again.
-            (Err(Failure::TooLarge(_)), _) => self.held = held.without_too_large(),
             (Err(_), _) => {
                 self.held = std::mem::take(&mut self.later);
                 self.held.add(held);
@@ -129,31 +154,19 @@ impl Store {
         .ok();
     }
 
-    fn attempt(&self, state: &StateRecord, durable: Durable, at: Timestamp) -> Result<(), Failure> {
-        let state = seal(state)?;
-        let releases = sealed(&self.held.releases)?;
-        let decisions = sealed(&self.held.decisions)?;
+    fn attempt(&self, state: &[u8], durable: Durable, at: Timestamp) -> Result<(), Failure> {
         let database = self.database()?;
         let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
+        // With one phase, damage to the newest state would pass for a crash and bring back the one before.
+        transaction.set_two_phase_commit(true);
         if durable == Durable::Later {
             transaction.set_durability(Durability::None)?;
         }
-        transaction.open_table(STATE)?.insert(STATE_KEY, state.as_slice())?;
-        for (release, bytes) in self.held.releases.iter().zip(&releases) {
-            transaction.open_table(RELEASES)?.insert(release.header.epoch, bytes.as_slice())?;
-        }
-        let mut table = transaction.open_table(DECISIONS)?;
-        for (decision, bytes) in self.held.decisions.iter().zip(&decisions) {
-            table.insert((decision.epoch, decision.seq), bytes.as_slice())?;
-            if let Some(oldest) = decision.seq.checked_sub(DECISIONS_KEPT) {
-                table.remove((decision.epoch, oldest))?;
-            }
-        }
-        drop(table);
-        prune_releases(&transaction)?;
+        transaction.open_table(STATE)?.insert(STATE_KEY, state)?;
+        put_records(&transaction, &self.held)?;
         put_evidence(&transaction, &self.held.evidence)?;
-        prune_evidence(&transaction, self.bounds, at)?;
+        prune_releases(&transaction)?;
+        prune_evidence(&transaction, self.bounds, self.space, at)?;
         Ok(transaction.commit()?)
     }
 
@@ -168,6 +181,21 @@ impl Store {
 }
 
 impl Held {
+    fn of(write: &Write) -> Result<Held, Failure> {
+        let sealed = |decision: &DecisionRecord| Ok(((decision.epoch, decision.seq), seal(decision)?));
+        let packed =
+            |chunk: &Chunk| Packed { key: (chunk.epoch(), chunk.number()), at: chunk.at(), bytes: chunk.pack() };
+        Ok(Held {
+            releases: write
+                .release
+                .iter()
+                .map(|release| Ok((release.header.epoch, seal(release)?)))
+                .collect::<Result<_, Failure>>()?,
+            decisions: write.decisions.iter().map(sealed).collect::<Result<_, Failure>>()?,
+            evidence: write.evidence.iter().map(packed).collect(),
+        })
+    }
+
     fn add(&mut self, newer: Held) {
         self.releases.extend(newer.releases);
         self.decisions.extend(newer.decisions);
@@ -175,7 +203,7 @@ impl Held {
     }
 
     fn evidence_bytes(&self) -> usize {
-        self.evidence.iter().map(Chunk::len).sum()
+        self.evidence.iter().map(|chunk| chunk.bytes.len()).sum()
     }
 
     fn bound(&mut self) {
@@ -185,23 +213,13 @@ impl Held {
         let surplus = self.releases.len().saturating_sub(RECORDS_HELD);
         self.releases.drain(..surplus);
         let mut bytes = 0;
-        let fits = |chunk: &&Chunk| {
-            bytes += chunk.len();
+        let fits = |chunk: &&Packed| {
+            bytes += chunk.bytes.len();
             bytes <= EVIDENCE_HELD_BYTES
         };
         let kept = self.evidence.iter().rev().take_while(fits).count();
         self.evidence.drain(..self.evidence.len() - kept);
     }
-
-    fn without_too_large(mut self) -> Held {
-        self.releases.retain(|release| seal(release).is_ok());
-        self.decisions.retain(|decision| seal(decision).is_ok());
-        self
-    }
-}
-
-fn sealed<T: serde::Serialize>(records: &[T]) -> Result<Vec<Vec<u8>>, Failure> {
-    records.iter().map(seal).collect()
 }
 
 fn restore(database: &Database) -> Result<Restored, Failure> {
@@ -228,35 +246,59 @@ fn restore(database: &Database) -> Result<Restored, Failure> {
     })
 }
 
-fn put_evidence(transaction: &WriteTransaction, chunks: &[Chunk]) -> Result<(), Failure> {
+fn put_records(transaction: &WriteTransaction, held: &Held) -> Result<(), Failure> {
+    let mut releases = transaction.open_table(RELEASES)?;
+    for (epoch, release) in &held.releases {
+        releases.insert(epoch, release.as_slice())?;
+    }
+    let mut decisions = transaction.open_table(DECISIONS)?;
+    for (key, decision) in &held.decisions {
+        decisions.insert(key, decision.as_slice())?;
+        let (epoch, seq) = *key;
+        if let Some(oldest) = seq.checked_sub(DECISIONS_KEPT) {
+            decisions.remove((epoch, oldest))?;
+        }
+    }
+    Ok(())
+}
+
+fn put_evidence(transaction: &WriteTransaction, chunks: &[Packed]) -> Result<(), Failure> {
     let mut evidence = transaction.open_table(EVIDENCE)?;
     let mut index = transaction.open_table(EVIDENCE_INDEX)?;
     let mut meta = transaction.open_table(META)?;
     let mut total = meta.get(EVIDENCE_BYTES_KEY)?.map_or(0, |total| total.value());
     for chunk in chunks {
-        let key = (chunk.epoch(), chunk.number());
-        let packed = chunk.pack();
-        let bytes = stored_bytes(packed.len());
-        evidence.insert(key, packed.as_slice())?;
-        let replaced = index.insert(key, (chunk.at().as_second(), bytes))?.map_or(0, |entry| entry.value().1);
+        let key = chunk.key;
+        let bytes = stored_bytes(chunk.bytes.len());
+        evidence.insert(key, chunk.bytes.as_slice())?;
+        let replaced = index.insert(key, (chunk.at.as_second(), bytes))?.map_or(0, |entry| entry.value().1);
         total = total.saturating_sub(replaced) + bytes;
     }
     meta.insert(EVIDENCE_BYTES_KEY, total)?;
+    if !chunks.is_empty() {
+        // Pages that are given back within a transaction are free to the same and the next.
+        evidence.insert_reserve(NO_CHUNK, RESERVE)?;
+        evidence.remove(NO_CHUNK)?;
+    }
     Ok(())
 }
 
-/// Deletes the oldest until the rest is within the bounds.
-fn prune_evidence(transaction: &WriteTransaction, bounds: Bounds, at: Timestamp) -> Result<(), Failure> {
+/// Deletes the oldest until the rest is within the bounds, or half of it when the disk is full.
+fn prune_evidence(transaction: &WriteTransaction, bounds: Bounds, space: Space, at: Timestamp) -> Result<(), Failure> {
     let age = SignedDuration::try_from(bounds.age).unwrap_or(SignedDuration::MAX);
     let oldest = at.checked_sub(age).unwrap_or(Timestamp::MIN).as_second();
     let mut evidence = transaction.open_table(EVIDENCE)?;
     let mut index = transaction.open_table(EVIDENCE_INDEX)?;
     let mut meta = transaction.open_table(META)?;
     let mut total = meta.get(EVIDENCE_BYTES_KEY)?.map_or(0, |total| total.value());
+    let size = match space {
+        Space::Enough => bounds.size,
+        Space::Short => bounds.size.min(total / 2),
+    };
     loop {
         let first = index.first()?.map(|(key, entry)| (key.value(), entry.value()));
         let Some((key, (written, bytes))) = first else { break };
-        if total <= bounds.size && written >= oldest {
+        if total <= size && written >= oldest {
             break;
         }
         index.remove(key)?;

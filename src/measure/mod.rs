@@ -1,10 +1,14 @@
-//! Counting what passes: [`shard`] on the worker, [`window`] on the control thread.
+//! Counting what passes: [`shard`] and [`clients`] on the worker, [`tick`] and [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
-//! of a request. The control thread adds the shards to the sliding windows that the policy names.
+//! of a request. The control thread adds the shards of all workers up, once a tick, and keeps the sliding windows that the
+//! policy names.
 
+pub mod clients;
 pub mod shard;
+pub mod tick;
 pub mod window;
 
 pub use shard::{Collector, Recorder, Shard};
+pub use tick::{Collectors, Tick};
 pub use window::Windows;

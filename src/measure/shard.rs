@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::clients::{Clients, Drawn};
 use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
 use crate::release::Epoch;
 
@@ -14,11 +15,25 @@ pub struct Record {
     pub version: Option<Version>,
     pub epoch: Epoch,
     pub outcome: Outcome,
+    /// By what the policy counts as a failure.
+    pub charge: Charge,
+    pub standing: Standing,
+    pub drawn: Drawn,
     /// The status that was sent, 0 when none was.
     pub status: u16,
     /// To the response head; none when no head came and the request did not wait for one either.
     pub head: Option<Duration>,
     pub whole: Duration,
+}
+
+/// What a request is evidence of. Whatever it is, it is counted and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Evidence,
+    /// Of failures, and not of latency: its endpoint had only just begun.
+    WarmUp,
+    /// Of nothing: its path is excluded, no version served it, or its client has more than its share already.
+    Aside,
 }
 
 /// Requests with the same outcome and status.
@@ -52,8 +67,13 @@ pub struct Shard {
     pub counts: Vec<Count>,
     /// Of requests that were routed in `epoch`.
     pub samples: ByVersion<Sample>,
-    /// Of requests that were routed in earlier epochs: they are counted, but are no evidence any more.
-    pub late: ByVersion<Sample>,
+    /// What is shown and is no evidence: of requests that were routed in earlier epochs, or stand aside, and the
+    /// latencies of a warm-up.
+    pub aside: ByVersion<Sample>,
+    /// Of the requests in `samples`.
+    pub clients: ByVersion<Clients>,
+    /// Ages of the requests of `epoch` that had no response head when the shard was handed over.
+    pub waiting: ByVersion<Latency>,
     pub gauges: Gauges,
     pub panics: u64,
 }
@@ -63,7 +83,9 @@ pub struct Recorder {
     shard: Box<Shard>,
     handed: Sender<Box<Shard>>,
     emptied: Receiver<Box<Shard>>,
+    /// What was last said of the moment.
     gauges: Gauges,
+    waited: bool,
 }
 
 /// The control thread's side of one worker.
@@ -79,7 +101,7 @@ const WAITING: usize = 4;
 pub fn pair() -> (Recorder, Collector) {
     let (hand, handed) = channel(WAITING);
     let (empty, emptied) = channel(WAITING + 1);
-    let recorder = Recorder { shard: Box::default(), handed: hand, emptied, gauges: Gauges::default() };
+    let recorder = Recorder { shard: Box::default(), handed: hand, emptied, gauges: Gauges::default(), waited: false };
     (recorder, Collector { handed, emptied: empty })
 }
 
@@ -100,7 +122,7 @@ impl Gauges {
 
 impl Shard {
     pub fn record(&mut self, record: &Record) {
-        let Record { version, outcome, status, .. } = *record;
+        let Record { version, outcome, charge, status, head, whole, .. } = *record;
         let same = |count: &&mut Count| count.status == status && count.outcome == outcome && count.version == version;
         match self.counts.iter_mut().find(same) {
             Some(count) => count.requests += 1,
@@ -110,21 +132,37 @@ impl Shard {
         if record.epoch > self.epoch {
             self.open(record.epoch);
         }
-        let samples = if record.epoch == self.epoch { &mut self.samples } else { &mut self.late };
-        let sample = samples.of_mut(version);
-        sample.evidence.record(outcome.charge(), record.head);
-        if outcome.charge() != Charge::Nobody {
-            sample.whole.record(record.whole);
+        let standing = if record.epoch == self.epoch { record.standing } else { Standing::Aside };
+        let (sample, aside) = (self.samples.of_mut(version), self.aside.of_mut(version));
+        let whole = (charge != Charge::Nobody).then_some(whole);
+        match standing {
+            Standing::Evidence => sample.record(charge, head, whole),
+            Standing::WarmUp => {
+                sample.record(charge, None, None);
+                aside.record(Charge::Nobody, head, whole);
+            }
+            Standing::Aside => return aside.record(charge, head, whole),
+        }
+        if charge != Charge::Nobody {
+            self.clients.of_mut(version).add(record.drawn);
         }
     }
 
     fn open(&mut self, epoch: Epoch) {
         for version in Version::BOTH {
-            let (late, sample) = (self.late.of_mut(version), self.samples.of_mut(version));
-            late.add(sample);
+            let (aside, sample) = (self.aside.of_mut(version), self.samples.of_mut(version));
+            aside.add(sample);
             sample.clear();
+            self.clients.of_mut(version).clear();
         }
         self.epoch = epoch;
+    }
+
+    fn wait(&mut self, waiting: impl Iterator<Item = (Version, Duration)>) {
+        for version in Version::BOTH {
+            self.waiting.of_mut(version).clear();
+        }
+        waiting.for_each(|(version, age)| self.waiting.of_mut(version).record(age));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -136,24 +174,29 @@ impl Shard {
         self.panics = 0;
         for version in Version::BOTH {
             self.samples.of_mut(version).clear();
-            self.late.of_mut(version).clear();
+            self.aside.of_mut(version).clear();
+            self.clients.of_mut(version).clear();
+            self.waiting.of_mut(version).clear();
         }
     }
 }
 
 impl Sample {
+    fn record(&mut self, charge: Charge, head: Option<Duration>, whole: Option<Duration>) {
+        self.evidence.record(charge, head);
+        if let Some(whole) = whole {
+            self.whole.record(whole);
+        }
+    }
+
     pub fn add(&mut self, other: &Sample) {
         self.evidence.add(&other.evidence);
-        if !other.whole.is_empty() {
-            self.whole.add(&other.whole);
-        }
+        self.whole.add(&other.whole);
     }
 
     pub fn clear(&mut self) {
         self.evidence.clear();
-        if !self.whole.is_empty() {
-            self.whole.clear();
-        }
+        self.whole.clear();
     }
 }
 
@@ -167,15 +210,26 @@ impl Recorder {
     }
 
     /// Hands the shard over if it holds anything new. Call it twice a tick; it never waits.
-    pub fn hand_over(&mut self, gauges: Gauges) {
-        if self.shard.is_empty() && gauges == self.gauges {
+    ///
+    /// `epoch` is that of the table now, and `waiting` the ages of the requests of that epoch which have no response head
+    /// yet and will be evidence of latency.
+    pub fn hand_over(&mut self, gauges: Gauges, epoch: Epoch, waiting: impl Iterator<Item = (Version, Duration)>) {
+        if epoch > self.shard.epoch {
+            self.shard.open(epoch);
+        }
+        self.shard.wait(waiting);
+        let waits = Version::BOTH.into_iter().any(|version| !self.shard.waiting.of(version).is_empty());
+        if self.shard.is_empty() && gauges == self.gauges && !waits && !self.waited {
             return;
         }
         self.shard.gauges = gauges;
         let mut next = self.emptied.try_recv().unwrap_or_default();
         next.epoch = self.shard.epoch;
         match self.handed.try_send(std::mem::replace(&mut self.shard, next)) {
-            Ok(()) => self.gauges = gauges,
+            Ok(()) => {
+                self.gauges = gauges;
+                self.waited = waits;
+            }
             Err(refused) => self.shard = refused.into_inner(),
         }
     }
@@ -183,9 +237,9 @@ impl Recorder {
 
 impl Collector {
     /// Passes every shard that has been handed over to `take`.
-    pub fn collect(&mut self, mut take: impl FnMut(&Shard)) {
+    pub fn collect(&mut self, mut take: impl FnMut(&mut Shard)) {
         while let Ok(mut shard) = self.handed.try_recv() {
-            take(&shard);
+            take(&mut shard);
             shard.clear();
             if self.emptied.try_send(shard).is_err() {
                 // The worker is gone or has enough: the memory goes back.
@@ -203,6 +257,9 @@ mod tests {
             version: Some(Version::Green),
             epoch,
             outcome,
+            charge: outcome.charge(),
+            standing: Standing::Evidence,
+            drawn: Drawn::Request,
             status: 200,
             head: Some(Duration::from_millis(1)),
             whole: Duration::from_millis(2),
@@ -217,7 +274,7 @@ mod tests {
         shard.record(&record(second, Outcome::Success));
         shard.record(&record(first, Outcome::ServerError));
         assert_eq!((shard.samples.green.evidence.requests, shard.samples.green.evidence.failures), (1, 0));
-        assert_eq!((shard.late.green.evidence.requests, shard.late.green.evidence.failures), (2, 2));
+        assert_eq!((shard.aside.green.evidence.requests, shard.aside.green.evidence.failures), (2, 2));
         assert_eq!(shard.counts.iter().map(|count| count.requests).sum::<u64>(), 3);
     }
 
@@ -226,11 +283,11 @@ mod tests {
         let (mut recorder, mut collector) = pair();
         for _ in 0..100 {
             recorder.record(&record(Epoch::default(), Outcome::Success));
-            recorder.hand_over(Gauges::default());
+            recorder.hand_over(Gauges::default(), Epoch::default(), std::iter::empty());
         }
         let mut requests = 0;
         collector.collect(|shard| requests += shard.samples.green.evidence.requests);
-        recorder.hand_over(Gauges::default());
+        recorder.hand_over(Gauges::default(), Epoch::default(), std::iter::empty());
         collector.collect(|shard| requests += shard.samples.green.evidence.requests);
         assert_eq!(requests, 100);
     }
@@ -241,5 +298,23 @@ mod tests {
         shard.record(&record(Epoch::default(), Outcome::ClientCancelled));
         let green = &shard.samples.green;
         assert_eq!((green.evidence.requests, green.evidence.latency.len(), green.whole.len()), (0, 1, 0));
+    }
+
+    #[test]
+    fn row_73_a_request_that_stands_aside_is_counted_and_shown_and_is_no_evidence() {
+        let mut shard = Shard::default();
+        shard.record(&Record { standing: Standing::Aside, ..record(Epoch::default(), Outcome::ServerError) });
+        assert!(shard.samples.green.evidence.is_empty() && shard.samples.green.whole.is_empty());
+        assert_eq!((shard.counts[0].requests, shard.aside.green.evidence.latency.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_request_of_a_warm_up_counts_for_failures_and_its_latency_is_only_shown() {
+        let mut shard = Shard::default();
+        shard.record(&Record { standing: Standing::WarmUp, ..record(Epoch::default(), Outcome::ServerError) });
+        let (sample, aside) = (&shard.samples.green, &shard.aside.green);
+        assert_eq!((sample.evidence.requests, sample.evidence.failures), (1, 1));
+        assert_eq!((sample.evidence.latency.len(), sample.whole.len()), (0, 0));
+        assert_eq!((aside.evidence.requests, aside.evidence.latency.len(), aside.whole.len()), (0, 1, 1));
     }
 }

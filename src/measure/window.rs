@@ -20,12 +20,12 @@ pub const SHORTEST_SLOT: Duration = Duration::from_millis(100);
 pub const STATUS_WINDOW: Duration = Duration::from_secs(60);
 
 /// All windows of one policy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Windows {
     rings: Vec<Ring>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ring {
     length: Duration,
     span: Span,
@@ -37,7 +37,7 @@ struct Ring {
     spare: Option<Slot>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Slot {
     number: u128,
     evidence: ByVersion<Evidence>,
@@ -90,6 +90,36 @@ impl Windows {
     /// Every window with its evidence.
     pub fn each(&self) -> impl Iterator<Item = (Duration, Span, ByVersion<&Evidence>)> {
         self.rings.iter().map(|ring| (ring.length, ring.span, ring.total.as_ref()))
+    }
+}
+
+/// What blue did in the ten minutes before now, across epochs.
+#[derive(Clone, Debug)]
+pub struct History(Ring);
+
+const HISTORY: Duration = Duration::from_secs(600);
+
+impl Default for History {
+    fn default() -> History {
+        History(Ring::new(HISTORY, Span::Head))
+    }
+}
+
+impl History {
+    /// What is known already, as if all of it had happened at `now`.
+    pub fn of(blue: Evidence, now: Duration) -> History {
+        let mut history = History::default();
+        let sample = Sample { evidence: blue, ..Sample::default() };
+        history.add(ByVersion { blue: &sample, green: &Sample::default() }, now);
+        history
+    }
+
+    pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
+        self.0.add(sample, now);
+    }
+
+    pub fn blue(&self) -> &Evidence {
+        &self.0.total.blue
     }
 }
 

@@ -63,11 +63,13 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    /// Wakes the task of the client's connection, which is the one that drives the endpoint's.
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Streaming { incoming, progress } => {
-                let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                let task = progress.task.borrow();
+                let polled = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(&task));
                 progress.awaiting_body.set(polled.is_pending());
                 if let Poll::Ready(Some(Err(error))) = &polled {
                     progress.body_failure.set(Some(failure(error)));
@@ -118,7 +120,7 @@ impl ResponseBody {
 impl Streaming {
     /// The body is whole: the connection goes to rest and the outcome is known.
     fn end(mut self) {
-        let now = Instant::now();
+        let now = self.progress.now();
         self.finish(now);
     }
 
@@ -158,7 +160,7 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame))) => {
                     streaming.progress.moved.set(true);
                     if streaming.incoming.is_end_stream() {
-                        streaming.finish(Instant::now());
+                        streaming.finish(streaming.progress.now());
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -169,7 +171,7 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Err(CutOff::Truncated(error))));
                 }
                 Poll::Ready(None) => {
-                    streaming.finish(Instant::now());
+                    streaming.finish(streaming.progress.now());
                     return Poll::Ready(None);
                 }
                 Poll::Pending if driven => return Poll::Pending,

@@ -1,12 +1,35 @@
-//! Which version serves a request: a stratified random draw that keeps the share exact.
+//! Which version serves a request, and what the request is evidence of.
+//!
+//! Where no key decides, it is a stratified random draw that keeps the share exact.
 //!
 //! Requests are cut into strata of `1/share` requests, and one request of each, at a random place, goes to the version
 //! that has the smaller share. So over any 10,000 requests of a worker the count is off by at most one, whatever the
 //! weight, and no pattern of the traffic can fall in step with it. Blocks of 128 would be more random and less exact:
 //! 10,000 is no multiple of 128.
 
+use std::net::IpAddr;
+
+use http::request::Parts;
+
+use super::client_share::{Class, origin};
+use super::serve::Client;
+use super::sticky::Lot;
+use super::worker::Worker;
 use crate::gate::Version;
-use crate::release::Weight;
+use crate::measure::clients::Drawn;
+use crate::measure::shard::Standing;
+use crate::release::{Epoch, Weight};
+
+/// Where one request goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub version: Version,
+    /// Where the endpoints of `version` are configured.
+    pub section: Version,
+    pub epoch: Epoch,
+    pub drawn: Drawn,
+    pub standing: Standing,
+}
 
 const WHOLE: u32 = 10_000;
 
@@ -51,6 +74,35 @@ impl Draw {
         }
         self.left -= 1;
         if self.left == self.pick { rarer } else { other }
+    }
+}
+
+impl Worker {
+    /// By the table as of now. The head is the one that goes to the endpoint.
+    pub(super) fn choose(&self, head: &Parts, client: &Client) -> Chosen {
+        let table = self.table();
+        let lot = self.settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
+        let (version, drawn) = match lot {
+            Some(lot) => (lot.version(table.weight()), Drawn::Client(lot.number())),
+            None => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
+        };
+        let excluded = self.settings.counting.excludes(head.uri.path());
+        let standing =
+            if excluded || self.is_beyond_share(head, client, version) { Standing::Aside } else { Standing::Evidence };
+        Chosen { version, section: table.roles.section(version), epoch: table.epoch, drawn, standing }
+    }
+
+    fn is_beyond_share(&self, head: &Parts, client: &Client, version: Version) -> bool {
+        let mut shares = self.client_share.borrow_mut();
+        let class = match client.class {
+            Some(class) => class,
+            None => shares.class(origin(&head.headers, client.address, &self.settings.trusted_proxies)),
+        };
+        !shares.takes(class, version)
+    }
+
+    pub(super) fn class(&self, address: IpAddr) -> Class {
+        self.client_share.borrow().class(address)
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) async fn drive(
     let mut unsent = Unsent { bytes: 0, since: Instant::now() };
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
+        progress.polled_by(cx.waker());
         loop {
             match Pin::new(&mut *hyper).poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Stop::Done),
@@ -172,7 +173,13 @@ impl AsyncRead for ClientSocket {
             self.early.advance(length);
         } else {
             let before = buffer.filled().len();
-            std::task::ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+            let ClientSocket { socket, progress, .. } = &mut *self;
+            if progress.dry.get() {
+                return Poll::Pending;
+            }
+            let read = Pin::new(socket).poll_read(cx, buffer);
+            progress.dry.set(read.is_pending());
+            std::task::ready!(read)?;
             if buffer.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }

@@ -1,34 +1,23 @@
-//! The endpoints of a version: which one serves, and taking a bad one out for a while.
+//! The endpoints of a version as one worker sees them: which one serves, and taking a bad one out for a while.
 //!
 //! One bad endpoint is ejected; a bad version is rolled back. So at most half of a version's endpoints are ejected at
-//! a time, and never the last.
+//! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::pool::Upstream;
+use super::upstreams::Upstreams;
 use crate::config::{Authority, Ejection};
-use crate::gate::{ByVersion, Charge, Version};
-
-/// What all workers know of the endpoints; written when one is ejected, read at every choice among several.
-pub struct Upstreams {
-    started: Instant,
-    versions: ByVersion<Vec<Shared>>,
-}
-
-struct Shared {
-    authority: Authority,
-    /// Milliseconds after `started`, 0 when it was never ejected.
-    ejected_until: AtomicU64,
-}
+use crate::gate::policy::WarmUp;
+use crate::gate::{Charge, Version};
+use crate::release::Epoch;
 
 /// One endpoint as one worker sees it.
 pub(super) struct Endpoint {
@@ -39,6 +28,8 @@ pub(super) struct Endpoint {
     pub host: HeaderValue,
     pub in_flight: Cell<u32>,
     failures: Cell<u32>,
+    /// The epoch in which it is known to have warmed up.
+    warm_in: Cell<Option<Epoch>>,
     #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
     pub idle: RefCell<Vec<Box<Upstream>>>,
 }
@@ -49,51 +40,13 @@ enum Target {
     Name(String, u16),
 }
 
-impl Upstreams {
-    pub fn new(endpoints: ByVersion<&[Authority]>) -> Upstreams {
-        let shared = |authority: &Authority| Shared { authority: authority.clone(), ejected_until: AtomicU64::new(0) };
-        Upstreams {
-            started: Instant::now(),
-            versions: ByVersion::build(|version| endpoints.of(version).iter().map(shared).collect()),
-        }
-    }
-
-    /// Each endpoint of `version` and whether it takes requests.
-    pub fn each(&self, version: Version) -> impl Iterator<Item = (&Authority, bool)> {
-        let now = self.now_ms();
-        let shared = self.versions.of(version).iter();
-        shared.map(move |shared| (&shared.authority, shared.ejected_until.load(Ordering::Relaxed) <= now))
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_ejected(&self, version: Version, index: usize) -> bool {
-        let until = self.versions.of(version)[index].ejected_until.load(Ordering::Relaxed);
-        until != 0 && until > self.now_ms()
-    }
-
-    fn eject(&self, version: Version, index: usize, duration: Duration) -> bool {
-        let shared = self.versions.of(version);
-        let now = self.now_ms();
-        let ejected = shared.iter().filter(|other| other.ejected_until.load(Ordering::Relaxed) > now).count();
-        if (ejected + 1) * 2 > shared.len() {
-            return false;
-        }
-        let until = now.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        shared[index].ejected_until.store(until, Ordering::Relaxed);
-        true
-    }
-}
-
 impl Endpoint {
     /// All endpoints of a version, for one worker.
     pub(super) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
-        let shared = upstreams.versions.of(version).iter().enumerate();
-        shared
-            .map(|(index, shared)| {
-                let Authority { host, port } = &shared.authority;
+        let authorities = upstreams.authorities(version).enumerate();
+        authorities
+            .map(|(index, authority)| {
+                let Authority { host, port } = authority;
                 Rc::new(Endpoint {
                     upstreams: Arc::clone(upstreams),
                     version,
@@ -102,10 +55,11 @@ impl Endpoint {
                         Ok(address) => Target::Address(SocketAddr::new(address, *port)),
                         Err(_) => Target::Name(host.clone(), *port),
                     },
-                    host: HeaderValue::from_str(&shared.authority.to_string())
+                    host: HeaderValue::from_str(&authority.to_string())
                         .expect("a validated authority is a header value"),
                     in_flight: Cell::new(0),
                     failures: Cell::new(0),
+                    warm_in: Cell::new(None),
                     idle: RefCell::new(Vec::new()),
                 })
             })
@@ -145,26 +99,44 @@ impl Endpoint {
         }
     }
 
+    /// Whether a request that goes here now belongs to the warm-up. Counts it if so.
+    pub(super) fn warms_up(&self, epoch: Epoch, warm_up: &WarmUp, now: Instant) -> bool {
+        if self.warm_in.get() == Some(epoch) {
+            return false;
+        }
+        let warms_up = self.upstreams.warms_up(self.version, self.index, epoch, warm_up, now);
+        if !warms_up {
+            self.warm_in.set(Some(epoch));
+        }
+        warms_up
+    }
+
     fn is_ejected(&self) -> bool {
         self.upstreams.is_ejected(self.version, self.index)
     }
+
+    fn is_healthy(&self) -> bool {
+        self.upstreams.is_healthy(self.version, self.index)
+    }
 }
 
-/// The less busy of two random endpoints that are neither ejected nor in `tried`; none when all have been tried.
+/// The less busy of two random healthy endpoints that are neither ejected nor in `tried`; none when there is no healthy
+/// one left to try.
 pub(super) fn pick(
     endpoints: &[Rc<Endpoint>],
     tried: &[Rc<Endpoint>],
     random: &mut fastrand::Rng,
 ) -> Option<Rc<Endpoint>> {
     if let [only] = endpoints {
-        return tried.is_empty().then(|| Rc::clone(only));
+        return (tried.is_empty() && only.is_healthy()).then(|| Rc::clone(only));
     }
     let untried = |endpoint: &&Rc<Endpoint>| !tried.iter().any(|tried| Rc::ptr_eq(tried, endpoint));
-    let usable = || endpoints.iter().filter(untried).filter(|endpoint| !endpoint.is_ejected());
+    let healthy = || endpoints.iter().filter(untried).filter(|endpoint| endpoint.is_healthy());
+    let usable = || healthy().filter(|endpoint| !endpoint.is_ejected());
     let nth = |number: usize| usable().nth(number);
     match usable().count() {
         // An ejected endpoint is still better than none.
-        0 => endpoints.iter().find(untried).map(Rc::clone),
+        0 => healthy().next().map(Rc::clone),
         1 => nth(0).map(Rc::clone),
         count => {
             let first = random.usize(0..count);
@@ -177,7 +149,10 @@ pub(super) fn pick(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::gate::ByVersion;
 
     fn endpoints(count: u16) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
         let authorities: Vec<Authority> =
@@ -233,5 +208,36 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         assert!((0..50).all(|_| pick(&all, &[], &mut random).is_some_and(|picked| Rc::ptr_eq(&picked, &all[1]))));
         assert!(pick(&all, &all, &mut random).is_none());
+    }
+
+    #[test]
+    fn row_46_an_unhealthy_endpoint_is_not_picked_even_when_it_is_the_last_and_an_ejected_one_is() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for count in [1, 2, 3] {
+            let (upstreams, all) = endpoints(count);
+            (0..all.len()).for_each(|index| upstreams.checked(Version::Green, index, 3, false));
+            assert!(pick(&all, &[], &mut random).is_none(), "of {count}");
+            upstreams.checked(Version::Green, 0, 0, true);
+            fail(&all[0]);
+            for _ in 0..20 {
+                let picked = pick(&all, &[], &mut random).expect("one is healthy");
+                assert!(Rc::ptr_eq(&picked, &all[0]), "of {count}");
+            }
+            assert!(pick(&all, &all[..1], &mut random).is_none(), "of {count}");
+        }
+    }
+
+    #[test]
+    fn a_version_fails_its_checks_for_as_long_as_the_best_of_its_endpoints() {
+        let (upstreams, _all) = endpoints(2);
+        let failing = |failed: [u32; 2]| {
+            (0..2).for_each(|index| upstreams.checked(Version::Green, index, failed[index], true));
+            upstreams.health(Version::Green).failing_for
+        };
+        assert_eq!(upstreams.health(Version::Green).failing_for, 0, "nothing was checked");
+        assert_eq!([failing([5, 0]), failing([5, 3]), failing([4, 4])], [0, 3, 4]);
+        assert_eq!(upstreams.health(Version::Blue).failing_for, 0);
+        let none = Upstreams::new(ByVersion { blue: &[], green: &[] });
+        assert_eq!(none.health(Version::Green).failing_for, 0);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, Request, Response, Uri, header};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -21,30 +21,16 @@ use super::worker::Worker;
 /// Endpoints of one version that are tried when connections are refused.
 const ENDPOINTS_TRIED: usize = 3;
 
-/// What is needed to send a request once more.
-struct Copy {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+/// How many times a request may be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sendable {
+    Once,
+    Again,
 }
 
-impl Copy {
-    /// Only of requests that may be sent twice.
-    fn of(request: &Request<RequestBody>) -> Option<Copy> {
-        let repeatable = request.method().is_idempotent() && request.body().is_empty();
-        repeatable.then(|| Copy {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn into_request(self) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
+impl Sendable {
+    fn of(request: &Request<RequestBody>) -> Sendable {
+        if request.method().is_idempotent() && request.body().is_empty() { Sendable::Again } else { Sendable::Once }
     }
 }
 
@@ -96,12 +82,12 @@ async fn attempt(
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
-        let copy = if upstream.reused { Copy::of(&request) } else { None };
-        match upstream.send(request, progress).await {
+        let sendable = if upstream.reused { Sendable::of(&request) } else { Sendable::Once };
+        match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
             Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
-            Err(NoHead::NotSent(_) | NoHead::Lost) => match copy {
-                Some(copy) => request = copy.into_request(),
+            Err(NoHead::NotSent(_) | NoHead::Lost) => match upstream.sent_request() {
+                Some(sent) => request = sent,
                 None => {
                     return Err(Failed::Refused(match progress.body_failure.get() {
                         Some(BodyFailure::Malformed) => Refusal::MalformedBody,
@@ -160,7 +146,7 @@ fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<
     if tried.len() >= ENDPOINTS_TRIED {
         return None;
     }
-    endpoint::pick(worker.endpoints.of(exchange.version), tried, &mut worker.random.borrow_mut())
+    endpoint::pick(worker.endpoints.of(exchange.section), tried, &mut worker.random.borrow_mut())
 }
 
 fn answer(
@@ -171,7 +157,7 @@ fn answer(
     response: Response<Incoming>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
-    let now = Instant::now();
+    let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;

@@ -1,8 +1,8 @@
 //! The fields that belong to one hop, and those that tell the service where a request came from.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version, response};
@@ -10,7 +10,7 @@ use http::{Method, Uri, Version, response};
 use super::respond::Refusal;
 use super::serve::Client;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -40,27 +40,31 @@ struct Found {
     via: bool,
 }
 
+impl Found {
+    fn note(&mut self, name: &HeaderName) {
+        match *name {
+            CONNECTION => self.connection = true,
+            TE => self.te = true,
+            UPGRADE => self.upgrade = true,
+            VIA => self.via = true,
+            FORWARDED => self.forwarded = true,
+            TRANSFER_ENCODING => self.transfer_encoding = true,
+            PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => self.hop = true,
+            ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => self.hop = true,
+            _ => {}
+        }
+    }
+}
+
 /// Makes the client's head the one for the endpoint.
 pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
     let mut found = Found::default();
-    for name in parts.headers.keys() {
-        match *name {
-            CONNECTION => found.connection = true,
-            TE => found.te = true,
-            UPGRADE => found.upgrade = true,
-            VIA => found.via = true,
-            FORWARDED => found.forwarded = true,
-            TRANSFER_ENCODING => found.transfer_encoding = true,
-            PROXY_AUTHORIZATION | PROXY_AUTHENTICATE => found.hop = true,
-            ref name if *name == KEEP_ALIVE || *name == PROXY_CONNECTION => found.hop = true,
-            _ => {}
-        }
-    }
+    parts.headers.keys().for_each(|name| found.note(name));
     target(parts)?;
-    host(parts)?;
+    let host = host(parts)?;
     // The field stays, because hyper drops the body of a GET that has neither this nor a length.
     if found.transfer_encoding && !is_only_chunked(&parts.headers) {
         return Err(Refusal::TransferEncoding);
@@ -80,34 +84,37 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
         Upgrade::NotAsked if found.upgrade => _ = parts.headers.remove(UPGRADE),
         Upgrade::NotAsked => {}
     }
-    came_from(parts, client, &found);
+    came_from(parts, client, host, &found);
     parts.version = Version::HTTP_11;
     Ok(upgrade)
 }
 
 /// Makes the endpoint's head the one for the client.
 pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
-    let (mut strip, mut transfer_encoding, mut length) = (false, false, false);
+    let (mut length, mut found) = (false, Found::default());
     for name in parts.headers.keys() {
-        transfer_encoding |= *name == TRANSFER_ENCODING;
         length |= *name == CONTENT_LENGTH;
-        strip |= matches!(*name, CONNECTION | UPGRADE | TRANSFER_ENCODING | PROXY_AUTHENTICATE | TRAILER)
-            || *name == KEEP_ALIVE
-            || *name == PROXY_CONNECTION;
+        found.note(name);
     }
-    if transfer_encoding && (length || !is_only_chunked(&parts.headers)) {
-        return Err(Refusal::Invalid);
-    }
-    if strip {
-        let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
-        strip_named(&mut parts.headers);
-        strip_hop(&mut parts.headers);
-        parts.headers.remove(TRANSFER_ENCODING);
-        parts.headers.remove(UPGRADE);
-        if let Some(protocol) = kept {
-            parts.headers.insert(UPGRADE, protocol);
-            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if found.transfer_encoding {
+        if length || !is_only_chunked(&parts.headers) {
+            return Err(Refusal::Invalid);
         }
+        parts.headers.remove(TRANSFER_ENCODING);
+    }
+    let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
+    if found.connection {
+        strip_named(&mut parts.headers);
+    }
+    if found.hop {
+        strip_hop(&mut parts.headers);
+    }
+    if found.upgrade {
+        parts.headers.remove(UPGRADE);
+    }
+    if let Some(protocol) = kept {
+        parts.headers.insert(UPGRADE, protocol);
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     parts.version = Version::HTTP_11;
     Ok(())
@@ -131,12 +138,13 @@ fn target(parts: &mut Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn host(parts: &Parts) -> Result<(), Refusal> {
+/// The Host field, which only HTTP/1.0 may do without.
+fn host(parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
     let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'@' | b'?' | b'#' | b',' | b'\t');
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(()),
-        (None, None) if parts.version == Version::HTTP_10 => Ok(()),
+        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(Some(host.clone())),
+        (None, None) if parts.version == Version::HTTP_10 => Ok(None),
         _ => Err(Refusal::Host),
     }
 }
@@ -145,6 +153,12 @@ fn host(parts: &Parts) -> Result<(), Refusal> {
 fn is_only_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// What most endpoints send in Connection, and no field is called so, but one that is taken out anyway.
+fn names_no_field(connection: &HeaderValue) -> bool {
+    let value = connection.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
@@ -165,6 +179,12 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 /// Takes out Connection and every field that it names.
 fn strip_named(headers: &mut HeaderMap) {
+    if let Entry::Occupied(connection) = headers.entry(CONNECTION)
+        && connection.iter().all(names_no_field)
+    {
+        connection.remove();
+        return;
+    }
     let named: Vec<HeaderName> = tokens(headers, CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
@@ -182,9 +202,8 @@ fn strip_hop(headers: &mut HeaderMap) {
 }
 
 /// X-Forwarded-* and Via. What an untrusted client says of itself is overwritten.
-fn came_from(parts: &mut Parts, client: &Client, found: &Found) {
+fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, found: &Found) {
     let headers = &mut parts.headers;
-    let host = headers.get(HOST).cloned();
     if client.trusted {
         let before = headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty());
         let chain: Vec<&[u8]> = before.chain([&client.forwarded_for]).map(HeaderValue::as_bytes).collect();

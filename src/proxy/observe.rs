@@ -1,15 +1,18 @@
 //! One record for each request that a version was chosen for, at the end of its stream, also when the client drops it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::choose::Chosen;
 use super::endpoint::Endpoint;
 use super::progress::{Phase, Progress};
 use super::worker::Worker;
 use crate::config::AccessLog;
 use crate::gate::{Outcome, Version};
-use crate::measure::shard::Record;
+use crate::measure::clients::Drawn;
+use crate::measure::shard::{Record, Standing};
 use crate::release::Epoch;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
@@ -17,7 +20,13 @@ pub(super) struct Exchange {
     worker: Rc<Worker>,
     progress: Rc<Progress>,
     pub version: Version,
+    /// Where the endpoints of `version` are configured.
+    pub section: Version,
     epoch: Epoch,
+    drawn: Drawn,
+    standing: Standing,
+    /// Its key among the requests that wait for a response head.
+    waiting: Option<usize>,
     started: Instant,
     head_at: Option<Instant>,
     pub status: u16,
@@ -25,6 +34,14 @@ pub(super) struct Exchange {
     finished: bool,
     /// For the access log; empty when it is off.
     line: Option<Box<Line>>,
+}
+
+/// A request that has no response head yet.
+pub(super) struct Waiting {
+    progress: Rc<Progress>,
+    version: Version,
+    epoch: Epoch,
+    since: Instant,
 }
 
 /// What the access log says of a request.
@@ -38,18 +55,28 @@ impl Exchange {
     pub(super) fn new(
         worker: &Rc<Worker>,
         progress: &Rc<Progress>,
-        version: Version,
-        epoch: Epoch,
+        chosen: Chosen,
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
+        let Chosen { version, section, epoch, drawn, standing } = chosen;
+        // An earlier request may have left it behind, if its body was not read to its end.
+        progress.awaiting_body.set(false);
+        let waiting = (standing == Standing::Evidence).then(|| {
+            let waiting = Waiting { progress: Rc::clone(progress), version, epoch, since: started };
+            worker.waiting.borrow_mut().insert(waiting)
+        });
         let in_flight = worker.in_flight.of(version);
         in_flight.set(in_flight.get() + 1);
         Exchange {
             worker: Rc::clone(worker),
             progress: Rc::clone(progress),
             version,
+            section,
             epoch,
+            drawn,
+            standing,
+            waiting,
             started,
             head_at: None,
             status: 0,
@@ -64,6 +91,13 @@ impl Exchange {
         self.leave_endpoint();
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
         self.endpoint = Some(Rc::clone(endpoint));
+        if self.version == Version::Green
+            && self.standing == Standing::Evidence
+            && endpoint.warms_up(self.epoch, &self.worker.settings.counting.warm_up, self.started)
+        {
+            self.standing = Standing::WarmUp;
+            self.waits_no_more();
+        }
     }
 
     /// The endpoint failed to take the request, which goes on to another: the version is not charged.
@@ -77,6 +111,7 @@ impl Exchange {
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
         self.status = status;
         self.head_at = Some(now);
+        self.waits_no_more();
     }
 
     /// Records what the request came to. The first call counts.
@@ -90,12 +125,18 @@ impl Exchange {
             Some(at) => Some(at - self.started),
             None => waited_in_vain.then_some(whole),
         };
-        let Exchange { version, epoch, status, .. } = *self;
-        self.worker.record(&Record { version: Some(version), epoch, outcome, status, head, whole });
-        self.worker.routing.observe(version, outcome.charge(), epoch);
-        if let Some(endpoint) = &self.endpoint {
-            endpoint.report(outcome.charge(), &self.worker.settings.ejection);
+        let Exchange { version, epoch, drawn, standing, status, .. } = *self;
+        let charge = self.worker.settings.counting.charge(outcome, status);
+        let served_by = Some(version);
+        let record = Record { version: served_by, epoch, outcome, charge, standing, drawn, status, head, whole };
+        self.worker.record(&record);
+        if standing != Standing::Aside {
+            self.worker.routing.observe(version, charge, epoch);
+            if let Some(endpoint) = &self.endpoint {
+                endpoint.report(charge, &self.worker.settings.ejection);
+            }
         }
+        self.waits_no_more();
         self.leave_endpoint();
         let in_flight = self.worker.in_flight.of(version);
         in_flight.set(in_flight.get() - 1);
@@ -116,10 +157,24 @@ impl Exchange {
         }
     }
 
+    fn waits_no_more(&mut self) {
+        if let Some(key) = self.waiting.take() {
+            self.worker.waiting.borrow_mut().remove(key);
+        }
+    }
+
     fn leave_endpoint(&mut self) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.in_flight.set(endpoint.in_flight.get() - 1);
         }
+    }
+}
+
+impl Waiting {
+    /// For how long the version of `epoch` has been waited for; none when it is the client's body that is waited for.
+    pub(super) fn age(&self, epoch: Epoch, now: Instant) -> Option<(Version, Duration)> {
+        let waits = self.epoch == epoch && !self.progress.awaiting_body.get();
+        waits.then(|| (self.version, now - self.since))
     }
 }
 

@@ -1,12 +1,14 @@
 //! Connections to endpoints. Each is driven inside the future of the request that uses it, so that no second task is
 //! woken, and rests in its endpoint's stack between requests.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
+use super::forward::Sendable;
 use super::progress::Progress;
 use super::socket::{Owned, Socket};
 use super::upgrade::End;
@@ -29,11 +32,21 @@ const IDLE_CONNECTIONS: usize = 256;
 /// Below the keep-alive time of common servers (nginx 75 s, Go 120 s, Node 5 s), the shortest aside.
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// Room for a usual request head, which a connection keeps.
+const SENT_KEPT_BYTES: usize = 1024;
+
+/// More fields than a request gets from us.
+const FIELDS_ADDED: usize = 8;
+
 /// One connection to an endpoint.
 pub(super) struct Upstream {
+    driver: Rc<Driver>,
+    /// What hyper is polled with.
+    yielding: Waker,
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<Patient>, RequestBody>,
     socket: Owned,
+    most_fields: usize,
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
@@ -43,9 +56,29 @@ pub(super) struct Upstream {
     _counted: Counted,
 }
 
+/// Who is to be woken when there is something to read or room to write: the task of the request that the connection
+/// carries. hyper's own wakes tell of steps that are taken in the same poll, and would only repeat it; but when it yields,
+/// the task has to come back.
+struct Driver {
+    task: RefCell<Waker>,
+    yielded: Arc<Yielded>,
+    /// Within this poll there is nothing more to read.
+    dry: Cell<bool>,
+    /// The bytes of a request that may be sent again.
+    sent: RefCell<Vec<u8>>,
+    /// They are those of the next write.
+    keeps_sent: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Yielded(AtomicBool);
+
 /// The endpoint's socket. What it no longer takes counts as sent: it may have answered before it stopped to read, and
 /// reading tells whether it has. hyper would give up at the failed write.
-struct Patient(Socket);
+struct Patient {
+    socket: Socket,
+    driver: Rc<Driver>,
+}
 
 /// One more in a count for as long as it lives.
 pub(super) struct Counted(Rc<Cell<u32>>);
@@ -65,17 +98,27 @@ impl Upstream {
     pub(super) async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
         let socket = Socket::own(endpoint.connect().await?, &worker.sends);
         let head_bytes = worker.settings.limits.response_head_bytes;
+        let driver = Rc::new(Driver {
+            task: RefCell::new(Waker::noop().clone()),
+            yielded: Arc::default(),
+            dry: Cell::new(false),
+            sent: RefCell::default(),
+            keeps_sent: Cell::new(false),
+        });
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
             // The buffer alone may grow beyond its bound when it grows.
             .max_header_size(head_bytes)
-            .handshake(TokioIo::new(Patient(socket.share())))
+            .handshake(TokioIo::new(Patient { socket: socket.share(), driver: Rc::clone(&driver) }))
             .await
             .map_err(io::Error::other)?;
         Ok(Box::new(Upstream {
+            yielding: Waker::from(Arc::clone(&driver.yielded)),
+            driver,
             sender,
             connection,
             socket,
+            most_fields: worker.settings.limits.head_fields + FIELDS_ADDED,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
@@ -88,7 +131,7 @@ impl Upstream {
     pub(super) fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut upstream) = idle.pop() {
-            if upstream.is_open() {
+            if upstream.has_rested() || upstream.is_open() {
                 return Some(upstream);
             }
         }
@@ -99,8 +142,10 @@ impl Upstream {
     pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
+        sendable: Sendable,
         progress: &Progress,
     ) -> Result<Response<Incoming>, NoHead> {
+        self.driver.keep_sent(sendable);
         let mut response = pin!(self.sender.try_send_request(request));
         // Only the connection can complete the response, and it is polled here: nobody else needs to be woken.
         let mut nobody = Context::from_waker(Waker::noop());
@@ -109,7 +154,7 @@ impl Upstream {
                 return Poll::Ready(Err(NoHead::Expired));
             }
             if !self.ended {
-                self.ended = Pin::new(&mut self.connection).poll_without_shutdown(cx).is_ready();
+                self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
             }
             match response.as_mut().poll(&mut nobody) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
@@ -124,10 +169,26 @@ impl Upstream {
         .await
     }
 
+    /// The request that was given to [`Upstream::send`] as one that may be sent again, if it was written: from its bytes,
+    /// which cost less to keep than a copy of the fields.
+    pub(super) fn sent_request(&self) -> Option<Request<RequestBody>> {
+        let sent = self.driver.sent.borrow();
+        let mut fields = vec![httparse::EMPTY_HEADER; self.most_fields];
+        let mut head = httparse::Request::new(&mut fields);
+        if !head.parse(&sent).ok()?.is_complete() {
+            return None;
+        }
+        let mut request = Request::builder().method(head.method?).uri(head.path?);
+        for field in head.headers {
+            request = request.header(field.name, field.value);
+        }
+        request.body(RequestBody::Empty).ok()
+    }
+
     /// Reads and writes what can be, on behalf of the body of the answer.
     pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
-            self.ended = Pin::new(&mut self.connection).poll_without_shutdown(cx).is_ready();
+            self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
         }
     }
 
@@ -151,9 +212,63 @@ impl Upstream {
         End { socket, early: connection.into_parts().read_buf }
     }
 
+    /// Nothing has come since the last poll, not even the end of the connection: another would change nothing.
+    fn has_rested(&self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        !self.ended && self.sender.is_ready() && self.socket.poll_readable(&mut nobody).is_pending()
+    }
+
     fn is_open(&mut self) -> bool {
         self.poll_drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
+    }
+}
+
+impl Driver {
+    /// Drives `connection` on behalf of the task of `cx`. True when it has ended.
+    fn poll(
+        &self,
+        yielding: &Waker,
+        connection: &mut Connection<TokioIo<Patient>, RequestBody>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        self.task.borrow_mut().clone_from(cx.waker());
+        self.yielded.0.store(false, Ordering::Relaxed);
+        self.dry.set(false);
+        let polled = Pin::new(connection).poll_without_shutdown(&mut Context::from_waker(yielding));
+        if self.yielded.0.load(Ordering::Relaxed) {
+            cx.waker().wake_by_ref();
+        }
+        polled.is_ready()
+    }
+
+    fn keep_sent(&self, sendable: Sendable) {
+        self.keeps_sent.set(sendable == Sendable::Again);
+        let mut sent = self.sent.borrow_mut();
+        sent.clear();
+        sent.shrink_to(SENT_KEPT_BYTES);
+    }
+
+    /// The first write offers the whole of a request without a body, also when the endpoint takes nothing of it.
+    fn offer(&self, slices: &[io::IoSlice<'_>]) {
+        if self.keeps_sent.replace(false) {
+            let mut sent = self.sent.borrow_mut();
+            slices.iter().for_each(|slice| sent.extend_from_slice(slice));
+        }
+    }
+
+    fn for_task<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        poll(&mut Context::from_waker(&self.task.borrow()))
+    }
+}
+
+impl Wake for Yielded {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -168,35 +283,45 @@ impl Patient {
 }
 
 impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+    fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Patient { socket, driver } = &mut *self;
+        if driver.dry.get() {
+            return Poll::Pending;
+        }
+        let read = driver.for_task(|cx| Pin::new(socket).poll_read(cx, buffer));
+        driver.dry.set(read.is_pending());
+        read
     }
 }
 
 impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Patient::ignore(Pin::new(&mut self.0).poll_write(cx, bytes), bytes.len())
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
-        Patient::ignore(Pin::new(&mut self.0).poll_write_vectored(cx, slices), offered)
+        let Patient { socket, driver } = &mut *self;
+        driver.offer(slices);
+        Patient::ignore(driver.for_task(|cx| Pin::new(socket).poll_write_vectored(cx, slices)), offered)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Patient::ignore(Pin::new(&mut self.0).poll_flush(cx), ())
+    fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Patient { socket, driver } = &mut *self;
+        Patient::ignore(driver.for_task(|cx| Pin::new(socket).poll_flush(cx)), ())
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Patient { socket, driver } = &mut *self;
+        driver.for_task(|cx| Pin::new(socket).poll_shutdown(cx))
     }
 }
 

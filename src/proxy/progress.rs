@@ -6,9 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 use super::pool::Upstream;
@@ -36,7 +37,15 @@ pub(super) enum BodyFailure {
 /// One connection's notes. All cells belong to one task.
 pub(super) struct Progress {
     pub phase: Cell<Phase>,
+    /// The task that drives the connection.
+    pub task: RefCell<Waker>,
+    /// Within this poll of the task there is nothing more to read from the client.
+    pub dry: Cell<bool>,
+    /// Read once in a poll of the task.
+    clock: Cell<Option<Instant>>,
     due: Cell<Instant>,
+    /// The timer knows the task, and does not have to be polled before it has fired.
+    armed: Cell<bool>,
     /// How much longer, when something has moved since the timer was set.
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
@@ -61,7 +70,11 @@ impl Progress {
     pub(super) fn new() -> Progress {
         Progress {
             phase: Cell::new(Phase::Idle),
+            task: RefCell::new(Waker::noop().clone()),
             due: Cell::new(Instant::now()),
+            armed: Cell::new(false),
+            dry: Cell::new(false),
+            clock: Cell::new(None),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             expired: Cell::new(false),
@@ -71,6 +84,20 @@ impl Progress {
             truncated: Cell::new(false),
             tunnel: RefCell::new(None),
         }
+    }
+
+    /// To be called at the start of each poll of `task`.
+    pub(super) fn polled_by(&self, task: &Waker) {
+        self.task.borrow_mut().clone_from(task);
+        self.clock.set(None);
+        self.dry.set(false);
+    }
+
+    /// The time of this poll: within one nothing is waited for.
+    pub(super) fn now(&self) -> Instant {
+        let now = self.clock.get().unwrap_or_else(Instant::now);
+        self.clock.set(Some(now));
+        now
     }
 
     /// Starts a phase that is over `length` after `now`, or `length` after something last moved in it.
@@ -107,8 +134,15 @@ impl Progress {
         loop {
             if self.due.get() < timer.deadline() {
                 timer.as_mut().reset(self.due.get());
+                self.armed.set(false);
             }
-            if timer.as_mut().poll(cx).is_pending() {
+            if self.armed.get() && !timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            let pending = timer.as_mut().poll(cx).is_pending();
+            // A task that is out of budget is told that the timer has not fired, and the timer is not told of the task.
+            self.armed.set(pending && coop::has_budget_remaining());
+            if pending {
                 return Poll::Pending;
             }
             let now = Instant::now();

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::body::{RequestBody, ResponseBody};
+use super::client_share::Class;
 use super::drive::{Ended, drive};
 use super::observe::Exchange;
 use super::progress::{self, Progress};
@@ -26,7 +27,8 @@ use super::socket::{Owned, Socket};
 use super::upgrade::{self, End};
 use super::worker::{Phase, Place, Worker};
 use super::{forward, headers};
-use crate::measure::shard::Record;
+use crate::measure::clients::Drawn;
+use crate::measure::shard::{Record, Standing};
 
 /// An idle connection gives its buffers back after this long, and keeps its socket.
 pub(super) const PARK_AFTER: Duration = Duration::from_millis(250);
@@ -40,6 +42,8 @@ pub(super) struct Client {
     /// Its X-Forwarded-* fields are believed.
     pub trusted: bool,
     pub forwarded_for: HeaderValue,
+    /// None where its requests may be those of others.
+    pub class: Option<Class>,
 }
 
 /// Serves one client connection to its end.
@@ -81,7 +85,7 @@ pub(super) async fn answer(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let started = Instant::now();
+    let started = progress.now();
     let version = request.version();
     progress.enter(progress::Phase::Waiting, started, worker.settings.timeouts.response_head);
     let forwarded = AssertUnwindSafe(route(&worker, &progress, &client, request, started)).catch_unwind();
@@ -117,9 +121,9 @@ async fn route(
     let (mut parts, incoming) = request.into_parts();
     let line = worker.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;
+    let chosen = worker.choose(&parts, client);
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
-    let (table, version) = worker.choose();
-    let exchange = Exchange::new(worker, progress, version, table.epoch, line, started);
+    let exchange = Exchange::new(worker, progress, chosen, line, started);
     Ok(forward::forward(worker, progress, exchange, request, upgrade).await)
 }
 
@@ -129,6 +133,9 @@ fn refused(worker: &Worker, status: http::StatusCode, whole: Duration) {
         version: None,
         epoch: crate::release::Epoch::default(),
         outcome: crate::gate::Outcome::RefusedByUs,
+        charge: crate::gate::Charge::Nobody,
+        standing: Standing::Aside,
+        drawn: Drawn::Request,
         status: status.as_u16(),
         head: None,
         whole,
@@ -181,9 +188,11 @@ fn abort(socket: &Owned) {
 impl Client {
     fn new(worker: &Worker, peer: SocketAddr) -> Client {
         let address = peer.ip().to_canonical();
+        let trusted = worker.settings.trusted_proxies.iter().any(|network| network.contains(&address));
         Client {
             address,
-            trusted: worker.settings.trusted_proxies.iter().any(|network| network.contains(&address)),
+            trusted,
+            class: (!trusted).then(|| worker.class(address)),
             forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
         }
     }

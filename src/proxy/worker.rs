@@ -14,10 +14,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::choose::Draw;
-use super::endpoint::{Endpoint, Upstreams};
+use super::client_share::ClientShare;
+use super::endpoint::Endpoint;
+use super::observe::Waiting;
 use super::socket::Sends;
+use super::upstreams::Upstreams;
 use super::{listen, pool};
-use crate::config::{AccessLog, Config, Ejection, Limits, Timeouts};
+use crate::config::{AccessLog, Config, Ejection, Limits, Sticky, Timeouts};
+use crate::gate::policy::Counting;
 use crate::gate::{ByVersion, Version};
 use crate::measure::shard::{Gauges, Record, Recorder};
 use crate::routing::{Routing, Table, View};
@@ -30,6 +34,8 @@ pub struct Settings {
     pub ejection: Ejection,
     pub trusted_proxies: Vec<IpNet>,
     pub access_log: AccessLog,
+    pub sticky: Option<Sticky>,
+    pub counting: Counting,
     /// Of this worker alone.
     pub connections: usize,
 }
@@ -51,11 +57,14 @@ pub(super) struct Worker {
     pub settings: Settings,
     pub routing: Arc<Routing>,
     view: RefCell<View>,
-    draw: RefCell<Draw>,
+    pub draw: RefCell<Draw>,
+    pub client_share: RefCell<ClientShare>,
     pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
     pub random: RefCell<fastrand::Rng>,
     recorder: RefCell<Recorder>,
     pub in_flight: ByVersion<Cell<u32>>,
+    /// The requests that wait for a response head and will be evidence of latency.
+    pub waiting: RefCell<Slab<Waiting>>,
     pub upstream_connections: Rc<Cell<u32>>,
     pub phase: Cell<Phase>,
     pub sends: Rc<Sends>,
@@ -74,6 +83,8 @@ const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+const HALF_MINUTE: Duration = Duration::from_secs(30);
+
 impl Settings {
     pub fn new(config: &Config) -> Settings {
         Settings {
@@ -82,6 +93,8 @@ impl Settings {
             ejection: config.ejection,
             trusted_proxies: config.trusted_proxies.clone(),
             access_log: config.access_log,
+            sticky: config.sticky.clone(),
+            counting: config.policy.counting.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
         }
     }
@@ -90,15 +103,22 @@ impl Settings {
 impl Worker {
     fn new(settings: Settings, routing: Arc<Routing>, upstreams: &Arc<Upstreams>, recorder: Recorder) -> Worker {
         let mut random = fastrand::Rng::new();
+        let (share, seed) = (settings.counting.client_share, random.u64(..));
+        let client_share = match settings.sticky {
+            None => ClientShare::of_all(share, seed),
+            Some(_) => ClientShare::of_each_version(share, seed),
+        };
         Worker {
             settings,
             view: RefCell::new(routing.view()),
             routing,
             draw: RefCell::new(Draw::new(random.u64(..))),
+            client_share: RefCell::new(client_share),
             endpoints: ByVersion::build(|version| Endpoint::all(upstreams, version)),
             random: RefCell::new(random),
             recorder: RefCell::new(recorder),
             in_flight: ByVersion::default(),
+            waiting: RefCell::default(),
             upstream_connections: Rc::default(),
             phase: Cell::new(Phase::Serving),
             sends: Rc::default(),
@@ -106,10 +126,9 @@ impl Worker {
         }
     }
 
-    /// The table as of now and the version that it gives the next request.
-    pub(super) fn choose(&self) -> (Table, Version) {
-        let table = **self.view.borrow_mut().load();
-        (table, self.draw.borrow_mut().next(table.weight()))
+    /// The table as of now.
+    pub(super) fn table(&self) -> Table {
+        **self.view.borrow_mut().load()
     }
 
     pub(super) fn record(&self, record: &Record) {
@@ -145,7 +164,10 @@ impl Worker {
     }
 
     fn hand_over(&self) {
-        self.recorder.borrow_mut().hand_over(self.gauges());
+        let (now, epoch) = (Instant::now(), self.table().epoch);
+        let waiting = self.waiting.borrow();
+        let ages = waiting.iter().filter_map(|(_, request)| request.age(epoch, now));
+        self.recorder.borrow_mut().hand_over(self.gauges(), epoch, ages);
     }
 }
 
@@ -191,6 +213,7 @@ async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle
     tokio::task::spawn_local(Rc::clone(&worker.sends).flush());
     let mut hand_over = tokio::time::interval(HAND_OVER_EVERY);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let mut half_minute = tokio::time::interval(HALF_MINUTE);
     loop {
         tokio::select! {
             changed = lifecycle.changed() => {
@@ -201,6 +224,7 @@ async fn run(worker: &Rc<Worker>, listener: std::net::TcpListener, mut lifecycle
                 }
             }
             _ = hand_over.tick() => worker.hand_over(),
+            _ = half_minute.tick() => worker.client_share.borrow_mut().half_minute_passed(),
             _ = sweep.tick() => {
                 for version in Version::BOTH {
                     worker.endpoints.of(version).iter().for_each(|endpoint| pool::sweep(endpoint, Instant::now()));

@@ -14,9 +14,19 @@ impl Epoch {
         Epoch(self.0 + 1)
     }
 
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// The low bits, for state that packs into an atomic; compared by wrapping distance.
     pub const fn low_bits(self) -> u16 {
         self.0 as u16
+    }
+}
+
+impl From<u32> for Epoch {
+    fn from(number: u32) -> Epoch {
+        Epoch(number)
     }
 }
 

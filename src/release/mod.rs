@@ -1,14 +1,25 @@
 //! What a release is and how it moves. Pure: a transition takes the old state, an input and `now`, and returns the new
 //! state and the effects that `control` carries out.
 //!
-//! [`weight`] and [`epoch`] are the numbers, [`plan`] what is intended, [`state`] the machine.
+//! [`weight`] and [`epoch`] are the numbers, [`plan`] is what the user wrote, [`input`] what can happen, [`effect`] what
+//! must be done. [`clock`] is the time in a stage, [`holds`] what stops it,
+//! [`run`] a release under way, [`state`] the machine around it.
 
+mod clock;
+pub mod effect;
 pub mod epoch;
+pub mod holds;
+pub mod input;
 pub mod plan;
+pub mod run;
 pub mod state;
 pub mod weight;
 
+pub use effect::{Effect, Kind};
 pub use epoch::Epoch;
+pub use holds::Holds;
+pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal};
 pub use plan::{Approval, OnLowTraffic, Plan, Step};
-pub use state::{Cause, Effect, Held, Input, PauseReason, Refusal, State};
+pub use run::{Run, Stage};
+pub use state::State;
 pub use weight::Weight;

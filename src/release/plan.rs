@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::input::Judged;
 use super::weight::Weight;
 
 /// The way of one release from 0 to 100 %.
@@ -44,4 +45,30 @@ pub enum OnLowTraffic {
     /// The next step comes as if the verdict were a pass.
     Pass,
     Rollback,
+}
+
+/// What a judgement means for the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    GoesOn,
+    Waits,
+    /// As [`Ruling::Waits`] until the bake is over; then the release is rolled back.
+    TooFew(String),
+}
+
+impl OnLowTraffic {
+    pub(super) fn rule(self, judged: Judged) -> Ruling {
+        match (judged, self) {
+            (Judged::Pass, _) | (Judged::TooFew { .. }, OnLowTraffic::Pass) => Ruling::GoesOn,
+            (Judged::TooFew { sentence }, OnLowTraffic::Rollback) => Ruling::TooFew(sentence),
+            (Judged::TooFew { .. }, OnLowTraffic::Wait) | (Judged::Wait | Judged::Fail, _) => Ruling::Waits,
+        }
+    }
+}
+
+impl Plan {
+    /// How long the release takes if nothing halts it.
+    pub fn duration(&self) -> Duration {
+        self.initial_delay + self.steps.iter().map(|step| step.bake).sum::<Duration>() + self.monitoring
+    }
 }

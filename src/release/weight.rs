@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Green's share of new requests, 0 to 100 %, in basis points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,11 @@ impl Weight {
         Ok(Weight(whole as u16))
     }
 
+    /// None above 100 %.
+    pub const fn from_basis_points(basis_points: u16) -> Option<Weight> {
+        if basis_points > Weight::FULL.0 { None } else { Some(Weight(basis_points)) }
+    }
+
     pub const fn basis_points(self) -> u16 {
         self.0
     }
@@ -50,6 +55,12 @@ impl fmt::Display for Weight {
 impl Serialize for Weight {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.percent())
+    }
+}
+
+impl<'de> Deserialize<'de> for Weight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Weight, D::Error> {
+        Weight::from_percent(f64::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

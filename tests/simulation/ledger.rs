@@ -93,7 +93,7 @@ impl<'a> Ledger<'a> {
         if record.epoch > pending.epoch {
             *pending = Pending { epoch: record.epoch, ..Pending::default() };
         }
-        let charge = record.outcome.charge();
+        let charge = record.charge;
         if record.epoch == pending.epoch {
             let tally = pending.tally.of_mut(version);
             tally.requests += u64::from(charge != Charge::Nobody);

@@ -6,6 +6,7 @@
 //! `PORTCULLIS_SIMULATION_SEED=N` plays one run, `PORTCULLIS_SIMULATION_RUNS=N` another number of runs.
 
 mod ledger;
+mod releases;
 mod run;
 mod scenario;
 
@@ -16,7 +17,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::Violation;
-use portcullis::release::state::OPERATOR;
+use portcullis::release::input::OPERATOR;
 use scenario::{Kind, Scenario};
 
 /// Enough for a build without optimisation; the step `simulation` of tests/run plays 2,000.

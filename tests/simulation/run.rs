@@ -9,16 +9,21 @@ use std::time::Duration;
 use fastrand::Rng;
 use portcullis::config::{self, Config};
 use portcullis::control::command::{Change, Commands};
-use portcullis::control::event::{Event, Events, Kind as EventKind};
+use portcullis::control::event::{Event, Events};
+use portcullis::control::ledger::Ledger as Journalled;
+use portcullis::control::restore::Beginning;
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
-use portcullis::gate::{ByVersion, Outcome, Verdict};
-use portcullis::measure::Windows;
-use portcullis::measure::shard::{Gauges, Record, Recorder, pair};
+use portcullis::course::Course;
+use portcullis::gate::{ByVersion, Outcome};
+use portcullis::journal::Restored;
+use portcullis::measure::Collectors;
+use portcullis::measure::clients::Drawn;
+use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
 use portcullis::proxy::{Draw, Upstreams};
-use portcullis::release::state::{GATE, OPERATOR};
-use portcullis::release::{Epoch, State, Weight};
-use portcullis::routing::{NOTICES, Route, Routing, View};
+use portcullis::release::input::{GATE, OPERATOR};
+use portcullis::release::{Input, Kind as EventKind, Weight};
+use portcullis::routing::{NOTICES, Route, Routing, Table, View};
 use portcullis::telemetry::Telemetry;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -112,32 +117,39 @@ pub fn play(scenario: &Scenario) -> Report {
     })
 }
 
+/// What alice asks for when she sets the weight.
+pub(super) fn set_weight(weight: Weight) -> Change {
+    Change::Operator(Input::SetWeight { weight, actor: "alice".to_owned(), reason: String::new() })
+}
+
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario) -> World<'a> {
         let config = Config { policy: scenario.policy.clone(), ..CONFIG.clone() };
         let (notify, notices) = mpsc::channel(NOTICES);
         let (commands, commanded) = Commands::channel();
-        let routing = Arc::new(Routing::new(config.policy.streak.clone(), notify));
+        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
         let upstreams =
             Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
         let mut random = Rng::with_seed(!scenario.seed);
-        let (workers, collectors) = (0..scenario.workers)
+        let (workers, collectors): (_, Vec<_>) = (0..scenario.workers)
             .map(|_| {
                 let (recorder, collector) = pair();
                 (Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder }, collector)
             })
             .unzip();
-        let idle = State::Idle { epoch: Epoch::default() };
-        let nothing = Windows::new(&config.policy);
-        let verdict = Verdict::wait("nothing has happened");
-        let first = Status::new(&Names::new(&config), &idle, Weight::ZERO, &nothing, &upstreams, &verdict, None);
+        let beginning = Beginning::default();
+        let course = Course::new(config.policy.clone(), None, beginning.state.clone(), Duration::ZERO);
+        let names = Names::new(&config);
+        let first = Status::new(&names, &course, beginning.table, &upstreams, None, Duration::ZERO);
         let (publish, status) = watch::channel(Arc::new(first));
         let events = Events::default();
         let listener = events.listen();
         let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
-        let inputs =
-            Inputs { routing: Arc::clone(&routing), collectors, notices, commands: commanded, upstreams, telemetry };
-        tokio::spawn(Control::new(&config, inputs, Outputs { status: publish, events }).run());
+        let collectors = Collectors::new(collectors);
+        let ledger = Journalled::new(None, &config.text, Restored::default(), Duration::ZERO);
+        let routed = Arc::clone(&routing);
+        let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
+        tokio::spawn(Control::new(&config, beginning, inputs, Outputs { status: publish, events }).run());
         World {
             scenario,
             random,
@@ -156,7 +168,7 @@ impl<'a> World<'a> {
 
     async fn play(&mut self) -> Checked {
         self.settle().await;
-        self.schedule(Duration::ZERO, Happening::Commanded(Change::Weight(self.scenario.weight)));
+        self.schedule(Duration::ZERO, Happening::Commanded(set_weight(self.scenario.weight)));
         for (at, change) in self.scenario.commands.clone() {
             self.schedule(at, Happening::Commanded(change));
         }
@@ -194,7 +206,8 @@ impl<'a> World<'a> {
             Happening::HandsOver { worker } => {
                 let silent = self.scenario.silence.is_some_and(|(from, until)| (from..until).contains(&now));
                 if worker > 0 || !silent {
-                    self.workers[worker].recorder.hand_over(Gauges::default());
+                    let Worker { view, recorder, .. } = &mut self.workers[worker];
+                    recorder.hand_over(Gauges::default(), view.load().epoch, std::iter::empty());
                     self.ledger.handed_over(worker, now);
                 }
                 self.schedule(now + HAND_OVER_EVERY, Happening::HandsOver { worker });
@@ -229,7 +242,17 @@ impl<'a> World<'a> {
             Outcome::ConnectError | Outcome::Reset | Outcome::RefusedByUs => (502, None),
             _ => (200, Some(takes)),
         };
-        let record = Record { version: Some(version), epoch: table.epoch, outcome, status, head, whole: takes };
+        let record = Record {
+            version: Some(version),
+            epoch: table.epoch,
+            outcome,
+            charge: outcome.charge(),
+            standing: Standing::Evidence,
+            drawn: Drawn::Request,
+            status,
+            head,
+            whole: takes,
+        };
         self.schedule(now + takes, Happening::Ends { worker: number, record });
         Ok(())
     }
@@ -239,7 +262,7 @@ impl<'a> World<'a> {
         self.workers[worker].recorder.record(record);
         self.ledger.recorded(worker, record);
         let version = record.version.expect("every request of the simulation has one");
-        self.routing.observe(version, record.outcome.charge(), record.epoch);
+        self.routing.observe(version, record.charge, record.epoch);
         let after = self.routing.table();
         if after == before {
             return Ok(());
@@ -255,7 +278,7 @@ impl<'a> World<'a> {
 
     async fn command(&mut self, change: Change, now: Duration) -> Checked {
         self.advance(now).await;
-        let answer = self.commands.send(change, "alice".to_owned(), String::new()).await;
+        let answer = self.commands.send(change).await;
         self.told(now)?;
         if let Ok(status) = answer {
             self.ledger.obeyed(status.epoch);

@@ -6,7 +6,9 @@ use fastrand::Rng;
 use portcullis::control::command::Change;
 use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
 use portcullis::gate::{Action, ByVersion, Outcome, Policy, Trigger, Version};
-use portcullis::release::Weight;
+use portcullis::release::{Acknowledged, Input, Weight};
+
+use super::run::set_weight;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -215,9 +217,13 @@ fn commands(random: &mut Rng, length: Duration) -> Vec<(Duration, Change)> {
     let mut commands: Vec<(Duration, Change)> = (0..random.usize(1..=12))
         .map(|_| {
             let change = match random.u8(..10) {
-                0..6 => Change::Weight(weight(random)),
-                6..9 => Change::Start,
-                _ => Change::RollBack,
+                0..6 => set_weight(weight(random)),
+                6..9 => Change::Operator(Input::Start { actor: "alice".to_owned(), reason: String::new() }),
+                _ => Change::Operator(Input::Withdraw {
+                    actor: "alice".to_owned(),
+                    reason: String::new(),
+                    acknowledged: Acknowledged::No,
+                }),
             };
             (length.mul_f64(random.f64()), change)
         })

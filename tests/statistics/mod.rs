@@ -35,13 +35,27 @@ struct Cell {
     specified: String,
     measured: String,
     runs: u64,
-    passes: bool,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    /// Outside the specification's bounds for a reason that is known, and within those that follow from it.
+    Explained(&'static str),
+    Fail,
 }
 
 /// The mean of a number over many runs, with what is needed for its standard error.
 #[derive(Clone, Debug, Default)]
 struct Sample {
     values: Vec<f64>,
+}
+
+impl From<bool> for Verdict {
+    fn from(passes: bool) -> Verdict {
+        if passes { Verdict::Pass } else { Verdict::Fail }
+    }
 }
 
 impl Form {
@@ -105,13 +119,17 @@ impl Sample {
 /// Prints the cells as a Markdown table, and fails with those that do not pass.
 fn report(table: &str, form: Form, cells: &[Cell]) {
     let mut text = format!("\n### {table}\n\n| cell | specified | measured | runs | |\n|---|---|---|---|---|\n");
-    for Cell { name, specified, measured, runs, passes } in cells {
-        let verdict = if *passes { "Pass" } else { "Fail" };
+    for Cell { name, specified, measured, runs, verdict } in cells {
+        let verdict = match verdict {
+            Verdict::Pass => "Pass".to_owned(),
+            Verdict::Explained(why) => format!("Fail: {why}"),
+            Verdict::Fail => "Fail".to_owned(),
+        };
         writeln!(text, "| {name} | {specified} | {measured} | {runs} | {verdict} |").expect("a String");
     }
     if form != Form::Tiny {
         println!("{text}");
     }
-    let failed: Vec<&Cell> = cells.iter().filter(|cell| !cell.passes).collect();
+    let failed: Vec<&Cell> = cells.iter().filter(|cell| cell.verdict == Verdict::Fail).collect();
     assert!(failed.is_empty(), "{table}: {failed:#?}");
 }

@@ -5,7 +5,9 @@
 #![allow(dead_code, unused_imports, reason = "shared by modules that need different parts of it")]
 
 pub mod backend;
+pub mod bench;
 pub mod client;
+pub mod command;
 pub mod events;
 pub mod load;
 pub mod message;
@@ -17,7 +19,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 pub use backend::Backend;
+pub use bench::Bench;
 pub use client::{Client, Cut, End};
+pub use command::{portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
 pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};

@@ -1,8 +1,9 @@
 //! The built proxy as a process of its own, and its admin API.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -52,15 +53,31 @@ impl Proxy {
         Proxy::start_logging(text, "info")
     }
 
+    /// Starts with a journal in `data`.
+    pub fn start_in(data: &Path, text: &str) -> Proxy {
+        Proxy::start_by(&[], data, text)
+    }
+
+    /// As [`Proxy::start_in`], by another program, which is given the proxy and its arguments.
+    pub fn start_by(program: &[&str], data: &Path, text: &str) -> Proxy {
+        Proxy::launch(program, text, "info", &["--data".as_ref(), data.as_ref()])
+    }
+
     /// Starts with a log of this level.
     pub fn start_logging(text: &str, level: &str) -> Proxy {
+        Proxy::launch(&[], text, level, &[])
+    }
+
+    fn launch(program: &[&str], text: &str, level: &str, arguments: &[&OsStr]) -> Proxy {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
         std::fs::write(&file, text).expect("the target folder can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(["run", "--config"])
+        let words = [program, &[env!("CARGO_BIN_EXE_portcullis"), "run", "--config"]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg(&file)
+            .args(arguments)
             .env("RUST_LOG", level)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -125,6 +142,12 @@ impl Proxy {
     pub fn sigterm(&self) {
         let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status();
         assert!(kill.is_ok_and(|status| status.success()));
+    }
+
+    /// Ends it without a word, as a crash does, and waits until it is gone.
+    pub fn crash(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a child of ours");
     }
 
     #[track_caller]

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::load::Seen;
 use crate::control::status::Status;
-use crate::release::state::GATE;
+use crate::release::input::GATE;
 
 /// How one release ended.
 #[derive(Clone, Debug)]

@@ -58,7 +58,7 @@ impl Demo {
         let [proxy, admin] = [PROXY_PORT, ADMIN_PORT].map(Claim::new);
         let addresses = ByVersion { blue: blue.address, green: green.address };
         let config = setup::configuration(proxy.address, admin.address, addresses)?;
-        let running = running::start(&config).context("the proxy could not start")?;
+        let running = running::start(&config, None).context("the proxy could not start")?;
         let screen = Screen::new(&story::STEPS, story::BAKE);
         self.introduce(&screen, &running);
 

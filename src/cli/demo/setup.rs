@@ -41,9 +41,11 @@ impl Claim {
 
 /// What the gate is told, as a user would write it. Blue, green and the clients share one machine, and when that stalls
 /// every request under way is slow: so the latency trigger looks at a lower quantile than a service of its own would.
+/// Green is the same program as blue and needs no time to warm up.
 pub(super) const GATE: &str = "\
 gate:
   minimumRequests: 80
+  warmUp: { time: 0s, requests: 0 }
   triggers:
   - { name: dead, metric: failureStreak, atLeast: 5 }
   - { name: meltdown, metric: errorRate, above: 10%, window: 10s }

@@ -17,10 +17,11 @@ use super::fault::Fault;
 use super::load::Load;
 use super::screen::{Progress, Screen, Tone};
 use crate::cli::client::{Admin, Refused};
-use crate::control::event::{Event, Kind as EventKind};
+use crate::control::event::Event;
 use crate::control::status::{Rollback, Status};
 use crate::gate::Kind;
 use crate::gate::verdict::{count, duration};
+use crate::release::Kind as EventKind;
 
 /// Everything that plays a part.
 pub(super) struct Story<'a> {
@@ -108,9 +109,7 @@ impl Story<'_> {
                     let sentence = match event.kind {
                         EventKind::RolledBack => format!("ROLLED BACK: {}", event.sentence),
                         EventKind::Started | EventKind::WeightSet | EventKind::Notified => event.sentence,
-                        EventKind::Paused | EventKind::Probing | EventKind::Frozen | EventKind::Thawed => {
-                            format!("{}, green at {}: {}", event.kind.name(), event.weight, event.sentence)
-                        }
+                        kind => format!("{}, green at {}: {}", kind.name(), event.weight, event.sentence),
                     };
                     self.screen.say(&sentence, tone);
                 }

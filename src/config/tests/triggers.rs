@@ -31,7 +31,7 @@ fn a_trigger_has_a_name_a_metric_and_an_action() {
     );
     check(
         "name: operator, metric: errorRate, above: 10%",
-        &["7:13 *.name: `operator` is reserved | a rollback by a person goes by this name, choose another"],
+        &["7:13 *.name: `operator` is reserved | a rollback that no trigger caused goes by this name, choose another"],
     );
     check(
         r#"name: "", metric: errorRate, above: 10%"#,
@@ -185,6 +185,10 @@ fn a_latency_has_a_quantile_and_a_bound_that_can_be_exceeded() {
     check(
         "name: a, metric: latency, quantile: p99, above: 200ms",
         &["7:43 *.quantile: `p99` is not a quantile | write `0.99`"],
+    );
+    check(
+        "name: a, metric: latency, quantile: 1.5, above: 200ms",
+        &["7:43 *.quantile: `1.5` is not a quantile | a quantile is above 0 and below 1, like `0.99`"],
     );
     check(
         "name: a, metric: latency, quantile: 1, above: 200ms",

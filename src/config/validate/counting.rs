@@ -26,7 +26,7 @@ pub(super) fn counting(scope: &mut Scope<'_, '_>, raw: Raw) -> Option<Counting> 
     let exclude = exclude(scope, raw.exclude.unwrap_or_default());
     let failures = failures(scope, raw.failures, raw.not_failures.unwrap_or_default());
     let warm_up = warm_up(&mut scope.key("warmUp"), raw.warm_up.unwrap_or_default().0);
-    let client_share = scope.optional("clientShare", raw.client_share, None, client_share);
+    let client_share = scope.optional("clientShare", raw.client_share, Counting::default().client_share, client_share);
     Some(Counting { exclude: exclude?, failures: failures?, warm_up: warm_up?, client_share: client_share? })
 }
 
@@ -37,13 +37,13 @@ fn warm_up(scope: &mut Scope<'_, '_>, raw: RawWarmUp) -> Option<WarmUp> {
     Some(WarmUp { time: time?, requests: requests? as u32 })
 }
 
-fn client_share(Quantity(text): Quantity) -> Result<Option<Share>, Wrong> {
+fn client_share(Quantity(text): Quantity) -> Result<Share, Wrong> {
     let share = share(&text)?;
     if share.fraction() == 0.0 {
         let message = format!("{} leaves no client whose requests count", quoted(&text));
         return Err(Wrong::new(message, "write a share above 0%, like `20%`"));
     }
-    Ok(Some(share))
+    Ok(share)
 }
 
 fn exclude(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<PathPattern>> {

@@ -15,6 +15,7 @@ use crate::config::raw::{Count, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Confirm, SignalTrigger, Span, StreakTrigger, Trigger};
 use crate::release::Plan;
+use crate::release::input::RESERVED;
 
 /// The longest label value that Kubernetes takes.
 const LONGEST_NAME: usize = 63;
@@ -208,13 +209,11 @@ fn refuse_late(scope: &mut Scope<'_, '_>, key: &str, least: Option<Duration>, pl
 
 fn name(text: String) -> Result<String, Wrong> {
     let text = plain_name("a trigger")(text)?;
-    let taken_by = match text.as_str() {
-        "operator" => "a person",
-        "comparison" => "the comparison",
-        _ => return Ok(text),
-    };
-    let message = format!("{} is reserved", quoted(&text));
-    Err(Wrong::new(message, format!("a rollback by {taken_by} goes by this name, choose another")))
+    if RESERVED.contains(&text.as_str()) {
+        let label = "a rollback that no trigger caused goes by this name, choose another";
+        return Err(Wrong::new(format!("{} is reserved", quoted(&text)), label));
+    }
+    Ok(text)
 }
 
 /// A name becomes the value of a metric's label, or a part of a path.

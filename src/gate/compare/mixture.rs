@@ -30,10 +30,12 @@ pub struct Mixture<const K: usize> {
 #[derive(Clone, Copy, Debug)]
 struct Track {
     ln: f64,
+    /// The weight of the heaviest single copy, and what it has seen.
+    heaviest: f64,
     since: Since,
 }
 
-/// What has been counted since the copy started that now weighs most: the units that the evidence comes from.
+/// What has been counted since the copy started that weighs most: the units that the evidence comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Since {
     pub counted: ByVersion<Tally>,
@@ -61,7 +63,7 @@ impl Starts {
 
 impl<const K: usize> Mixture<K> {
     pub fn new(starts: Starts) -> Mixture<K> {
-        let track = Track { ln: starts.ln_first(), since: Since::default() };
+        let track = Track { ln: starts.ln_first(), heaviest: starts.ln_first(), since: Since::default() };
         Mixture { starts, tracks: [track; K], blocks: 0, ln_mean: starts.ln_first() }
     }
 
@@ -71,9 +73,11 @@ impl<const K: usize> Mixture<K> {
         self.blocks += 1;
         let start = self.starts.ln_weight(self.blocks);
         for (track, ln_factor) in self.tracks.iter_mut().zip(ln_factors) {
-            if start >= track.ln {
+            if start >= track.heaviest {
+                track.heaviest = start;
                 track.since = Since::default();
             }
+            track.heaviest += ln_factor;
             track.since.add(counted, first_bad);
             track.ln = ln_add(track.ln, start) + ln_factor;
         }

@@ -1,5 +1,6 @@
 //! The unit vectors of the specification, to 1e-8, and the way from suspicion to blame.
 
+mod findings;
 mod standing;
 mod tails;
 
@@ -229,4 +230,92 @@ fn what_is_expected_of_blue_is_kept_while_blue_has_no_traffic() {
     relative.tick(counts((1, 0, 60_000, 600)), START + Duration::from_secs(60 * 1_441));
     // Half is new, and of the old at least half is kept: a block without blue is thrown away after ten minutes.
     assert!((0.005..0.0075).contains(&relative.expected()), "{}", relative.expected());
+}
+
+#[test]
+fn all_starts_together_weigh_no_more_than_one() {
+    for first in [0.5, 0.995] {
+        let starts = mixture::Starts::new(first, 100.0);
+        let late: f64 = (1..=1_000_000).map(|block| starts.ln_weight(block).exp()).sum();
+        let rest = 1.0 - first - late;
+        assert!((0.0..0.01 * (1.0 - first)).contains(&rest), "{first}: {rest} is left");
+    }
+}
+
+#[test]
+fn the_numbers_of_a_late_fault_are_those_since_it_began() {
+    let mut relative = Relative::new(DEFAULT, Tally { bad: 60, units: 60_000 }, 3_600.0, START);
+    for second in 1..=1_800 {
+        relative.tick(counts((10, 0, 90, 0)), START + Duration::from_secs(second));
+    }
+    for second in 1_801..=1_803 {
+        relative.tick(counts((10, 5, 90, 1)), START + Duration::from_secs(second));
+    }
+    assert!(relative.ln() > 2_000_f64.ln());
+    let since = relative.since();
+    assert!(since.counted.green.bad == 15 && since.counted.green.units < 60, "{since:?}");
+    assert_eq!(since.first_bad, Some(START + Duration::from_secs(1_801)));
+}
+
+#[test]
+fn without_a_history_blue_is_known_after_its_first_requests() {
+    let mut relative = Relative::new(DEFAULT, Tally::default(), 3_600.0, START);
+    assert_eq!(relative.expected(), 0.5);
+    relative.tick(counts((1, 0, 99, 0)), START + Duration::from_millis(100));
+    assert_eq!(relative.expected(), 0.5 / 100.0);
+}
+
+#[test]
+fn a_blue_that_fails_more_than_is_acceptable_lets_no_failing_green_pass() {
+    let mut pass = Pass::new(0.05, 36_000.0);
+    for _ in 0..1_000 {
+        pass.take(Counts { tally: Tally { bad: 1, units: 10 }, clients: None }, 0.1);
+        assert!(!pass.is_enough());
+    }
+}
+
+#[test]
+fn a_burst_of_failures_that_is_over_does_not_hold_green_back_for_hours() {
+    let mut pass = Pass::new(0.05, 36_000.0);
+    pass.take(Counts { tally: Tally { bad: 10_000, units: 10_000 }, clients: None }, 0.001);
+    let mut units = 0;
+    while !pass.is_enough() {
+        pass.take(Counts { tally: Tally { bad: 0, units: 1 }, clients: None }, 0.001);
+        units += 1;
+    }
+    assert!((300..500).contains(&units), "{units}");
+}
+
+#[test]
+fn one_client_that_fails_often_suspects_nobody_and_clears_nobody() {
+    let mut absolute = Absolute::new(Version::Green, 0.01, 3_600.0);
+    absolute.take(Counts { tally: Tally { bad: 100, units: 100 }, clients: Some(1) }, START);
+    assert!(absolute.ln() < 1_000_f64.ln());
+    let mut pass = Pass::new(0.05, 36_000.0);
+    pass.take(Counts { tally: Tally { bad: 0, units: 100 }, clients: Some(1) }, 0.001);
+    assert!(!pass.is_enough());
+}
+
+#[test]
+fn older_latencies_serve_only_while_there_are_too_few() {
+    let latency = |micros: u64, requests: u64| {
+        let mut latency = Latency::default();
+        (0..requests).for_each(|_| latency.record(Duration::from_micros(micros)));
+        latency
+    };
+    let minute = |number: u64| START + Duration::from_secs(60 * number);
+    let mut recent = Recent::new(&latency(1_000, 5_000), START);
+    for number in 1..=30 {
+        recent.add(&latency(2_000, 20), minute(number));
+    }
+    // Ten minutes hold some 200 units: the five thousand before are needed for a thousand, and not for a hundred.
+    assert_eq!(recent.at_least(1_000, minute(30)).map(|sum| sum.len()), Some(5_600));
+    let few = recent.at_least(100, minute(30)).expect("there are more");
+    assert!(few.len() < 300 && few.slower_than(Duration::from_micros(1_500)) == few.len(), "{}", few.len());
+    for number in 31..=60 {
+        recent.add(&latency(3_000, 200), minute(number));
+    }
+    let sum = recent.at_least(1_000, minute(60)).expect("there are more");
+    assert!((2_000..2_600).contains(&sum.len()), "{}", sum.len());
+    assert_eq!(recent.at_least(5_000, minute(60)).map(|sum| sum.len()), None, "nothing older is kept in vain");
 }

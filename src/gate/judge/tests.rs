@@ -2,91 +2,12 @@ use super::*;
 use crate::gate::Kind;
 use crate::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, Times};
 
-const TICK: Duration = Duration::from_millis(100);
-const WINDOW: Duration = Duration::from_secs(10);
+mod bench;
+mod cadence;
+mod confirm;
+mod told;
 
-/// A gate and its clock, which moves on by one tick with each look.
-struct Bench {
-    gate: Gate,
-    now: Duration,
-}
-
-/// What an order is, without its words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ordered {
-    Rollback,
-    Pause,
-    Notify,
-    Probe,
-}
-
-impl Bench {
-    fn new(triggers: impl IntoIterator<Item = Trigger>) -> Bench {
-        // A start other than zero: only differences of times may count.
-        Bench { gate: Gate::new(triggers.into_iter().collect()), now: Duration::from_secs(1_000) }
-    }
-
-    /// One look at `(failures, requests)` of both versions.
-    fn look(&mut self, green: (u64, u64), blue: (u64, u64)) -> Judgement {
-        self.look_at(&counted(green), &counted(blue))
-    }
-
-    fn look_at(&mut self, green: &Evidence, blue: &Evidence) -> Judgement {
-        self.now += TICK;
-        self.gate.judge(|_| ByVersion { blue, green }, self.now)
-    }
-
-    /// Looks at the same evidence until something is ordered; how many ticks after the first look that was.
-    fn ticks_to_order(&mut self, green: (u64, u64), blue: (u64, u64), at_most: u32) -> Option<u32> {
-        (0..=at_most).find(|_| !self.look(green, blue).orders.is_empty())
-    }
-}
-
-fn counted((failures, requests): (u64, u64)) -> Evidence {
-    Evidence { requests, failures, ..Evidence::default() }
-}
-
-fn timed(requests: u64, millis: u64) -> Evidence {
-    let mut evidence = counted((0, requests));
-    (0..requests).for_each(|_| evidence.latency.record(Duration::from_millis(millis)));
-    evidence
-}
-
-fn share(fraction: f64) -> Share {
-    Share::try_from(fraction).expect("in range")
-}
-
-fn ordered(judgement: &Judgement) -> Vec<Ordered> {
-    let kind = |order: &Order| match order {
-        Order::Rollback { .. } => Ordered::Rollback,
-        Order::Pause { .. } => Ordered::Pause,
-        Order::Notify { .. } => Ordered::Notify,
-        Order::Probe { .. } => Ordered::Probe,
-    };
-    judgement.orders.iter().map(kind).collect()
-}
-
-/// More than 10 % of at least 50 requests failed in 10 s: rollback, at once.
-fn meltdown() -> Trigger {
-    Trigger {
-        name: "meltdown".to_owned(),
-        condition: Condition::FailuresAbove { share: share(0.1), written: Rate::Errors },
-        window: WINDOW,
-        sustained: Duration::ZERO,
-        minimum_requests: 50,
-        cadence: Cadence::EveryTick,
-        confirm: Confirm::No,
-        action: Action::Rollback,
-    }
-}
-
-fn sustained(seconds: u64) -> Trigger {
-    Trigger { sustained: Duration::from_secs(seconds), ..meltdown() }
-}
-
-fn acting(action: Action) -> Trigger {
-    Trigger { action, ..meltdown() }
-}
+use bench::{Bench, Ordered, TICK, WINDOW, acting, counted, meltdown, ordered, share, sustained, tally, timed};
 
 #[test]
 fn an_error_bound_fires_in_the_tick_that_it_is_crossed() {
@@ -356,28 +277,30 @@ fn a_pause_makes_the_verdict_wait_and_a_notification_leaves_it_alone() {
 fn a_new_epoch_starts_with_no_episode_and_no_common_cause() {
     let mut bench = Bench::new([sustained(5)]);
     assert_eq!(bench.ticks_to_order((6, 50), (0, 450), 40), None);
-    bench.gate.reset();
+    bench.gate.reset(bench.now);
     assert_eq!(bench.ticks_to_order((6, 50), (0, 450), 100), Some(50));
     let mut bench = Bench::new([meltdown()]);
     bench.look((50, 50), (450, 450));
-    bench.gate.reset();
+    bench.gate.reset(bench.now);
     assert_eq!(bench.ticks_to_order((6, 50), (20, 450), 100), Some(0));
 }
 
 #[test]
 fn each_trigger_is_judged_on_a_window_of_its_own() {
     let (long, short) = (Duration::from_secs(60), WINDOW);
-    let mut gate = Gate::new(vec![Trigger { name: "long".to_owned(), window: long, ..meltdown() }, meltdown()]);
+    let bench = Bench::new([Trigger { name: "long".to_owned(), window: long, ..meltdown() }, meltdown()]);
+    let Bench { mut gate, signals, .. } = bench;
     let (well, bad, blue) = (counted((1, 100)), counted((20, 100)), counted((0, 900)));
-    let judgement = gate.judge(
-        |trigger| ByVersion { blue: &blue, green: if trigger.window == short { &bad } else { &well } },
-        Duration::from_secs(1),
-    );
+    let look = Look {
+        windows: |trigger: &Trigger| ByVersion {
+            blue: &blue,
+            green: if trigger.window == short { &bad } else { &well },
+        },
+        health: ByVersion::default(),
+        signals: &signals,
+        suspicion: Suspicion::default(),
+    };
+    let judgement = gate.judge(&look, Duration::from_secs(1));
     assert_eq!(ordered(&judgement), [Ordered::Rollback]);
     assert!(judgement.verdict.sentence.contains("in the last 10 s"));
-}
-
-fn tally(green: (u64, u64), blue: (u64, u64)) -> ByVersion<crossing::Tally> {
-    let of = |(bad, units)| crossing::Tally { bad, units };
-    ByVersion { blue: of(blue), green: of(green) }
 }

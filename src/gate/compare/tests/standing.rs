@@ -1,278 +1,125 @@
-//! Findings over time, as the control task sees them.
+//! The way from suspicion to an answer, step by step.
 
 use super::*;
+use crate::gate::compare::standing::{Look, Standing, Turn};
 
-/// A comparison and its clock, with a tick of 100 ms.
+const BOUND: f64 = 0.01;
+
+/// A standing and its clock, which moves on by a second with each step.
 struct Bench {
-    comparison: Comparison,
-    weight: Weight,
+    standing: Standing,
     now: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Convict,
-    External,
-    Acquitted,
-    Unresolved,
-    Probe,
-    Hold,
-    NoData,
-    Clear,
-    Undecided,
-}
+/// Evidence that is as good as none, and as good as certain.
+const LITTLE: f64 = 0.0;
+const MUCH: f64 = 10.0;
 
-fn kind(finding: &Finding) -> Kind {
-    match finding {
-        Finding::Convict { .. } => Kind::Convict,
-        Finding::External { .. } => Kind::External,
-        Finding::Acquitted { .. } => Kind::Acquitted,
-        Finding::Unresolved { .. } => Kind::Unresolved,
-        Finding::Probe { .. } => Kind::Probe,
-        Finding::Hold { .. } => Kind::Hold,
-        Finding::NoData { .. } => Kind::NoData,
-        Finding::Clear { .. } => Kind::Clear,
-        Finding::Undecided { .. } => Kind::Undecided,
+fn look(green: f64, blue: f64) -> Look {
+    Look {
+        ln_evidence: LITTLE,
+        ln_absolute: ByVersion { blue, green },
+        bound: BOUND,
+        counted: ByVersion::default(),
+        weight: Weight::FULL,
     }
 }
 
-fn sentence(finding: Finding) -> String {
-    match finding {
-        Finding::Convict { sentence }
-        | Finding::External { sentence }
-        | Finding::Acquitted { sentence }
-        | Finding::Unresolved { sentence }
-        | Finding::Probe { sentence }
-        | Finding::Hold { sentence }
-        | Finding::NoData { sentence }
-        | Finding::Clear { sentence }
-        | Finding::Undecided { sentence } => sentence,
-    }
+fn with(look: Look, green: (u64, u64), blue: (u64, u64)) -> Look {
+    let of = |(bad, units)| Tally { bad, units };
+    Look { counted: ByVersion { blue: of(blue), green: of(green) }, ..look }
 }
 
 impl Bench {
-    /// At `percent`, with a history of ten minutes at 100 requests a second of which 0.1 % fail.
-    fn at(percent: f64) -> Bench {
-        let history = Evidence { requests: 60_000, failures: 60, ..Evidence::default() };
-        Bench::after(&history, percent)
+    fn new() -> Bench {
+        Bench { standing: Standing::Calm, now: START }
     }
 
-    fn after(history: &Evidence, percent: f64) -> Bench {
-        let comparison = Comparison::new(Settings::default(), history, Duration::from_secs(3_600), START);
-        Bench { comparison, weight: Weight::from_percent(percent).expect("in range"), now: START }
+    fn step(&mut self, look: Look) -> (&'static str, Turn) {
+        self.now += Duration::from_secs(1);
+        let (standing, turn) = std::mem::replace(&mut self.standing, Standing::Calm).step(&look, self.now);
+        self.standing = standing;
+        (self.standing.name(), turn)
     }
 
-    /// One tick of `(failures, requests)`.
-    fn tick(&mut self, green: (u64, u64), blue: (u64, u64)) -> Finding {
-        self.now += Duration::from_millis(100);
-        let counted = |(failures, requests)| Evidence { requests, failures, ..Evidence::default() };
-        let (green, blue, waiting) = (counted(green), counted(blue), Latency::default());
-        let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
-        self.comparison.tick(ByVersion { blue: of(&blue), green: of(&green) }, self.weight, self.now)
-    }
-
-    /// The same tick again and again; the first finding that is another than `at_first`, and after how many ticks.
-    fn until_other(&mut self, at_first: Kind, green: (u64, u64), blue: (u64, u64)) -> (Kind, u64) {
-        for ticks in 1..=100_000 {
-            let finding = kind(&self.tick(green, blue));
-            if finding != at_first {
-                return (finding, ticks);
+    /// The same step until the standing is another: which, and after how many steps.
+    fn until_other(&mut self, look: Look) -> (&'static str, u64) {
+        let before = self.standing.name();
+        for steps in 1..10_000 {
+            let (name, _) = self.step(look);
+            if name != before {
+                return (name, steps);
             }
         }
-        panic!("{at_first:?} for 100,000 ticks");
-    }
-
-    fn weigh(&mut self, percent: f64) {
-        self.weight = Weight::from_percent(percent).expect("in range");
-        self.comparison.weight_changed(self.now);
+        panic!("{before} for 10,000 s");
     }
 }
 
 #[test]
-fn a_green_that_fails_beside_a_healthy_blue_is_convicted_in_the_words_for_the_on_call() {
-    let mut bench = Bench::at(10.0);
-    assert_eq!(kind(&bench.tick((0, 5), (0, 45))), Kind::Undecided);
-    assert_eq!(kind(&bench.tick((1, 4), (0, 36))), Kind::Undecided);
-    assert_eq!(kind(&bench.tick((8, 8), (0, 72))), Kind::Convict);
-    let finding = sentence(bench.tick((0, 5), (0, 45)));
-    assert_eq!(
-        finding,
-        "green failed 9 of 17 requests (52.9 %), 100 ms after the first failure; in the same moments blue failed 0 of 153 \
-         (0.0 %); a green within limits (at most 1.5 times blue's rate plus 0.1 points) would look this bad in fewer \
-         than 1 of 1,000,000 releases; blue was healthy, so it is not an outside cause"
-    );
-}
-
-#[test]
-fn a_conviction_stays_whatever_comes_after_it() {
-    let mut bench = Bench::at(10.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (4, 4), (0, 36)).0, Kind::Convict);
-    for _ in 0..10_000 {
-        assert_eq!(kind(&bench.tick((0, 5), (0, 45))), Kind::Convict);
+fn green_is_suspected_at_a_thousand_to_one_and_blue_shares_it_at_twenty_to_one() {
+    for (green, blue, expected) in
+        [(6.9, 2.9, "calm"), (6.9, MUCH, "calm"), (6.91, 2.9, "suspected"), (6.91, 3.0, "common")]
+    {
+        assert_eq!(Bench::new().step(look(green, blue)), (expected, Turn::Stays), "{green}, {blue}");
     }
 }
 
 #[test]
-fn promise_5_a_fault_of_both_versions_is_external_and_ends_without_blame() {
-    for percent in [1.0, 10.0, 50.0, 90.0] {
-        let mut bench = Bench::at(percent);
-        let mut findings = Vec::new();
-        for _ in 0..600 {
-            findings.push(kind(&bench.tick((10, 10), (90, 90))));
-        }
-        assert_eq!(findings.last(), Some(&Kind::External), "at {percent} %");
-        assert!(!findings.contains(&Kind::Convict), "at {percent} %");
-        let finding = sentence(bench.tick((10, 10), (90, 90)));
-        assert!(finding.ends_with("(100.0 %): not caused by the version"), "{finding}");
-        let (acquitted, ticks) = bench.until_other(Kind::External, (0, 10), (0, 90));
-        assert_eq!((acquitted, ticks.abs_diff(600) < 15), (Kind::Acquitted, true), "at {percent} %: after {ticks}");
-        assert_ne!(kind(&bench.tick((0, 10), (0, 90))), Kind::Acquitted, "said once");
-    }
-}
-
-#[test]
-fn a_green_that_still_fails_when_blue_has_recovered_is_convicted() {
-    let mut bench = Bench::at(50.0);
-    for _ in 0..50 {
-        bench.tick((5, 10), (5, 10));
-    }
-    assert_eq!(kind(&bench.tick((5, 10), (5, 10))), Kind::External);
-    let (found, ticks) = bench.until_other(Kind::External, (5, 10), (0, 10));
-    assert!(found == Kind::Convict && ticks < 100, "{found:?} after {ticks}");
-}
-
-#[test]
-fn at_full_weight_green_is_probed_and_a_healthy_blue_convicts_it_there() {
-    let mut bench = Bench::at(100.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (0, 10), (0, 0)).0, Kind::Clear);
-    assert_eq!(bench.until_other(Kind::Clear, (10, 10), (0, 0)), (Kind::Probe, 1));
-    assert_eq!(kind(&bench.tick((10, 10), (0, 0))), Kind::Probe);
-    bench.weigh(10.0);
-    let (found, ticks) = bench.until_other(Kind::Probe, (1, 1), (0, 9));
-    assert!(found == Kind::Convict && ticks < 10, "{found:?} after {ticks}");
-}
-
-#[test]
-fn a_probed_green_that_behaves_is_acquitted_after_a_minute_and_fifty_requests() {
-    let mut bench = Bench::at(50.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (1, 1), (0, 1)).0, Kind::Probe);
-    bench.weigh(10.0);
-    let began = bench.now;
-    let (found, _) = bench.until_other(Kind::Probe, (0, 1), (0, 9));
-    assert_eq!((found, (bench.now - began).as_secs()), (Kind::Acquitted, 60));
-    bench.weigh(50.0);
-    assert_eq!(kind(&bench.tick((0, 5), (0, 5))), Kind::Undecided);
-    // A second suspicion needs evidence of its own.
-    assert_eq!(bench.until_other(Kind::Undecided, (1, 1), (0, 1)).0, Kind::Probe);
-}
-
-#[test]
-fn at_a_low_weight_a_suspicion_holds_and_does_not_probe() {
-    let mut bench = Bench::at(10.0);
-    // Without blue beside it there is nothing to blame green by.
-    assert_eq!(bench.until_other(Kind::Undecided, (1, 1), (0, 0)).0, Kind::Hold);
-}
-
-#[test]
-fn a_suspicion_without_an_answer_withdraws_green_after_fifteen_minutes_without_blame() {
-    let mut bench = Bench::at(90.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (1, 1), (0, 0)).0, Kind::Probe);
-    let began = bench.now;
-    let (found, _) = bench.until_other(Kind::Probe, (1, 1), (0, 0));
-    assert_eq!((found, (bench.now - began).as_secs()), (Kind::Unresolved, 900));
-    let finding = sentence(bench.tick((0, 0), (0, 0)));
-    assert!(finding.ends_with("did not show whether green is to blame: withdrawn without blame"), "{finding}");
-    bench.weigh(0.0);
-    assert_eq!(kind(&bench.tick((0, 0), (0, 9))), Kind::Unresolved);
-    bench.weigh(10.0);
-    assert_eq!(kind(&bench.tick((0, 1), (0, 9))), Kind::Undecided, "somebody has resumed the release");
-}
-
-#[test]
-fn promise_3_too_few_requests_are_undecided_and_none_are_no_data() {
-    let mut bench = Bench::at(10.0);
-    let finding = bench.tick((0, 5), (0, 45));
-    assert_eq!(
-        sentence(finding),
-        "green failed 0 of 5 requests (0.0 %) at this weight: 55 more requests without a failure would show that it fails \
-         less than 5.0 %"
-    );
-    assert_eq!(bench.until_other(Kind::Undecided, (0, 5), (0, 45)), (Kind::Clear, 11));
-    let (found, ticks) = bench.until_other(Kind::Clear, (0, 0), (0, 10));
-    assert_eq!((found, ticks), (Kind::NoData, 600));
-    assert_eq!(
-        sentence(bench.tick((0, 0), (0, 10))),
-        "green has had no request for 1 min although it should have: nothing can be said of green"
-    );
-    assert_eq!(kind(&bench.tick((0, 5), (0, 45))), Kind::Clear);
-    let (found, _) = bench.until_other(Kind::Clear, (0, 10), (0, 0));
-    assert_eq!(found, Kind::NoData, "blue is missing");
-}
-
-#[test]
-fn little_traffic_is_given_the_time_that_ten_requests_take() {
-    let history = Evidence { requests: 600, failures: 0, ..Evidence::default() };
-    let mut bench = Bench::after(&history, 2.0);
-    // One request a second: ten of green's take 500 s.
-    for tick in 1_u64.. {
-        let finding = kind(&bench.tick((0, 0), (0, u64::from(tick.is_multiple_of(10)))));
-        if finding != Kind::Undecided {
-            assert_eq!(finding, Kind::NoData);
-            assert!(tick.abs_diff(5_000) < 20, "after {tick} ticks");
-            break;
-        }
-    }
-}
-
-#[test]
-fn at_weight_zero_no_traffic_of_green_is_missing() {
-    let mut bench = Bench::at(0.0);
-    for _ in 0..6_000 {
-        assert_eq!(kind(&bench.tick((0, 0), (0, 10))), Kind::Undecided);
-    }
-}
-
-#[test]
-fn green_is_cleared_at_each_weight_anew_and_no_long_good_time_hides_a_late_fault() {
-    let mut bench = Bench::at(100.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (0, 10), (0, 0)), (Kind::Clear, 6));
-    for _ in 0..36_000 {
-        assert_eq!(kind(&bench.tick((0, 10), (0, 0))), Kind::Clear);
-    }
-    let (_, ticks) = bench.until_other(Kind::Clear, (1, 10), (0, 0));
-    assert!(ticks < 10, "one in ten fails, and green is clear for {ticks} more ticks");
-    bench.until_other(Kind::Undecided, (0, 10), (0, 0));
-    bench.weigh(100.0);
-    assert_eq!(bench.until_other(Kind::Undecided, (0, 10), (0, 0)), (Kind::Clear, 6));
-}
-
-#[test]
-fn a_metric_is_suspected_from_twenty_to_one_on() {
-    let mut bench = Bench::at(1.0);
-    assert_eq!(bench.comparison.suspicion(), Suspicion::default());
-    assert_eq!(kind(&bench.tick((1, 1), (0, 99))), Kind::Undecided, "the errors are half of the evidence");
-    assert_eq!(bench.comparison.suspicion(), Suspicion { errors: true, p99: false, p50: false });
-    assert_eq!(kind(&bench.tick((1, 4), (0, 296))), Kind::Hold);
-    let (found, _) = bench.until_other(Kind::Hold, (0, 1), (0, 99));
-    assert_eq!(
-        (found, bench.comparison.suspicion()),
-        (Kind::Undecided, Suspicion { errors: true, p99: false, p50: false })
-    );
-    for _ in 0..100 {
-        bench.tick((0, 1), (0, 99));
-    }
-    assert_eq!(bench.comparison.suspicion(), Suspicion::default());
-}
-
-#[test]
-fn two_runs_over_the_same_ticks_give_the_same_bits() {
-    let run = || {
-        let mut bench = Bench::at(10.0);
-        for tick in 0..10_000_u64 {
-            bench.tick((tick % 97 / 96, 5), (tick % 31 / 30, 45));
-        }
-        serde_json::to_string(&bench.comparison.evidence()).expect("a summary is plain data")
+fn an_acquittal_needs_a_minute_fifty_units_and_no_evidence_of_a_difference() {
+    let suspect = || {
+        let mut bench = Bench::new();
+        bench.step(look(MUCH, LITTLE));
+        bench
     };
-    assert_eq!(run(), run());
-    assert!(run().contains("\"standing\":\"calm\""));
+    assert_eq!(suspect().until_other(with(look(MUCH, LITTLE), (0, 10), (0, 10))), ("calm", 60));
+    assert_eq!(suspect().until_other(with(look(MUCH, LITTLE), (1, 100), (0, 10))), ("calm", 60));
+    assert_eq!(suspect().until_other(with(look(MUCH, LITTLE), (2, 100), (0, 10))).0, "withdrawn");
+    let mut bench = suspect();
+    for _ in 0..49 {
+        bench.step(with(look(MUCH, LITTLE), (0, 1), (0, 10)));
+    }
+    for _ in 0..400 {
+        assert_eq!(bench.step(with(look(MUCH, LITTLE), (0, 0), (0, 10))).0, "suspected", "49 units are too few");
+    }
+    let (_, turn) = bench.step(with(look(MUCH, LITTLE), (0, 1), (0, 10)));
+    let green = Tally { bad: 0, units: 50 };
+    assert!(matches!(turn, Turn::Acquitted(window) if window.green == green), "{turn:?}");
+    let mut bench = suspect();
+    let differs = Look { ln_evidence: 3.0, ..with(look(MUCH, LITTLE), (0, 10), (0, 10)) };
+    for _ in 0..2_000 {
+        assert_eq!(bench.step(differs).0, "suspected", "twenty to one speaks against it");
+    }
+    assert_eq!(bench.step(with(look(MUCH, LITTLE), (0, 10), (0, 10))).0, "calm");
+}
+
+#[test]
+fn the_quarter_of_an_hour_begins_anew_when_blue_alone_has_recovered() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.step(look(MUCH, MUCH)).0, "common");
+    for _ in 0..1_800 {
+        assert_eq!(bench.step(with(look(MUCH, MUCH), (5, 10), (5, 10))).0, "common", "people have been called");
+    }
+    // Blue's evidence is gone before its last minute is: that alone does not say that it has recovered.
+    let recovering = with(look(MUCH, LITTLE), (5, 10), (0, 10));
+    assert_eq!(bench.until_other(recovering), ("suspected", 59));
+    assert_eq!(bench.until_other(recovering), ("withdrawn", 900));
+}
+
+#[test]
+fn a_common_cause_that_ends_for_both_acquits() {
+    let mut bench = Bench::new();
+    bench.step(look(MUCH, MUCH));
+    bench.step(with(look(MUCH, MUCH), (5, 10), (5, 10)));
+    // The failing second leaves the last minute when it is sixty seconds old.
+    assert_eq!(bench.until_other(with(look(MUCH, MUCH), (0, 10), (0, 10))), ("calm", 59));
+}
+
+#[test]
+fn a_withdrawn_green_stays_so_until_its_weight_is_raised_from_zero() {
+    let mut bench = Bench::new();
+    bench.step(look(MUCH, LITTLE));
+    assert_eq!(bench.until_other(look(MUCH, LITTLE)), ("withdrawn", 900));
+    assert_eq!(bench.step(look(MUCH, LITTLE)).0, "withdrawn", "the weight has not been lowered yet");
+    assert_eq!(bench.step(Look { weight: Weight::ZERO, ..look(LITTLE, LITTLE) }).0, "withdrawn");
+    assert_eq!(bench.step(Look { weight: Weight::PROBE, ..look(LITTLE, LITTLE) }), ("calm", Turn::Resumed));
 }

@@ -1,0 +1,130 @@
+//! `POST /v1/signals/{name}`: what alert managers and synthetic tests tell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Context;
+use super::access::Actor;
+use super::api::{json_within, typed};
+use super::problem::Problem;
+use crate::control::command::Change;
+use crate::control::status::Status;
+use crate::gate::signal::{Posted, Posting};
+
+/// An alert manager groups many alerts in one post.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// A name is a label in status and sentences.
+const LONGEST_NAME: usize = 63;
+
+/// Sentences are shown whole and kept with every decision.
+const LONGEST_SENTENCE: usize = 500;
+
+/// A post of our own kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    state: Posting,
+    #[serde(default)]
+    reason: String,
+}
+
+/// What Prometheus' Alertmanager posts to a webhook, as far as it is of use here.
+#[derive(Deserialize)]
+struct Webhook {
+    version: String,
+    alerts: Vec<Alert>,
+}
+
+#[derive(Deserialize)]
+struct Alert {
+    status: Posting,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+const WEBHOOK_VERSION: &str = "4";
+
+pub(super) async fn post(
+    State(context): State<Context>,
+    Extension(Actor(actor)): Extension<Actor>,
+    signal: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Arc<Status>>, Problem> {
+    // What is no text is no name either.
+    let signal = signal.map(|Path(signal)| signal).unwrap_or_default();
+    if !is_name(&signal) {
+        let detail = format!(
+            "name: `{}` is not a name of a signal: at most {LONGEST_NAME} of a-z, 0-9 and -",
+            shortened(&signal.escape_debug().to_string(), LONGEST_NAME)
+        );
+        return Err(Problem::Field { field: "name".to_owned(), detail });
+    }
+    let body: Value = json_within(BODY_BYTES, &headers, body).await?;
+    let (state, sentence) = match body.get("alerts") {
+        Some(_) => of_webhook(typed(body)?)?,
+        None => {
+            let Plain { state, reason } = typed(body)?;
+            (state, reason)
+        }
+    };
+    let sentence = match sentence.trim() {
+        "" => format!("`{signal}` was posted by {actor}"),
+        said => shortened(said, LONGEST_SENTENCE),
+    };
+    let posted = Posted { signal, state, sentence, actor };
+    Ok(Json(context.commands.send(Change::Signal(posted)).await?))
+}
+
+/// Any alert that fires makes the whole fire; what is said is said of the first.
+fn of_webhook(webhook: Webhook) -> Result<(Posting, String), Problem> {
+    let wrong =
+        |field: &str, detail: &str| Problem::Field { field: field.to_owned(), detail: format!("{field}: {detail}") };
+    let Webhook { version, alerts } = webhook;
+    if version != WEBHOOK_VERSION {
+        return Err(wrong("version", "only version \"4\" of Alertmanager's webhook is understood"));
+    }
+    let fires = alerts.iter().any(|alert| alert.status == Posting::Firing);
+    let state = if fires { Posting::Firing } else { Posting::Resolved };
+    let mut of_state = alerts.iter().filter(|alert| alert.status == state);
+    let Some(first) = of_state.next() else { return Err(wrong("alerts", "there is none")) };
+    let said = said(first).unwrap_or_default();
+    Ok((
+        state,
+        match of_state.count() {
+            0 => said,
+            1 => format!("{said} (and 1 more alert)"),
+            more => format!("{said} (and {more} more alerts)"),
+        },
+    ))
+}
+
+fn said(alert: &Alert) -> Option<String> {
+    let Alert { labels, annotations, .. } = alert;
+    let of =
+        |from: &BTreeMap<String, String>, name: &str| from.get(name).filter(|text| !text.trim().is_empty()).cloned();
+    of(annotations, "summary").or_else(|| of(annotations, "description")).or_else(|| of(labels, "alertname"))
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(plain)
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,218 @@
+//! What a proxy goes on from: the last durable decision, or blue.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::status::{Names, Rollback};
+use crate::config::Config;
+use crate::course::Course;
+use crate::gate::Version;
+use crate::journal::{Latch, StateRecord};
+use crate::release::input::JOURNAL;
+use crate::release::{Cause, Epoch, Held, Holds, Plan, Run, Stage, State, Weight};
+use crate::routing::{Roles, Route, Table};
+
+/// Where a proxy begins.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    pub table: Table,
+    pub state: State,
+    /// What the clock of the deciding core shows.
+    pub clock: Duration,
+    /// When the release began that the state is of.
+    pub began: Duration,
+    pub rollback: Option<Rollback>,
+    pub found: Found,
+}
+
+/// What the journal said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is none, or it is new.
+    Nothing,
+    /// The state of before, which goes on.
+    State,
+    /// The release under way was of another green version: it has ended.
+    Superseded,
+    Unreadable,
+}
+
+/// What the journal keeps for the deciding core.
+#[derive(Serialize, Deserialize)]
+struct Resume {
+    /// The open release; none in any other state.
+    open: Option<OpenRun>,
+    clock_nanos: u64,
+    began_nanos: u64,
+    reaction_micros: Option<f64>,
+    /// The plan that the stage is of.
+    plan: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OpenRun {
+    stage: Stage,
+    holds: Holds,
+}
+
+/// Who holds a release whose plan was changed under it.
+const CONFIGURATION: &str = "configuration";
+
+impl Default for Beginning {
+    /// In front of everything: all traffic to blue, and no release yet.
+    fn default() -> Beginning {
+        Beginning {
+            table: Table::default(),
+            state: State::Idle { epoch: Epoch::default() },
+            clock: Duration::ZERO,
+            began: Duration::ZERO,
+            rollback: None,
+            found: Found::Nothing,
+        }
+    }
+}
+
+impl Beginning {
+    /// The state cannot be read: blue gets everything until somebody starts a release.
+    pub fn unreadable(reason: String) -> Beginning {
+        Beginning::latched(Epoch::default(), Roles::AsConfigured, reason)
+    }
+
+    /// As [`Beginning::unreadable`], where it is known at least which version is trusted, and the epoch, which never falls
+    /// back.
+    fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
+        let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
+        Beginning {
+            table: Table { epoch, roles, route: Route::Latched },
+            rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
+            state: State::RolledBack { epoch, cause },
+            found: Found::Unreadable,
+            ..Beginning::default()
+        }
+    }
+
+    /// Goes on from what the journal remembers, as far as the configuration is still about the same versions.
+    pub fn restored(record: StateRecord, config: &Config) -> Beginning {
+        let configured = |version: Version| config.versions.of(version).version.as_str();
+        let exchanged = configured(Version::Green) == record.stable && configured(Version::Blue) != record.stable;
+        let roles = if exchanged { Roles::Exchanged } else { Roles::AsConfigured };
+        let green = configured(roles.section(Version::Green));
+        let epoch = Epoch::from(record.epoch);
+        let completed = record.state == "completed";
+        let Ok(resume) = serde_json::from_value::<Resume>(record.resume) else {
+            let reason = "the state in the journal is not one of this program's".to_owned();
+            return Beginning::latched(epoch, roles, reason);
+        };
+        let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
+            table: Table { epoch, roles, route },
+            state,
+            clock: Duration::from_nanos(resume.clock_nanos),
+            began: Duration::from_nanos(resume.began_nanos),
+            rollback,
+            found,
+        };
+        let nothing = Route::Split(Weight::ZERO);
+        if record.green != green && !completed {
+            let found = if resume.open.is_some() { Found::Superseded } else { Found::State };
+            return of(State::Idle { epoch }, nothing, None, found);
+        }
+        match (record.latch, resume.open) {
+            (Some(Latch { trigger, reason, actor, at }), _) => {
+                let cause = Cause { trigger, reason, actor };
+                let mut rollback = Rollback::new(&cause, at, None);
+                rollback.reaction_micros = resume.reaction_micros;
+                of(State::RolledBack { epoch, cause }, Route::Latched, Some(rollback), Found::State)
+            }
+            (None, Some(OpenRun { stage, holds })) => {
+                let clock = Duration::from_nanos(resume.clock_nanos);
+                let Some(weight) = Weight::from_basis_points(record.weight) else {
+                    return Beginning::latched(epoch, roles, format!("the journal has a weight of {}", record.weight));
+                };
+                let (stage, holds) = under(config.plan.as_ref(), stage, holds, &resume.plan);
+                let run = Run::restored(epoch, stage, weight, holds, clock);
+                of(State::Open(run), Route::Split(weight), None, Found::State)
+            }
+            (None, None) if completed => of(State::Completed { epoch }, Route::Completed, None, Found::State),
+            (None, None) => of(State::Idle { epoch }, nothing, None, Found::State),
+        }
+    }
+}
+
+/// The stage and the holds under the plan of today: a stage of another plan means nothing any more.
+pub fn under(today: Option<&Plan>, stage: Stage, mut holds: Holds, plan: &str) -> (Stage, Holds) {
+    if stage == Stage::Manual || plan == shown(today) {
+        return (stage, holds);
+    }
+    let sentence = "the plan was changed while its release ran; an operator goes on by weight, or promotes".to_owned();
+    holds.paused = Some(Held { by: CONFIGURATION.to_owned(), sentence });
+    (Stage::Manual, holds)
+}
+
+/// A plan as a text that tells it from every other plan.
+pub fn shown(plan: Option<&Plan>) -> String {
+    format!("{plan:?}")
+}
+
+/// The state as the journal keeps it.
+pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollback: Option<&Rollback>) -> StateRecord {
+    let state = course.state();
+    let name = |version: Version| names.of(table.roles.section(version)).to_owned();
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let open = state.run().map(|run| OpenRun { stage: run.stage, holds: run.holds.clone() });
+    let resume = Resume {
+        open,
+        clock_nanos: nanos(times.now),
+        began_nanos: nanos(times.began),
+        reaction_micros: rollback.and_then(|rollback| rollback.reaction_micros),
+        plan: shown(course.plan()),
+    };
+    StateRecord {
+        epoch: state.epoch().number(),
+        latch: match state {
+            State::RolledBack { cause, .. } => Some(Latch {
+                trigger: cause.trigger.clone(),
+                reason: cause.reason.clone(),
+                actor: cause.actor.clone(),
+                at: rollback.map_or_else(Timestamp::now, |rollback| rollback.at),
+            }),
+            State::Idle { .. } | State::Open(_) | State::Completed { .. } => None,
+        },
+        state: state.name().to_owned(),
+        weight: state.weight().basis_points(),
+        step: match state.run().map(|run| run.stage) {
+            Some(Stage::Step { index, .. }) => u32::try_from(index).ok(),
+            Some(Stage::Manual | Stage::Delay | Stage::Monitoring) | None => None,
+        },
+        blue: name(Version::Blue),
+        green: name(Version::Green),
+        stable: name(Version::Blue),
+        resume: serde_json::to_value(resume).expect("plain data"),
+    }
+}
+
+/// Two times on the clock of the deciding core.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub now: Duration,
+    pub began: Duration,
+}
+
+/// The clock of the deciding core: it goes on over restarts, and never back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    before: Duration,
+}
+
+impl Clock {
+    pub fn from(before: Duration) -> Clock {
+        Clock { started: Instant::now(), before }
+    }
+
+    pub fn now(&self) -> Duration {
+        self.before + self.started.elapsed()
+    }
+}

@@ -1,0 +1,141 @@
+//! The inputs of the deciding core as the journal keeps them, and back: exact both ways, so that a replay decides alike.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::course::{Course, Input, Streak};
+use crate::gate::signal::{Posted, Signals};
+use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
+use crate::journal::slot::{self, Buckets, Slot};
+use crate::measure::Tick;
+use crate::measure::shard::Sample;
+use crate::release;
+
+/// What is not a tick, as it stands in the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rare {
+    /// What was known when the release began; always the first.
+    #[serde(rename_all = "camelCase")]
+    Opening {
+        /// The beginning on the clock of the deciding core, which slots of evidence are aligned to.
+        began_nanos: u64,
+        blue: slot::Counted,
+        signals: Signals,
+    },
+    Streak(Streak),
+    Operator(release::Input),
+    Signal(Posted),
+    /// The process has started anew; `configuration` is the new text if it is another one than the release began with.
+    Restarted {
+        configuration: Option<String>,
+    },
+}
+
+/// One input as a replay takes it.
+#[derive(Debug)]
+pub enum Recorded {
+    Tick { counted: Box<Tick>, health: ByVersion<Health> },
+    Rare(Rare),
+}
+
+/// `input` as it is kept; `changed` is the configuration, where it is not the one that the release began with.
+pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
+    let input = match input {
+        Input::Tick { counted, health } => {
+            let of = |version: Version| counted_of(counted, *health.of(version), version);
+            slot::Input::Tick(Box::new(slot::Tick { blue: of(Version::Blue), green: of(Version::Green) }))
+        }
+        Input::Streak(streak) => rare(&Rare::Streak(*streak)),
+        Input::Operator(input) => rare(&Rare::Operator(input.clone())),
+        Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
+        Input::Restarted => rare(&Rare::Restarted { configuration: changed.map(str::to_owned) }),
+    };
+    Slot { after, input }
+}
+
+/// What `course` knew when its release began.
+pub fn opening(course: &Course, began: Duration) -> Slot {
+    let history = course.history();
+    let blue = slot::Counted {
+        requests: history.requests,
+        failures: history.failures,
+        head: buckets(&history.latency),
+        ..slot::Counted::default()
+    };
+    let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
+    let signals = course.signals().clone();
+    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, signals }) }
+}
+
+/// A slot as it was given to the deciding core.
+pub fn recorded(slot: Slot) -> Result<Recorded, serde_json::Error> {
+    Ok(match slot.input {
+        slot::Input::Tick(tick) => {
+            let of = |version: Version| match version {
+                Version::Blue => &tick.blue,
+                Version::Green => &tick.green,
+            };
+            let counted = Tick {
+                samples: ByVersion::build(|version| sample(of(version))),
+                waiting: ByVersion::build(|version| latency(&of(version).waiting)),
+                clients: ByVersion::build(|version| of(version).clients),
+                ..Tick::default()
+            };
+            Recorded::Tick { counted: Box::new(counted), health: ByVersion::build(|version| health(of(version))) }
+        }
+        slot::Input::Other(value) => Recorded::Rare(serde_json::from_value(value)?),
+    })
+}
+
+/// The evidence that an opening holds.
+pub fn evidence(counted: &slot::Counted) -> Evidence {
+    Evidence { requests: counted.requests, failures: counted.failures, latency: latency(&counted.head) }
+}
+
+fn rare(rare: &Rare) -> slot::Input {
+    slot::Input::Other(serde_json::to_value(rare).expect("an input is plain data"))
+}
+
+fn counted_of(tick: &Tick, health: Health, version: Version) -> slot::Counted {
+    let Sample { evidence, whole } = tick.samples.of(version);
+    slot::Counted {
+        requests: evidence.requests,
+        failures: evidence.failures,
+        head: buckets(&evidence.latency),
+        whole: (!whole.is_empty()).then(|| buckets(whole)),
+        waiting: buckets(tick.waiting.of(version)),
+        clients: *tick.clients.of(version),
+        health: (health.endpoints > 0)
+            .then(|| slot::Health { endpoints: u64::from(health.endpoints), failing: u64::from(health.failing_for) }),
+    }
+}
+
+fn sample(counted: &slot::Counted) -> Sample {
+    Sample { evidence: evidence(counted), whole: counted.whole.as_ref().map(latency).unwrap_or_default() }
+}
+
+fn health(counted: &slot::Counted) -> Health {
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    counted.health.map_or_else(Health::default, |health| Health {
+        endpoints: number(health.endpoints),
+        failing_for: number(health.failing),
+    })
+}
+
+fn buckets(latency: &Latency) -> Buckets {
+    latency.buckets().map(|(edge, count)| (micros(edge), count)).collect()
+}
+
+fn latency(buckets: &Buckets) -> Latency {
+    let mut latency = Latency::default();
+    for (micros, count) in buckets.iter() {
+        latency.record_many(Duration::from_micros(micros), count);
+    }
+    latency
+}
+
+fn micros(edge: Duration) -> u64 {
+    u64::try_from(edge.as_micros()).expect("latencies end at two minutes")
+}

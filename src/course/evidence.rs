@@ -1,0 +1,64 @@
+//! What a decision was made on, as it is recorded: exact, so that a replay can be compared with it bit for bit.
+
+use serde::Serialize;
+
+use super::Course;
+use crate::gate::compare::{Comparison, Summary};
+use crate::gate::trigger::{Quantile, Span};
+use crate::gate::verdict::duration;
+use crate::gate::{ByVersion, Evidence};
+use crate::measure::window::STATUS_WINDOW;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Basis {
+    /// The window that the counts are of.
+    pub window: String,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub comparison: Option<Summary>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Counts {
+    pub blue: Counted,
+    pub green: Counted,
+}
+
+/// One version in one window. Latencies are in milliseconds, null without requests.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counted {
+    pub requests: u64,
+    pub failures: u64,
+    pub error_rate: f64,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
+}
+
+impl Course {
+    /// What both versions did in the window that status shows, and what the comparison makes of the whole release.
+    pub fn basis(&self) -> Basis {
+        let ByVersion { blue, green } = self.windows.evidence(STATUS_WINDOW, Span::Head);
+        Basis {
+            window: duration(STATUS_WINDOW),
+            counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
+            comparison: self.comparison.as_ref().map(Comparison::evidence),
+        }
+    }
+}
+
+impl Counted {
+    pub fn new(evidence: &Evidence) -> Counted {
+        let quantile =
+            |quantile: Quantile| evidence.latency.quantile(quantile).map(|latency| latency.as_secs_f64() * 1e3);
+        Counted {
+            requests: evidence.requests,
+            failures: evidence.failures,
+            error_rate: evidence.error_rate(),
+            p50: quantile(Quantile::P50),
+            p95: quantile(Quantile::P95),
+            p99: quantile(Quantile::P99),
+        }
+    }
+}

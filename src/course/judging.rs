@@ -1,0 +1,186 @@
+//! One tick: the gate and the comparison look at what was counted, and the plan goes on or does not.
+
+use std::time::Duration;
+
+use super::Course;
+use crate::gate::compare::{Counted, Finding};
+use crate::gate::trigger::Span;
+use crate::gate::verdict::Kind;
+use crate::gate::{ByVersion, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
+use crate::measure::Tick;
+use crate::measure::window::STATUS_WINDOW;
+use crate::release::input::{COMPARISON, UNRESOLVED};
+use crate::release::{self, Effect, Held, Judged};
+
+/// How long nobody may raise the weight after both versions failed in a row.
+const COMMON_STREAK_FREEZES: Duration = Duration::from_secs(10);
+
+/// A probe that no comparison has begun ends after so long and so many requests of green without anything against it.
+const PROBE_TIME: Duration = Duration::from_secs(60);
+const PROBE_REQUESTS: u64 = 50;
+
+impl Course {
+    pub(super) fn tick(&mut self, counted: &Tick, health: ByVersion<Health>, now: Duration) -> Vec<Effect> {
+        self.windows.add(counted.samples.as_ref(), now);
+        self.windows.advance(now);
+        self.history.add(counted.samples.as_ref(), now);
+        if self.state.run().is_none() {
+            return vec![];
+        }
+        let finding = self.compare(counted, now);
+        let judgement = self.judge(health, now);
+        let mut effects = vec![];
+        let gate_says = judgement.verdict.clone();
+        for order in judgement.orders.clone() {
+            effects.extend(self.carry_out(order, now));
+        }
+        if let Some(finding) = &finding {
+            effects.extend(self.follow(finding, now));
+        }
+        effects.extend(self.freeze(&judgement, finding.as_ref(), now));
+        effects.extend(self.acquit(&judgement, finding.as_ref(), now));
+        if self.state.run().is_none() {
+            return effects;
+        }
+        let (verdict, judged) = self.sum(gate_says, &judgement, finding);
+        self.verdict = verdict;
+        effects.extend(self.order(release::Input::Judged(judged), now));
+        effects
+    }
+
+    fn compare(&mut self, counted: &Tick, now: Duration) -> Option<Finding> {
+        let weight = self.weight();
+        let of = ByVersion::build(|version| Counted {
+            evidence: &counted.samples.of(version).evidence,
+            waiting: counted.waiting.of(version),
+            clients: *counted.clients.of(version),
+        });
+        self.comparison.as_mut().map(|comparison| comparison.tick(of, weight, now))
+    }
+
+    fn judge(&mut self, health: ByVersion<Health>, now: Duration) -> Judgement {
+        let suspicion = self.suspicion();
+        let Course { gate, windows, signals, .. } = self;
+        let windows = |trigger: &Trigger| windows.evidence(trigger.window, trigger.condition.span());
+        gate.judge(&Look { windows, health, signals, suspicion }, now)
+    }
+
+    fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
+        if self.state.run().is_none() {
+            return vec![];
+        }
+        match order {
+            Order::Rollback { trigger, sentence } => self.convict(trigger, sentence, now),
+            Order::Pause { trigger, sentence } => self.order(release::Input::Hold(Held { by: trigger, sentence }), now),
+            Order::Probe { trigger, sentence } => {
+                self.order(release::Input::Probe(Held { by: trigger, sentence }), now)
+            }
+            Order::Notify { trigger, sentence } => vec![Effect::Notify { trigger, sentence }],
+        }
+    }
+
+    fn follow(&mut self, finding: &Finding, now: Duration) -> Vec<Effect> {
+        if self.state.run().is_none() {
+            return vec![];
+        }
+        match finding {
+            Finding::Convict { sentence } => self.convict(COMPARISON.to_owned(), sentence.clone(), now),
+            Finding::Unresolved { sentence } => self.convict(UNRESOLVED.to_owned(), sentence.clone(), now),
+            Finding::Probe { sentence } => {
+                let held = Held { by: COMPARISON.to_owned(), sentence: sentence.clone() };
+                self.order(release::Input::Probe(held), now)
+            }
+            Finding::Acquitted { sentence } => self.order(release::Input::Acquit { sentence: sentence.clone() }, now),
+            Finding::External { .. }
+            | Finding::Hold { .. }
+            | Finding::NoData { .. }
+            | Finding::Clear { .. }
+            | Finding::Undecided { .. } => vec![],
+        }
+    }
+
+    /// Freezes the weight for as long as both versions are bad.
+    fn freeze(&mut self, judgement: &Judgement, finding: Option<&Finding>, now: Duration) -> Vec<Effect> {
+        let compared = finding.and_then(|finding| match finding {
+            Finding::External { sentence } => Some(sentence.clone()),
+            _ => None,
+        });
+        let streak = self.common_streak.as_ref().filter(|(at, _)| now - *at < COMMON_STREAK_FREEZES);
+        let wanted = judgement.freeze.clone().or(compared).or_else(|| streak.map(|(_, sentence)| sentence.clone()));
+        let Some(run) = self.state.run() else { return vec![] };
+        match (wanted, &run.holds.common) {
+            (Some(sentence), None) => self.order(release::Input::Freeze { sentence }, now),
+            (None, Some(_)) => self.order(release::Input::Thaw, now),
+            (Some(_), Some(_)) | (None, None) => vec![],
+        }
+    }
+
+    /// Ends a probe that a trigger or the streak began, once nothing has spoken against green for a while. Without a
+    /// comparison to say so an operator ends it.
+    fn acquit(&mut self, judgement: &Judgement, finding: Option<&Finding>, now: Duration) -> Vec<Effect> {
+        let probing = self.state.run().is_some_and(|run| run.holds.probe.is_some() && run.holds.common.is_none());
+        let at_ease = matches!(finding, Some(Finding::Clear { .. } | Finding::Undecided { .. }));
+        let accused = match judgement.standing {
+            Stands::Within | Stands::TooFew | Stands::NothingGates => false,
+            Stands::Pending | Stands::Common | Stands::Fires => true,
+        };
+        let green = self.windows.evidence(STATUS_WINDOW, Span::Head).green;
+        let seen = now - self.probed_at >= PROBE_TIME && green.requests >= PROBE_REQUESTS;
+        if !probing || !at_ease || accused || !seen {
+            return vec![];
+        }
+        let sentence = format!(
+            "green failed {} of {} requests since the weight was lowered, and nothing speaks against it",
+            green.failures, green.requests
+        );
+        self.order(release::Input::Acquit { sentence }, now)
+    }
+
+    /// One verdict of what the gate and the comparison say, and what it means for the plan.
+    fn sum(&self, gate: Verdict, judgement: &Judgement, finding: Option<Finding>) -> (Verdict, Judged) {
+        let held = self.state.run().and_then(release::Run::held_by);
+        let convicted = match (&finding, gate.kind) {
+            (_, Kind::Fail) => Some(gate.clone()),
+            (Some(Finding::Convict { sentence } | Finding::Unresolved { sentence }), _) => {
+                Some(Verdict::fail(sentence.clone()))
+            }
+            (Some(_) | None, Kind::Pass | Kind::Wait) => None,
+        };
+        if let Some(verdict) = convicted {
+            return (verdict, Judged::Fail);
+        }
+        if let Some(held) = held {
+            return (Verdict::wait(held), Judged::Wait);
+        }
+        match judgement.standing {
+            Stands::Pending | Stands::Common | Stands::Fires => return (gate, Judged::Wait),
+            Stands::TooFew => {
+                let sentence = gate.sentence.clone();
+                return (gate, Judged::TooFew { sentence });
+            }
+            Stands::NothingGates if finding.is_none() => return (gate, Judged::Wait),
+            Stands::NothingGates | Stands::Within => {}
+        }
+        match finding {
+            None => (gate, Judged::Pass),
+            Some(Finding::Clear { sentence }) => {
+                let sentence = match judgement.standing {
+                    Stands::Within => format!("{}; {sentence}", gate.sentence),
+                    _ => sentence,
+                };
+                (Verdict::pass(sentence), Judged::Pass)
+            }
+            Some(Finding::NoData { sentence } | Finding::Undecided { sentence }) => {
+                (Verdict::wait(sentence.clone()), Judged::TooFew { sentence })
+            }
+            Some(
+                Finding::Hold { sentence }
+                | Finding::External { sentence }
+                | Finding::Acquitted { sentence }
+                | Finding::Probe { sentence }
+                | Finding::Convict { sentence }
+                | Finding::Unresolved { sentence },
+            ) => (Verdict::wait(sentence), Judged::Wait),
+        }
+    }
+}

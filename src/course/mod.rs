@@ -1,0 +1,247 @@
+//! The course of one release after another: everything that can happen goes in, in order, and what must be done comes out.
+//!
+//! Pure: `control` feeds it live, a replay from the journal, the simulation from a scenario, and the same inputs give the
+//! same decisions to the last bit. Absent: the table that the workers route by, wall-clock time, whoever is told.
+
+pub mod evidence;
+mod judging;
+
+use std::time::Duration;
+
+use crate::gate::compare::{Comparison, Suspicion};
+use crate::gate::signal::{Posted, Signals};
+use crate::gate::verdict::{streak_convicts, streak_is_common, streak_probes};
+use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict};
+use crate::measure::window::History;
+use crate::measure::{Tick, Windows};
+use crate::release::input::GATE;
+use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// Every tick, also when nothing was counted.
+    Tick {
+        counted: &'a Tick,
+        health: ByVersion<Health>,
+    },
+    /// What a worker found by itself.
+    Streak(Streak),
+    /// One of the inputs that an operator gives.
+    Operator(release::Input),
+    Signal(Posted),
+    /// The process has started anew: everything but the state is forgotten.
+    Restarted,
+}
+
+/// What the failure streak came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Streak {
+    Convicted,
+    Probing,
+    Common,
+}
+
+/// The deciding core of one proxy.
+#[derive(Clone, Debug)]
+pub struct Course {
+    policy: Policy,
+    plan: Option<Plan>,
+    state: State,
+    gate: Gate,
+    comparison: Option<Comparison>,
+    windows: Windows,
+    history: History,
+    signals: Signals,
+    verdict: Verdict,
+    /// When both versions last failed in a row.
+    common_streak: Option<(Duration, String)>,
+    /// When the weight was last lowered to look closer.
+    probed_at: Duration,
+}
+
+/// A release without a plan may take so long; the comparison spreads its suspicion over it.
+const UNPLANNED: Duration = Duration::from_secs(3600);
+
+/// The verdict's sentence while nothing is released.
+pub const NO_RELEASE: &str = "no release is open: all traffic goes to blue";
+
+impl Course {
+    /// Begins in `state`, with nothing measured.
+    pub fn new(policy: Policy, plan: Option<Plan>, state: State, now: Duration) -> Course {
+        let verdict = match &state {
+            State::RolledBack { cause, .. } => Verdict::fail(cause.reason.clone()),
+            State::Idle { .. } | State::Completed { .. } => Verdict::wait(NO_RELEASE),
+            State::Open(_) => Verdict::wait("nothing has been measured yet"),
+        };
+        let mut course = Course {
+            state,
+            gate: Gate::new(&policy),
+            comparison: None,
+            windows: Windows::new(&policy),
+            history: History::default(),
+            signals: Signals::default(),
+            verdict,
+            common_streak: None,
+            probed_at: now,
+            policy,
+            plan,
+        };
+        course.comparison = course.compared_with(&Evidence::default(), now);
+        course
+    }
+
+    /// Takes one input. A refusal, of an operator's wish alone, changes nothing.
+    pub fn take(&mut self, input: Input<'_>, now: Duration) -> Result<Vec<Effect>, Refusal> {
+        match input {
+            Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
+            Input::Streak(streak) => Ok(self.streak(streak, now)),
+            Input::Operator(input) => self.apply(input, now),
+            Input::Signal(posted) => {
+                self.signals.take(posted, now);
+                Ok(vec![])
+            }
+            Input::Restarted => {
+                self.signals = Signals::default();
+                self.history = History::default();
+                self.forget(&Evidence::default(), now);
+                self.apply(release::Input::Restarted, now)
+            }
+        }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.state.epoch()
+    }
+
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    pub fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What is known of blue from before a release: the comparison starts from it.
+    pub fn history(&self) -> &Evidence {
+        self.history.blue()
+    }
+
+    /// Replaces what is known from before a release; for a replay, which begins where the release began.
+    pub fn set_past(&mut self, blue: Evidence, signals: Signals, now: Duration) {
+        self.comparison = self.compared_with(&blue, now);
+        self.history = History::of(blue, now);
+        self.signals = signals;
+    }
+
+    fn streak(&mut self, streak: Streak, now: Duration) -> Vec<Effect> {
+        // A worker may have latched the epoch just before its release would have completed.
+        let latched = streak == Streak::Convicted && matches!(self.state, State::Completed { .. });
+        let open = self.state.run().is_some();
+        let Some(trigger) = self.policy.streak.clone().filter(|_| open || latched) else { return vec![] };
+        let by = trigger.name.clone();
+        match streak {
+            Streak::Convicted => {
+                let sentence = streak_convicts(&trigger);
+                match trigger.action {
+                    Action::Rollback => self.convict(by, sentence, now),
+                    Action::Pause => self.order(release::Input::Hold(Held { by, sentence }), now),
+                    Action::Notify => vec![Effect::Notify { trigger: by, sentence }],
+                }
+            }
+            Streak::Probing if trigger.action == Action::Rollback => {
+                let sentence = streak_probes(&trigger);
+                self.verdict = Verdict::wait(sentence.clone());
+                self.order(release::Input::Probe(Held { by, sentence }), now)
+            }
+            Streak::Probing => vec![],
+            Streak::Common => {
+                let sentence = streak_is_common(&trigger);
+                self.common_streak = Some((now, sentence.clone()));
+                self.verdict = Verdict::wait(sentence.clone());
+                self.order(release::Input::Freeze { sentence }, now)
+            }
+        }
+    }
+
+    fn convict(&mut self, trigger: String, reason: String, now: Duration) -> Vec<Effect> {
+        self.verdict = Verdict::fail(reason.clone());
+        self.order(release::Input::RollBack(Cause { trigger, reason, actor: GATE.to_owned() }), now)
+    }
+
+    /// An input of the gate's own.
+    fn order(&mut self, input: release::Input, now: Duration) -> Vec<Effect> {
+        self.apply(input, now).expect("the state machine refuses operators alone")
+    }
+
+    fn apply(&mut self, input: release::Input, now: Duration) -> Result<Vec<Effect>, Refusal> {
+        let idle = State::Idle { epoch: Epoch::default() };
+        let weight = self.state.weight();
+        let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input, self.plan.as_ref(), now) {
+            Ok((state, effects)) => (state, Ok(effects)),
+            Err((state, refusal)) => (state, Err(refusal)),
+        };
+        self.state = state;
+        let effects = result?;
+        let begins = effects.iter().any(|effect| matches!(effect, Effect::Begin { .. }));
+        if begins {
+            let history = self.history.blue().clone();
+            self.forget(&history, now);
+        } else if self.state.weight() != weight {
+            self.weight_changed(now);
+        }
+        match &self.state {
+            State::RolledBack { cause, .. } => self.verdict = Verdict::fail(cause.reason.clone()),
+            State::Idle { .. } | State::Completed { .. } => self.verdict = Verdict::wait(NO_RELEASE),
+            State::Open(_) => {}
+        }
+        Ok(effects)
+    }
+
+    /// Forgets what was measured in earlier epochs.
+    fn forget(&mut self, history: &Evidence, now: Duration) {
+        self.windows.clear();
+        self.gate.reset(now);
+        self.common_streak = None;
+        self.probed_at = now;
+        self.verdict = Verdict::wait("the release has just begun");
+        self.comparison = self.compared_with(history, now);
+    }
+
+    fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
+        let planned = self.plan.as_ref().map_or(UNPLANNED, Plan::duration);
+        self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now))
+    }
+
+    fn weight_changed(&mut self, now: Duration) {
+        self.probed_at = now;
+        if let Some(comparison) = &mut self.comparison {
+            comparison.weight_changed(now);
+        }
+    }
+
+    fn suspicion(&self) -> Suspicion {
+        self.comparison.as_ref().map(Comparison::suspicion).unwrap_or_default()
+    }
+
+    fn weight(&self) -> Weight {
+        self.state.weight()
+    }
+}

@@ -1,0 +1,97 @@
+//! How many different clients the requests of a version came from, where a key keeps clients on one version: the
+//! requests of one client are then no independent draws, and whoever compares the versions must know how many are.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// What was drawn when the version of a request was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawn {
+    /// The request by itself.
+    Request,
+    /// Its client, once for all of its requests.
+    Client(u64),
+}
+
+/// Different clients of one version.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    keyed: HashSet<u64, BuildHasherDefault<Identity>>,
+    /// Requests that were drawn by themselves.
+    single: u64,
+}
+
+/// Different clients that one worker tells apart between two hand-overs; what comes after counts for nobody. To count too
+/// few makes whoever compares more careful, never less. 74 KiB, which only sticky traffic takes.
+const MOST_CLIENTS: usize = 4096;
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Clients {
+    pub fn add(&mut self, drawn: Drawn) {
+        match drawn {
+            Drawn::Request => self.single += 1,
+            Drawn::Client(key) if self.keyed.len() < MOST_CLIENTS => _ = self.keyed.insert(key),
+            Drawn::Client(_) => {}
+        }
+    }
+
+    /// Takes in what another worker has seen, or the same one a moment later.
+    pub fn merge(&mut self, other: &Clients) {
+        self.keyed.extend(&other.keyed);
+        self.single += other.single;
+    }
+
+    pub fn clear(&mut self) {
+        self.keyed.clear();
+        self.single = 0;
+    }
+
+    /// How many draws the requests come from; none when each was drawn by itself.
+    pub fn count(&self) -> Option<u64> {
+        (!self.keyed.is_empty()).then(|| self.keyed.len() as u64 + self.single)
+    }
+}
+
+impl Hasher for Identity {
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("only u64 is hashed");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(drawn: impl IntoIterator<Item = Drawn>) -> Clients {
+        let mut clients = Clients::default();
+        drawn.into_iter().for_each(|drawn| clients.add(drawn));
+        clients
+    }
+
+    #[test]
+    fn a_client_counts_once_on_all_workers_together_and_a_request_without_a_key_for_itself() {
+        use Drawn::{Client, Request};
+        let mut first = clients([Client(1), Client(2), Client(1), Request]);
+        first.merge(&clients([Client(2), Client(3), Request]));
+        assert_eq!(first.count(), Some(5));
+        first.clear();
+        assert_eq!(first.count(), None);
+        assert_eq!(clients([Request, Request]).count(), None);
+    }
+
+    #[test]
+    fn more_clients_than_the_bound_count_as_the_bound() {
+        assert_eq!(clients((0..100_000).map(Drawn::Client)).count(), Some(MOST_CLIENTS as u64));
+    }
+}

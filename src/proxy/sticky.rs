@@ -1,0 +1,174 @@
+//! Keeping a client on one version: by a hash of its key, so that nothing is stored and every worker agrees.
+//!
+//! The hash covers the key and the epoch. So raising the weight only ever moves clients to green, each release draws its
+//! clients anew, and a rollback, which sets the weight to 0, ignores every key.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use memchr::memchr;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+
+use crate::config::Sticky;
+use crate::gate::Version;
+use crate::release::{Epoch, Weight};
+
+/// Where one client's key falls in one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lot(u64);
+
+/// The same in every process, or a restart would move clients.
+const SECRETS: RapidSecrets = RapidSecrets::seed(0x706f_7274_6375_6c6c);
+
+/// Basis points of the whole.
+const WHOLE: u128 = 10_000;
+
+impl Lot {
+    /// The lot of the request's client; none when it sends no key, or an empty one.
+    pub fn of(sticky: &Sticky, headers: &HeaderMap, epoch: Epoch) -> Option<Lot> {
+        let key = match sticky {
+            Sticky::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+            Sticky::Cookie(name) => {
+                headers.get_all(COOKIE).iter().find_map(|cookies| cookie(cookies.as_bytes(), name.as_bytes()))
+            }
+        };
+        key.filter(|key| !key.is_empty()).map(|key| Lot::new(key, epoch))
+    }
+
+    pub fn new(key: &[u8], epoch: Epoch) -> Lot {
+        let mut both = [0; 12];
+        both[..8].copy_from_slice(&rapidhash_v3_seeded(key, &SECRETS).to_le_bytes());
+        both[8..].copy_from_slice(&epoch.number().to_le_bytes());
+        Lot(rapidhash_v3_seeded(&both, &SECRETS))
+    }
+
+    /// The version that serves the client at `weight`.
+    pub const fn version(self, weight: Weight) -> Version {
+        let basis_point = (self.0 as u128 * WHOLE) >> u64::BITS;
+        if basis_point < weight.basis_points() as u128 { Version::Green } else { Version::Blue }
+    }
+
+    /// For counting different clients.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The value of the cookie `name` in one Cookie field (RFC 6265, 4.2.1); names are told apart by case.
+fn cookie<'a>(mut cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    loop {
+        let (pair, rest) = match memchr(b';', cookies) {
+            Some(at) => (&cookies[..at], Some(&cookies[at + 1..])),
+            None => (cookies, None),
+        };
+        if let Some(value) = pair.trim_ascii_start().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
+            return Some(value.trim_ascii());
+        }
+        cookies = rest?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn percent(weight: f64) -> Weight {
+        Weight::from_percent(weight).expect("a weight")
+    }
+
+    fn greens(keys: u32, epoch: Epoch, weight: f64) -> usize {
+        let lots = (0..keys).map(|key| Lot::new(format!("client-{key}").as_bytes(), epoch));
+        lots.filter(|lot| lot.version(percent(weight)) == Version::Green).count()
+    }
+
+    #[test]
+    fn the_share_of_clients_on_green_is_the_weight_within_chance() {
+        const KEYS: u32 = 200_000;
+        for epoch in [Epoch::default(), Epoch::default().next()] {
+            for weight in [0.01, 1.0, 12.34, 50.0, 99.0] {
+                let share = weight / 100.0;
+                let spread = (f64::from(KEYS) * share * (1.0 - share)).sqrt();
+                let difference = greens(KEYS, epoch, weight) as f64 - f64::from(KEYS) * share;
+                assert!(difference.abs() < 5.0 * spread, "{difference} of {KEYS} at {weight} %");
+            }
+            assert_eq!([greens(KEYS, epoch, 0.0), greens(KEYS, epoch, 100.0)], [0, KEYS as usize]);
+        }
+    }
+
+    #[test]
+    fn raising_the_weight_only_ever_moves_clients_to_green() {
+        for key in 0..2_000_u32 {
+            let lot = Lot::new(&key.to_le_bytes(), Epoch::default());
+            let mut was_green = false;
+            for weight in [0.0, 0.01, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.99, 100.0] {
+                let is_green = lot.version(percent(weight)) == Version::Green;
+                assert!(is_green || !was_green, "{key} at {weight} %");
+                was_green = is_green;
+            }
+            assert!(was_green);
+        }
+    }
+
+    #[test]
+    fn each_epoch_draws_its_clients_anew() {
+        const KEYS: u32 = 100_000;
+        let weight = percent(10.0);
+        let green = |key: u32, epoch| Lot::new(&key.to_le_bytes(), epoch).version(weight) == Version::Green;
+        let (first, second) = (Epoch::default(), Epoch::default().next());
+        let both = (0..KEYS).filter(|key| green(*key, first) && green(*key, second)).count();
+        // A hundredth if the two draws know nothing of each other, with a spread of 31.
+        assert!((840..1_160).contains(&both), "{both}");
+    }
+
+    /// Restarts and upgrades must not move clients either.
+    #[test]
+    fn a_clients_lot_never_changes() {
+        let lots = [("", 0), ("a", 0), ("a", 1), ("0123456789abcdef0123456789abcdef", 7)].map(|(key, epoch)| {
+            let epoch = (0..epoch).fold(Epoch::default(), |epoch, _| epoch.next());
+            Lot::new(key.as_bytes(), epoch).number()
+        });
+        assert_eq!(
+            lots,
+            [
+                14_476_391_012_928_982_660,
+                10_329_454_370_663_024_741,
+                5_403_440_530_473_634_887,
+                3_974_431_217_644_704_080
+            ]
+        );
+    }
+
+    #[test]
+    fn the_key_is_found_in_any_cookie_field_and_an_empty_one_is_none() {
+        let sticky = Sticky::Cookie("session".to_owned());
+        let expected = Some(Lot::new(b"abc", Epoch::default()));
+        for (cookies, expected) in [
+            (&["session=abc"][..], expected),
+            (&["theme=dark; session=abc; x=y"], expected),
+            (&["theme=dark;session=abc"], expected),
+            (&["theme=dark", "session=abc "], expected),
+            (&["mysession=no; session=abc"], expected),
+            (&["session=abc; session=other"], expected),
+            (&["Session=abc"], None),
+            (&["sessionx=abc"], None),
+            (&["session="], None),
+            (&["session"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for cookie in cookies {
+                headers.append(COOKIE, cookie.parse().expect("a value"));
+            }
+            assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), expected, "{cookies:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_may_be_a_header() {
+        let name = http::HeaderName::from_static("x-user");
+        let sticky = Sticky::Header(name.clone());
+        let mut headers = HeaderMap::new();
+        assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), None);
+        headers.insert(name, HeaderValue::from_bytes(b"\xe9mile").expect("a value"));
+        assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), Some(Lot::new(b"\xe9mile", Epoch::default())));
+    }
+}

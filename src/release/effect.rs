@@ -1,0 +1,82 @@
+//! What must be done after a transition.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Epoch, Weight};
+
+/// What must be done, in this order. What moves traffic away from green comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Route every new request to blue and latch the epoch.
+    Latch { epoch: Epoch },
+    /// As [`Effect::Latch`], after the release had completed: the version that was blue before it is blue again.
+    Revert { epoch: Epoch },
+    /// Route by this weight, unless the epoch is latched already.
+    Route { epoch: Epoch, weight: Weight },
+    /// Green's version is the new blue.
+    Complete { epoch: Epoch },
+    /// Forget the evidence of earlier epochs.
+    Begin { epoch: Epoch },
+    /// A decision, to be recorded and told.
+    Tell { kind: Kind, actor: String, sentence: String },
+    /// A trigger that only notifies.
+    Notify { trigger: String, sentence: String },
+}
+
+/// What kind of decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    Started,
+    Stepped,
+    WeightSet,
+    AwaitingApproval,
+    Approved,
+    Paused,
+    Resumed,
+    Probing,
+    Acquitted,
+    Frozen,
+    Thawed,
+    /// A trigger would have rolled back, but the release is irreversible.
+    Irreversible,
+    Promoted,
+    Completed,
+    RolledBack,
+    Notified,
+    /// The process has started anew in the middle of the release.
+    Restarted,
+    /// The journal could not be written.
+    JournalFailed,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Started => "started",
+            Kind::Stepped => "stepped",
+            Kind::WeightSet => "weightSet",
+            Kind::AwaitingApproval => "awaitingApproval",
+            Kind::Approved => "approved",
+            Kind::Paused => "paused",
+            Kind::Resumed => "resumed",
+            Kind::Probing => "probing",
+            Kind::Acquitted => "acquitted",
+            Kind::Frozen => "frozen",
+            Kind::Thawed => "thawed",
+            Kind::Irreversible => "irreversible",
+            Kind::Promoted => "promoted",
+            Kind::Completed => "completed",
+            Kind::RolledBack => "rolledBack",
+            Kind::Notified => "notified",
+            Kind::Restarted => "restarted",
+            Kind::JournalFailed => "journalFailed",
+        }
+    }
+}
+
+impl Effect {
+    pub(super) fn tell(kind: Kind, actor: &str, sentence: String) -> Effect {
+        Effect::Tell { kind, actor: actor.to_owned(), sentence }
+    }
+}

@@ -1,0 +1,394 @@
+//! A release under way: where in its plan it is, what holds it, and what one input makes of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use super::effect::{Effect, Kind};
+use super::holds::{Holds, Probe};
+use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
+use super::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
+use super::plan::Ruling;
+use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
+use crate::gate::verdict::duration;
+
+/// A release under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub epoch: Epoch,
+    pub stage: Stage,
+    pub weight: Weight,
+    pub holds: Holds,
+    clock: Clock,
+}
+
+/// Where in its plan a release is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// There is no plan: operators set the weight.
+    Manual,
+    /// At weight 0, before the first step.
+    Delay,
+    Step {
+        index: usize,
+        consent: Consent,
+    },
+    /// At 100 %, with the gate still armed.
+    Monitoring,
+}
+
+/// How the approval stands that ends a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Consent {
+    NotNeeded,
+    /// The bake is not over.
+    Open,
+    /// The bake is over, and the release waits for an operator.
+    Asked,
+    Given,
+}
+
+/// What an input makes of a release under way.
+pub(super) enum Next {
+    Open(Vec<Effect>),
+    RolledBack(Cause),
+    Completed { actor: String, sentence: String },
+}
+
+impl Run {
+    /// A release that has just begun: at its first step, or at 0 % until its delay has passed or an operator says more.
+    pub(super) fn begin(epoch: Epoch, plan: Option<&Plan>, now: Duration) -> Run {
+        let stage = if plan.is_some() { Stage::Delay } else { Stage::Manual };
+        Run { epoch, stage, weight: Weight::ZERO, holds: Holds::default(), clock: Clock::start(now) }
+    }
+
+    /// A release as the journal remembers it. Its stage begins anew: what was measured in it is gone.
+    pub fn restored(epoch: Epoch, stage: Stage, weight: Weight, holds: Holds, now: Duration) -> Run {
+        let mut run = Run { epoch, stage, weight, holds, clock: Clock::start(now) };
+        run.run_clock(now);
+        run
+    }
+
+    /// Whether the plan goes on.
+    pub fn is_held(&self) -> bool {
+        !self.holds.none() || self.asks()
+    }
+
+    /// Why it does not.
+    pub fn held_by(&self) -> Option<&str> {
+        self.holds.sentence().or(self.asks().then_some(ASKS))
+    }
+
+    /// How long it has been in this stage, without what passed while it was held.
+    pub fn baked(&self, now: Duration) -> Duration {
+        self.clock.elapsed(now)
+    }
+
+    /// Which step of the plan it is, from 1; the last is the one at 100 %.
+    pub fn step_number(&self, plan: Option<&Plan>) -> Option<usize> {
+        match (self.stage, plan) {
+            (Stage::Step { index, .. }, _) => Some(index + 1),
+            (Stage::Monitoring, Some(plan)) => Some(plan.steps.len() + 1),
+            (Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => None,
+        }
+    }
+
+    fn asks(&self) -> bool {
+        matches!(self.stage, Stage::Step { consent: Consent::Asked, .. })
+    }
+
+    pub(super) fn take(&mut self, input: Input, plan: Option<&Plan>, now: Duration) -> Result<Next, Refusal> {
+        let next = match input {
+            Input::Start { .. } => Err(Refusal::Open { epoch: self.epoch, weight: self.weight }),
+            Input::RollBack(cause) => Ok(self.convict(cause, plan)),
+            Input::Withdraw { actor, reason, acknowledged } => {
+                withdraw(self.epoch, actor, &reason, acknowledged, plan).map(Next::RolledBack)
+            }
+            Input::Judged(judged) => Ok(self.judged(judged, plan, now)),
+            Input::Promote { actor, reason } => self.promote(actor, &reason, now),
+            Input::SetWeight { weight, actor, reason } => self.set_weight(weight, &actor, &reason).map(Next::Open),
+            Input::Resume { actor, reason } => self.resume(&actor, &reason, plan, now).map(Next::Open),
+            Input::Approve { actor, reason } => self.approve(&actor, &reason).map(Next::Open),
+            Input::Pause { actor, reason } => {
+                let sentence = because(format!("paused by {actor}"), &reason);
+                self.holds.paused = Some(Held { by: actor.clone(), sentence: sentence.clone() });
+                Ok(Next::Open(vec![Effect::tell(Kind::Paused, &actor, sentence)]))
+            }
+            Input::Hold(held) => Ok(Next::Open(self.hold(held))),
+            Input::Probe(held) if irreversible(plan).is_some() => Ok(Next::Open(self.hold(held))),
+            Input::Probe(held) => Ok(Next::Open(self.probe(held))),
+            Input::Acquit { sentence } => Ok(Next::Open(self.acquit(sentence))),
+            Input::Freeze { sentence } => Ok(Next::Open(self.freeze(sentence))),
+            Input::Thaw => Ok(Next::Open(self.thaw())),
+            Input::Restarted => {
+                self.clock = Clock::start(now);
+                let sentence =
+                    format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
+                Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)]))
+            }
+        };
+        self.run_clock(now);
+        next
+    }
+
+    /// A rollback that nobody asked for by hand: an irreversible release is held instead, and people are called, once
+    /// until an operator goes on.
+    fn convict(&mut self, cause: Cause, plan: Option<&Plan>) -> Next {
+        let Some(irreversible) = irreversible(plan) else { return Next::RolledBack(cause) };
+        if self.holds.convicted.is_some() {
+            return Next::Open(vec![]);
+        }
+        let sentence =
+            format!("{}; not rolled back, because the release is irreversible: {irreversible}", cause.reason);
+        self.holds.convicted = Some(Held { by: cause.trigger, sentence: sentence.clone() });
+        Next::Open(vec![Effect::tell(Kind::Irreversible, &cause.actor, sentence)])
+    }
+
+    fn set_weight(&mut self, asked: Weight, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
+        if let Some(sentence) = self.holds.common.as_ref().filter(|_| asked > self.weight) {
+            return Err(Refusal::Frozen { weight: self.weight, asked, sentence: sentence.clone() });
+        }
+        let sentence = because(format!("weight set to {asked} by {actor}"), reason);
+        self.weight = asked;
+        self.holds.convicted = None;
+        self.holds.probe = None;
+        self.holds.paused = match self.stage {
+            Stage::Manual => None,
+            Stage::Delay | Stage::Step { .. } | Stage::Monitoring => {
+                Some(Held { by: actor.to_owned(), sentence: sentence.clone() })
+            }
+        };
+        Ok(vec![self.route(), Effect::tell(Kind::WeightSet, actor, sentence)])
+    }
+
+    /// Goes on with the plan, at the weight of its step.
+    fn resume(
+        &mut self,
+        actor: &str,
+        reason: &str,
+        plan: Option<&Plan>,
+        now: Duration,
+    ) -> Result<Vec<Effect>, Refusal> {
+        let epoch = self.epoch;
+        if let Some(sentence) = &self.holds.common {
+            return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
+        }
+        if self.holds.none() {
+            return Err(if self.asks() { Refusal::AwaitsApproval { epoch } } else { Refusal::NotPaused { epoch } });
+        }
+        let probe = std::mem::take(&mut self.holds).probe;
+        let weight = match (self.stage, plan) {
+            (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
+            (Stage::Delay, _) => Weight::ZERO,
+            (Stage::Monitoring, _) => Weight::FULL,
+            (Stage::Manual, _) | (Stage::Step { .. }, None) => probe.map_or(self.weight, |probe| probe.restore),
+        };
+        let mut effects = vec![];
+        if weight != self.weight {
+            // What was measured at another weight does not bake this one.
+            self.weight = weight;
+            self.clock = Clock::start(now);
+            effects.push(self.route());
+        }
+        let sentence = because(format!("resumed by {actor} at {weight}"), reason);
+        effects.push(Effect::tell(Kind::Resumed, actor, sentence));
+        Ok(effects)
+    }
+
+    fn approve(&mut self, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
+        match &mut self.stage {
+            Stage::Step { consent: consent @ (Consent::Open | Consent::Asked), .. } => {
+                *consent = Consent::Given;
+                let sentence = because(format!("approved by {actor}"), reason);
+                Ok(vec![Effect::tell(Kind::Approved, actor, sentence)])
+            }
+            Stage::Step { consent: Consent::NotNeeded | Consent::Given, .. }
+            | Stage::Manual
+            | Stage::Delay
+            | Stage::Monitoring => Err(Refusal::NothingToApprove { epoch: self.epoch }),
+        }
+    }
+
+    /// To 100 %; from there, if nothing holds it, to the end.
+    fn promote(&mut self, actor: String, reason: &str, now: Duration) -> Result<Next, Refusal> {
+        let epoch = self.epoch;
+        if let Some(sentence) = &self.holds.common {
+            return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
+        }
+        if self.stage == Stage::Monitoring && self.holds.none() {
+            let sentence = because(format!("completed by {actor}: {COMPLETED}"), reason);
+            return Ok(Next::Completed { actor, sentence });
+        }
+        self.holds = Holds::default();
+        self.enter(Stage::Monitoring, Weight::FULL, now);
+        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
+        Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Promoted, &actor, sentence)]))
+    }
+
+    /// A pause that a trigger asks for; one that is held already keeps its sentence.
+    fn hold(&mut self, held: Held) -> Vec<Effect> {
+        if self.holds.paused.is_some() {
+            return vec![];
+        }
+        let effect = Effect::tell(Kind::Paused, GATE, held.sentence.clone());
+        self.holds.paused = Some(held);
+        vec![effect]
+    }
+
+    fn probe(&mut self, held: Held) -> Vec<Effect> {
+        if self.holds.probe.is_some() {
+            return vec![];
+        }
+        let told = Effect::tell(Kind::Probing, GATE, held.sentence.clone());
+        self.holds.probe = Some(Probe { held, restore: self.weight });
+        self.weight = self.weight.min(Weight::PROBE);
+        vec![self.route(), told]
+    }
+
+    /// Not while both versions are bad: the weight may not rise then.
+    fn acquit(&mut self, sentence: String) -> Vec<Effect> {
+        let Some(probe) = self.holds.probe.take_if(|_| self.holds.common.is_none()) else { return vec![] };
+        self.weight = probe.restore;
+        vec![self.route(), Effect::tell(Kind::Acquitted, GATE, sentence)]
+    }
+
+    fn freeze(&mut self, sentence: String) -> Vec<Effect> {
+        match self.holds.common.replace(sentence.clone()) {
+            Some(_) => vec![],
+            None => vec![Effect::tell(Kind::Frozen, GATE, sentence)],
+        }
+    }
+
+    fn thaw(&mut self) -> Vec<Effect> {
+        match self.holds.common.take() {
+            Some(_) => vec![Effect::tell(Kind::Thawed, GATE, THAWED.to_owned())],
+            None => vec![],
+        }
+    }
+
+    fn judged(&mut self, judged: Judged, plan: Option<&Plan>, now: Duration) -> Next {
+        if self.is_held() {
+            return Next::Open(vec![]);
+        }
+        let baked = self.baked(now);
+        match (self.stage, plan) {
+            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => Next::Open(vec![]),
+            (Stage::Delay, Some(plan)) if baked < plan.initial_delay => Next::Open(vec![]),
+            (Stage::Delay, Some(plan)) => Next::Open(self.enter_step(0, plan, now)),
+            (Stage::Step { index, consent }, Some(plan)) => {
+                self.bake(index, consent, plan.on_low_traffic.rule(judged), plan, now)
+            }
+            (Stage::Monitoring, _) if baked < plan.map_or(MONITORING, |plan| plan.monitoring) => Next::Open(vec![]),
+            (Stage::Monitoring, _) => match plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic).rule(judged) {
+                Ruling::GoesOn => Next::Completed { actor: PLAN.to_owned(), sentence: COMPLETED.to_owned() },
+                Ruling::Waits => Next::Open(vec![]),
+                Ruling::TooFew(sentence) => self.low_traffic(&sentence, plan, now),
+            },
+        }
+    }
+
+    fn bake(&mut self, index: usize, consent: Consent, ruling: Ruling, plan: &Plan, now: Duration) -> Next {
+        let baked = self.baked(now);
+        let over = baked >= plan.steps[index].bake;
+        match (ruling, consent) {
+            (Ruling::TooFew(sentence), _) if over => self.low_traffic(&sentence, Some(plan), now),
+            (_, Consent::Open) if over => {
+                self.stage = Stage::Step { index, consent: Consent::Asked };
+                Next::Open(vec![Effect::tell(Kind::AwaitingApproval, PLAN, ASKS.to_owned())])
+            }
+            (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
+            (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => match plan.progress_deadline {
+                Some(deadline) if baked >= deadline => {
+                    let reason = format!("{} has made no progress for {}", self.place(Some(plan)), duration(deadline));
+                    self.give_up(PROGRESS_DEADLINE, reason, Some(plan), now)
+                }
+                Some(_) | None => Next::Open(vec![]),
+            },
+        }
+    }
+
+    fn low_traffic(&mut self, sentence: &str, plan: Option<&Plan>, now: Duration) -> Next {
+        let reason = format!("{} is over without enough evidence: {sentence}", self.place(plan));
+        self.give_up(LOW_TRAFFIC, reason, plan, now)
+    }
+
+    /// Rolls back; a release that is irreversible has the time of its stage again once an operator goes on.
+    fn give_up(&mut self, trigger: &str, reason: String, plan: Option<&Plan>, now: Duration) -> Next {
+        self.clock = Clock::start(now);
+        self.convict(Cause { trigger: trigger.to_owned(), reason, actor: PLAN.to_owned() }, plan)
+    }
+
+    /// This step of the plan, or 100 % after the last.
+    fn enter_step(&mut self, index: usize, plan: &Plan, now: Duration) -> Vec<Effect> {
+        let kind = match plan.steps.get(index) {
+            Some(step) => {
+                let consent = match step.approval {
+                    Approval::Automatic => Consent::NotNeeded,
+                    Approval::Operator => Consent::Open,
+                };
+                self.enter(Stage::Step { index, consent }, step.weight, now);
+                Kind::Stepped
+            }
+            None => {
+                self.enter(Stage::Monitoring, Weight::FULL, now);
+                Kind::Promoted
+            }
+        };
+        let sentence = format!("{} at {}", self.place(Some(plan)), self.weight);
+        vec![self.route(), Effect::tell(kind, PLAN, sentence)]
+    }
+
+    fn enter(&mut self, stage: Stage, weight: Weight, now: Duration) {
+        self.stage = stage;
+        self.weight = weight;
+        self.clock = Clock::start(now);
+    }
+
+    fn route(&self) -> Effect {
+        Effect::Route { epoch: self.epoch, weight: self.weight }
+    }
+
+    /// What a sentence calls the stage.
+    fn place(&self, plan: Option<&Plan>) -> String {
+        match (self.stage, plan) {
+            (Stage::Step { index, .. }, Some(plan)) => format!("step {} of {}", index + 1, plan.steps.len() + 1),
+            (Stage::Step { index, .. }, None) => format!("step {}", index + 1),
+            (Stage::Delay, _) => "the initial delay".to_owned(),
+            (Stage::Monitoring, _) => "the monitoring".to_owned(),
+            (Stage::Manual, _) => "the release".to_owned(),
+        }
+    }
+
+    /// The clock stands still while the release is held.
+    fn run_clock(&mut self, now: Duration) {
+        self.clock = if self.is_held() { self.clock.stopped(now) } else { self.clock.running(now) };
+    }
+}
+
+/// What an operator rolls back for; of a release that is irreversible only when that has been acknowledged.
+pub(super) fn withdraw(
+    epoch: Epoch,
+    actor: String,
+    reason: &str,
+    acknowledged: Acknowledged,
+    plan: Option<&Plan>,
+) -> Result<Cause, Refusal> {
+    match (irreversible(plan), acknowledged) {
+        (Some(reason), Acknowledged::No) => Err(Refusal::Irreversible { epoch, reason: reason.to_owned() }),
+        (Some(_), Acknowledged::Yes) | (None, _) => Ok(Cause::by_hand(actor, reason)),
+    }
+}
+
+fn irreversible(plan: Option<&Plan>) -> Option<&str> {
+    plan.and_then(|plan| plan.irreversible.as_deref())
+}
+
+/// How long a release without a plan stays at 100 % with the gate armed, once an operator has promoted it.
+pub const MONITORING: Duration = Duration::from_secs(600);
+
+const ASKS: &str = "the bake is over, and the step waits for an approval";
+const THAWED: &str = "the common cause has passed";
+const COMPLETED: &str = "green is the new blue";

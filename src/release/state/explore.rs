@@ -1,0 +1,354 @@
+//! Every path through the state machine, over a small plan and a clock of whole seconds.
+//!
+//! From the first state, breadth first, everything that can happen does: each input of operators and of the gate, a second
+//! that passes, a crash after which the state comes back from the journal, and the workers, who latch and lower the table
+//! by themselves between any two inputs. The table is the real [`Routing`]. Times above every bound of the plan are one
+//! time and epochs end with the third, so the states are finitely many, and the search ends when there is no new one:
+//! what [`rules`] says holds on paths of every length, not to a depth.
+
+mod rules;
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::gate::trigger::{Action as TriggerAction, StreakTrigger};
+use crate::gate::{Charge, Version};
+use crate::release::input::{GATE, Held, Judged};
+use crate::release::run::Consent;
+use crate::release::{Acknowledged, Approval, OnLowTraffic, Step};
+use crate::routing::{Roles, Route, Routing, Table};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Above every bound of the plan.
+const LATE: Duration = Duration::from_secs(4);
+
+const LAST_EPOCH: u32 = 3;
+
+/// What can happen between two states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Happening {
+    Take(Input),
+    SecondPasses,
+    /// The process dies, and starts anew with the state that the journal has.
+    Crash,
+    /// A worker latches the epoch of a request of so many epochs ago; `control` has yet to learn of it.
+    WorkerLatches {
+        epochs_ago: u32,
+    },
+    /// A worker lowers the weight by itself.
+    WorkerProbes,
+}
+
+/// A state, and what the workers route by.
+#[derive(Clone, Debug)]
+struct Node {
+    state: State,
+    table: Table,
+    /// The roles when the release began: what a rollback must come back to.
+    roles: Roles,
+    now: Duration,
+}
+
+/// What made a transition.
+struct Done {
+    before: Node,
+    happening: Happening,
+    /// None when it was no input.
+    result: Option<Result<Vec<Effect>, Refusal>>,
+    after: Node,
+}
+
+/// All that tells two nodes apart, as far as anything that happens later can.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    state: &'static str,
+    epoch: Epoch,
+    stage: (u8, usize),
+    weight: Weight,
+    holds: (bool, bool, Option<Weight>, bool),
+    baked: Duration,
+    table: (Epoch, bool, bool, Weight, u8),
+}
+
+impl Node {
+    fn key(&self) -> Key {
+        let run = self.state.run();
+        let stage = |run: &Run| match run.stage {
+            Stage::Manual => (0, 0),
+            Stage::Delay => (1, 0),
+            Stage::Monitoring => (2, 0),
+            Stage::Step { index, consent: Consent::NotNeeded } => (3, index),
+            Stage::Step { index, consent: Consent::Open } => (4, index),
+            Stage::Step { index, consent: Consent::Asked } => (5, index),
+            Stage::Step { index, consent: Consent::Given } => (6, index),
+        };
+        let holds = |Run { holds, .. }: &Run| {
+            let restore = holds.probe.as_ref().map(|probe| probe.restore);
+            (holds.common.is_some(), holds.convicted.is_some(), restore, holds.paused.is_some())
+        };
+        let route = match self.table.route {
+            Route::Split(_) => 0,
+            Route::Latched => 1,
+            Route::Completed => 2,
+        };
+        let exchanged = |roles| roles == Roles::Exchanged;
+        let roles = (exchanged(self.table.roles), exchanged(self.roles));
+        Key {
+            state: self.state.name(),
+            epoch: self.state.epoch(),
+            stage: run.map(stage).unwrap_or_default(),
+            weight: self.state.weight(),
+            holds: run.map(holds).unwrap_or_default(),
+            baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
+            table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route),
+        }
+    }
+
+    /// What happens, when it can.
+    fn after(&self, happening: &Happening, plan: Option<&Plan>) -> Option<Done> {
+        let mut after = self.clone();
+        let epoch = self.state.epoch();
+        let opens = matches!(happening, Happening::Take(Input::Start { .. } | Input::SetWeight { .. }));
+        let by_worker = plan.is_none_or(|plan| plan.irreversible.is_none());
+        let latched = self.table.route == Route::Latched;
+        let result = match happening {
+            Happening::Take(_) if opens && self.state.run().is_none() && epoch == Epoch::from(LAST_EPOCH) => {
+                return None;
+            }
+            // The gate does not judge a completed release: only a worker's notice can come late.
+            Happening::Take(Input::RollBack(_)) if matches!(self.state, State::Completed { .. }) && !latched => {
+                return None;
+            }
+            Happening::Take(input) => Some(after.take(input.clone(), plan)),
+            Happening::SecondPasses => {
+                after.now += SECOND;
+                None
+            }
+            Happening::Crash => {
+                after.crash();
+                Some(after.take(Input::Restarted, plan))
+            }
+            Happening::WorkerLatches { .. } | Happening::WorkerProbes if !by_worker => return None,
+            Happening::WorkerLatches { epochs_ago } => {
+                let of = Epoch::from(epoch.number().checked_sub(*epochs_ago)?);
+                after.table = routed(self.table, |routing| _ = routing.latch(of));
+                None
+            }
+            Happening::WorkerProbes => {
+                let fails = |routing: &Routing| routing.observe(Version::Green, Charge::Failed, epoch);
+                after.table = routed(self.table, fails);
+                None
+            }
+        };
+        Some(Done { before: self.clone(), happening: happening.clone(), result, after })
+    }
+
+    fn take(&mut self, input: Input, plan: Option<&Plan>) -> Result<Vec<Effect>, Refusal> {
+        match self.state.clone().apply(input, plan, self.now) {
+            Ok((state, effects)) => {
+                self.state = state;
+                self.carry_out(&effects, plan);
+                Ok(effects)
+            }
+            Err((state, refusal)) => {
+                self.state = state;
+                Err(refusal)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effects: &[Effect], plan: Option<&Plan>) {
+        for effect in effects {
+            let mut overtaken = false;
+            let roles = self.table.roles;
+            self.table = routed(self.table, |routing| match effect {
+                Effect::Latch { epoch } => _ = routing.latch(*epoch),
+                Effect::Revert { epoch } => _ = routing.revert(*epoch),
+                Effect::Route { epoch, weight } => _ = routing.route(*epoch, *weight),
+                Effect::Complete { epoch } => overtaken = !routing.complete(*epoch),
+                Effect::Begin { .. } | Effect::Tell { .. } | Effect::Notify { .. } => {}
+            });
+            if matches!(effect, Effect::Begin { .. }) {
+                self.roles = roles;
+            }
+            // A worker's latch was there first, and its notice comes before anything else does.
+            if overtaken {
+                self.take(Input::RollBack(bad()), plan).expect("the gate is never refused");
+                return;
+            }
+        }
+    }
+
+    /// What the journal and `control` make of the state when the process starts anew.
+    fn crash(&mut self) {
+        let route = match &self.state {
+            State::Idle { .. } => Route::Split(Weight::ZERO),
+            State::Open(run) => Route::Split(run.weight),
+            State::Completed { .. } => Route::Completed,
+            State::RolledBack { .. } => Route::Latched,
+        };
+        self.table = Table { epoch: self.state.epoch(), route, ..self.table };
+        if let State::Open(Run { epoch, stage, weight, holds, .. }) = self.state.clone() {
+            self.state = State::Open(Run::restored(epoch, stage, weight, holds, self.now));
+        }
+    }
+}
+
+/// The table after `change`, with a streak of one failure that no success of blue is a witness of.
+fn routed(table: Table, change: impl FnOnce(&Routing)) -> Table {
+    let (notices, _kept) = tokio::sync::mpsc::channel(1);
+    let trigger = StreakTrigger { name: "streak".to_owned(), at_least: 1, action: TriggerAction::Rollback };
+    let routing = Routing::new(table, Some(trigger), notices);
+    change(&routing);
+    routing.table()
+}
+
+fn percent(percent: f64) -> Weight {
+    Weight::from_percent(percent).expect("a weight")
+}
+
+fn bad() -> Cause {
+    Cause { trigger: "dead".to_owned(), reason: String::new(), actor: GATE.to_owned() }
+}
+
+fn happenings() -> Vec<Happening> {
+    let (actor, reason) = (String::new, String::new);
+    let held = || Held { by: String::new(), sentence: String::new() };
+    let weight = |weight| Input::SetWeight { weight: percent(weight), actor: actor(), reason: reason() };
+    let withdraw = |acknowledged| Input::Withdraw { actor: actor(), reason: reason(), acknowledged };
+    let inputs = [
+        Input::Start { actor: actor(), reason: reason() },
+        weight(0.0),
+        weight(5.0),
+        weight(60.0),
+        weight(100.0),
+        Input::Pause { actor: actor(), reason: reason() },
+        Input::Resume { actor: actor(), reason: reason() },
+        Input::Approve { actor: actor(), reason: reason() },
+        Input::Promote { actor: actor(), reason: reason() },
+        withdraw(Acknowledged::No),
+        withdraw(Acknowledged::Yes),
+        Input::RollBack(bad()),
+        Input::Hold(held()),
+        Input::Probe(held()),
+        Input::Acquit { sentence: String::new() },
+        Input::Freeze { sentence: String::new() },
+        Input::Thaw,
+        Input::Judged(Judged::Pass),
+        Input::Judged(Judged::TooFew { sentence: String::new() }),
+        Input::Judged(Judged::Wait),
+        Input::Judged(Judged::Fail),
+    ];
+    let latches = [0, 1].map(|epochs_ago| Happening::WorkerLatches { epochs_ago });
+    let others = [Happening::SecondPasses, Happening::Crash, Happening::WorkerProbes];
+    inputs.into_iter().map(Happening::Take).chain(latches).chain(others).collect()
+}
+
+/// Two steps, the second with an approval; every time is short, so that every bound is reached.
+fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
+    Plan {
+        steps: vec![
+            Step { weight: percent(20.0), bake: SECOND, approval: Approval::Automatic },
+            Step { weight: percent(50.0), bake: SECOND * 2, approval: Approval::Operator },
+        ],
+        initial_delay: SECOND,
+        progress_deadline: deadline,
+        monitoring: SECOND * 2,
+        on_low_traffic,
+        irreversible: irreversible.map(str::to_owned),
+    }
+}
+
+/// How far a search went.
+#[derive(Debug, PartialEq, Eq)]
+struct Extent {
+    nodes: usize,
+    transitions: usize,
+    /// Happenings on the way to the farthest node.
+    depth: usize,
+}
+
+/// How a node was come to.
+struct Way {
+    from: usize,
+    happening: Happening,
+}
+
+/// Visits every node that can be reached, and checks every transition.
+fn search(plan: Option<&Plan>) -> Extent {
+    let state = State::Idle { epoch: Epoch::default() };
+    let first = Node { state, table: Table::default(), roles: Roles::default(), now: Duration::ZERO };
+    let mut found = HashSet::from([first.key()]);
+    let mut nodes = vec![(first, None)];
+    let happenings = happenings();
+    let mut seen = rules::Seen::default();
+    let (mut at, mut transitions) = (0, 0);
+    while at < nodes.len() {
+        for happening in &happenings {
+            let Some(done) = nodes[at].0.after(happening, plan) else { continue };
+            transitions += 1;
+            if let Err(rule) = rules::hold(&done, plan) {
+                panic!("{rule}\n{:#?}\nthen {happening:?} leads to {:#?}", path(&nodes, at), done.after);
+            }
+            seen.note(&done);
+            if found.insert(done.after.key()) {
+                nodes.push((done.after, Some(Way { from: at, happening: happening.clone() })));
+            }
+        }
+        at += 1;
+    }
+    seen.check(plan);
+    Extent { nodes: nodes.len(), transitions, depth: path(&nodes, nodes.len() - 1).len() }
+}
+
+fn path(nodes: &[(Node, Option<Way>)], mut at: usize) -> Vec<&Happening> {
+    let mut path = Vec::new();
+    while let Some(Way { from, happening }) = &nodes[at].1 {
+        path.push(happening);
+        at = *from;
+    }
+    path.reverse();
+    path
+}
+
+const DEADLINE: Option<Duration> = Some(Duration::from_secs(3));
+
+fn check(plan: Option<Plan>, [nodes, transitions, depth]: [usize; 3]) {
+    assert_eq!(search(plan.as_ref()), Extent { nodes, transitions, depth });
+}
+
+#[test]
+fn no_path_breaks_a_rule() {
+    check(Some(plan(OnLowTraffic::Wait, DEADLINE, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_without_a_progress_deadline_when_low_traffic_passes() {
+    check(Some(plan(OnLowTraffic::Pass, None, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_low_traffic_rolls_back() {
+    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release() {
+    check(Some(plan(OnLowTraffic::Wait, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_passes() {
+    check(Some(plan(OnLowTraffic::Pass, None, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_rolls_back() {
+    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_without_a_plan() {
+    check(None, [2_963, 77_010, 15]);
+}

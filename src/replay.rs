@@ -1,0 +1,289 @@
+//! What a policy decides on the recorded inputs of a release. Pure.
+//!
+//! With the policy that the release was run by, the decisions come out as they were, to the last bit. With another one
+//! they are what it would have decided on the same traffic: the traffic that the release got at its own weights.
+//!
+//! Absent: the order of single requests. What a worker's failure streak found is taken as it was recorded, so another
+//! `atLeast` cannot be tried out.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::{self, Faults, Rules};
+use crate::control::restore::{shown, under};
+use crate::control::slots::{self, Rare, Recorded};
+use crate::course::{Course, Input};
+use crate::journal::{DecisionRecord, ReleaseRecord, Slot};
+use crate::release::input::GATE;
+use crate::release::{Effect, Epoch, Kind, Run, State};
+
+/// One release that is played again.
+#[derive(Debug)]
+pub struct Replay {
+    by: By,
+    epoch: Epoch,
+    stage: Stage,
+    decided: Vec<Decided>,
+    remarks: Vec<Remark>,
+    /// Of the last input, since the release began.
+    last: Duration,
+}
+
+/// Whose rules decide.
+#[derive(Debug)]
+enum By {
+    /// Those of the release; what was changed in a restart holds from there on.
+    Recorded(Rules),
+    Another(Rules),
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Before the opening.
+    Waiting,
+    Running {
+        course: Box<Course>,
+        began: Duration,
+    },
+    Ended,
+}
+
+/// A decision, as far as it has to come out alike.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decided {
+    #[serde(rename = "afterSeconds", serialize_with = "seconds")]
+    pub after: Duration,
+    pub kind: String,
+    pub actor: String,
+    pub sentence: String,
+    pub state: String,
+    /// Basis points.
+    pub weight: u16,
+    pub evidence: Value,
+}
+
+/// What another policy made of an input that meant something in the release.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remark {
+    #[serde(rename = "afterSeconds", serialize_with = "seconds")]
+    pub after: Duration,
+    pub sentence: String,
+}
+
+/// What came of a replay.
+#[derive(Debug)]
+pub struct Replayed {
+    pub decided: Vec<Decided>,
+    pub remarks: Vec<Remark>,
+    /// How long the evidence is.
+    pub last: Duration,
+}
+
+/// Why a release cannot be played again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("the evidence does not begin with the beginning of the release")]
+    NoOpening,
+    #[error("the evidence holds an input that this program does not know: {0}")]
+    UnknownInput(#[from] serde_json::Error),
+    #[error("the recorded configuration is not one of this program's: {0}")]
+    Configuration(Faults),
+    #[error("epoch 0 is no release")]
+    NoRelease,
+}
+
+impl Replay {
+    /// By the rules that the release was run by.
+    pub fn recorded(release: &ReleaseRecord) -> Result<Replay, ReplayError> {
+        Replay::new(By::Recorded(rules(&release.policy)?), release)
+    }
+
+    pub fn another(rules: Rules, release: &ReleaseRecord) -> Result<Replay, ReplayError> {
+        Replay::new(By::Another(rules), release)
+    }
+
+    fn new(by: By, release: &ReleaseRecord) -> Result<Replay, ReplayError> {
+        let epoch = Epoch::from(release.header.epoch);
+        if epoch == Epoch::default() {
+            return Err(ReplayError::NoRelease);
+        }
+        Ok(Replay { by, epoch, stage: Stage::Waiting, decided: Vec::new(), remarks: Vec::new(), last: Duration::ZERO })
+    }
+
+    /// Takes the next slot; slots come in their order. After the end of the release they change nothing.
+    pub fn take(&mut self, slot: Slot) -> Result<(), ReplayError> {
+        let after = slot.after;
+        self.last = after;
+        match (slots::recorded(slot)?, &self.stage) {
+            (Recorded::Rare(Rare::Opening { began_nanos, blue, signals }), Stage::Waiting) => {
+                let began = Duration::from_nanos(began_nanos);
+                let Rules { policy, plan } = self.by.rules().clone();
+                let idle = State::Idle { epoch: Epoch::from(self.epoch.number() - 1) };
+                let mut course = Course::new(policy, plan, idle, began);
+                course.set_past(slots::evidence(&blue), signals, began);
+                self.stage = Stage::Running { course: Box::new(course), began };
+            }
+            (Recorded::Rare(Rare::Opening { .. }), _) | (_, Stage::Waiting) => return Err(ReplayError::NoOpening),
+            (_, Stage::Ended) => {}
+            (Recorded::Tick { counted, health }, _) => self.feed(Input::Tick { counted: &counted, health }, after),
+            (Recorded::Rare(Rare::Operator(input)), _) => self.feed(Input::Operator(input), after),
+            (Recorded::Rare(Rare::Signal(posted)), _) => self.feed(Input::Signal(posted), after),
+            (Recorded::Rare(Rare::Streak(streak)), _) => {
+                if self.by.rules().policy.streak.is_none() {
+                    self.remark(
+                        after,
+                        "a worker saw a failure streak, for which this policy has no trigger".to_owned(),
+                    );
+                }
+                self.feed(Input::Streak(streak), after);
+            }
+            (Recorded::Rare(Rare::Restarted { configuration }), _) => {
+                self.restart(configuration.as_deref(), after)?;
+                self.feed(Input::Restarted, after);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the replay.
+    pub fn finish(self) -> Replayed {
+        Replayed { decided: self.decided, remarks: self.remarks, last: self.last }
+    }
+
+    fn feed(&mut self, input: Input<'_>, after: Duration) {
+        let Stage::Running { course, began } = &mut self.stage else { return };
+        let effects = match course.take(input, *began + after) {
+            Ok(effects) => effects,
+            Err(refusal) => {
+                self.remark(after, format!("what an operator asked for would have been refused: {refusal}"));
+                return;
+            }
+        };
+        for effect in effects {
+            let (kind, actor, sentence) = match effect {
+                Effect::Tell { kind, actor, sentence } => (kind, actor, sentence),
+                Effect::Notify { sentence, .. } => (Kind::Notified, GATE.to_owned(), sentence),
+                Effect::Latch { .. }
+                | Effect::Revert { .. }
+                | Effect::Route { .. }
+                | Effect::Complete { .. }
+                | Effect::Begin { .. } => continue,
+            };
+            let state = course.state();
+            self.decided.push(Decided {
+                after,
+                kind: kind.name().to_owned(),
+                actor,
+                sentence,
+                state: state.name().to_owned(),
+                weight: state.weight().basis_points(),
+                evidence: serde_json::to_value(course.basis()).expect("a basis is plain data"),
+            });
+        }
+        if course.state().run().is_none() {
+            self.stage = Stage::Ended;
+        }
+    }
+
+    /// What a restart leaves of the deciding core: its state, under the rules of from then on.
+    fn restart(&mut self, configuration: Option<&str>, after: Duration) -> Result<(), ReplayError> {
+        let Stage::Running { course, began } = &mut self.stage else { return Ok(()) };
+        let now = *began + after;
+        let Rules { policy, plan } = match (&self.by, configuration) {
+            (By::Recorded(_), Some(changed)) => rules(changed)?,
+            (By::Recorded(rules) | By::Another(rules), _) => rules.clone(),
+        };
+        let state = match course.state() {
+            State::Open(run) => {
+                let (stage, holds) = under(plan.as_ref(), run.stage, run.holds.clone(), &shown(course.plan()));
+                State::Open(Run::restored(run.epoch, stage, run.weight, holds, now))
+            }
+            state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }) => state.clone(),
+        };
+        **course = Course::new(policy, plan, state, now);
+        Ok(())
+    }
+
+    fn remark(&mut self, after: Duration, sentence: String) {
+        self.remarks.push(Remark { after, sentence });
+    }
+}
+
+impl By {
+    const fn rules(&self) -> &Rules {
+        match self {
+            By::Recorded(rules) | By::Another(rules) => rules,
+        }
+    }
+}
+
+impl Replayed {
+    /// The first decision that did not come out as it was recorded, if any: as a sentence.
+    ///
+    /// What a person did after the release had ended is left out, because the evidence ends with the release, and so
+    /// is what the proxy itself had to say of it.
+    pub fn difference(&self, recorded: &[DecisionRecord]) -> Option<String> {
+        let skipped = recorded.first().map_or(0, |first| first.seq as usize);
+        let mut replayed = self.decided.iter().skip(skipped);
+        for record in recorded.iter().take_while(|record| is_of_course(record) && record.after <= self.last) {
+            let was = Decided::from(record);
+            match replayed.next() {
+                Some(is) if *is == was => {}
+                Some(is) => return Some(differs(&was, is)),
+                None => return Some(format!("`{}` was decided, but not in the replay", told(&was))),
+            }
+        }
+        replayed.next().map(|is| format!("the replay decides `{}`, which was not decided", told(is)))
+    }
+}
+
+/// In `idle` the deciding core decides nothing: the proxy speaks for itself.
+fn is_of_course(record: &DecisionRecord) -> bool {
+    record.state != IDLE
+}
+
+const IDLE: &str = "idle";
+
+fn differs(was: &Decided, is: &Decided) -> String {
+    if told(was) != told(is) {
+        return format!("`{}` was decided, but in the replay `{}`", told(was), told(is));
+    }
+    if was.after != is.after {
+        return format!("`{}` was decided after {:?}, but in the replay after {:?}", told(was), was.after, is.after);
+    }
+    format!("`{}` was decided on {}, but in the replay on {}", told(was), was.evidence, is.evidence)
+}
+
+fn told(decided: &Decided) -> String {
+    let Decided { kind, actor, sentence, state, weight, .. } = decided;
+    format!("{kind} by {actor}, {state} at {} %: {sentence}", f64::from(*weight) / 100.0)
+}
+
+impl From<&DecisionRecord> for Decided {
+    fn from(record: &DecisionRecord) -> Decided {
+        Decided {
+            after: record.after,
+            kind: record.kind.clone(),
+            actor: record.actor.clone(),
+            sentence: record.sentence.clone(),
+            state: record.state.clone(),
+            weight: record.weight,
+            evidence: record.evidence.clone(),
+        }
+    }
+}
+
+fn rules(text: &str) -> Result<Rules, ReplayError> {
+    config::parse_rules(text, "the recorded configuration").map_err(ReplayError::Configuration)
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

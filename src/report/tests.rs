@@ -1,0 +1,140 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::journal::{ReleaseHeader, ReleaseRecord};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_269_600 + seconds).expect("in range")
+}
+
+fn release(outcome: Outcome, decisions: Vec<DecisionRecord>) -> ReleaseDocument {
+    let ended = (outcome != Outcome::Open).then(|| at(3_723));
+    let header = ReleaseHeader {
+        epoch: 7,
+        id: "v2.1.0_rc-7".to_owned(),
+        blue: "v2.0.3".to_owned(),
+        green: "v2.1.0_rc".to_owned(),
+        started: at(0),
+        ended,
+        outcome,
+    };
+    ReleaseDocument { record: ReleaseRecord { header, policy: String::new(), plan: Value::Null }, decisions }
+}
+
+struct Told<'a>(i64, &'a str, &'a str, &'a str, u16, &'a str);
+
+fn decision(seq: u32, told: &Told<'_>, evidence: Value) -> DecisionRecord {
+    let Told(seconds, kind, actor, state, weight, sentence) = *told;
+    DecisionRecord {
+        epoch: 7,
+        seq,
+        at: at(seconds),
+        after: Duration::from_secs(seconds.unsigned_abs()),
+        kind: kind.to_owned(),
+        actor: actor.to_owned(),
+        sentence: sentence.to_owned(),
+        state: state.to_owned(),
+        weight,
+        evidence,
+    }
+}
+
+fn rolled_back() -> ReleaseDocument {
+    let evidence = json!({
+        "trigger": "error-spike",
+        "window": "1m",
+        "comparison": { "errors": 14.2, "headP99": 0.3 },
+        "blue": { "requests": 12_345, "failures": 12, "errorRate": 0.000_972, "p50": 19.8, "p95": 44, "p99": null, "endpoints": 3 },
+        "green": { "requests": 1_371, "failures": 123, "errorRate": 0.0897, "p50": 20.4, "p95": 61.5, "p99": 1240.0, "restarts": 2 },
+    });
+    let told = [
+        (Told(0, "started", "ann", "stepping", 0, "v2.1.0_rc is here"), Value::Null),
+        (Told(30, "stepped", "gate", "stepping", 100, "the step of 1 % begins"), Value::Null),
+        (Told(330, "stepped", "gate", "stepping", 1_000, "the step of 10 % begins"), Value::Null),
+        (Told(400, "paused", "bob | <b>root</b>", "paused", 1_000, "let me look\n# first\n| a | b |"), json!({})),
+        (
+            Told(
+                3_600,
+                "resumed",
+                "bob | <b>root</b>",
+                "stepping",
+                1_000,
+                "[looks](https://evil.example) *fine* & well",
+            ),
+            json!({}),
+        ),
+        (
+            Told(
+                3_723,
+                "rolledBack",
+                "gate",
+                "rolledBack",
+                0,
+                "error-spike: green fails 9.0 % of 1,371 requests, above 1 %",
+            ),
+            evidence,
+        ),
+        (Told(3_724, "notified", "gate", "rolledBack", 0, "the pager was called"), Value::Null),
+    ];
+    let decisions = (0..).zip(told).map(|(seq, (told, evidence))| decision(seq, &told, evidence)).collect();
+    release(Outcome::RolledBack, decisions)
+}
+
+fn promoted() -> ReleaseDocument {
+    let sides = |requests: u64| json!({ "blue": { "requests": 10 }, "green": { "requests": requests } });
+    let told = [
+        (Told(0, "started", "gate", "stepping", 0, "a new version"), Value::Null),
+        (Told(60, "stepped", "gate", "stepping", 3_333, "10 is enough"), sides(10)),
+        (Told(120, "promoted", "gate", "promoted", 10_000, "20 is enough"), sides(20)),
+        (Told(3_723, "completed", "gate", "completed", 0, "v2.1.0_rc is blue"), Value::Null),
+    ];
+    let decisions = (0..).zip(told).map(|(seq, (told, evidence))| decision(seq, &told, evidence)).collect();
+    release(Outcome::Promoted, decisions)
+}
+
+#[track_caller]
+fn check(release: &ReleaseDocument, golden: &str) {
+    let report = markdown(release);
+    assert!(report == golden, "the report is not the golden one, but:\n{report}");
+}
+
+#[test]
+fn a_rolled_back_release_is_told_with_its_trigger_and_both_versions() {
+    check(&rolled_back(), include_str!("tests/rolled_back.md"));
+}
+
+#[test]
+fn a_promoted_release_is_told_with_the_last_comparison() {
+    check(&promoted(), include_str!("tests/promoted.md"));
+}
+
+#[test]
+fn a_release_of_which_nothing_is_known_is_told_nevertheless() {
+    check(&release(Outcome::Open, vec![]), include_str!("tests/open.md"));
+    let report = markdown(&release(Outcome::RolledBack, vec![]));
+    assert!(report.starts_with("# Release v2.1.0\\_rc-7: rolled back\n"), "{report}");
+}
+
+#[test]
+fn text_of_people_stays_text() {
+    for (given, expected) in [
+        ("plain words, 10.5 % - fine", "plain words, 10.5 % - fine"),
+        ("a | b", "a \\| b"),
+        ("<script>", "\\<script\\>"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("![x](y)", "\\!\\[x\\](y)"),
+        ("one\ntwo\r\nthree\tfour", "one two  three four"),
+        ("# heading", "\\# heading"),
+        ("- item", "\\- item"),
+        ("12. item", "12\\. item"),
+        ("1) item", "1\\) item"),
+        ("12.", "12\\."),
+        ("3 failures", "3 failures"),
+        ("14.2 s", "14.2 s"),
+        ("===", "\\==="),
+        ("\\| a", "\\\\\\| a"),
+        ("\u{1b}[31mred \u{202e}dne", "\u{fffd}\\[31mred \u{fffd}dne"),
+    ] {
+        assert_eq!(escape(given), expected);
+    }
+}

@@ -1,0 +1,317 @@
+//! What becomes evidence and what does not, as the control thread gets it from a real worker.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::config::{self, Config};
+use portcullis::gate::ByVersion;
+use portcullis::measure::shard::{Sample, pair};
+use portcullis::measure::{Collectors, Tick};
+use portcullis::proxy::{self, Phase, Settings, Upstreams};
+use portcullis::release::{Epoch, Weight};
+use portcullis::routing::{NOTICES, Notice, Routing, Table};
+use tokio::sync::{mpsc, watch};
+
+use crate::support::{Client, Connection, Upstream, config as text, eventually};
+
+/// One worker in front of two versions, in the first epoch.
+struct Worker {
+    listen: SocketAddr,
+    routing: Arc<Routing>,
+    collectors: Collectors,
+    /// What all ticks brought.
+    samples: ByVersion<Sample>,
+    /// Requests that were counted at all.
+    counted: u64,
+    _lifecycle: watch::Sender<Phase>,
+    _notices: mpsc::Receiver<Notice>,
+}
+
+impl Worker {
+    fn start(blue: &Upstream, green: &Upstream, percent: f64, rest: &str) -> Worker {
+        let text = text(&[blue.address], &[green.address], rest);
+        let config: Config = config::parse(&text, "test", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+        let (notify, notices) = mpsc::channel(NOTICES);
+        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
+        assert!(routing.route(Epoch::default().next(), Weight::from_percent(percent).expect("a weight")));
+        let upstreams =
+            Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
+        let sockets = proxy::bind(config.listen, 1).expect("a free port");
+        let listener = sockets.listeners.into_iter().next().expect("one was asked for");
+        let (recorder, collector) = pair();
+        let (lifecycle, phase) = watch::channel(Phase::Serving);
+        proxy::spawn(0, listener, Settings::new(&config), Arc::clone(&routing), upstreams, recorder, phase)
+            .expect("a thread");
+        Worker {
+            listen: sockets.address,
+            routing,
+            collectors: Collectors::new([collector]),
+            samples: ByVersion::default(),
+            counted: 0,
+            _lifecycle: lifecycle,
+            _notices: notices,
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.listen)
+    }
+
+    fn tick(&mut self) -> Tick {
+        let Worker { collectors, samples, counted, routing, .. } = self;
+        let tick = collectors.tick(routing.table().epoch, |shard| {
+            *counted += shard.counts.iter().map(|count| count.requests).sum::<u64>();
+        });
+        samples.blue.add(&tick.samples.blue);
+        samples.green.add(&tick.samples.green);
+        tick
+    }
+
+    /// Ticks until so many requests have been counted.
+    #[track_caller]
+    fn until_counted(&mut self, requests: u64) {
+        eventually("so many counted requests", || {
+            self.tick();
+            (self.counted == requests).then_some(())
+        });
+    }
+
+    /// Ticks until the requests that wait are as `wanted`.
+    #[track_caller]
+    fn until_waiting(&mut self, mut wanted: impl FnMut(&Tick) -> bool) {
+        eventually("such requests that wait", || wanted(&self.tick()).then_some(()));
+    }
+}
+
+/// Answers with the status that the target ends with, and never answers `/hang`.
+fn scripted() -> Upstream {
+    Upstream::scripted(|connection: &mut Connection| {
+        while let Some(request) = connection.request() {
+            if request.target.ends_with("/hang") {
+                return connection.drain();
+            }
+            let status = request.target.rsplit('/').next().and_then(|status| status.parse().ok()).unwrap_or(200_u16);
+            connection.send(format!("HTTP/1.1 {status} Scripted\r\ncontent-length: 2\r\n\r\nok"));
+        }
+    })
+}
+
+const WARM: &str = "warmUp: { time: 0s, requests: 0 }";
+
+#[test]
+fn row_73_excluded_paths_are_served_and_counted_and_are_no_evidence() {
+    let (blue, green) = (scripted(), scripted());
+    let gate = format!(
+        "gate: {{ {WARM}, exclude: [\"/healthz\", \"/internal/*\"], \
+         triggers: [{{ name: dead, metric: failureStreak, atLeast: 3 }}] }}"
+    );
+    let mut worker = Worker::start(&blue, &green, 100.0, &gate);
+    let mut client = worker.client();
+    for _ in 0..5 {
+        assert_eq!(client.get("/healthz?why").status, 200);
+    }
+    for _ in 0..5 {
+        assert_eq!(client.get("/internal/500").status, 500);
+    }
+    worker.until_counted(10);
+    assert!(worker.samples.green.evidence.is_empty() && worker.samples.green.whole.is_empty());
+    assert_eq!(worker.routing.table().weight(), Weight::FULL, "the streak did not see them either");
+    assert_eq!(client.get("/healthz/500").status, 500);
+    worker.until_counted(11);
+    assert_eq!((worker.samples.green.evidence.requests, worker.samples.green.evidence.failures), (1, 1));
+    for _ in 0..2 {
+        client.get("/500");
+    }
+    assert_eq!(worker.routing.table().weight(), Weight::PROBE);
+}
+
+#[test]
+fn rows_66_and_67_the_policy_says_which_statuses_are_charged() {
+    let check = |gate: &str, charged: &[u16]| {
+        let statuses = [200, 302, 404, 429, 500, 501, 503, 505];
+        let (blue, green) = (scripted(), scripted());
+        let mut worker = Worker::start(&blue, &green, 0.0, gate);
+        let mut client = worker.client();
+        let mut failures = 0;
+        for (number, status) in statuses.into_iter().enumerate() {
+            assert_eq!(client.get(&format!("/{status}")).status, status);
+            worker.until_counted(number as u64 + 1);
+            failures += u64::from(charged.contains(&status));
+            let evidence = &worker.samples.blue.evidence;
+            assert_eq!((evidence.requests, evidence.failures), (number as u64 + 1, failures), "{status}: {gate}");
+        }
+    };
+    let triggers = "triggers: [{ name: dead, metric: failureStreak, atLeast: 9 }]";
+    check(&format!("gate: {{ {triggers} }}"), &[500, 501, 503, 505]);
+    check(&format!("gate: {{ {triggers}, notFailures: [501, 505] }}"), &[500, 503]);
+    check(&format!("gate: {{ {triggers}, failureStatuses: [\"5xx\", \"429\"] }}"), &[429, 500, 501, 503, 505]);
+    check(&format!("gate: {{ {triggers}, failureStatuses: [\"503\", \"4xx\"] }}"), &[404, 429, 503]);
+}
+
+#[test]
+fn a_failure_that_is_no_answer_is_charged_whatever_the_statuses() {
+    let blue = Upstream::scripted(|connection| _ = connection.request());
+    let gate = "gate: { failureStatuses: [\"503\"], triggers: [{ name: dead, metric: failureStreak, atLeast: 9 }] }";
+    let mut worker = Worker::start(&blue, &scripted(), 0.0, gate);
+    assert_eq!(worker.client().get("/").status, 502);
+    worker.until_counted(1);
+    assert_eq!(worker.samples.blue.evidence.failures, 1);
+}
+
+#[test]
+fn a_green_endpoints_first_requests_count_for_failures_and_not_for_latency() {
+    let (blue, green) = (scripted(), scripted());
+    let gate =
+        "gate: { warmUp: { time: 0s, requests: 20 }, triggers: [{ name: rate, metric: errorRate, above: 90% }] }";
+    let mut worker = Worker::start(&blue, &green, 50.0, gate);
+    let mut client = worker.client();
+    // Each version gets 30 of 60.
+    for _ in 0..60 {
+        client.get("/500");
+    }
+    worker.until_counted(60);
+    let ByVersion { blue, green } = &worker.samples;
+    assert_eq!((green.evidence.failures, green.evidence.latency.len(), green.whole.len()), (30, 10, 10));
+    assert_eq!((blue.evidence.failures, blue.evidence.latency.len(), blue.whole.len()), (30, 30, 30));
+}
+
+#[test]
+fn row_71_a_request_that_hangs_is_seen_growing_older_before_it_ends() {
+    let (blue, green) = (scripted(), scripted());
+    let mut worker = Worker::start(&blue, &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    let mut client = worker.client();
+    client.send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n");
+    for longer in [10, 200, 400].map(Duration::from_millis) {
+        worker.until_waiting(|tick| {
+            assert!(tick.waiting.green.len() <= 1 && tick.waiting.blue.is_empty());
+            tick.waiting.green.slower_than(longer) == 1
+        });
+    }
+    assert_eq!(worker.counted, 0, "it has not ended");
+    drop(client);
+    worker.until_waiting(|tick| tick.waiting.green.is_empty());
+    worker.until_counted(1);
+    assert_eq!(worker.samples.green.evidence.latency.slower_than(Duration::from_millis(300)), 1);
+}
+
+#[test]
+fn a_request_waits_no_more_once_it_has_a_response_head() {
+    let green = Upstream::scripted(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n");
+        connection.drain();
+    });
+    let mut worker = Worker::start(&scripted(), &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    let mut client = worker.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").response_head();
+    let mut other = worker.client();
+    other.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").response_head();
+    worker.until_waiting(|tick| tick.gauges.in_flight.green == 2 && tick.waiting.green.is_empty());
+}
+
+#[test]
+fn a_request_that_is_excluded_warms_up_or_waits_for_its_own_client_is_not_seen_waiting() {
+    let (blue, green) = (scripted(), scripted());
+    let gate = "gate: { exclude: [\"/excluded/*\"], warmUp: { time: 0s, requests: 2 } }";
+    let mut worker = Worker::start(&blue, &green, 100.0, gate);
+    let mut clients: Vec<Client> = (0..5).map(|_| worker.client()).collect();
+    let mut send = |number: usize, head: &str| _ = clients[number].send(format!("{head} HTTP/1.1\r\nHost: test\r\n"));
+    send(0, "GET /excluded/hang");
+    send(1, "GET /hang");
+    send(2, "GET /hang");
+    send(3, "POST /hang");
+    for client in &mut clients[..3] {
+        client.send("\r\n");
+    }
+    clients[3].send("Content-Length: 5\r\n\r\nonly");
+    worker.until_waiting(|tick| tick.gauges.in_flight.green == 4);
+    clients[4].send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n");
+    let longer = Duration::from_millis(100);
+    worker.until_waiting(|tick| tick.waiting.green.slower_than(longer) > 0);
+    worker.until_waiting(|tick| tick.gauges.in_flight.green == 5 && tick.waiting.green.len() == 1);
+    // With its last byte it is green that lets it wait.
+    clients[3].send("!");
+    worker.until_waiting(|tick| tick.waiting.green.len() == 2);
+}
+
+#[test]
+fn a_request_of_an_epoch_that_is_over_is_not_seen_waiting() {
+    let (blue, green) = (scripted(), scripted());
+    let mut worker = Worker::start(&blue, &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    let mut client = worker.client();
+    client.send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n");
+    worker.until_waiting(|tick| tick.waiting.green.len() == 1);
+    assert!(worker.routing.route(Epoch::default().next().next(), Weight::FULL));
+    // The next one shows that a view of the new epoch has come.
+    let mut next = worker.client();
+    next.send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n");
+    worker.until_waiting(|tick| {
+        assert!(tick.waiting.green.len() <= 1);
+        tick.waiting.green.len() == 1 && tick.gauges.in_flight.green == 2
+    });
+}
+
+#[test]
+fn row_75_one_client_that_forces_failures_is_at_most_its_share_of_the_evidence() {
+    let (blue, green) = (scripted(), scripted());
+    let gate = format!(
+        "trustedProxies: [\"127.0.0.0/8\"]\ngate: {{ {WARM}, clientShare: 20%, \
+         triggers: [{{ name: errors, metric: errorRate, above: 90% }}] }}"
+    );
+    let mut worker = Worker::start(&blue, &green, 100.0, &gate);
+    let mut client = worker.client();
+    let mut get = |from: &str, target: &str| {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {from}\r\n\r\n");
+        client.send(head).response().status
+    };
+    for number in 0..100 {
+        assert_eq!(get(&format!("203.0.113.{number}"), "/"), 200);
+    }
+    for _ in 0..900 {
+        assert_eq!(get("1.2.3.4, 198.51.100.7", "/500"), 500, "it is served all the same");
+    }
+    worker.until_counted(1_000);
+    let evidence = &worker.samples.green.evidence;
+    assert_eq!((evidence.requests, evidence.failures), (125, 25));
+}
+
+#[test]
+fn row_75_clients_that_cannot_be_told_apart_are_not_bounded() {
+    let (blue, green) = (scripted(), scripted());
+    let mut worker = Worker::start(&blue, &green, 100.0, &format!("gate: {{ {WARM}, clientShare: 20% }}"));
+    let mut client = worker.client();
+    for number in 0..500 {
+        // From a peer that is not trusted these are mere words.
+        let from = format!("X-Forwarded-For: 203.0.113.{}\r\n", number % 100);
+        client.send(format!("GET / HTTP/1.1\r\nHost: test\r\n{from}\r\n")).response();
+    }
+    worker.until_counted(500);
+    assert_eq!(worker.samples.green.evidence.requests, 500);
+}
+
+#[test]
+fn sticky_clients_are_counted_once_and_plain_requests_not_at_all() {
+    let (blue, green) = (scripted(), scripted());
+    let mut worker = Worker::start(&blue, &green, 100.0, "sticky: { cookie: session }");
+    let mut client = worker.client();
+    let pipelined: String = (0..30)
+        .map(|number| format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: session={}\r\n\r\n", number % 3))
+        .collect();
+    client.send(pipelined);
+    (0..30).for_each(|_| assert_eq!(client.response().status, 200));
+    let mut clients = 0;
+    eventually("thirty requests", || {
+        let of_tick = worker.tick().clients.green.unwrap_or_default();
+        assert!(of_tick <= 3);
+        clients = clients.max(of_tick);
+        (worker.counted == 30).then_some(())
+    });
+    assert!(clients > 0);
+    assert_eq!(client.get("/").body, b"ok");
+    eventually("one more", || {
+        assert_eq!(worker.tick().clients.green, None);
+        (worker.counted == 31).then_some(())
+    });
+}
