@@ -11,6 +11,8 @@
 //! - [`measure`]: what a worker counts and the sliding windows over it.
 //! - [`gate`]: is green worse than blue? Pure. Absent: I/O, clock, async, randomness, logs, metrics.
 //! - [`release`]: what a release is and how it moves. Pure as well.
+//! - [`course`]: one release after another: what can happen goes in, what must be done comes out. Pure, so that the journal
+//!   can be replayed.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.

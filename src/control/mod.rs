@@ -1,8 +1,8 @@
 //! The one task that owns the release: it feeds the deciding core and carries out what that says.
 //!
 //! [`command`] is how others ask, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
-//! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was. It has
-//! a thread of its own, which neither the data plane nor the admin API can starve.
+//! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
+//! [`telling`] is the way out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod command;
 pub mod event;
@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod restore;
 pub mod slots;
 pub mod status;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::config::Config;
 use crate::course::{Course, Input, Streak};
 use crate::gate::{ByVersion, Version};
-use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord, WriteError};
+use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::measure::window::SHORTEST_SLOT;
 use crate::measure::{Collectors, Tick};
 use crate::proxy::Upstreams;
@@ -30,7 +31,7 @@ use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
 use command::{Change, Command, Reply};
 use event::{Event, Events};
-use ledger::{Ledger, Report};
+use ledger::Ledger;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
 
@@ -265,52 +266,6 @@ impl Control {
         restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
     }
 
-    /// A failed write is an alarm, and undoes nothing.
-    fn journal_failed(&mut self, error: &WriteError) {
-        self.inputs.telemetry.journal_failed();
-        tracing::error!(%error, "the journal was not written; a restart may not know of the last decision");
-        let event = Event::new(Kind::JournalFailed, PROXY.to_owned(), error.to_string(), self.course.state());
-        self.outputs.events.send(event);
-    }
-
-    /// Tells what the journal has: whoever hears of it and asks for the status finds it there.
-    fn told(&mut self, reports: Vec<Report>) {
-        if reports.is_empty() {
-            return;
-        }
-        self.publish();
-        for Report { events, reply, status, .. } in reports {
-            // What has been decided since is not to be shown yet.
-            if self.inputs.ledger.is_reporting() {
-                self.outputs.status.send_replace(status.clone());
-            }
-            for event in events {
-                self.tell(event);
-            }
-            if let Some(reply) = reply
-                && reply.send(Ok(status)).is_err()
-            {
-                tracing::debug!("whoever asked did not wait for the answer");
-            }
-        }
-    }
-
-    fn tell(&self, event: Event) {
-        let (kind, weight) = (event.kind.name(), event.weight.percent());
-        let Event { actor, sentence, epoch, .. } = &event;
-        match event.kind {
-            Kind::RolledBack => {
-                let reaction_micros = self.rollback.as_ref().and_then(|rollback| rollback.reaction_micros);
-                tracing::warn!(event = kind, actor, %epoch, reason = sentence, reaction_micros, "rolled back: all traffic goes to blue");
-            }
-            Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
-                tracing::error!(event = kind, actor, %epoch, weight, sentence);
-            }
-            _ => tracing::info!(event = kind, actor, %epoch, weight, sentence),
-        }
-        self.outputs.events.send(event);
-    }
-
     /// Learns what the workers did before anything else is decided: also when their notice got lost.
     fn catch_up(&mut self) {
         while let Ok(notice) = self.inputs.notices.try_recv() {
@@ -376,28 +331,5 @@ impl Control {
         });
         telemetry.open(&tick.gauges);
         tick
-    }
-
-    fn publish(&mut self) {
-        let table = self.inputs.routing.table();
-        let telemetry = &self.inputs.telemetry;
-        telemetry.weight(table.weight());
-        telemetry.state(self.course.state().name());
-        telemetry.verdict(self.course.verdict().kind);
-        for version in Version::BOTH {
-            for (endpoint, healthy) in self.inputs.upstreams.each(table.roles.section(version)) {
-                telemetry.endpoint(version, endpoint.to_string(), healthy);
-            }
-        }
-        // Nobody reads of a decision here before the journal has it.
-        if self.inputs.ledger.is_reporting() {
-            return;
-        }
-        self.outputs.status.send_replace(self.status());
-    }
-
-    fn status(&self) -> Arc<Status> {
-        let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
-        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
     }
 }

@@ -1,0 +1,82 @@
+//! What others are told: events, status and metrics. A decision is told when the journal has it.
+
+use std::sync::Arc;
+
+use super::event::Event;
+use super::ledger::Report;
+use super::status::Status;
+use super::{Control, PROXY};
+use crate::gate::Version;
+use crate::journal::WriteError;
+use crate::release::Kind;
+
+impl Control {
+    /// A failed write is an alarm, and undoes nothing.
+    pub(super) fn journal_failed(&mut self, error: &WriteError) {
+        self.inputs.telemetry.journal_failed();
+        tracing::error!(%error, "the journal was not written; a restart may not know of the last decision");
+        let event = Event::new(Kind::JournalFailed, PROXY.to_owned(), error.to_string(), self.course.state());
+        self.outputs.events.send(event);
+    }
+
+    /// Tells what the journal has: whoever hears of it and asks for the status finds it there.
+    pub(super) fn told(&mut self, reports: Vec<Report>) {
+        if reports.is_empty() {
+            return;
+        }
+        self.publish();
+        for Report { events, reply, status, .. } in reports {
+            // What has been decided since is not to be shown yet.
+            if self.inputs.ledger.is_reporting() {
+                self.outputs.status.send_replace(status.clone());
+            }
+            for event in events {
+                self.tell(event);
+            }
+            if let Some(reply) = reply
+                && reply.send(Ok(status)).is_err()
+            {
+                tracing::debug!("whoever asked did not wait for the answer");
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let (kind, weight) = (event.kind.name(), event.weight.percent());
+        let Event { actor, sentence, epoch, .. } = &event;
+        match event.kind {
+            Kind::RolledBack => {
+                let reaction_micros = self.rollback.as_ref().and_then(|rollback| rollback.reaction_micros);
+                tracing::warn!(event = kind, actor, %epoch, reason = sentence, reaction_micros, "rolled back: all traffic goes to blue");
+            }
+            Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
+                tracing::error!(event = kind, actor, %epoch, weight, sentence);
+            }
+            _ => tracing::info!(event = kind, actor, %epoch, weight, sentence),
+        }
+        self.outputs.events.send(event);
+    }
+
+    pub(super) fn publish(&mut self) {
+        let table = self.inputs.routing.table();
+        let telemetry = &self.inputs.telemetry;
+        telemetry.weight(table.weight());
+        telemetry.state(self.course.state().name());
+        telemetry.verdict(self.course.verdict().kind);
+        for version in Version::BOTH {
+            for (endpoint, healthy) in self.inputs.upstreams.each(table.roles.section(version)) {
+                telemetry.endpoint(version, endpoint.to_string(), healthy);
+            }
+        }
+        // Nobody reads of a decision here before the journal has it.
+        if self.inputs.ledger.is_reporting() {
+            return;
+        }
+        self.outputs.status.send_replace(self.status());
+    }
+
+    pub(super) fn status(&self) -> Arc<Status> {
+        let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
+        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
+    }
+}
