@@ -157,15 +157,15 @@ impl Control {
 
     /// Gives one input to the deciding core, carries out what it says, and records both.
     fn feed(&mut self, input: &Input<'_>, reply: Option<Reply>) -> Result<(), (Refusal, Option<Reply>)> {
-        let began = Instant::now();
         let now = self.clock.now();
         let effects = match self.course.take(input.clone(), now) {
             Ok(effects) => effects,
             Err(refusal) => return Err((refusal, reply)),
         };
+        let decided = Instant::now();
         let mut events = Vec::new();
         for effect in effects {
-            self.carry_out(effect, began, now, &mut events);
+            self.carry_out(effect, decided, now, &mut events);
         }
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
@@ -187,17 +187,17 @@ impl Control {
         Ok(())
     }
 
-    fn carry_out(&mut self, effect: Effect, began: Instant, now: Duration, events: &mut Vec<Event>) {
+    fn carry_out(&mut self, effect: Effect, decided: Instant, now: Duration, events: &mut Vec<Event>) {
         let routing = &self.inputs.routing;
         match effect {
             Effect::Latch { epoch } => {
                 // A worker may have done it already.
                 let latched = routing.latch(epoch);
-                self.rolled_back(latched.then(|| began.elapsed()));
+                self.rolled_back(latched.then(|| decided.elapsed()));
             }
             Effect::Revert { epoch } => {
                 let reverted = routing.revert(epoch);
-                self.rolled_back(reverted.then(|| began.elapsed()));
+                self.rolled_back(reverted.then(|| decided.elapsed()));
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
             Effect::Complete { epoch } => _ = routing.complete(epoch),

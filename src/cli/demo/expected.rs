@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::load::Seen;
+use super::setup::GREEN;
 use crate::control::status::Status;
 use crate::release::input::GATE;
 
@@ -9,6 +10,8 @@ use crate::release::input::GATE;
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
     pub state: &'static str,
+    /// The version that is trusted.
+    pub blue: String,
     /// Percent.
     pub weight: f64,
     /// The trigger and the actor of the rollback.
@@ -31,6 +34,7 @@ impl Ending {
         let rollback = status.rollback.as_ref();
         Ending {
             state: status.state,
+            blue: status.blue.version.clone(),
             weight: status.weight.percent(),
             rollback: rollback.map(|rollback| (rollback.trigger.clone(), rollback.actor.clone())),
             green_was_bad: false,
@@ -54,8 +58,11 @@ impl Ending {
         if let Some((trigger, actor)) = &self.rollback {
             unmet.push(format!("expected no rollback, but {actor} rolled back by `{trigger}`"));
         }
-        if (self.state, self.weight) != ("stepping", 100.0) {
-            unmet.push(format!("expected the weight to reach 100 %, but it is {} % ({})", self.weight, self.state));
+        if (self.state, self.blue.as_str()) != ("completed", GREEN) {
+            unmet.push(format!(
+                "expected the release to complete with {GREEN} as the new blue, but it is {} at {} %, and blue is {}",
+                self.state, self.weight, self.blue
+            ));
         }
         unmet
     }
@@ -63,7 +70,7 @@ impl Ending {
     fn unmet_rollback(&self, fault: Fault) -> Vec<String> {
         let mut unmet = Vec::new();
         let fitting = fault.triggers();
-        let wanted = format!("a rollback by the gate, by the trigger {}", fitting.join(" or "));
+        let wanted = format!("a rollback by the gate, for {}", fitting.join(" or "));
         match &self.rollback {
             Some((trigger, actor)) if actor == GATE && fitting.contains(&trigger.as_str()) => {}
             Some((trigger, actor)) => {
@@ -101,10 +108,12 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::demo::setup::BLUE;
 
     fn rolled_back(trigger: &str) -> Ending {
         Ending {
             state: "rolledBack",
+            blue: BLUE.to_owned(),
             weight: 0.0,
             rollback: Some((trigger.to_owned(), "gate".to_owned())),
             green_was_bad: true,
@@ -118,8 +127,8 @@ mod tests {
     fn promoted() -> Ending {
         let nothing = Seen::default();
         Ending {
-            state: "stepping",
-            weight: 100.0,
+            state: "completed",
+            blue: GREEN.to_owned(),
             rollback: None,
             green_was_bad: false,
             after: nothing,
@@ -132,6 +141,7 @@ mod tests {
         for (fault, trigger, met) in [
             (Fault::Errors, "dead", true),
             (Fault::Errors, "meltdown", true),
+            (Fault::Errors, "comparison", true),
             (Fault::Errors, "slow", false),
             (Fault::Latency, "slow", true),
             (Fault::Latency, "dead", false),
@@ -145,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_fault_the_weight_should_reach_100_percent() {
+    fn without_a_fault_the_release_should_complete() {
         assert_eq!(promoted().unmet(Fault::None), [""; 0]);
-        assert_eq!(Ending { weight: 50.0, ..promoted() }.unmet(Fault::None).len(), 1);
-        assert_eq!(Ending { state: "paused", ..promoted() }.unmet(Fault::None).len(), 1);
+        assert_eq!(Ending { blue: BLUE.to_owned(), ..promoted() }.unmet(Fault::None).len(), 1);
+        assert_eq!(Ending { state: "promoted", weight: 100.0, ..promoted() }.unmet(Fault::None).len(), 1);
         assert_eq!(promoted().unmet(Fault::Errors).len(), 1);
     }
 

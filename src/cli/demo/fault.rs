@@ -2,6 +2,7 @@
 
 use super::backend::LATE;
 use crate::gate::verdict::duration;
+use crate::release::input::COMPARISON;
 
 /// What green does once it is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,7 +15,7 @@ pub(super) enum Fault {
     Hang,
     /// Green's port is closed and its connections are reset
     Refuse,
-    /// Green stays well, and the release reaches 100 %
+    /// Green stays well, and the release completes
     None,
 }
 
@@ -30,13 +31,13 @@ impl Fault {
         }
     }
 
-    /// The triggers of the demo's configuration that may see it first.
+    /// What may see it first: the comparison, or a trigger of the demo's configuration.
     pub(super) const fn triggers(self) -> &'static [&'static str] {
         match self {
-            Fault::Errors | Fault::Refuse => &["dead", "meltdown"],
-            Fault::Latency => &["slow"],
+            Fault::Errors | Fault::Refuse => &["dead", "meltdown", COMPARISON],
+            Fault::Latency => &["slow", COMPARISON],
             // A request that ran into the time limit has failed, and was slow too.
-            Fault::Hang => &["dead", "meltdown", "slow"],
+            Fault::Hang => &["dead", "meltdown", "slow", COMPARISON],
             Fault::None => &[],
         }
     }

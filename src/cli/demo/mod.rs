@@ -59,7 +59,8 @@ impl Demo {
         let addresses = ByVersion { blue: blue.address, green: green.address };
         let config = setup::configuration(proxy.address, admin.address, addresses)?;
         let running = running::start(&config, None).context("the proxy could not start")?;
-        let screen = Screen::new(&story::STEPS, story::BAKE);
+        let plan = running.status.borrow().plan.clone().context("the demo has a plan")?;
+        let screen = Screen::new(&plan.steps);
         self.introduce(&screen, &running);
 
         let load = Load::start(running.listen);
@@ -70,6 +71,7 @@ impl Demo {
             green,
             admin: Admin::at(running.admin)?,
             admin_address: running.admin,
+            steps: plan.steps.iter().map(|step| step.weight).collect(),
             status: running.status.clone(),
             events: running.events.listen(),
             deadline: Instant::now() + LONGEST,
@@ -103,13 +105,13 @@ impl Demo {
         }
         unmet.iter().for_each(|unmet| story.screen.print(unmet, Tone::Bad));
         story.screen.print("", Tone::Plain);
-        story.screen.print("The proxy serves until Ctrl-C. A new release begins with", Tone::Plain);
+        story.screen.print("The proxy serves until Ctrl-C. To begin a new release, and to see it:", Tone::Plain);
         let operate = |command: &str| match story.admin_address.port() {
             ADMIN_PORT => format!("  portcullis {command}"),
             _ => format!("  portcullis {command} --admin http://{}", story.admin_address),
         };
         story.screen.print(&operate("release start"), Tone::Plain);
-        story.screen.print(&operate("weight 10"), Tone::Plain);
+        story.screen.print(&operate("watch"), Tone::Plain);
         loop {
             story.look().await?;
         }
@@ -130,7 +132,7 @@ impl Demo {
         let (clients, rate) = (load::CLIENTS, count(load::REQUESTS_PER_SECOND.into()));
         print(&format!("  load        {clients} clients, {rate} requests a second"));
         print("");
-        setup::GATE.lines().for_each(|line| print(&format!("  {line}")));
+        setup::POLICY.lines().for_each(|line| print(&format!("  {line}")));
         print("");
     }
 }

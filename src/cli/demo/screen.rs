@@ -8,9 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::load::Seen;
-use crate::control::status::{Status, VersionStatus};
+use crate::control::status::{Status, StepStatus, VersionStatus};
 use crate::gate::Kind;
 use crate::gate::verdict::count;
+use crate::release::Weight;
 
 pub(super) struct Screen {
     began: Instant,
@@ -46,9 +47,9 @@ pub(super) enum Tone {
 const REDRAWS: u8 = 10;
 
 impl Screen {
-    /// A bar for each of `steps`, in percent, full after `bake`.
-    pub(super) fn new(steps: &[u8], bake: Duration) -> Screen {
-        let live = std::io::stdout().is_terminal().then(|| Live::new(steps, bake));
+    /// A bar for each of `steps`, full after its bake.
+    pub(super) fn new(steps: &[StepStatus]) -> Screen {
+        let live = std::io::stdout().is_terminal().then(|| Live::new(steps));
         Screen { began: Instant::now(), live }
     }
 
@@ -65,12 +66,12 @@ impl Screen {
         self.print(&format!("{:5.1} s  {line}", self.began.elapsed().as_secs_f64()), tone);
     }
 
-    /// Where step `number` (from 0) of `percent` is; `text` stands beside its bar.
-    pub(super) fn step(&self, number: usize, percent: u8, progress: Progress, text: &str) {
+    /// Where step `number` (from 0) of `weight` is; `text` stands beside its bar.
+    pub(super) fn step(&self, number: usize, weight: Weight, progress: Progress, text: &str) {
         match (&self.live, progress) {
             (Some(live), _) => live.step(number, progress, text),
             (None, Progress::Baking(_)) => {}
-            (None, Progress::Held | Progress::RolledBack) => self.say(&format!("{percent} %: {text}"), Tone::Plain),
+            (None, Progress::Held | Progress::RolledBack) => self.say(&format!("{weight}: {text}"), Tone::Plain),
         }
     }
 
@@ -91,13 +92,12 @@ impl Screen {
 }
 
 impl Live {
-    fn new(steps: &[u8], bake: Duration) -> Live {
+    fn new(steps: &[StepStatus]) -> Live {
         let area = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(REDRAWS));
         let above = area.add(text_line());
-        let length = u64::try_from(bake.as_millis()).unwrap_or(u64::MAX);
-        let steps = steps.iter().map(|percent| {
-            let bar = area.add(ProgressBar::new(length).with_style(bar_style("dim")));
-            bar.set_prefix(format!("{percent} %"));
+        let steps = steps.iter().map(|step| {
+            let bar = area.add(ProgressBar::new((step.bake * 1e3) as u64).with_style(bar_style("dim")));
+            bar.set_prefix(step.weight.to_string());
             bar.tick();
             bar
         });

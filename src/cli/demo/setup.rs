@@ -39,10 +39,17 @@ impl Claim {
     }
 }
 
-/// What the gate is told, as a user would write it. Blue, green and the clients share one machine, and when that stalls
+/// The plan and what the gate is told, as a user would write it. Blue, green and the clients share one machine, and when that stalls
 /// every request under way is slow: so the latency trigger looks at a lower quantile than a service of its own would.
 /// Green is the same program as blue and needs no time to warm up.
-pub(super) const GATE: &str = "\
+pub(super) const POLICY: &str = "\
+release:
+  steps:
+  - { weight: 2%, bake: 3s }
+  - { weight: 10%, bake: 3s }
+  - { weight: 25%, bake: 3s }
+  - { weight: 50%, bake: 3s }
+  - { weight: 100%, bake: 3s }
 gate:
   minimumRequests: 80
   warmUp: { time: 0s, requests: 0 }
@@ -69,7 +76,7 @@ blue: {{ version: {BLUE}, endpoints: [\"{blue}\"] }}
 green: {{ version: {GREEN}, endpoints: [\"{green}\"] }}
 timeouts: {{ connect: 4s, responseHead: 4s }}
 drain: {{ wait: 0s, deadline: 5s }}
-{GATE}"
+{POLICY}"
     );
     config::parse(&text, "the demo's configuration", Path::new(""))
 }
@@ -81,6 +88,7 @@ mod tests {
     use crate::cli::demo::fault::Fault;
     use crate::cli::demo::load::CLIENTS;
     use crate::gate::trigger::Condition;
+    use crate::release::input::COMPARISON;
 
     fn parsed() -> Config {
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -91,7 +99,8 @@ mod tests {
     #[test]
     fn the_triggers_that_a_fault_should_fire_are_in_the_configuration() {
         let policy = parsed().policy;
-        let names: Vec<&str> = policy.actions().map(|(name, _)| name).collect();
+        assert!(policy.compare.is_some());
+        let names: Vec<&str> = policy.actions().map(|(name, _)| name).chain([COMPARISON]).collect();
         for fault in [Fault::Errors, Fault::Latency, Fault::Hang, Fault::Refuse] {
             assert!(fault.triggers().iter().all(|name| names.contains(name)), "{fault:?} among {names:?}");
         }

@@ -1,4 +1,4 @@
-//! One release: the weight is raised step by step, green goes bad, and what comes of it.
+//! One release: its plan raises the weight step by step, green goes bad, and what comes of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::expected::{ANSWERED_AFTER, Ending};
 use super::fault::Fault;
 use super::load::Load;
 use super::screen::{Progress, Screen, Tone};
+use super::setup::GREEN;
 use crate::cli::client::{Admin, Refused};
 use crate::control::event::Event;
 use crate::control::status::{Rollback, Status};
-use crate::gate::Kind;
 use crate::gate::verdict::{count, duration};
-use crate::release::Kind as EventKind;
+use crate::release::{Kind as EventKind, Weight};
 
 /// Everything that plays a part.
 pub(super) struct Story<'a> {
@@ -31,6 +31,8 @@ pub(super) struct Story<'a> {
     pub green: Backend,
     pub admin: Admin,
     pub admin_address: SocketAddr,
+    /// The weights of the plan.
+    pub steps: Vec<Weight>,
     pub status: watch::Receiver<Arc<Status>>,
     pub events: broadcast::Receiver<Event>,
     /// When it has to be over.
@@ -39,36 +41,14 @@ pub(super) struct Story<'a> {
     pub bad_since: Option<Instant>,
 }
 
-/// Green's percent, one step after the other.
-pub(super) const STEPS: [u8; 5] = [2, 10, 25, 50, 100];
+/// The step in which green goes bad, from 0, and how long after its beginning.
+const BAD_AT: (usize, Duration) = (2, Duration::from_millis(1500));
 
-/// The shortest time that a step holds.
-pub(super) const BAKE: Duration = Duration::from_secs(3);
-
-/// The step in which green goes bad, and how long after its beginning.
-const BAD_AT: (u8, Duration) = (25, Duration::from_millis(1500));
-
-/// How a step came to its end.
-enum Held {
-    Passed,
-    RolledBack(RolledBack),
-    Late,
-}
-
-/// What the proxy made of the wish for a weight.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Raise {
-    Granted,
-    Refused,
-}
-
-/// The step that ended in a rollback.
-struct RolledBack {
+/// A step of the plan that bakes.
+struct Baking {
     number: usize,
-    /// The status at the step's beginning.
     at_first: Arc<Status>,
-    rollback: Rollback,
-    seen_at: Instant,
+    at_last: Arc<Status>,
 }
 
 impl Story<'_> {
@@ -77,109 +57,143 @@ impl Story<'_> {
         while self.load.before().ended == 0 && self.is_in_time() {
             self.look().await?;
         }
-        for (number, percent) in STEPS.into_iter().enumerate() {
-            match self.step(number, percent).await? {
-                Held::Passed => {}
-                Held::RolledBack(rolled_back) => return self.rolled_back(&rolled_back).await,
-                Held::Late => {
-                    self.screen.say("the time is up", Tone::Bad);
-                    let ending = Ending::new(&self.status.borrow(), self.load.before());
-                    return Ok(Ending { green_was_bad: self.bad_since.is_some(), ..ending });
-                }
+        let start = json!({ "reason": format!("{GREEN} is here") });
+        self.admin.send(Method::POST, "/v1/release", Some(&start)).await?;
+        let mut step = None;
+        loop {
+            let (status, events) = self.next().await?;
+            step = self.follow(step, &status);
+            self.announce(events);
+            if let Some((step, rollback)) = step.as_ref().zip(status.rollback.as_ref()) {
+                return self.rolled_back(step, rollback).await;
+            }
+            if status.state == "completed" {
+                return Ok(self.completed(&status));
+            }
+            if !self.is_in_time() {
+                self.screen.say("the time is up", Tone::Bad);
+                let ending = Ending::new(&status, self.load.before());
+                return Ok(Ending { green_was_bad: self.bad_since.is_some(), ..ending });
+            }
+            if let Some(step) = &step {
+                self.spoil(step);
             }
         }
-        let ending = Ending::new(&self.status.borrow(), self.load.before());
-        let (answers, failed) = (count(ending.before.ended), count(ending.before.failed));
-        self.screen.print("", Tone::Plain);
-        self.screen.print("Green has all the traffic, and the gate watches on.", Tone::Good);
-        self.screen.print(&format!("  clients     got {answers} answers, {failed} of them failed"), Tone::Plain);
-        Ok(ending)
     }
 
     /// Waits for the next status, which comes ten times in a second, and shows it.
     pub(super) async fn look(&mut self) -> anyhow::Result<Arc<Status>> {
+        let (status, events) = self.next().await?;
+        self.announce(events);
+        Ok(status)
+    }
+
+    /// The next status, with all events that came before it.
+    async fn next(&mut self) -> anyhow::Result<(Arc<Status>, Vec<Event>)> {
         if self.status.changed().await.is_err() {
             bail!("the proxy has ended by itself");
         }
-        let status = self.status.borrow_and_update().clone();
+        let mut events = Vec::new();
         loop {
             match self.events.try_recv() {
-                Ok(event) => {
-                    let tone = if event.kind == EventKind::RolledBack { Tone::Bad } else { Tone::Plain };
-                    let sentence = match event.kind {
-                        EventKind::RolledBack => format!("ROLLED BACK: {}", event.sentence),
-                        EventKind::Started | EventKind::WeightSet | EventKind::Notified => event.sentence,
-                        kind => format!("{}, green at {}: {}", kind.name(), event.weight, event.sentence),
-                    };
-                    self.screen.say(&sentence, tone);
-                }
+                Ok(event) => events.push(event),
                 Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+        let status = self.status.borrow_and_update().clone();
         self.screen.figures(&status, self.load.before().plus(self.load.after()));
-        Ok(status)
+        Ok((status, events))
     }
 
-    async fn step(&mut self, number: usize, percent: u8) -> anyhow::Result<Held> {
-        let at_first = self.status.borrow().clone();
-        let began = Instant::now();
-        let mut raise = self.raise(number).await?;
-        loop {
-            let status = self.look().await?;
-            let held = began.elapsed();
-            if let Some(rollback) = status.rollback.clone() {
-                return Ok(Held::RolledBack(RolledBack { number, at_first, rollback, seen_at: Instant::now() }));
-            }
-            let text = step_text(&at_first, &status);
-            self.screen.step(number, percent, Progress::Baking(held), &text);
-            if !self.is_in_time() {
-                return Ok(Held::Late);
-            }
-            if raise == Raise::Refused {
-                // A common cause freezes the weight until it has passed.
-                raise = self.raise(number).await?;
-                continue;
-            }
-            let (bad_at, after) = BAD_AT;
-            if self.fault != Fault::None && percent == bad_at {
-                if held >= after && self.bad_since.is_none() {
-                    self.bad_since = Some(Instant::now());
-                    self.green.turn(self.fault);
-                    self.screen.say(&format!("green goes bad: it {}", self.fault.deed()), Tone::Bad);
+    fn announce(&self, events: Vec<Event>) {
+        for event in events {
+            let (sentence, tone) = match event.kind {
+                EventKind::RolledBack => (format!("ROLLED BACK: {}", event.sentence), Tone::Bad),
+                EventKind::Started | EventKind::Stepped | EventKind::Promoted | EventKind::Completed => {
+                    (event.sentence, Tone::Plain)
                 }
-            } else if held >= BAKE && status.verdict.kind == Kind::Pass {
-                self.screen.step(number, percent, Progress::Held, &format!("held; {text}"));
-                return Ok(Held::Passed);
-            }
+                kind => (format!("{}, green at {}: {}", kind.name(), event.weight, event.sentence), Tone::Plain),
+            };
+            self.screen.say(&sentence, tone);
         }
     }
 
-    async fn rolled_back(&mut self, rolled_back: &RolledBack) -> anyhow::Result<Ending> {
+    /// Shows where the plan is, and says of a step that has ended what it came to.
+    fn follow(&self, step: Option<Baking>, status: &Arc<Status>) -> Option<Baking> {
+        let number = match status.step {
+            Some(number) => number - 1,
+            None if status.state == "completed" => self.steps.len(),
+            None => return step,
+        };
+        let step = match step {
+            Some(step) if step.number == number => Baking { at_last: status.clone(), ..step },
+            ended => {
+                if let Some(Baking { number, at_first, at_last }) = ended {
+                    let text = format!("held; {}", step_text(&at_first, &at_last));
+                    self.screen.step(number, self.steps[number], Progress::Held, &text);
+                }
+                Baking { number, at_first: status.clone(), at_last: status.clone() }
+            }
+        };
+        if let Some(weight) = self.steps.get(number) {
+            let baked = Duration::try_from_secs_f64(status.baked.unwrap_or_default()).unwrap_or_default();
+            self.screen.step(number, *weight, Progress::Baking(baked), &step_text(&step.at_first, status));
+        }
+        Some(step)
+    }
+
+    /// Lets green go bad, once its time has come.
+    fn spoil(&mut self, step: &Baking) {
+        let baked = step.at_last.baked.unwrap_or_default();
+        let (bad_at, after) = BAD_AT;
+        if self.fault != Fault::None
+            && self.bad_since.is_none()
+            && step.number == bad_at
+            && baked >= after.as_secs_f64()
+        {
+            self.bad_since = Some(Instant::now());
+            self.green.turn(self.fault);
+            self.screen.say(&format!("green goes bad: it {}", self.fault.deed()), Tone::Bad);
+        }
+    }
+
+    fn completed(&self, status: &Status) -> Ending {
+        let ending = Ending::new(status, self.load.before());
+        let (answers, failed) = (count(ending.before.ended), count(ending.before.failed));
+        self.screen.print("", Tone::Plain);
+        self.screen.print(&format!("The release has completed: {} is the new blue.", status.blue.version), Tone::Good);
+        self.screen.print(&format!("  clients     got {answers} answers, {failed} of them failed"), Tone::Plain);
+        ending
+    }
+
+    async fn rolled_back(&mut self, step: &Baking, rollback: &Rollback) -> anyhow::Result<Ending> {
+        let seen_at = Instant::now();
         self.load.announce_rollback();
-        let RolledBack { number, at_first, seen_at, .. } = rolled_back;
-        let raise = self.raise(*number).await?;
+        let weight = self.steps[step.number];
+        let refused = self.is_refused(weight).await?;
         while self.is_in_time() && (self.load.after().ended < ANSWERED_AFTER || self.load.before().under_way() > 0) {
             self.look().await?;
         }
         // What ended last is in the status after the next one for certain.
         self.look().await?;
         let status = self.look().await?;
-        let text = format!("rolled back; {}", step_text(at_first, &status));
-        self.screen.step(*number, STEPS[*number], Progress::RolledBack, &text);
+        let text = format!("rolled back; {}", step_text(&step.at_first, &status));
+        self.screen.step(step.number, weight, Progress::RolledBack, &text);
         let ending = Ending {
-            green_was_bad: self.bad_since.is_some_and(|bad_since| bad_since < *seen_at),
-            refused: raise == Raise::Refused,
+            green_was_bad: self.bad_since.is_some_and(|bad_since| bad_since < seen_at),
+            refused,
             after: self.load.after(),
             reached_green: self.green.arrived(),
             ..Ending::new(&status, self.load.before())
         };
-        self.summarise(rolled_back, &ending, &status);
+        self.summarise(rollback, seen_at, &ending, &status);
+        let answer = if refused { "refused" } else { "granted" };
+        self.screen.print(&format!("  latched     {weight} was asked for again and {answer}"), Tone::Plain);
         Ok(ending)
     }
 
-    fn summarise(&self, rolled_back: &RolledBack, ending: &Ending, status: &Status) {
-        let RolledBack { number, rollback, seen_at, .. } = rolled_back;
+    fn summarise(&self, rollback: &Rollback, seen_at: Instant, ending: &Ending, status: &Status) {
         let Ending { before, after, .. } = ending;
         let print = |what: &str, text: &str| self.screen.print(&format!("  {what:<10}  {text}"), Tone::Plain);
         self.screen.print("", Tone::Plain);
@@ -195,7 +209,7 @@ impl Story<'_> {
         };
         print("reaction", &reaction);
         if let Some(bad_since) = self.bad_since {
-            print("", &format!("{} from green going bad to the rollback", duration(*seen_at - bad_since)));
+            print("", &format!("{} from green going bad to the rollback", duration(seen_at - bad_since)));
         }
         print(
             "since then",
@@ -207,18 +221,14 @@ impl Story<'_> {
                 count(ending.reached_green)
             ),
         );
-        let answer = if ending.refused { "refused" } else { "granted" };
-        print("latched", &format!("{} % was asked for again and {answer}", STEPS[*number]));
     }
 
-    /// Asks for the weight of step `number`.
-    async fn raise(&self, number: usize) -> anyhow::Result<Raise> {
-        let reason = format!("step {} of {}", number + 1, STEPS.len());
-        let body = json!({ "weight": STEPS[number], "reason": reason });
-        match self.admin.send(Method::PUT, "/v1/weight", Some(&body)).await {
-            Ok(_) => Ok(Raise::Granted),
+    /// Whether a weight for green is refused.
+    async fn is_refused(&self, weight: Weight) -> anyhow::Result<bool> {
+        match self.admin.send(Method::PUT, "/v1/weight", Some(&json!({ "weight": weight }))).await {
+            Ok(_) => Ok(false),
             Err(error) if error.downcast_ref::<Refused>().is_some_and(|it| it.status == StatusCode::CONFLICT) => {
-                Ok(Raise::Refused)
+                Ok(true)
             }
             Err(error) => Err(error),
         }
