@@ -24,6 +24,7 @@ BORN_AT_ZERO = [
     ("portcullis_rollbacks_total", {"trigger": "operator"}),
     ("portcullis_rollbacks_total", {"trigger": "patient"}),
     ("portcullis_notifications_total", {"trigger": "noticed"}),
+    ("portcullis_journal_errors_total", {}),
     ("portcullis_panics_total", {}),
 ]
 
