@@ -8,10 +8,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     cargo build --release --locked --bin portcullis \
- && cp target/release/portcullis /portcullis
+ && cp target/release/portcullis /portcullis \
+ && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /portcullis /usr/local/bin/portcullis
+# The journal: what keeps a rollback latched over a restart. Each container needs a volume of its own there.
+COPY --from=build --chown=65532:65532 /data /var/lib/portcullis
+VOLUME /var/lib/portcullis
 # Relative paths of the configuration, such as that of the token file, hold here.
 WORKDIR /etc/portcullis
 # `nonroot` of the base image, as a number, so that Kubernetes can see that it is not root.
@@ -23,4 +27,4 @@ EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
     CMD ["/usr/local/bin/portcullis", "status", "--json"]
 ENTRYPOINT ["/usr/local/bin/portcullis"]
-CMD ["run", "--config", "/etc/portcullis/portcullis.yaml"]
+CMD ["run", "--config", "/etc/portcullis/portcullis.yaml", "--data", "/var/lib/portcullis"]
