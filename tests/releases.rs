@@ -27,6 +27,12 @@ fn a_plan_runs_through_its_steps_until_green_is_the_new_blue() {
         assert_eq!((event.kind.as_str(), &event.data["weight"]), (kind, &json!(weight)), "{event:?}");
     }
     let status = bench.until_state("completed");
+    for (version, backend) in [("blue", &bench.green), ("green", &bench.blue)] {
+        let metrics = bench.proxy.metrics();
+        let of = metrics.lines().filter(|line| line.contains("endpoint_healthy{") && line.contains(version));
+        let endpoint = backend.address.to_string();
+        assert_eq!(of.filter_map(|line| line.split('"').nth(3)).collect::<Vec<_>>(), [endpoint], "{metrics}");
+    }
     assert_eq!((&status["blue"]["version"], &status["green"]["version"]), (&json!("v2"), &json!("v1")));
     bench.assert_all_to(&bench.green, &bench.blue);
 }

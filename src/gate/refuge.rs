@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn check(blue: Health, of_blue: (u64, u64), of_green: (u64, u64), expected: Option<&str>) {
-        let counted = |(failures, requests)| Evidence { failures, requests, ..Evidence::default() };
+        let counted = |(failures, requests)| Evidence { requests, failures, ..Evidence::default() };
         let evidence = ByVersion { blue: &counted(of_blue), green: &counted(of_green) };
         assert_eq!(lost(blue, evidence).as_deref(), expected, "{blue:?}, {of_blue:?}, {of_green:?}");
     }
