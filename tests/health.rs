@@ -202,14 +202,16 @@ fn promise_5_no_rollback_goes_to_a_blue_whose_every_endpoint_fails_its_checks() 
     });
     assert_eq!(status["weight"], 100.0);
     let pause = status["pause"].as_str().expect("a sentence");
-    assert!(pause.contains("traffic stays where it is: blue's endpoint failed its last"), "{pause}");
+    assert!(pause.contains("traffic stays where it is: blue's endpoint fails its health checks"), "{pause}");
 
     switch.store(200, Ordering::SeqCst);
+    let mut answers = Vec::new();
     let status = proxy.until(|status| {
-        client.get("/");
+        answers.push(client.get("/").status);
         status["state"] == "rolledBack"
     });
     assert!(reason(&status).starts_with("green failed"), "{status:#}");
+    assert!(!answers.contains(&503), "blue gets requests again before it gets all of them: {answers:?}");
 }
 
 #[test]

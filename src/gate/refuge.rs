@@ -5,19 +5,15 @@ use super::health::Health;
 use super::verdict::{count, percent};
 use super::version::ByVersion;
 
-/// So many failed checks of every endpoint are no accident.
-const DOWN_AFTER: u32 = 3;
-
 /// A share of so few requests says little.
 const LEAST_REQUESTS: u64 = 50;
 
 /// What is known against blue, as a sentence: then neither a rollback nor a probe may send it more traffic.
 pub fn lost(blue: Health, evidence: ByVersion<&Evidence>) -> Option<String> {
-    if blue.endpoints > 0 && blue.failing_for >= DOWN_AFTER {
-        let failed = count(blue.failing_for.into());
+    if blue.is_down() {
         return Some(match blue.endpoints {
-            1 => format!("blue's endpoint failed its last {failed} health checks"),
-            all => format!("all {all} endpoints of blue failed their last {failed} health checks"),
+            1 => "blue's endpoint fails its health checks and gets no requests".to_owned(),
+            all => format!("all {all} endpoints of blue fail their health checks and get no requests"),
         });
     }
     let ByVersion { blue, green } = evidence;
@@ -46,9 +42,9 @@ mod tests {
 
     #[test]
     fn promise_5_a_blue_that_is_down_or_mostly_fails_is_no_refuge() {
-        let health = |endpoints, failing_for| Health { endpoints, failing_for };
+        let health = |endpoints, unhealthy| Health { endpoints, unhealthy, ..Health::default() };
         let (unchecked, well) = (health(0, 0), health(2, 0));
-        for blue in [unchecked, well, health(2, 2)] {
+        for blue in [unchecked, well, health(2, 1)] {
             check(blue, (0, 0), (50, 50), None);
             check(blue, (20, 100), (0, 100), None);
             check(blue, (51, 100), (52, 100), None);
@@ -57,7 +53,8 @@ mod tests {
             check(blue, (51, 100), (0, 0), said);
             check(blue, (51, 100), (51, 100), said);
         }
-        check(health(1, 3), (0, 100), (90, 100), Some("blue's endpoint failed its last 3 health checks"));
-        check(health(2, 9), (0, 0), (90, 100), Some("all 2 endpoints of blue failed their last 9 health checks"));
+        check(health(1, 1), (0, 100), (90, 100), Some("blue's endpoint fails its health checks and gets no requests"));
+        let said = Some("all 2 endpoints of blue fail their health checks and get no requests");
+        check(health(2, 2), (0, 0), (90, 100), said);
     }
 }

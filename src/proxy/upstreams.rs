@@ -68,7 +68,11 @@ impl Upstreams {
     pub fn health(&self, version: Version) -> Health {
         let shared = self.versions.of(version);
         let checked = shared.iter().filter(|shared| shared.checked.load(Ordering::Acquire));
-        Health::of(checked.map(|shared| shared.failed_checks.load(Ordering::Relaxed)))
+        Health::of(
+            checked.map(|shared| {
+                (shared.failed_checks.load(Ordering::Relaxed), !shared.unhealthy.load(Ordering::Relaxed))
+            }),
+        )
     }
 
     pub(super) fn authorities(&self, version: Version) -> impl Iterator<Item = &Authority> {
