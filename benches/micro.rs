@@ -94,6 +94,7 @@ fn look<'a>(windows: &'a Windows, signals: &'a Signals) -> Look<'a, impl Fn(&Tri
         health: ByVersion::default(),
         signals,
         suspicion: Suspicion::default(),
+        against_blue: None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
 use crate::gate::trigger::StreakTrigger;
-use crate::gate::{Action, ByVersion};
+use crate::gate::{Action, ByVersion, Version};
 use crate::journal::{Bounds, Journal, OpenError, Restored};
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase, Settings, Upstreams};
@@ -172,7 +172,17 @@ fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger),
     match Journal::open(dir, bounds) {
         Ok((journal, restored)) => {
             let beginning = match restored.state.clone() {
-                Some(state) => Beginning::restored(state, config),
+                Some(state) => {
+                    if Version::BOTH.iter().all(|version| config.versions.of(*version).version != state.stable) {
+                        let (was, is) = (&state.stable, &config.versions.blue.version);
+                        tracing::warn!(
+                            was,
+                            is,
+                            "the blue of before is not configured: its traffic goes to another version"
+                        );
+                    }
+                    Beginning::restored(state, config)
+                }
                 None => Beginning::default(),
             };
             let ledger = Ledger::new(Some(journal), &config.text, restored, beginning.began);

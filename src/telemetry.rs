@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
@@ -13,6 +15,7 @@ use crate::measure::shard::{Count, Gauges, Sample};
 use crate::release::Weight;
 use crate::release::input::RESERVED;
 use crate::release::state::STATE_NAMES;
+use crate::routing::Roles;
 
 const REQUESTS: &str = "portcullis_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
@@ -45,6 +48,22 @@ const REACTION_BUCKETS: [f64; 9] = [0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.
 pub struct Telemetry {
     recorder: PrometheusRecorder,
     handles: Handles,
+    endpoints: Endpoints,
+    exposition: Exposition,
+}
+
+/// An exporter of its own: what it once showed it shows for ever, and after an exchange of the roles an endpoint would be
+/// one of both versions.
+struct Endpoints {
+    recorder: PrometheusRecorder,
+    roles: Roles,
+}
+
+/// For the scrape.
+#[derive(Clone)]
+pub struct Exposition {
+    most: PrometheusHandle,
+    endpoints: Arc<ArcSwap<PrometheusHandle>>,
 }
 
 /// Made once, so that no tick looks a metric up by its name.
@@ -71,12 +90,14 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
         let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
-        Ok(Telemetry { recorder, handles })
+        let endpoints = Endpoints::of(Roles::default());
+        let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
+        let exposition = Exposition { most: recorder.handle(), endpoints: shown };
+        Ok(Telemetry { recorder, handles, endpoints, exposition })
     }
 
-    /// For the scrape.
-    pub fn exposition(&self) -> PrometheusHandle {
-        self.recorder.handle()
+    pub fn exposition(&self) -> Exposition {
+        self.exposition.clone()
     }
 
     /// Sorts what was recorded into the buckets. Call it now and then, also when nobody scrapes.
@@ -152,11 +173,40 @@ impl Telemetry {
         self.handles.upstream_connections.set(f64::from(gauges.upstream_connections));
     }
 
-    pub fn endpoint(&self, version: Version, endpoint: String, healthy: bool) {
-        metrics::with_local_recorder(&self.recorder, || {
-            let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
-            gauge.set(if healthy { 1.0 } else { 0.0 });
+    /// Every endpoint of both versions, and whether it takes requests.
+    pub fn endpoints(&mut self, roles: Roles, all: impl Iterator<Item = (Version, String, bool)>) {
+        let exchanged = self.endpoints.roles != roles;
+        if exchanged {
+            self.endpoints = Endpoints::of(roles);
+        }
+        metrics::with_local_recorder(&self.endpoints.recorder, || {
+            for (version, endpoint, healthy) in all {
+                let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
+                gauge.set(if healthy { 1.0 } else { 0.0 });
+            }
         });
+        if exchanged {
+            self.exposition.endpoints.store(Arc::new(self.endpoints.recorder.handle()));
+        }
+    }
+}
+
+impl Endpoints {
+    fn of(roles: Roles) -> Endpoints {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::describe_gauge!(
+                ENDPOINT_HEALTHY,
+                "1 while an endpoint takes requests, 0 while it is ejected or fails its checks"
+            );
+        });
+        Endpoints { recorder, roles }
+    }
+}
+
+impl Exposition {
+    pub fn render(&self) -> String {
+        self.most.render() + &self.endpoints.load().render()
     }
 }
 
@@ -210,7 +260,6 @@ fn describe() {
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
     describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
     describe_gauge!(CONNECTIONS, "Open connections");
-    describe_gauge!(ENDPOINT_HEALTHY, "1 while an endpoint takes requests, 0 while it is ejected or fails its checks");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");

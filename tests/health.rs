@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::support::upstream::refusing;
-use crate::support::{Connection, End, Proxy, Upstream, config};
+use serde_json::Value;
+
+use crate::support::{Backend, Connection, End, Proxy, Upstream, config};
 
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -169,4 +171,54 @@ fn a_version_without_checks_is_served_whatever_its_endpoints_would_say() {
     let proxy = Proxy::before(&blue);
     assert_eq!(proxy.get("/").status, 200);
     assert_eq!(blue.count(), 1);
+}
+
+/// A gate with these triggers, and green at 100 %.
+fn at_full_weight(blue: &str, green: &str, backends: [SocketAddr; 2], triggers: &str) -> Proxy {
+    let gate = format!("gate: {{ minimumRequests: 5, compare: {{ enabled: false }}, triggers: [{triggers}] }}");
+    let text = config(&backends[..1], &backends[1..], &gate);
+    let text = text.replacen("version: v1,", &format!("version: v1, {blue}"), 1);
+    let proxy = Proxy::start(&text.replacen("version: v2,", &format!("version: v2, {green}"), 1));
+    proxy.set_weight(100.0);
+    proxy
+}
+
+const OFTEN: &str = "healthCheck: { path: /healthz, interval: 100ms, timeout: 100ms },";
+
+fn reason(status: &Value) -> &str {
+    status["rollback"]["reason"].as_str().expect("it was rolled back")
+}
+
+#[test]
+fn promise_5_no_rollback_goes_to_a_blue_whose_every_endpoint_fails_its_checks() {
+    let ((blue, switch), green) = (switchable(503), Backend::answering(500));
+    let spike = "{ name: spike, metric: errorRate, above: 50%, window: 10s }";
+    let proxy = at_full_weight(OFTEN, "", [blue.address, green.address], spike);
+    healthy(&proxy, 0);
+    let mut client = proxy.client();
+    let status = proxy.until(|status| {
+        client.get("/");
+        status["state"] == "paused"
+    });
+    assert_eq!(status["weight"], 100.0);
+    let pause = status["pause"].as_str().expect("a sentence");
+    assert!(pause.contains("traffic stays where it is: blue's endpoint fails its health checks"), "{pause}");
+
+    switch.store(200, Ordering::SeqCst);
+    let mut answers = Vec::new();
+    let status = proxy.until(|status| {
+        answers.push(client.get("/").status);
+        status["state"] == "rolledBack"
+    });
+    assert!(reason(&status).starts_with("green failed"), "{status:#}");
+    assert!(!answers.contains(&503), "blue gets requests again before it gets all of them: {answers:?}");
+}
+
+#[test]
+fn promise_6_a_rollback_for_failed_checks_says_so_when_blue_is_not_checked() {
+    let (blue, (green, _)) = (Backend::answering(200), switchable(500));
+    let checks = "{ name: dead, metric: healthChecks, atLeast: 2 }";
+    let proxy = at_full_weight("", OFTEN, [blue.address, green.address], checks);
+    let status = proxy.until(|status| status["state"] == "rolledBack");
+    assert!(reason(&status).ends_with("health checks; blue is not checked"), "{status:#}");
 }

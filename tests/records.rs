@@ -81,6 +81,7 @@ fn the_history_and_the_report_tell_of_every_release() {
 
     let report = printed(&portcullis(&["report", "v2-1", "--admin", &url], &[]));
     assert!(report.starts_with("# Release v2-1: rolled back\n"), "{report}");
+    assert!(report.contains("\n| Trigger | spike |\n"), "{report}");
     let release = parsed(&printed(&portcullis(&["report", "v2-1", "--json", "--admin", &url], &[])));
     let rollback = release["decisions"].as_array().and_then(|decisions| decisions.last()).expect("decisions");
     assert_eq!((&rollback["kind"], &rollback["actor"]), (&json!("rolledBack"), &json!("gate")));

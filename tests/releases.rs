@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::support::bench::GATE;
-use super::support::{Bench, config};
+use super::support::{Backend, Bench, Proxy, config};
 
 const PLAN: &str = "{ steps: [{ weight: 20%, bake: 300ms }, { weight: 50%, bake: 300ms }], monitoring: 300ms }";
 
@@ -27,6 +27,12 @@ fn a_plan_runs_through_its_steps_until_green_is_the_new_blue() {
         assert_eq!((event.kind.as_str(), &event.data["weight"]), (kind, &json!(weight)), "{event:?}");
     }
     let status = bench.until_state("completed");
+    for (version, backend) in [("blue", &bench.green), ("green", &bench.blue)] {
+        let metrics = bench.proxy.metrics();
+        let of = metrics.lines().filter(|line| line.contains("endpoint_healthy{") && line.contains(version));
+        let endpoint = backend.address.to_string();
+        assert_eq!(of.filter_map(|line| line.split('"').nth(3)).collect::<Vec<_>>(), [endpoint], "{metrics}");
+    }
     assert_eq!((&status["blue"]["version"], &status["green"]["version"]), (&json!("v2"), &json!("v1")));
     bench.assert_all_to(&bench.green, &bench.blue);
 }
@@ -193,6 +199,59 @@ fn a_completed_release_stays_the_new_blue_after_a_crash() {
     let status = bench.proxy.status();
     assert_eq!((&status["state"], &status["blue"]["version"]), (&json!("completed"), &json!("v2")));
     bench.assert_all_to(&bench.green, &bench.blue);
+}
+
+#[test]
+fn a_rollback_by_hand_after_a_completed_release_gives_the_version_that_is_configured_next_nothing() {
+    let mut bench = Bench::with_plan(SLOW);
+    ["start", "promote", "promote"].iter().for_each(|operation| drop(bench.operate(operation)));
+    let rest = format!("release: {SLOW}\n{GATE}");
+    let next = config(&[bench.green.address], &[bench.blue.address], &rest);
+    let next = next.replace("version: v2", "version: v3").replace("version: v1", "version: v2");
+    bench.crash_and_start(&next);
+    let status = bench.proxy.status();
+    assert_eq!((&status["state"], &status["blue"]["version"]), (&json!("idle"), &json!("v2")), "{status:#}");
+    assert_eq!(bench.operate("rollback")["blue"]["version"], "v2");
+    bench.assert_all_to(&bench.green, &bench.blue);
+    assert_eq!(bench.operate("start")["green"]["version"], "v3");
+}
+
+#[test]
+fn a_restart_without_the_version_that_had_become_blue_says_that_its_traffic_goes_elsewhere() {
+    let mut bench = Bench::with_plan(SLOW);
+    ["start", "promote", "promote"].iter().for_each(|operation| drop(bench.operate(operation)));
+    let text = bench.text.replace("version: v2", "version: v3");
+    bench.crash_and_start(&text);
+    let said = bench.proxy.until_logged("the blue of before is not configured: its traffic goes to another version");
+    assert_eq!((&said["was"], &said["is"]), (&json!("v2"), &json!("v1")));
+    assert_eq!(bench.proxy.status()["state"], "idle");
+}
+
+#[test]
+fn what_was_counted_of_a_version_stays_with_it_when_green_becomes_blue_and_when_that_is_rolled_back() {
+    let (v1, v2) = (Backend::answering(200), Backend::answering(200));
+    let proxy = Proxy::start(&config(&[v1.address], &[v2.address], GATE));
+    let mut client = proxy.client();
+    let operate = |operation: &str| assert_eq!(proxy.post(&format!("/v1/release{operation}"), &json!({})).status, 200);
+    let shows = |blue: (&str, u64), green: (&str, u64)| {
+        proxy.until(|status| {
+            let of = |name: &str, (version, requests): (&str, u64)| {
+                status[name]["version"] == version && status[name]["requests"] == requests
+            };
+            of("blue", blue) && of("green", green)
+        });
+    };
+    operate("");
+    (0..20).for_each(|_| drop(client.get("/")));
+    shows(("v1", 20), ("v2", 0));
+    operate("/promote");
+    (0..30).for_each(|_| drop(client.get("/")));
+    operate("/promote");
+    shows(("v2", 30), ("v1", 20));
+    (0..5).for_each(|_| drop(client.get("/")));
+    shows(("v2", 35), ("v1", 20));
+    operate("/rollback");
+    shows(("v1", 20), ("v2", 35));
 }
 
 #[test]

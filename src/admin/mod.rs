@@ -17,7 +17,6 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
@@ -29,6 +28,7 @@ use crate::control::event::Events;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
+use crate::telemetry::Exposition;
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub struct Context {
     pub events: Events,
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
-    pub exposition: PrometheusHandle,
+    pub exposition: Exposition,
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
 }

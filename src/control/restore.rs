@@ -99,7 +99,7 @@ impl Beginning {
         let configured = |version: Version| config.versions.of(version).version.as_str();
         let exchanged = configured(Version::Green) == record.stable && configured(Version::Blue) != record.stable;
         let roles = if exchanged { Roles::Exchanged } else { Roles::AsConfigured };
-        let green = configured(roles.section(Version::Green));
+        let [blue, green] = Version::BOTH.map(|version| configured(roles.section(version)));
         let epoch = Epoch::from(record.epoch);
         let completed = record.state == "completed";
         let Ok(resume) = serde_json::from_value::<Resume>(record.resume) else {
@@ -115,7 +115,8 @@ impl Beginning {
             found,
         };
         let nothing = Route::Split(Weight::ZERO);
-        if record.green != green && !completed {
+        // A completed release goes back to the version that was blue before it, and to no other.
+        if record.green != green || completed && record.blue != blue {
             let found = if resume.open.is_some() { Found::Superseded } else { Found::State };
             return of(State::Idle { epoch }, nothing, None, found);
         }

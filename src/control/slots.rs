@@ -107,8 +107,11 @@ fn counted_of(tick: &Tick, health: Health, version: Version) -> slot::Counted {
         whole: (!whole.is_empty()).then(|| buckets(whole)),
         waiting: buckets(tick.waiting.of(version)),
         clients: *tick.clients.of(version),
-        health: (health.endpoints > 0)
-            .then(|| slot::Health { endpoints: u64::from(health.endpoints), failing: u64::from(health.failing_for) }),
+        health: (health.endpoints > 0).then(|| slot::Health {
+            endpoints: u64::from(health.endpoints),
+            failing: u64::from(health.failing_for),
+            unhealthy: u64::from(health.unhealthy),
+        }),
     }
 }
 
@@ -121,6 +124,7 @@ fn health(counted: &slot::Counted) -> Health {
     counted.health.map_or_else(Health::default, |health| Health {
         endpoints: number(health.endpoints),
         failing_for: number(health.failing),
+        unhealthy: number(health.unhealthy),
     })
 }
 

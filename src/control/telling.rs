@@ -59,15 +59,15 @@ impl Control {
 
     pub(super) fn publish(&mut self) {
         let table = self.inputs.routing.table();
-        let telemetry = &self.inputs.telemetry;
+        let (telemetry, upstreams) = (&mut self.inputs.telemetry, &self.inputs.upstreams);
         telemetry.weight(table.weight());
         telemetry.state(self.course.state().name());
         telemetry.verdict(self.course.verdict().kind);
-        for version in Version::BOTH {
-            for (endpoint, healthy) in self.inputs.upstreams.each(table.roles.section(version)) {
-                telemetry.endpoint(version, endpoint.to_string(), healthy);
-            }
-        }
+        let of = |version: Version| {
+            let each = upstreams.each(table.roles.section(version));
+            each.map(move |(endpoint, healthy)| (version, endpoint.to_string(), healthy))
+        };
+        telemetry.endpoints(table.roles, Version::BOTH.into_iter().flat_map(of));
         // Nobody reads of a decision here before the journal has it.
         if self.inputs.ledger.is_reporting() {
             return;

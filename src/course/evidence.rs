@@ -8,9 +8,13 @@ use crate::gate::trigger::{Quantile, Span};
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence};
 use crate::measure::window::STATUS_WINDOW;
+use crate::release::State;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Basis {
+    /// What rolled the release back: a trigger of the policy, or one of [`crate::release::input::RESERVED`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
     /// The window that the counts are of.
     pub window: String,
     #[serde(flatten)]
@@ -40,7 +44,14 @@ impl Course {
     /// What both versions did in the window that status shows, and what the comparison makes of the whole release.
     pub fn basis(&self) -> Basis {
         let ByVersion { blue, green } = self.windows.evidence(STATUS_WINDOW, Span::Head);
+        let (trigger, blue, green) = match &self.state {
+            State::RolledBack { cause, .. } => (Some(cause.trigger.clone()), blue, green),
+            // The release is told as it was run, with the blue that it had.
+            State::Completed { .. } => (None, green, blue),
+            State::Idle { .. } | State::Open(_) => (None, blue, green),
+        };
         Basis {
+            trigger,
             window: duration(STATUS_WINDOW),
             counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
             comparison: self.comparison.as_ref().map(Comparison::evidence),

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::Course;
 use crate::gate::compare::{Counted, Finding};
+use crate::gate::refuge;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::Kind;
 use crate::gate::{ByVersion, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
 use crate::measure::Tick;
+use crate::measure::shard::Sample;
 use crate::measure::window::STATUS_WINDOW;
 use crate::release::input::{COMPARISON, UNRESOLVED};
-use crate::release::{self, Effect, Held, Judged};
+use crate::release::{self, Effect, Held, Judged, State};
 
 /// How long nobody may raise the weight after both versions failed in a row.
 const COMMON_STREAK_FREEZES: Duration = Duration::from_secs(10);
@@ -21,14 +23,17 @@ const PROBE_REQUESTS: u64 = 50;
 
 impl Course {
     pub(super) fn tick(&mut self, counted: &Tick, health: ByVersion<Health>, now: Duration) -> Vec<Effect> {
-        self.windows.add(counted.samples.as_ref(), now);
+        let late = self.of_before(counted);
+        let samples = late.as_ref().unwrap_or(&counted.samples).as_ref();
+        self.windows.add(samples, now);
         self.windows.advance(now);
-        self.history.add(counted.samples.as_ref(), now);
+        self.history.add(samples, now);
         if self.state.run().is_none() {
             return vec![];
         }
-        let finding = self.compare(counted, now);
-        let judgement = self.judge(health, now);
+        let against_blue = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));
+        let finding = self.compare(counted, now).map(|finding| spared(finding, against_blue.as_deref()));
+        let judgement = self.judge(health, against_blue.as_deref(), now);
         let mut effects = vec![];
         let gate_says = judgement.verdict.clone();
         for order in judgement.orders.clone() {
@@ -44,8 +49,22 @@ impl Course {
         }
         let (verdict, judged) = self.sum(gate_says, &judgement, finding);
         self.verdict = verdict;
-        effects.extend(self.order(release::Input::Judged(judged), now));
+        // A plan that gives up would send everything to blue as well.
+        if judged == Judged::Pass || against_blue.is_none() {
+            effects.extend(self.order(release::Input::Judged(judged), now));
+        }
         effects
+    }
+
+    /// What was green when it was routed is blue once the release has completed, and nothing goes to the green of then.
+    fn of_before(&self, counted: &Tick) -> Option<ByVersion<Sample>> {
+        let ByVersion { blue, green } = &counted.samples;
+        if !matches!(self.state, State::Completed { .. }) || green.evidence.requests == 0 {
+            return None;
+        }
+        let mut blue = blue.clone();
+        blue.add(green);
+        Some(ByVersion { blue, green: Sample::default() })
     }
 
     fn compare(&mut self, counted: &Tick, now: Duration) -> Option<Finding> {
@@ -58,11 +77,11 @@ impl Course {
         self.comparison.as_mut().map(|comparison| comparison.tick(of, weight, now))
     }
 
-    fn judge(&mut self, health: ByVersion<Health>, now: Duration) -> Judgement {
+    fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
         let Course { gate, windows, signals, .. } = self;
         let windows = |trigger: &Trigger| windows.evidence(trigger.window, trigger.condition.span());
-        gate.judge(&Look { windows, health, signals, suspicion }, now)
+        gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 
     fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
@@ -182,5 +201,15 @@ impl Course {
                 | Finding::Unresolved { sentence },
             ) => (Verdict::wait(sentence), Judged::Wait),
         }
+    }
+}
+
+/// What the comparison finds, as long as blue is no place to go.
+fn spared(finding: Finding, against_blue: Option<&str>) -> Finding {
+    match (finding, against_blue) {
+        (Finding::Convict { .. } | Finding::Unresolved { .. } | Finding::Probe { .. }, Some(of_blue)) => {
+            Finding::External { sentence: refuge::spared(of_blue) }
+        }
+        (finding, _) => finding,
     }
 }

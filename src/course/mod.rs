@@ -194,6 +194,7 @@ impl Course {
     fn apply(&mut self, input: release::Input, now: Duration) -> Result<Vec<Effect>, Refusal> {
         let idle = State::Idle { epoch: Epoch::default() };
         let weight = self.state.weight();
+        let was_completed = matches!(self.state, State::Completed { .. });
         let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input, self.plan.as_ref(), now) {
             Ok((state, effects)) => (state, Ok(effects)),
             Err((state, refusal)) => (state, Err(refusal)),
@@ -211,6 +212,12 @@ impl Course {
             State::RolledBack { cause, .. } => self.verdict = Verdict::fail(cause.reason.clone()),
             State::Idle { .. } | State::Completed { .. } => self.verdict = Verdict::wait(NO_RELEASE),
             State::Open(_) => {}
+        }
+        let is_completed = matches!(self.state, State::Completed { .. });
+        // A new release after a completed one keeps its blue, a rollback gives the old one back.
+        if is_completed != was_completed && !begins {
+            self.windows.exchange();
+            self.history.exchange();
         }
         Ok(effects)
     }

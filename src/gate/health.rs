@@ -8,15 +8,23 @@ pub struct Health {
     /// The least number of checks that any endpoint has failed in a row: 0 as soon as one of them passes, and when none
     /// has been checked.
     pub failing_for: u32,
+    /// How many have failed so many checks that they get no requests.
+    pub unhealthy: u32,
 }
 
 impl Health {
-    /// `failures` holds for each checked endpoint how many checks it has failed in a row.
-    pub fn of(failures: impl IntoIterator<Item = u32>) -> Health {
-        failures.into_iter().fold(Health::default(), |Health { endpoints, failing_for }, failures| Health {
-            endpoints: endpoints + 1,
-            failing_for: if endpoints == 0 { failures } else { failing_for.min(failures) },
+    /// `checked` holds for each checked endpoint how many checks it has failed in a row, and whether it gets requests.
+    pub fn of(checked: impl IntoIterator<Item = (u32, bool)>) -> Health {
+        checked.into_iter().fold(Health::default(), |health, (failures, gets_requests)| Health {
+            endpoints: health.endpoints + 1,
+            failing_for: if health.endpoints == 0 { failures } else { health.failing_for.min(failures) },
+            unhealthy: health.unhealthy + u32::from(!gets_requests),
         })
+    }
+
+    /// Whether no endpoint gets requests.
+    pub const fn is_down(self) -> bool {
+        self.endpoints > 0 && self.unhealthy == self.endpoints
     }
 }
 
@@ -27,13 +35,15 @@ mod tests {
     #[test]
     fn a_version_fails_for_as_long_as_the_endpoint_that_has_failed_the_fewest_checks() {
         for (failures, expected) in [
-            (vec![], Health { endpoints: 0, failing_for: 0 }),
-            (vec![3], Health { endpoints: 1, failing_for: 3 }),
-            (vec![5, 2, 9], Health { endpoints: 3, failing_for: 2 }),
-            (vec![5, 0, 9], Health { endpoints: 3, failing_for: 0 }),
-            (vec![0, 7], Health { endpoints: 2, failing_for: 0 }),
+            (vec![], (0, 0, 0)),
+            (vec![3], (1, 3, 1)),
+            (vec![5, 2, 9], (3, 2, 2)),
+            (vec![5, 0, 9], (3, 0, 2)),
+            (vec![0, 7], (2, 0, 1)),
         ] {
-            assert_eq!(Health::of(failures.clone()), expected, "{failures:?}");
+            let checked = failures.iter().map(|failures| (*failures, *failures < 3));
+            let (endpoints, failing_for, unhealthy) = expected;
+            assert_eq!(Health::of(checked), Health { endpoints, failing_for, unhealthy }, "{failures:?}");
         }
     }
 }

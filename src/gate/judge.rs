@@ -10,6 +10,7 @@ use super::crossing;
 use super::evidence::Evidence;
 use super::health::Health;
 use super::policy::Policy;
+use super::refuge;
 use super::signal::Signals;
 use super::trigger::{Action, Trigger};
 use super::verdict::{Verdict, describe};
@@ -41,6 +42,8 @@ pub struct Look<'s, W> {
     pub health: ByVersion<Health>,
     pub signals: &'s Signals,
     pub suspicion: Suspicion,
+    /// What is known against blue, whatever the triggers look at ([`super::refuge`]).
+    pub against_blue: Option<&'s str>,
 }
 
 /// What one look at all the evidence comes to.
@@ -114,13 +117,18 @@ impl Gate {
         W: Fn(&Trigger) -> ByVersion<&'e Evidence>,
     {
         let begun_at = *self.begun_at.get_or_insert(now);
-        let worse_blue = self.tracks.iter().find_map(|track| {
-            let evidence = (look.windows)(&track.trigger);
-            crossing::blue_is_worse(&track.trigger, evidence).then(|| describe(&track.trigger, evidence))
-        });
+        let over_a_bound = || {
+            self.tracks.iter().find_map(|track| {
+                let evidence = (look.windows)(&track.trigger);
+                crossing::blue_is_worse(&track.trigger, evidence).then(|| describe(&track.trigger, evidence))
+            })
+        };
+        let worse_blue = look.against_blue.map(str::to_owned).or_else(over_a_bound);
         let spared = |action, ruling| match (ruling, &worse_blue) {
-            (Ruling::Fires(_) | Ruling::Unconfirmed(_), Some(of_blue)) if action == Action::Rollback => {
-                Ruling::Common(format!("blue is no better, so traffic stays where it is: {of_blue}"))
+            (Ruling::Fires(_) | Ruling::Unconfirmed(_) | Ruling::Doubtful(_), Some(of_blue))
+                if action == Action::Rollback =>
+            {
+                Ruling::Common(refuge::spared(of_blue))
             }
             (ruling, _) => ruling,
         };

@@ -74,6 +74,9 @@ pub struct Health {
     pub endpoints: u64,
     /// Checks in a row that every endpoint has failed.
     pub failing: u64,
+    /// Endpoints that get no requests.
+    #[serde(default)]
+    pub unhealthy: u64,
 }
 
 /// Some slots of one release, in order.

@@ -81,6 +81,11 @@ impl Windows {
         }
     }
 
+    /// Green has become the new blue, or is no longer: what was counted of a version stays with it.
+    pub fn exchange(&mut self) {
+        self.rings.iter_mut().for_each(Ring::exchange);
+    }
+
     /// The evidence of a window that [`Windows::new`] was asked for.
     pub fn evidence(&self, length: Duration, span: Span) -> ByVersion<&Evidence> {
         let ring = self.rings.iter().find(|ring| ring.length == length && ring.span == span);
@@ -116,6 +121,11 @@ impl History {
 
     pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
         self.0.add(sample, now);
+    }
+
+    /// As [`Windows::exchange`].
+    pub fn exchange(&mut self) {
+        self.0.exchange();
     }
 
     pub fn blue(&self) -> &Evidence {
@@ -161,6 +171,12 @@ impl Ring {
                     }
                 }
             }
+        }
+    }
+
+    fn exchange(&mut self) {
+        for ByVersion { blue, green } in self.slots.iter_mut().map(|slot| &mut slot.evidence).chain([&mut self.total]) {
+            std::mem::swap(blue, green);
         }
     }
 

@@ -21,6 +21,8 @@ struct Shared {
     authority: Authority,
     /// Milliseconds after `started`, 0 when it was never ejected.
     ejected_until: AtomicU64,
+    /// Whether the first check has ended.
+    checked: AtomicBool,
     /// Checks failed in a row; 0 without checks.
     failed_checks: AtomicU32,
     /// Enough of them that it gets no requests. An endpoint that has not been checked yet gets some.
@@ -42,6 +44,7 @@ impl Upstreams {
         let shared = |authority: &Authority| Shared {
             authority: authority.clone(),
             ejected_until: AtomicU64::new(0),
+            checked: AtomicBool::new(false),
             failed_checks: AtomicU32::new(0),
             unhealthy: AtomicBool::new(false),
             warming: Warming::default(),
@@ -64,8 +67,12 @@ impl Upstreams {
     /// What the active checks say of `version` as a whole.
     pub fn health(&self, version: Version) -> Health {
         let shared = self.versions.of(version);
-        let failing_for = shared.iter().map(|shared| shared.failed_checks.load(Ordering::Relaxed)).min();
-        Health { endpoints: u32::try_from(shared.len()).unwrap_or(u32::MAX), failing_for: failing_for.unwrap_or(0) }
+        let checked = shared.iter().filter(|shared| shared.checked.load(Ordering::Acquire));
+        Health::of(
+            checked.map(|shared| {
+                (shared.failed_checks.load(Ordering::Relaxed), !shared.unhealthy.load(Ordering::Relaxed))
+            }),
+        )
     }
 
     pub(super) fn authorities(&self, version: Version) -> impl Iterator<Item = &Authority> {
@@ -81,6 +88,7 @@ impl Upstreams {
         let shared = &self.versions.of(version)[index];
         shared.failed_checks.store(failed_in_a_row, Ordering::Relaxed);
         shared.unhealthy.store(!healthy, Ordering::Relaxed);
+        shared.checked.store(true, Ordering::Release);
     }
 
     pub(super) fn is_ejected(&self, version: Version, index: usize) -> bool {

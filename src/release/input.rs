@@ -164,7 +164,8 @@ pub enum Refusal {
     #[error("release {epoch} has no step that waits for an approval")]
     NothingToApprove { epoch: Epoch },
     #[error(
-        "release {epoch} is irreversible ({reason}); to roll it back all the same, say so with `\"irreversible\": true`"
+        "release {epoch} is irreversible ({reason}); to roll it back all the same, say so with `\"irreversible\": true`, \
+         or --irreversible"
     )]
     Irreversible { epoch: Epoch, reason: String },
 }

@@ -115,7 +115,7 @@ impl Live {
                 *counted.clients.of_mut(version) = Some(8);
                 counted.waiting.of_mut(version).record(Duration::from_millis(self.number % 5));
             }
-            let health = ByVersion::build(|_| Health { endpoints: 2, failing_for: 0 });
+            let health = ByVersion::build(|_| Health { endpoints: 2, ..Health::default() });
             self.feed(Input::Tick { counted: &counted, health });
         }
     }

@@ -85,9 +85,17 @@ fn show(value: &Value, unit: Option<Unit>) -> String {
         }
         (_, Value::String(text)) => escape(text),
         (_, Value::Object(members)) => {
-            let told: Vec<String> =
-                members.iter().map(|(key, value)| format!("{} {}", words(key), show(value, None))).collect();
-            told.join(", ")
+            let member = |(key, value): (&String, &Value)| match value {
+                Value::Object(_) => format!("{} ({})", words(key), show(value, None)),
+                _ => format!("{} {}", words(key), show(value, None)),
+            };
+            members.iter().map(member).collect::<Vec<_>>().join(", ")
+        }
+        (None, Value::Number(number)) if number.is_f64() => {
+            // The journal has every digit; a reader wants three.
+            format!("{:.2e}", number.as_f64().unwrap_or_default())
+                .parse::<f64>()
+                .map_or_else(|_| number.to_string(), |rounded| rounded.to_string())
         }
         (_, value) => escape(&value.to_string()),
     }

@@ -43,7 +43,10 @@ fn rolled_back() -> ReleaseDocument {
     let evidence = json!({
         "trigger": "error-spike",
         "window": "1m",
-        "comparison": { "errors": 14.2, "headP99": 0.3 },
+        "comparison": {
+            "errors": { "blocks": 91, "expected": 0.000_478_885_239_683, "lnEvidence": -1.147_025_664_847_222 },
+            "lnEvidence": 14.2, "standing": "calm",
+        },
         "blue": { "requests": 12_345, "failures": 12, "errorRate": 0.000_972, "p50": 19.8, "p95": 44, "p99": null, "endpoints": 3 },
         "green": { "requests": 1_371, "failures": 123, "errorRate": 0.0897, "p50": 20.4, "p95": 61.5, "p99": 1240.0, "restarts": 2 },
     });

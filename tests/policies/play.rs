@@ -150,7 +150,9 @@ impl Play {
             };
             self.take(Input::Streak(streak)).expect("only an operator is refused");
         }
-        let check = |traffic: &Traffic| Health::of([traffic.failed_checks, traffic.failed_checks + 2]);
+        let check = |traffic: &Traffic| {
+            Health::of([traffic.failed_checks, traffic.failed_checks + 2].map(|failed| (failed, failed < 3)))
+        };
         let health = ByVersion { blue: check(&self.blue), green: check(&self.green) };
         self.take(Input::Tick { counted: &tick, health }).expect("only an operator is refused");
         self.course.state().run().is_some()

@@ -127,7 +127,7 @@ fn promise_5_a_common_cause_is_never_blamed_on_green() {
             specified,
             measured: format!("{rollbacks}; {mean:.1}, {undecided:.0} % undecided"),
             runs,
-            verdict: (rollbacks == 0 && is_near).into(),
+            passes: rollbacks == 0 && is_near,
         });
     }
     report("T6: a common cause: rollbacks; mean requests until it is known to be common", form, &cells);

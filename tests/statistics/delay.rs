@@ -133,7 +133,7 @@ fn check(table: &str, first: u64, all: Vec<Delay>, short: usize) {
             specified: format!("{mean}"),
             measured: format!("{:.1} ({:.0}) / {:.1}", green.mean(), green.percentile_99(), failed.mean()),
             runs,
-            verdict: green.is_near(mean, tolerance, rounding, form).into(),
+            passes: green.is_near(mean, tolerance, rounding, form),
         });
     }
     report(table, form, &cells);
@@ -230,7 +230,7 @@ fn a_probe_convicts_at_high_weight_after_as_few_requests_as_specified() {
                 failed.mean()
             ),
             runs,
-            verdict: (undecided == 0 && green.is_near(mean, 0.06, rounding, form)).into(),
+            passes: undecided == 0 && green.is_near(mean, 0.06, rounding, form),
         });
     }
     report("T1 with the probe: green requests until the rollback, mean (99th percentile) / failed", form, &cells);

@@ -151,7 +151,7 @@ fn an_acceptable_green_is_convicted_no_more_often_than_promised() {
                 specified: format!("{specified} %"),
                 measured: format!("{:.2} %", 100.0 * seen as f64 / runs as f64),
                 runs,
-                verdict: passes(seen, runs, specified / 100.0, scenario.of, nominal, form).into(),
+                passes: passes(seen, runs, specified / 100.0, scenario.of, nominal, form),
             });
         }
     }

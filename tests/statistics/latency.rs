@@ -14,9 +14,11 @@ use portcullis::gate::crossing::Tally;
 use portcullis::gate::trigger::Quantile;
 
 use super::draw::{Draw, seconds};
-use super::{Cell, Form, Sample, Verdict, report};
+use super::{Cell, Form, Sample, report};
 
-const MEDIAN_MILLIS: f64 = 50.0;
+/// The specification's 50 ms, in units of 1.024 ms. Its numbers are for buckets with edges at 160 and at 200 of its units of
+/// 1 ms, blue's P99 and a quarter above; those of our histogram, whose unit is 1 µs, are 1.024 ms apart there.
+const MEDIAN_MILLIS: f64 = 51.2;
 const RATE: f64 = 100.0;
 const PLANNED: f64 = 3_600.0;
 
@@ -40,6 +42,9 @@ struct Slow {
     fault: Fault,
     specified: f64,
 }
+
+/// Where the least difference is looked for the specification's own means come from few runs: as in T1's row of 1 %.
+const LONG: f64 = 1_000.0;
 
 fn slows() -> Vec<Slow> {
     let at = |sigma, weight, fault, specified| Slow { sigma, weight, fault, specified };
@@ -128,21 +133,6 @@ impl Slow {
     }
 }
 
-impl Slow {
-    /// The specification's numbers are for bounds exactly at blue's P99 and a quarter above it. The real ones are the next
-    /// edges of buckets, 0.5 and 0.9 % higher here. At ×1.5, where green is least beyond its bound, that raises the least
-    /// number of requests that any test needs by 7 %, from 884, 1007 and 2067 to 947, 1079 and 2209.
-    fn verdict(&self, green: &Sample, form: Form) -> Verdict {
-        if green.is_near(self.specified, 0.06, 0.5, form) {
-            Verdict::Pass
-        } else if matches!(self.fault, Fault::Times(1.5)) && green.is_near(1.07 * self.specified, 0.06, 0.5, form) {
-            Verdict::Explained("the bounds are edges of buckets, 7 % dearer at ×1.5")
-        } else {
-            Verdict::Fail
-        }
-    }
-}
-
 #[test]
 fn a_slow_green_is_convicted_after_as_few_requests_as_specified() {
     let form = Form::chosen();
@@ -151,7 +141,7 @@ fn a_slow_green_is_convicted_after_as_few_requests_as_specified() {
     for (number, slow) in (400..).zip(form.cells(slows(), 6)) {
         let past = if slow.sigma == 0.5 { &narrow } else { &wide };
         let rates = slow.rates(past);
-        let runs = form.runs(2_000);
+        let runs = form.runs(20_000);
         let mut green = Sample::default();
         for run in 0..runs {
             green.add(slow.play(past, rates, &mut Draw::new(number, run)) as f64);
@@ -161,10 +151,21 @@ fn a_slow_green_is_convicted_after_as_few_requests_as_specified() {
             specified: format!("{}", slow.specified),
             measured: format!("{:.1} ({:.0})", green.mean(), green.percentile_99()),
             runs,
-            verdict: slow.verdict(&green, form),
+            passes: green.is_near(slow.specified, if slow.specified > LONG { 0.1 } else { 0.06 }, 0.5, form),
         });
     }
     report("T4: P99, green requests until the rollback, mean (99th percentile)", form, &cells);
+}
+
+/// So that the table is compared with what it was made for: half a percent beside these bounds costs 7 % at ×1.5.
+#[test]
+fn the_bounds_lie_at_blues_p99_and_a_quarter_above_it() {
+    for (sigma, blue, green) in [(0.5, 160, 200), (1.0, 512, 640)] {
+        let unit = Duration::from_micros(1_024);
+        let below = |units| unit * units - Duration::from_micros(1);
+        let expected = ByVersion { blue: below(blue), green: below(green) };
+        assert_eq!(Past::new(sigma).bounds, expected, "σ = {sigma}");
+    }
 }
 
 #[test]

@@ -299,6 +299,7 @@ fn each_trigger_is_judged_on_a_window_of_its_own() {
         health: ByVersion::default(),
         signals: &signals,
         suspicion: Suspicion::default(),
+        against_blue: None,
     };
     let judgement = gate.judge(&look, Duration::from_secs(1));
     assert_eq!(ordered(&judgement), [Ordered::Rollback]);

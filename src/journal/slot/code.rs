@@ -30,6 +30,7 @@ const WHOLE: u8 = 1 << 2;
 const WAITING: u8 = 1 << 3;
 const CLIENTS: u8 = 1 << 4;
 const HEALTH: u8 = 1 << 5;
+const UNHEALTHY: u8 = 1 << 6;
 
 /// No chunk is nearly as long when unpacked; damage must not fill the memory.
 const LONGEST: u64 = 64 << 20;
@@ -90,7 +91,8 @@ fn counted(counted: &Counted, to: &mut Vec<u8>) {
             | flag(WHOLE, whole.is_some())
             | flag(WAITING, !waiting.is_empty())
             | flag(CLIENTS, clients.is_some())
-            | flag(HEALTH, health.is_some()),
+            | flag(HEALTH, health.is_some())
+            | flag(UNHEALTHY, health.is_some_and(|health| health.unhealthy > 0)),
     );
     if *requests > 0 || *failures > 0 {
         number(*requests, to);
@@ -108,9 +110,12 @@ fn counted(counted: &Counted, to: &mut Vec<u8>) {
     if let Some(clients) = clients {
         number(*clients, to);
     }
-    if let Some(Health { endpoints, failing }) = health {
+    if let Some(Health { endpoints, failing, unhealthy }) = health {
         number(*endpoints, to);
         number(*failing, to);
+        if *unhealthy > 0 {
+            number(*unhealthy, to);
+        }
     }
 }
 
@@ -195,7 +200,9 @@ impl Rest<'_> {
             counted.clients = Some(self.number()?);
         }
         if flags & HEALTH != 0 {
-            counted.health = Some(Health { endpoints: self.number()?, failing: self.number()? });
+            let (endpoints, failing) = (self.number()?, self.number()?);
+            let unhealthy = if flags & UNHEALTHY != 0 { self.number()? } else { 0 };
+            counted.health = Some(Health { endpoints, failing, unhealthy });
         }
         Some(counted)
     }

@@ -27,8 +27,8 @@ fn any_buckets() -> impl Strategy<Value = Buckets> {
 }
 
 fn any_counted() -> impl Strategy<Value = Counted> {
-    let health = option::of((any::<u64>(), any::<u64>()))
-        .prop_map(|health| health.map(|(endpoints, failing)| Health { endpoints, failing }));
+    let health = option::of((any::<u64>(), any::<u64>(), any::<u64>()))
+        .prop_map(|health| health.map(|(endpoints, failing, unhealthy)| Health { endpoints, failing, unhealthy }));
     let counts = (any::<u64>(), prop_oneof![Just(0), any::<u64>()]);
     (counts, any_buckets(), option::of(any_buckets()), any_buckets(), option::of(any::<u64>()), health).prop_map(
         |((requests, failures), head, whole, waiting, clients, health)| Counted {
@@ -196,7 +196,7 @@ fn counted_of(requests: u64, random: &mut fastrand::Rng) -> Counted {
     // By Little's law, 23 ms of the requests of 100 ms are still waiting.
     let waiting = (0..requests * 23 / 100).map(|_| (latency(10_000.0), 1)).collect();
     let failures = (0..requests).filter(|_| random.u32(..1_000) == 0).count() as u64;
-    let health = Some(Health { endpoints: 3, failing: 0 });
+    let health = Some(Health { endpoints: 3, failing: 0, unhealthy: 0 });
     Counted {
         requests,
         failures,

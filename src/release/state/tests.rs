@@ -328,6 +328,6 @@ fn a_refusal_says_why_and_what_to_do_instead() {
     check_refusal(
         "step 1 over, convicted",
         "withdraw",
-        "release 3 is irreversible (migration); to roll it back all the same, say so with `\"irreversible\": true`",
+        "release 3 is irreversible (migration); to roll it back all the same, say so with `\"irreversible\": true`, or --irreversible",
     );
 }

@@ -210,10 +210,14 @@ impl Scenario {
 
     pub fn health(&self, at: Duration) -> ByVersion<Health> {
         ByVersion::build(|version| match *self.checks.of(version) {
-            Some((from, until)) if (from..until).contains(&at) => {
-                Health { endpoints: 1, failing_for: ((at - from).as_secs() / CHECK_EVERY.as_secs()) as u32 }
+            Some((from, until)) if (from..until).contains(&at) => Health {
+                endpoints: 1,
+                failing_for: ((at - from).as_secs() / CHECK_EVERY.as_secs()) as u32,
+                unhealthy: 0,
+            },
+            Some(_) | None => {
+                Health { endpoints: u32::from(!self.policy.checks.is_empty()), failing_for: 0, unhealthy: 0 }
             }
-            Some(_) | None => Health { endpoints: u32::from(!self.policy.checks.is_empty()), failing_for: 0 },
         })
     }
 

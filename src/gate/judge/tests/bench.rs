@@ -12,6 +12,7 @@ pub(super) struct Bench {
     pub(super) health: ByVersion<Health>,
     pub(super) signals: Signals,
     pub(super) suspicion: Suspicion,
+    pub(super) against_blue: Option<String>,
 }
 
 /// What an order is, without its words.
@@ -36,6 +37,7 @@ impl Bench {
             health: ByVersion::default(),
             signals: Signals::default(),
             suspicion: Suspicion::default(),
+            against_blue: None,
         }
     }
 
@@ -51,6 +53,7 @@ impl Bench {
             health: self.health,
             signals: &self.signals,
             suspicion: self.suspicion,
+            against_blue: self.against_blue.as_deref(),
         };
         self.gate.judge(&look, self.now)
     }

@@ -15,7 +15,7 @@ fn checks(sustained: u64) -> Policy {
 }
 
 fn health(endpoints: u32, failing_for: u32) -> Health {
-    Health { endpoints, failing_for }
+    Health { endpoints, failing_for, ..Health::default() }
 }
 
 fn well(bench: &mut Bench) -> Judgement {
