@@ -64,8 +64,8 @@ pub struct Report {
     pub status: Arc<Status>,
 }
 
-/// How long a report waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a report waits for the disk; shorter than whoever asks waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What of the evidence a crash may cost, beyond the last decision.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -166,11 +166,12 @@ impl Ledger {
         self.write(state(), None, Vec::new(), Durable::Later)
     }
 
-    /// The reports that may be told: those the disk has, and those that have waited long enough.
-    pub fn due(&mut self) -> Vec<Report> {
+    /// The reports that need not wait any longer, and what is wrong with the journal if they did in vain.
+    pub fn due(&mut self) -> (Vec<Report>, Option<WriteError>) {
         let waits = |report: &Report| self.journal.is_some() && report.sent.elapsed() < PATIENCE;
         let due = self.reports.iter().take_while(|report| !waits(report)).count();
-        self.reports.drain(..due).collect()
+        let late = (self.journal.is_some() && due > 0).then_some(WriteError::Late(PATIENCE));
+        (self.reports.drain(..due).collect(), late)
     }
 
     /// Takes the journal's answer, and returns the reports that waited for it.

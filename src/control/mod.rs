@@ -103,7 +103,10 @@ impl Control {
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
-            let due = self.inputs.ledger.due();
+            let (due, late) = self.inputs.ledger.due();
+            if let Some(late) = late {
+                self.journal_failed(&late);
+            }
             self.told(due);
             self.publish();
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a journal cannot be opened. Whoever meets it serves blue and raises an alarm.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum OpenError {
 pub enum WriteError {
     #[error("{0} writes wait for the disk already")]
     QueueFull(usize),
+    /// It may come to the disk still.
+    #[error("the disk has not answered for {} s", .0.as_secs())]
+    Late(Duration),
     #[error("there is no space left for the journal")]
     Full,
     #[error("the journal is on a read-only file system")]
