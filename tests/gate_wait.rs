@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::support::{Backend, Bench, Proxy, config, portcullis, printed, refused, stdout};
+use super::support::{Backend, Bench, Proxy, Upstream, config, portcullis, printed, refused, stdout};
 
 const PLAN: &str = "{ steps: [{ weight: 20%, bake: 300ms }], monitoring: 300ms }";
 const SLOW: &str = "{ steps: [{ weight: 20%, bake: 1h }], monitoring: 1h }";
@@ -85,6 +85,41 @@ fn a_pipeline_waits_on_while_the_proxy_restarts_and_hears_what_came_of_the_relea
     bench.crash_and_start(&text);
     bench.operate("rollback");
     assert_eq!(end(pipeline), "open a ticket: rolled back (epoch 1, rolledBack): rolled back by local: a test\n");
+}
+
+#[test]
+fn a_pipeline_learns_at_once_which_release_it_waits_for_so_that_a_restart_cannot_hide_its_end() {
+    let admin = Upstream::scripted(|connection| {
+        while let Some(request) = connection.request() {
+            let (outcome, state) = match request.target.as_str() {
+                "/v1/gate?wait=0ms" => ("undecided", "stepping"),
+                _ => ("rolledBack", "idle"),
+            };
+            let body = json!({ "outcome": outcome, "epoch": 7, "state": state, "sentence": "" }).to_string();
+            connection.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        }
+    });
+    let url = format!("http://{}", admin.address);
+    let waited = portcullis(&["gate", "--wait", "--timeout", "20s", "--admin", &url], &[]);
+    assert_eq!(stdout(&waited), "rolled back (epoch 7, idle): \n");
+    let [first, second] = &admin.requests()[..] else { panic!("{:?}", admin.requests()) };
+    assert_eq!(first.target, "/v1/gate?wait=0ms");
+    assert!(second.target.ends_with("ms&epoch=7"), "{}", second.target);
+}
+
+#[test]
+fn a_release_that_another_green_version_ended_was_rolled_back() {
+    let mut bench = Bench::with_plan(SLOW);
+    bench.operate("start");
+    bench.events.until("stepped");
+    let text = bench.text.replace("version: v2", "version: v3");
+    bench.crash_and_start(&text);
+    let response = bench.proxy.call("GET", "/v1/gate?epoch=1&wait=60s", &Value::Null);
+    let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
+    let expected = json!({
+        "outcome": "rolledBack", "epoch": 1, "state": "idle", "sentence": "release 1 was rolled back; no release is open",
+    });
+    assert_eq!(answer, expected);
 }
 
 #[test]

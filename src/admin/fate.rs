@@ -62,13 +62,15 @@ pub(super) async fn gate(
     let first = status.borrow_and_update().clone();
     // In front of a release the next one is meant.
     let of = epoch.map(Epoch::from).or((first.state != IDLE).then_some(first.epoch));
-    let settled = |status: &Arc<Status>| of.is_some_and(|of| of != status.epoch) || fate(status) != Fate::Undecided;
+    // Another green version ends a release without a new epoch.
+    let is_past = |of: Epoch, status: &Status| of != status.epoch || status.state == IDLE;
+    let settled = |status: &Arc<Status>| of.is_some_and(|of| is_past(of, status)) || fate(status) != Fate::Undecided;
     let status = {
         let waited = tokio::time::timeout(wait, status.wait_for(settled)).await;
         waited.ok().and_then(Result::ok).map(|status| status.clone())
     };
     let status = status.unwrap_or_else(|| context.status.borrow().clone());
-    match of.filter(|of| *of != status.epoch) {
+    match of.filter(|of| is_past(*of, &status)) {
         Some(of) => Ok(Json(past(&context, of, &status).await?)),
         None => Ok(Json(Answer {
             outcome: fate(&status),
@@ -107,11 +109,17 @@ async fn past(context: &Context, of: Epoch, status: &Status) -> Result<Answer, P
     let outcome = match kept.map(|release| release.outcome) {
         Some(Outcome::Promoted) => Fate::Promoted,
         Some(Outcome::RolledBack) => Fate::RolledBack,
+        // The end of a release that another green version ended is about to be written.
+        Some(Outcome::Open) if of == status.epoch => Fate::RolledBack,
         Some(Outcome::Open) | None => Fate::Undecided,
     };
+    let since = match status.state {
+        IDLE => "no release is open".to_owned(),
+        _ => format!("epoch {} has begun since", status.epoch),
+    };
     let sentence = match outcome {
-        Fate::Promoted => format!("release {of} has completed; epoch {} has begun since", status.epoch),
-        Fate::RolledBack => format!("release {of} was rolled back; epoch {} has begun since", status.epoch),
+        Fate::Promoted => format!("release {of} has completed; {since}"),
+        Fate::RolledBack => format!("release {of} was rolled back; {since}"),
         Fate::Undecided => format!("epoch {} is here, and nothing is known of release {of}", status.epoch),
     };
     let epoch = if outcome == Fate::Undecided { status.epoch } else { of };

@@ -68,15 +68,16 @@ impl Gate {
         let deadline = Instant::now() + if self.wait { self.timeout } else { Duration::ZERO };
         // The release that is waited for, once one is known: a later one is not its fate.
         let mut epoch: Option<u64> = None;
-        let mut away = None;
+        let (mut asked, mut away) = (false, None);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let wait = left.min(HELD_BACK);
+            // A proxy that ends before its first answer would leave it unknown which release was meant.
+            let wait = if asked { left.min(HELD_BACK) } else { Duration::ZERO };
             let of = epoch.map(|epoch| format!("&epoch={epoch}")).unwrap_or_default();
             let path = format!("/v1/gate?wait={}ms{of}", wait.as_millis());
             match self.admin.send_within(wait + PATIENCE, Method::GET, &path, None).await {
                 Ok(answer) => {
-                    away = None;
+                    (asked, away) = (true, None);
                     let under_way = !matches!(answer["state"].as_str(), Some("idle"));
                     let over = epoch.is_some() && (!under_way || answer["epoch"].as_u64() != epoch);
                     if under_way {

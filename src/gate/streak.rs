@@ -73,12 +73,16 @@ impl Streak {
                 (Streak { phase: Phase::Convicted, ..failed }, Signal::Convict)
             }
             Phase::Counting => (Streak { phase: Phase::Probing, blue_successes: 0, ..failed }, Signal::Probe),
+            Phase::Probing if self.blue_successes >= at_least.min(MOST_SUCCESSES) => {
+                (Streak { phase: Phase::Convicted, ..failed }, Signal::Convict)
+            }
             Phase::Probing | Phase::Convicted => (failed, Signal::Nothing),
         }
     }
 
     /// Blue's first success convicts if blue has failed none since green's streak began. Promise 5: if it has, both may
-    /// fail by the same cause, so as many successes in a row are asked of blue as failures of green.
+    /// fail by the same cause, which may have passed before green's next request. So as many successes in a row are asked
+    /// of blue as failures of green, and one more failure of green after them.
     fn blue_answered(self, charge: Charge, at_least: u16) -> (Streak, Signal) {
         match (self.phase, charge) {
             (Phase::Counting, Charge::Served) => (Streak { blue_successes: 1, ..self }, Signal::Nothing),
@@ -86,7 +90,7 @@ impl Streak {
             (Phase::Probing, Charge::Served) => {
                 let blue_successes = (self.blue_successes + 1).min(MOST_SUCCESSES);
                 let answered = Streak { blue_successes, ..self };
-                if self.blue_failures == 0 || blue_successes >= at_least.min(MOST_SUCCESSES) {
+                if self.blue_failures == 0 {
                     (Streak { phase: Phase::Convicted, ..answered }, Signal::Convict)
                 } else {
                     (answered, Signal::Nothing)
@@ -173,11 +177,16 @@ mod tests {
             ("GbBGG", vec![(4, Probe)]),
             ("GBbGG", vec![(4, Probe)]),
             ("GbBGGbb", vec![(4, Probe)]),
-            ("GbBGGbbb", vec![(4, Probe), (7, Convict)]),
+            ("GbBGGbbb", vec![(4, Probe)]),
+            ("GbBGGbbbG", vec![(4, Probe), (8, Convict)]),
+            ("GbBGGbbbgGGbG", vec![(4, Probe), (12, Convict)]),
+            ("GbBGGbbGbG", vec![(4, Probe), (9, Convict)]),
+            ("GbBGGbbbBGbG", vec![(4, Probe)]),
             ("GbBGGbbBbb", vec![(4, Probe)]),
             ("GbBGGbBbBb", vec![(4, Probe), (8, Common)]),
             ("GGGBGBb", vec![(2, Probe)]),
-            ("GGGBbbb", vec![(2, Probe), (6, Convict)]),
+            ("GGGBbbb", vec![(2, Probe)]),
+            ("GGGBbbbG", vec![(2, Probe), (7, Convict)]),
             ("GGGBBB", vec![(2, Probe), (5, Common)]),
             ("GGGBBBGGGb", vec![(2, Probe), (5, Common), (8, Probe), (9, Convict)]),
             ("GBGBGB", vec![(4, Probe)]),

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use self::text::{escape, words};
 use crate::gate::verdict::count;
 use crate::journal::{DecisionRecord, Outcome, ReleaseDocument};
+use crate::release::Kind;
 
 /// The report of one release.
 pub fn markdown(release: &ReleaseDocument) -> String {
@@ -137,10 +138,14 @@ fn checklist(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
         Outcome::Promoted => {
             left(format!("Take {blue} out of service when nobody wants to go back to it"))?;
             left(format!("Name {green} as blue in the configuration"))?;
-            match release.decisions.iter().filter(|decision| decision.state == "paused").count() {
-                0 => Ok(()),
-                _ => left("Look into what paused the release on its way".to_owned()),
+            // An approval is part of the plan.
+            let stops = |decision: &DecisionRecord| {
+                decision.state == "paused" && decision.kind != Kind::AwaitingApproval.name()
+            };
+            if release.decisions.iter().any(stops) {
+                left("Look into what paused the release on its way".to_owned())?;
             }
+            Ok(())
         }
         Outcome::RolledBack => {
             left(format!("See that {blue} serves everything as it should"))?;

@@ -112,6 +112,15 @@ fn a_promoted_release_is_told_with_the_last_comparison() {
 }
 
 #[test]
+fn what_paused_a_promoted_release_is_left_to_be_looked_into_and_an_approval_is_not() {
+    for (kind, expected) in [("awaitingApproval", false), ("paused", true), ("frozen", true)] {
+        let told = Told(60, kind, "gate", "paused", 1_000, "it waits");
+        let report = markdown(&release(Outcome::Promoted, vec![decision(0, &told, Value::Null)]));
+        assert_eq!(report.contains("Look into what paused the release"), expected, "{kind}");
+    }
+}
+
+#[test]
 fn a_release_of_which_nothing_is_known_is_told_nevertheless() {
     check(&release(Outcome::Open, vec![]), include_str!("tests/open.md"));
     let report = markdown(&release(Outcome::RolledBack, vec![]));
