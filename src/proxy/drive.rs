@@ -17,8 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::park::PARK_AFTER;
 use super::progress::{Phase, Progress};
-use super::serve::{Client, PARK_AFTER, answer};
+use super::serve::{Client, answer};
 use super::socket::{Owned, Socket};
 use super::upgrade::End;
 use super::worker::{self, Place, Worker};
@@ -74,7 +75,9 @@ pub(super) async fn drive(
     early: Bytes,
 ) -> Ended {
     let progress = Rc::new(Progress::new());
-    progress.enter(Phase::Idle, Instant::now(), PARK_AFTER);
+    let now = Instant::now();
+    progress.enter(Phase::Idle, now, PARK_AFTER);
+    worker.unparked.add(&progress, now);
     let http = builder(worker);
     let mut hyper = {
         let (worker, progress, client) = (Rc::clone(worker), Rc::clone(&progress), Rc::clone(client));

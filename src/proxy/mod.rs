@@ -6,7 +6,8 @@
 //! [`pool`] keeps the connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`body`] streams both
 //! bodies, [`upgrade`] joins the two sides of a tunnel, [`observe`] records one outcome, [`respond`] turns our own refusals
 //! into answers. [`worker`] is what a thread owns, [`upstreams`] what all of them know of the endpoints, [`health`] the
-//! thread that checks those, [`progress`] what one connection is waiting for, [`socket`] how bytes are sent.
+//! thread that checks those, [`progress`] what one connection is waiting for,
+//! [`park`] which idle ones keep their buffers, [`socket`] how bytes are sent.
 //!
 //! Absent on purpose: any decision about a release, any lock that two workers share, any unbounded buffer.
 
@@ -20,6 +21,7 @@ mod headers;
 mod health;
 mod listen;
 mod observe;
+mod park;
 mod pool;
 mod progress;
 mod respond;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::choose::Chosen;
 use super::endpoint::Endpoint;
+use super::park::PARK_AFTER;
 use super::progress::{Phase, Progress};
 use super::worker::Worker;
 use crate::config::AccessLog;
@@ -140,7 +141,7 @@ impl Exchange {
         self.leave_endpoint();
         let in_flight = self.worker.in_flight.of(version);
         in_flight.set(in_flight.get() - 1);
-        self.progress.enter(Phase::Idle, now, super::serve::PARK_AFTER);
+        self.progress.enter(Phase::Idle, now, PARK_AFTER);
         if let Some(line) = &self.line {
             tracing::info!(
                 target: "portcullis::access",

@@ -108,6 +108,21 @@ impl Progress {
         self.moved.set(false);
     }
 
+    /// For how long the connection has been between two requests, by what it noted when it was due.
+    pub(super) fn idle_for(&self, now: Instant) -> Duration {
+        match self.phase.get() {
+            Phase::Idle => (now + self.extension.get()).saturating_duration_since(self.due.get()),
+            Phase::HeadBegun | Phase::Head | Phase::Waiting | Phase::Streaming => Duration::ZERO,
+        }
+    }
+
+    /// Lets the phase between two requests be over, unless the next has arrived when the task is polled.
+    pub(super) fn end_idle(&self, now: Instant) {
+        self.due.set(now);
+        self.moved.set(false);
+        self.task.borrow().wake_by_ref();
+    }
+
     /// Tells whatever waits that its time is over. The next [`Progress::within`] to be polled ends.
     pub(super) fn expire(&self) {
         self.expired.set(true);

@@ -21,6 +21,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::client_share::Class;
 use super::drive::{Ended, drive};
 use super::observe::Exchange;
+use super::park::PARK_AFTER;
 use super::progress::{self, Progress};
 use super::respond::{HEAD_TIMEOUT, Refusal};
 use super::socket::{Owned, Socket};
@@ -29,9 +30,6 @@ use super::worker::{Phase, Place, Worker};
 use super::{forward, headers};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Record, Standing};
-
-/// An idle connection gives its buffers back after this long, and keeps its socket.
-pub(super) const PARK_AFTER: Duration = Duration::from_millis(250);
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);

@@ -17,6 +17,7 @@ use super::choose::Draw;
 use super::client_share::ClientShare;
 use super::endpoint::Endpoint;
 use super::observe::Waiting;
+use super::park::Unparked;
 use super::socket::Sends;
 use super::upstreams::Upstreams;
 use super::{listen, pool};
@@ -68,6 +69,7 @@ pub(super) struct Worker {
     pub upstream_connections: Rc<Cell<u32>>,
     pub phase: Cell<Phase>,
     pub sends: Rc<Sends>,
+    pub unparked: Unparked,
     /// The driver of every client connection, to be woken when the phase changes.
     drivers: RefCell<Slab<Option<Waker>>>,
 }
@@ -122,6 +124,7 @@ impl Worker {
             upstream_connections: Rc::default(),
             phase: Cell::new(Phase::Serving),
             sends: Rc::default(),
+            unparked: Unparked::default(),
             drivers: RefCell::default(),
         }
     }

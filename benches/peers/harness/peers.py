@@ -1,16 +1,17 @@
 """The proxies that are compared: how each is got, started and told to send 10 % to green."""
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
-import urllib.request
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from harness.load import Unfit
+from harness import admin
 
 PEERS_DIR = Path(__file__).resolve().parent.parent
 REPOSITORY = PEERS_DIR.parent.parent
@@ -27,11 +28,14 @@ class Peer:
     """`command` takes the ports (listen, admin, blue, green) and a folder of the run, and returns the words to start.
 
     `after_start` takes the ports once the proxy serves, to bring green to 10 % where the configuration cannot.
+    `after_load` takes the ports, and how many requests were sent in how many seconds, and refuses a proxy that has not done
+    with them what its figure is to show.
     """
 
     version: str
     command: Callable
     after_start: Callable = lambda ports: None
+    after_load: Callable = lambda ports, requests, seconds: None
 
 
 def fill(name, ports, folder):
@@ -80,27 +84,33 @@ def first_match(pattern, text):
 
 
 def portcullis():
+    """With everything on: three triggers, the comparison, and a release that is recorded in a journal."""
+    version, binary = our_own()
+
+    def command(ports, folder):
+        data = tempfile.mkdtemp(prefix="journal-", dir=folder)
+        return [binary, "run", "--config", fill("portcullis.yaml", ports, folder), "--data", data]
+
+    return Peer(version, command, admin.set_weight, admin.check_recorded)
+
+
+def portcullis_bare():
+    """Judges by nothing and has no journal. It measures all the same: that cannot be turned off."""
+    version, binary = our_own()
+    return Peer(
+        version,
+        lambda ports, folder: [binary, "run", "--config", fill("portcullis-bare.yaml", ports, folder)],
+        admin.set_weight,
+    )
+
+
+@functools.cache
+def our_own():
     cargo_build(REPOSITORY / "Cargo.toml")
     binary = target_dir() / "release" / "portcullis"
     version = first_match(r'^version = "(.+)"', (REPOSITORY / "Cargo.toml").read_text())
     commit = output(["git", "-C", REPOSITORY, "describe", "--always", "--dirty", "--exclude", "*"]).strip()
-
-    def set_weight(ports):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{ports['admin']}/v1/weight", method="PUT",
-            data=json.dumps({"weight": 10, "reason": "benches/peers"}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            urllib.request.urlopen(request, timeout=5).close()
-        except OSError as error:
-            raise Unfit(f"PUT /v1/weight: {error}") from error
-
-    return Peer(
-        f"{version} ({commit})",
-        lambda ports, folder: [binary, "run", "--config", fill("portcullis.yaml", ports, folder)],
-        set_weight,
-    )
+    return f"{version} ({commit})", binary
 
 
 def nginx():
@@ -142,7 +152,10 @@ def pingora():
     ])
 
 
-PEERS = {"portcullis": portcullis, "haproxy": haproxy, "nginx": nginx, "pingora": pingora, "envoy": envoy}
+PEERS = {
+    "portcullis": portcullis, "portcullis-bare": portcullis_bare,
+    "haproxy": haproxy, "nginx": nginx, "pingora": pingora, "envoy": envoy,
+}
 
 
 def oha():
