@@ -8,7 +8,7 @@ use crate::gate::compare::Suspicion;
 use crate::gate::crossing::{self, BlueStands, Crossing, Tally, cross};
 use crate::gate::trigger::{Action, Cadence, Condition, Confirm, Trigger};
 use crate::gate::verdict::{count, describe, duration};
-use crate::gate::{ByVersion, Evidence};
+use crate::gate::{ByVersion, Evidence, Version};
 
 #[derive(Clone, Debug)]
 pub(super) struct Track {
@@ -106,14 +106,19 @@ impl Track {
             )),
         };
         let mut judgements = self.judgements.take().unwrap_or_else(nothing);
+        let crossing = cross(&self.trigger, evidence);
         if now - judgements.last_at < every {
             let ruling = judgements.ruling.clone();
             self.judgements = Some(judgements);
-            return ruling;
+            return match (ruling, crossing) {
+                // Promise 3: a judgement that passed is no pass for as long as there is nothing to see.
+                (Ruling::Within, Crossing::TooFew { version, seen }) => self.too_few(version, seen),
+                (ruling, _) => ruling,
+            };
         }
         let due = judgements.last_at + every;
         judgements.last_at = if now - due < every { due } else { now };
-        judgements.ruling = match self.without_blame(cross(&self.trigger, evidence), evidence, now) {
+        judgements.ruling = match self.without_blame(crossing, evidence, now) {
             Ok(ruling) => {
                 if ruling == Ruling::Within {
                     judgements.in_a_row = 0;
@@ -153,12 +158,7 @@ impl Track {
     ) -> Result<Ruling, Blamed> {
         let name = &self.trigger.name;
         Ok(match crossing {
-            Crossing::TooFew { version, seen } => Ruling::TooFew(format!(
-                "too few requests to judge `{name}`: {version} had {} of at least {} in the last {}",
-                count(seen),
-                count(self.trigger.minimum_requests),
-                duration(self.trigger.window)
-            )),
+            Crossing::TooFew { version, seen } => self.too_few(version, seen),
             Crossing::Within => {
                 self.phase = Phase::Within;
                 Ruling::Within
@@ -182,6 +182,16 @@ impl Track {
                 return Err(Blamed { near: blue == BlueStands::Near, measured });
             }
         })
+    }
+
+    fn too_few(&self, version: Version, seen: u64) -> Ruling {
+        Ruling::TooFew(format!(
+            "too few requests to judge `{}`: {version} had {} of at least {} in the last {}",
+            self.trigger.name,
+            count(seen),
+            count(self.trigger.minimum_requests),
+            duration(self.trigger.window)
+        ))
     }
 
     /// For one window a difference that could be chance is waited out.
