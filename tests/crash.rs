@@ -78,7 +78,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn promise_2_after_kill_9_at_any_instant_the_next_start_serves_the_last_decision_and_never_green_after_a_reported_rollback()
+fn promise_2_row_61_after_kill_9_at_any_instant_the_next_start_serves_the_last_decision_and_never_green_after_a_reported_rollback()
  {
     let kills = number("PORTCULLIS_TEST_KILLS").unwrap_or(KILLS);
     let seed = number("PORTCULLIS_TEST_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
