@@ -230,7 +230,10 @@ impl Scenario {
 
     fn go_wrong(&mut self, random: &mut Rng) {
         let during = self.length - self.start;
-        let from = self.start + during.mul_f64(random.f64() * 0.6);
+        let mut from = self.start + during.mul_f64(random.f64() * 0.6);
+        if self.is_common() && random.bool() {
+            from = self.after_a_step(random).unwrap_or(from);
+        }
         let until = if random.bool() { self.length } else { from + minutes(random, 1.0, 40.0) };
         let share = match random.u8(..6) {
             0 => 1.0,
@@ -273,6 +276,14 @@ impl Scenario {
             }
         };
         self.faults = ByVersion { blue, green };
+    }
+
+    /// Soon after the weight has risen, if the plan goes on by itself.
+    fn after_a_step(&self, random: &mut Rng) -> Option<Duration> {
+        let plan = self.plan.as_ref()?;
+        let steps = &plan.steps[..random.usize(1..=plan.steps.len())];
+        let baked: Duration = steps.iter().map(|step| step.bake).sum();
+        Some(self.start + plan.initial_delay + baked + minutes(random, 0.1, 1.5))
     }
 
     fn signal(&mut self, random: &mut Rng) {
