@@ -36,7 +36,7 @@ gate: { compare: { enabled: false }, triggers: [{ name: dead, metric: failureStr
 });
 
 /// How long the ledger waits for a disk before it tells all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 const HAPPENINGS: usize = 80;
 
@@ -146,7 +146,7 @@ impl Play {
     async fn run(&mut self) -> Checked {
         settle().await;
         for _ in 0..HAPPENINGS {
-            let longest = if self.random.u8(..8) == 0 { 4_000 } else { 600 };
+            let longest = if self.random.u8(..8) == 0 { 10_000 } else { 600 };
             tokio::time::advance(Duration::from_millis(self.random.u64(..longest))).await;
             settle().await;
             self.listen()?;
@@ -279,8 +279,8 @@ impl Play {
         let has = self.durable.0.as_ref().is_some_and(|state| latch_of(state) >= Some(epoch) || is_later(state, epoch));
         let refused = self.answered.as_ref().is_some_and(|(of, result)| *of >= epoch && result.is_err());
         let waited = self.latched.iter().any(|(of, at)| *of == epoch && now - *at >= PATIENCE);
-        if refused && self.alarms == 0 {
-            return broken(2, format!("at {now:?} a write failed, and there was no alarm"));
+        if !has && (refused || waited) && self.alarms == 0 {
+            return broken(2, format!("at {now:?} the disk does not have it, and there was no alarm"));
         }
         if has || refused || waited {
             return Ok(());
