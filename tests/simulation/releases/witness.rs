@@ -1,25 +1,23 @@
 //! Counts on its own what happens in a run, and says which promise that breaks.
 //!
-//! Promises 1, 2 and 6 are looked after here; [`steps`] looks after promise 3, [`blame`] after 4 and 5, and [`counts`] adds
-//! up.
+//! Promises 1, 2 and 6 are looked after here; [`restart`] sees that they outlive a crash, [`steps`] looks after promise 3,
+//! [`blame`] after 4 and 5, and [`counts`] adds up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portcullis::control::restore::Beginning;
 use portcullis::course::{Course, Input};
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::{ByVersion, Charge, Kind as VerdictKind, Version};
 use portcullis::release::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
-use portcullis::release::run::Consent;
-use portcullis::release::{Effect, Epoch, Input as Ordered, Kind, Refusal, Stage, State, Weight};
+use portcullis::release::{Effect, Epoch, Input as Ordered, Kind, Refusal, State, Weight};
 use portcullis::routing::{Roles, Route, Table};
 
-use super::disk::Saved;
-use super::scenario::{ALICE, Crash, Scenario};
+use super::scenario::{ALICE, Scenario};
 
 mod blame;
 mod counts;
+mod restart;
 mod steps;
 
 pub use blame::Unjust;
@@ -242,50 +240,6 @@ impl<'a> Witness<'a> {
         self.reported = self.reported.max(Some(epoch));
     }
 
-    /// The process has started anew with `beginning`, where the disk had `durable`.
-    pub fn restarted(&mut self, beginning: &Beginning, durable: Option<&Saved>, crash: Crash, at: Duration) -> Checked {
-        let table = beginning.table;
-        let (last, state) = match durable {
-            Some(Saved { table, state, .. }) => (*table, state.clone()),
-            None => (Table::default(), State::Idle { epoch: Epoch::default() }),
-        };
-        let blue = table.weight() == Weight::ZERO;
-        if self.reported >= Some(table.epoch) && !blue {
-            return broken(2, format!("at {at:?} epoch {} is open again after a reported rollback", table.epoch));
-        }
-        if self.reported > Some(table.epoch) {
-            return broken(2, format!("at {at:?} epoch {} comes after the reported {:?}", table.epoch, self.reported));
-        }
-        let goes_on = crash == Crash::Plain && table == last && is_same(&beginning.state, &state);
-        let same_blue = crash == Crash::Superseding || table.roles == last.roles;
-        let gives_up = crash != Crash::Plain && blue && table.epoch == last.epoch && same_blue;
-        // Nothing is green about a release that has ended, whatever is configured then.
-        let ended = crash == Crash::Superseding && table == last && state.run().is_none();
-        if !goes_on && !gives_up && !ended {
-            return broken(2, format!("at {at:?} a restart ({crash:?}) makes {beginning:?} of {last:?} and {state:?}"));
-        }
-        let run = beginning.state.run();
-        self.closed = self.reported;
-        self.epoch = table.epoch;
-        self.weight = table.weight();
-        self.roles = table.roles;
-        self.completed = matches!(beginning.state, State::Completed { .. });
-        self.frozen = run.is_some_and(|run| run.holds.common.is_some());
-        self.approved = run.is_some_and(|run| matches!(run.stage, Stage::Step { consent: Consent::Given, .. }));
-        self.in_a_row = ByVersion::default();
-        self.witnessed = false;
-        self.firing = None;
-        self.counts.lose();
-        self.baked = Duration::ZERO;
-        self.seen = beginning.clock;
-        self.place = Place::of(&beginning.state);
-        self.forget(beginning.clock);
-        if run.is_some() {
-            self.compared();
-        }
-        Ok(())
-    }
-
     /// A comparison begins.
     fn compared(&mut self) {
         self.trials += u64::from(self.is_null() && self.scenario.policy.compare.is_some());
@@ -373,16 +327,6 @@ impl<'a> Witness<'a> {
             return broken(6, format!("at {now:?} {} by {actor:?} says only: {sentence:?}", kind.name()));
         }
         Ok(())
-    }
-}
-
-/// Whether they differ in nothing but the time that a stage has lasted.
-fn is_same(one: &State, other: &State) -> bool {
-    match (one, other) {
-        (State::Open(one), State::Open(other)) => {
-            (one.epoch, one.stage, one.weight, &one.holds) == (other.epoch, other.stage, other.weight, &other.holds)
-        }
-        _ => one == other,
     }
 }
 
