@@ -1,9 +1,11 @@
 //! What a bad disk may cost: never traffic, never a flip, and always an alarm.
 
+use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -67,20 +69,62 @@ fn row_65_a_data_directory_that_cannot_be_made_is_an_alarm_and_traffic_and_flips
     assert_flips(&proxy, &green);
 }
 
+/// Takes from root the right to write where permissions forbid it.
+const OBEDIENT: &[&str] = &["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"];
+
+/// How a program has to be started so that permissions bind it: as it is, unless the tests run as root. None where
+/// that cannot be had, and said so.
+fn bound_by_permissions() -> Option<&'static [&'static str]> {
+    let runs = |program: &[&str], rest: &[&OsStr]| {
+        let words: Vec<&OsStr> = program.iter().map(OsStr::new).chain(rest.iter().copied()).collect();
+        let status = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let binds = |program: &&'static [&str]| {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        permit(folder.path(), 0o500);
+        let probe = folder.path().join("probe");
+        runs(program, &["true".as_ref()]) && !runs(program, &["touch".as_ref(), probe.as_os_str()])
+    };
+    let found = [&[], OBEDIENT].into_iter().find(binds);
+    if found.is_none() {
+        let said = "skipped: a read-only data directory (permissions do not bind who runs the tests, and setpriv \
+                    does not help)";
+        writeln!(std::io::stderr(), "\n{said}").expect("stderr");
+    }
+    found
+}
+
+fn permit(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+}
+
 #[test]
 fn row_65_a_read_only_data_directory_is_an_alarm_and_traffic_and_flips_go_on() {
+    let Some(program) = bound_by_permissions() else { return };
     let (_blue, green, text) = backends();
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let mut permissions = std::fs::metadata(folder.path()).expect("it is there").permissions();
-    permissions.set_mode(0o500);
-    std::fs::set_permissions(folder.path(), permissions).expect("it is ours");
-    if std::fs::write(folder.path().join("probe"), "").is_ok() {
-        let said = "skipped: a read-only data directory (who runs the tests may write to any)";
-        writeln!(std::io::stderr(), "\n{said}").expect("stderr");
-        return;
+    let data = tempfile::tempdir().expect("a folder can be made");
+    permit(data.path(), 0o500);
+    let proxy = Proxy::start_by(program, data.path(), &text);
+    assert_alarmed(&proxy, &green, "must not be written");
+    assert_flips(&proxy, &green);
+}
+
+#[test]
+fn row_65_a_journal_that_has_become_read_only_is_an_alarm_and_half_open_before_is_all_blue_after() {
+    let Some(program) = bound_by_permissions() else { return };
+    let (_blue, green, text) = backends();
+    let data = tempfile::tempdir().expect("a folder can be made");
+    let mut proxy = Proxy::start_in(data.path(), &text);
+    proxy.set_weight(50.0);
+    proxy.crash();
+    for name in ["journal.redb", "journal.lock"] {
+        permit(&data.path().join(name), 0o400);
     }
-    let proxy = Proxy::start_in(folder.path(), &text);
-    assert_alarmed(&proxy, &green, "");
+    permit(data.path(), 0o500);
+
+    let proxy = Proxy::start_by(program, data.path(), &text);
+    assert_alarmed(&proxy, &green, "must not be written");
     assert_flips(&proxy, &green);
 }
 

@@ -80,7 +80,7 @@ impl Course {
     fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
         let Course { gate, windows, signals, .. } = self;
-        let windows = |trigger: &Trigger| windows.evidence(trigger.window, trigger.condition.span());
+        let windows = |trigger: &Trigger| windows.window(trigger.window, trigger.condition.span());
         gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 

@@ -239,6 +239,7 @@ impl Course {
 
     fn weight_changed(&mut self, now: Duration) {
         self.probed_at = now;
+        self.windows.weight_changed(now);
         if let Some(comparison) = &mut self.comparison {
             comparison.weight_changed(now);
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Window};
 use super::trigger::{Condition, Share, Trigger};
 use super::version::{ByVersion, Version};
 
@@ -22,6 +22,10 @@ impl Tally {
         self.units += other.units;
     }
 
+    const fn less(self, part: Tally) -> Tally {
+        Tally { bad: self.bad - part.bad, units: self.units - part.units }
+    }
+
     /// Bad units per unit, 0 without units.
     pub fn rate(self) -> f64 {
         if self.units == 0 { 0.0 } else { self.bad as f64 / self.units as f64 }
@@ -35,12 +39,13 @@ pub enum Crossing {
     TooFew { version: Version, seen: u64 },
     /// Green is within the bound.
     Within,
-    /// Green crosses the bound. `measured` says how the two versions stand.
-    Crossed { measured: ByVersion<Tally>, blue: BlueStands },
+    /// Green crosses the bound. `measured` says how the two versions stand, with blue as it would have been at the times of
+    /// green's requests where it stands worse then: `shifted`.
+    Crossed { measured: ByVersion<Tally>, blue: BlueStands, shifted: bool },
 }
 
-/// How blue stands at the bound that green crosses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How blue stands at the bound that green crosses, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlueStands {
     /// Clearly better: green is to blame.
     Clear,
@@ -56,28 +61,32 @@ pub enum BlueStands {
 const CLEAR_STANDARD_ERRORS: f64 = 3.0;
 
 /// Judges `trigger` on one window of both versions.
-pub fn cross(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Crossing {
+pub fn cross<'e>(trigger: &Trigger, window: impl Into<Window<'e>>) -> Crossing {
+    let window = window.into();
+    let evidence = window.total;
     let minimum = trigger.minimum_requests.max(1);
     let seen = ByVersion::build(|version| units(trigger, evidence.of(version)));
     if seen.green < minimum {
         return Crossing::TooFew { version: Version::Green, seen: seen.green };
     }
     match trigger.condition {
-        Condition::FailuresAbove { share, .. } => absolute(trigger, failures(evidence), share),
-        Condition::LatencyAbove { quantile, bound, .. } => absolute(trigger, slower(evidence, bound), quantile.tail()),
+        Condition::FailuresAbove { share, .. } => absolute(trigger, measure(window, failures), share),
+        Condition::LatencyAbove { quantile, bound, .. } => {
+            absolute(trigger, measure(window, |evidence| slower(evidence, bound)), quantile.tail())
+        }
         Condition::FailuresAboveBlue { .. } | Condition::LatencyAboveBlue { .. } if seen.blue < minimum => {
             Crossing::TooFew { version: Version::Blue, seen: seen.blue }
         }
         Condition::FailuresAboveBlue { times, floor } => {
-            let allowed = (evidence.blue.error_rate() * times.factor()).max(floor.fraction()).min(1.0);
-            let allowed = Share::try_from(allowed).expect("a rate lies between 0 and 1");
-            relative(failures(evidence), allowed)
+            let measured = measure(window, failures);
+            relative(measured, (measured.worse_blue() * times.factor()).max(floor.fraction()))
         }
         Condition::LatencyAboveBlue { quantile, times, floor, .. } => {
             let of_blue =
                 evidence.blue.latency.quantile(quantile).expect("blue has the minimum, which is at least one");
             let bound = of_blue.mul_f64(times.factor().min(1e6)).max(floor);
-            relative(slower(evidence, bound), quantile.tail())
+            let measured = measure(window, |evidence| slower(evidence, bound));
+            relative(measured, quantile.tail().fraction().max(measured.shifted.rate()))
         }
     }
 }
@@ -115,43 +124,79 @@ fn units(trigger: &Trigger, evidence: &Evidence) -> u64 {
     }
 }
 
-fn absolute(trigger: &Trigger, measured: ByVersion<Tally>, allowed: Share) -> Crossing {
-    let ByVersion { blue, green } = measured;
-    if !allowed.exceeded_by(green.bad, green.units) {
+fn absolute(trigger: &Trigger, measured: Measured, allowed: Share) -> Crossing {
+    let Measured { own, shifted } = measured;
+    if !allowed.exceeded_by(own.green.bad, own.green.units) {
         return Crossing::Within;
     }
-    let blue = if allowed.exceeded_by(blue.bad, blue.units) {
-        if blue.units < trigger.minimum_requests { BlueStands::Doubtful } else { BlueStands::Over }
-    } else if allowed.exceeded_by(2 * blue.bad, blue.units) && !differ_clearly(measured) {
-        BlueStands::Near
-    } else {
-        BlueStands::Clear
+    let stands = |blue: Tally| {
+        if allowed.exceeded_by(blue.bad, blue.units) {
+            if blue.units < trigger.minimum_requests { BlueStands::Doubtful } else { BlueStands::Over }
+        } else if allowed.exceeded_by(2 * blue.bad, blue.units) && !differ_clearly(ByVersion { blue, ..own }) {
+            BlueStands::Near
+        } else {
+            BlueStands::Clear
+        }
     };
-    Crossing::Crossed { measured, blue }
+    let (as_it_was, at_greens_times) = (stands(own.blue), stands(shifted));
+    if at_greens_times > as_it_was {
+        let measured = ByVersion { blue: shifted, ..own };
+        return Crossing::Crossed { measured, blue: at_greens_times, shifted: true };
+    }
+    Crossing::Crossed { measured: own, blue: as_it_was, shifted: false }
 }
 
 /// A bound that is relative to blue is only ever crossed by a difference.
-fn relative(measured: ByVersion<Tally>, allowed: Share) -> Crossing {
-    if allowed.exceeded_by(measured.green.bad, measured.green.units) {
-        Crossing::Crossed { measured, blue: BlueStands::Clear }
+fn relative(measured: Measured, allowed: f64) -> Crossing {
+    let allowed = Share::try_from(allowed.min(1.0)).expect("a rate lies between 0 and 1");
+    let own = measured.own;
+    if allowed.exceeded_by(own.green.bad, own.green.units) {
+        Crossing::Crossed { measured: own, blue: BlueStands::Clear, shifted: false }
     } else {
         Crossing::Within
     }
 }
 
-fn failures(evidence: ByVersion<&Evidence>) -> ByVersion<Tally> {
-    ByVersion::build(|version| {
-        let of = evidence.of(version);
-        Tally { bad: of.failures, units: of.requests }
-    })
+/// Bad units of one window.
+#[derive(Clone, Copy)]
+struct Measured {
+    own: ByVersion<Tally>,
+    /// Blue's, had its requests come at the times of green's.
+    shifted: Tally,
+}
+
+impl Measured {
+    fn worse_blue(&self) -> f64 {
+        self.own.blue.rate().max(self.shifted.rate())
+    }
+}
+
+/// Promise 5: after a change of the weight most of green's requests are of other times than most of blue's, and what
+/// befell both of them then would look like green's doing. So blue's rates before and after the change are weighted as
+/// green's requests are: direct standardisation, with as many units as its variance is worth.
+fn measure(window: Window<'_>, tally: impl Fn(&Evidence) -> Tally) -> Measured {
+    let of = |evidence: ByVersion<&Evidence>| ByVersion::build(|version| tally(evidence.of(version)));
+    let own = of(window.total);
+    let Some(since) = window.since_change.map(of) else { return Measured { own, shifted: own.blue } };
+    let before = ByVersion::build(|version| own.of(version).less(*since.of(version)));
+    let (mut rate, mut variance) = (0.0, 0.0);
+    for part in [before, since] {
+        let of_blue = if part.blue.units == 0 { own.blue } else { part.blue };
+        let share = part.green.units as f64 / own.green.units as f64;
+        rate += share * of_blue.rate();
+        variance += share * share / of_blue.units.max(1) as f64;
+    }
+    let units = (1.0 / variance).min(own.blue.units as f64);
+    Measured { own, shifted: Tally { bad: (rate * units).round() as u64, units: units.round() as u64 } }
+}
+
+fn failures(evidence: &Evidence) -> Tally {
+    Tally { bad: evidence.failures, units: evidence.requests }
 }
 
 /// Requests slower than `bound`, of all that have a latency.
-fn slower(evidence: ByVersion<&Evidence>, bound: Duration) -> ByVersion<Tally> {
-    ByVersion::build(|version| {
-        let latency = &evidence.of(version).latency;
-        Tally { bad: latency.slower_than(bound), units: latency.len() }
-    })
+fn slower(evidence: &Evidence, bound: Duration) -> Tally {
+    Tally { bad: evidence.latency.slower_than(bound), units: evidence.latency.len() }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::outcome::Charge;
 use super::trigger::Quantile;
+use super::version::ByVersion;
 
 /// The longest latency that is told apart; anything slower counts as this long. Above any sensible bound.
 pub const LONGEST: Duration = Duration::from_secs(120);
@@ -94,6 +95,21 @@ impl Latency {
         self.0
             .iter_recorded()
             .map(|bucket| (Duration::from_micros(bucket.value_iterated_to()), u64::from(bucket.count_at_value())))
+    }
+}
+
+/// What one window holds of both versions.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'e> {
+    pub total: ByVersion<&'e Evidence>,
+    /// What came since the weight last changed, where that was inside the window.
+    pub since_change: Option<ByVersion<&'e Evidence>>,
+}
+
+/// A window in which the weight did not change.
+impl<'e> From<ByVersion<&'e Evidence>> for Window<'e> {
+    fn from(total: ByVersion<&'e Evidence>) -> Window<'e> {
+        Window { total, since_change: None }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::compare::Suspicion;
 use super::crossing;
-use super::evidence::Evidence;
+use super::evidence::Window;
 use super::health::Health;
 use super::policy::Policy;
 use super::refuge;
@@ -112,14 +112,16 @@ impl Gate {
     }
 
     /// Judges every trigger. Call it every tick; `now` never goes back.
-    pub fn judge<'e, W>(&mut self, look: &Look<'_, W>, now: Duration) -> Judgement
+    pub fn judge<'e, W, E>(&mut self, look: &Look<'_, W>, now: Duration) -> Judgement
     where
-        W: Fn(&Trigger) -> ByVersion<&'e Evidence>,
+        W: Fn(&Trigger) -> E,
+        E: Into<Window<'e>>,
     {
+        let window = |trigger: &Trigger| (look.windows)(trigger).into();
         let begun_at = *self.begun_at.get_or_insert(now);
         let over_a_bound = || {
             self.tracks.iter().find_map(|track| {
-                let evidence = (look.windows)(&track.trigger);
+                let evidence = window(&track.trigger).total;
                 crossing::blue_is_worse(&track.trigger, evidence).then(|| describe(&track.trigger, evidence))
             })
         };
@@ -134,7 +136,7 @@ impl Gate {
         };
         let mut sum = Sum::default();
         for track in &mut self.tracks {
-            let ruling = track.rule((look.windows)(&track.trigger), look.suspicion, now);
+            let ruling = track.rule(window(&track.trigger), look.suspicion, now);
             let Track { trigger, phase, .. } = track;
             sum.take(&trigger.name, trigger.action, phase, spared(trigger.action, ruling));
         }

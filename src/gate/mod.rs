@@ -20,7 +20,7 @@ pub mod trigger;
 pub mod verdict;
 pub mod version;
 
-pub use evidence::{Evidence, Latency};
+pub use evidence::{Evidence, Latency, Window};
 pub use health::Health;
 pub use judge::{Gate, Judgement, Look, Order, Stands};
 pub use outcome::{Charge, Outcome};

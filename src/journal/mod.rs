@@ -23,6 +23,7 @@ mod table;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::archive::{Archive, Slots};
@@ -31,7 +32,7 @@ pub use self::record::{
     DecisionRecord, Latch, Outcome, ReleaseDocument, ReleaseHeader, ReleaseRecord, Restored, StateRecord,
 };
 pub use self::slot::{Chunk, Slot};
-pub use self::writer::{Answer, Durable, Write};
+pub use self::writer::{Answer, Durable, Queue, Queued, Write};
 
 use self::store::Store;
 use self::writer::Writer;
@@ -61,6 +62,13 @@ impl Journal {
         let (store, restored) = Store::open(opener, bounds).map_err(|failure| failure.at(path))?;
         let archive = store.archive();
         Ok((Journal { writer: Writer::start(store, lock), archive }, restored))
+    }
+
+    /// A journal without a disk, for a simulation: whoever holds the other end says what becomes of each write, and when.
+    /// There is nothing to read in it.
+    pub fn scripted() -> (Journal, Queue) {
+        let (writer, queue) = Writer::pair();
+        (Journal { writer, archive: Archive::new(Arc::default()) }, queue)
     }
 
     /// Moves a file that cannot be read out of the way, so that [`Journal::open`] makes a new one, and says where to.

@@ -47,29 +47,55 @@ pub struct Answer {
 const QUEUE: usize = 64;
 
 /// A write with the place that its answer has in the channel, so that the thread never waits for who reads it.
-struct Queued {
-    write: Write,
+#[derive(Debug)]
+pub struct Queued {
+    pub write: Write,
     place: mpsc::OwnedPermit<Answer>,
 }
+
+/// Where queued writes come out.
+#[derive(Debug)]
+pub struct Queue(Receiver<Queued>);
 
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: SyncSender<Queued>,
     answer: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
-    thread: JoinHandle<()>,
+    /// None where somebody else takes the writes.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Queue {
+    /// The oldest write that waits.
+    pub fn next(&self) -> Option<Queued> {
+        self.0.try_recv().ok()
+    }
+}
+
+impl Queued {
+    pub fn answer(self, result: Result<(), WriteError>) {
+        let number = self.write.number;
+        self.place.send(Answer { number, result });
+    }
 }
 
 impl Writer {
-    /// The lock is held until the database is closed.
-    pub(super) fn start(store: Store, lock: Lock) -> Writer {
+    /// A writer without a thread, and the end where its writes come out.
+    pub(super) fn pair() -> (Writer, Queue) {
         let (queue, queued) = sync_channel(QUEUE);
         let (answer, answers) = mpsc::channel(QUEUE);
+        (Writer { queue, answer, answers, thread: None }, Queue(queued))
+    }
+
+    /// The lock is held until the database is closed.
+    pub(super) fn start(store: Store, lock: Lock) -> Writer {
+        let (writer, queue) = Writer::pair();
         let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || run(store, &queued, lock))
+            .spawn(move || run(store, &queue, lock))
             .expect("a thread can be started while the proxy starts");
-        Writer { queue, answer, answers, thread }
+        Writer { thread: Some(thread), ..writer }
     }
 
     pub(super) fn send(&self, write: Write) -> Result<(), Answer> {
@@ -88,12 +114,14 @@ impl Writer {
 
     pub(super) fn close(self) {
         drop(self.queue);
-        self.thread.join().expect("the thread catches every panic of the database");
+        if let Some(thread) = self.thread {
+            thread.join().expect("the thread catches every panic of the database");
+        }
     }
 }
 
-fn run(mut store: Store, queued: &Receiver<Queued>, lock: Lock) {
-    for Queued { write, place } in queued {
+fn run(mut store: Store, queue: &Queue, lock: Lock) {
+    for Queued { write, place } in &queue.0 {
         let number = write.number;
         let result = store.write(write).map_err(WriteError::from);
         place.send(Answer { number, result });

@@ -1,14 +1,15 @@
 //! Sliding windows: one ring of slots for each window length and latency span that the policy names.
 //!
-//! A ring keeps at most 61 slots of evidence for both versions and their running sum. A slot takes 2 × 10.5 KiB, so a
-//! ring is at most 1.3 MiB, whatever the traffic and whatever the length of the window.
+//! A ring keeps at most 61 slots of evidence for both versions, their running sum, and what of it came since the weight last
+//! changed. A slot takes 2 × 10.5 KiB, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of the
+//! window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::shard::Sample;
 use crate::gate::trigger::Span;
-use crate::gate::{ByVersion, Evidence, Policy, Version};
+use crate::gate::{ByVersion, Evidence, Policy, Version, Window};
 
 /// Slots in a window; its edge moves by one slot at a time.
 const SLOTS: u32 = 60;
@@ -33,6 +34,8 @@ struct Ring {
     /// Oldest first.
     slots: VecDeque<Slot>,
     total: ByVersion<Evidence>,
+    /// Since the weight last changed, with the slot of that moment; none once all of the window is.
+    since_change: Option<(u128, ByVersion<Evidence>)>,
     /// A slot that left the window, kept for the next one.
     spare: Option<Slot>,
 }
@@ -74,6 +77,13 @@ impl Windows {
         }
     }
 
+    /// What is added from here on comes of another weight. `now` is the moment of the last tick, or later.
+    pub fn weight_changed(&mut self, now: Duration) {
+        for ring in &mut self.rings {
+            ring.since_change = Some((ring.number(now), ByVersion::default()));
+        }
+    }
+
     /// Forgets everything; for a new epoch.
     pub fn clear(&mut self) {
         for ring in &mut self.rings {
@@ -86,10 +96,17 @@ impl Windows {
         self.rings.iter_mut().for_each(Ring::exchange);
     }
 
-    /// The evidence of a window that [`Windows::new`] was asked for.
-    pub fn evidence(&self, length: Duration, span: Span) -> ByVersion<&Evidence> {
+    /// A window that [`Windows::new`] was asked for.
+    pub fn window(&self, length: Duration, span: Span) -> Window<'_> {
         let ring = self.rings.iter().find(|ring| ring.length == length && ring.span == span);
-        ring.expect("the policy named this window").total.as_ref()
+        let ring = ring.expect("the policy named this window");
+        let since_change = ring.since_change.as_ref().map(|(_, evidence)| evidence.as_ref());
+        Window { total: ring.total.as_ref(), since_change }
+    }
+
+    /// All evidence of such a window.
+    pub fn evidence(&self, length: Duration, span: Span) -> ByVersion<&Evidence> {
+        self.window(length, span).total
     }
 
     /// Every window with its evidence.
@@ -141,13 +158,14 @@ impl Ring {
             slot_length: (length / SLOTS).max(SHORTEST_SLOT),
             slots: VecDeque::new(),
             total: ByVersion::default(),
+            since_change: None,
             spare: None,
         }
     }
 
     fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
         self.advance(now);
-        let number = now.as_nanos() / self.slot_length.as_nanos();
+        let number = self.number(now);
         if self.slots.back().is_none_or(|slot| slot.number < number) {
             let mut slot = self.spare.take().unwrap_or_default();
             slot.number = number;
@@ -156,15 +174,11 @@ impl Ring {
         let slot = self.slots.back_mut().expect("one was pushed");
         for version in Version::BOTH {
             let Sample { evidence, whole } = sample.of(version);
-            let total = self.total.of_mut(version);
-            let part = slot.evidence.of_mut(version);
-            match self.span {
-                Span::Head => {
-                    total.add(evidence);
-                    part.add(evidence);
-                }
-                Span::Whole => {
-                    for into in [total, part] {
+            let since_change = self.since_change.as_mut().map(|(_, since)| since.of_mut(version));
+            for into in [self.total.of_mut(version), slot.evidence.of_mut(version)].into_iter().chain(since_change) {
+                match self.span {
+                    Span::Head => into.add(evidence),
+                    Span::Whole => {
                         into.requests += evidence.requests;
                         into.failures += evidence.failures;
                         into.latency.add(whole);
@@ -175,9 +189,16 @@ impl Ring {
     }
 
     fn exchange(&mut self) {
-        for ByVersion { blue, green } in self.slots.iter_mut().map(|slot| &mut slot.evidence).chain([&mut self.total]) {
+        let since_change = self.since_change.as_mut().map(|(_, evidence)| evidence);
+        let of_slots = self.slots.iter_mut().map(|slot| &mut slot.evidence);
+        for ByVersion { blue, green } in of_slots.chain([&mut self.total]).chain(since_change) {
             std::mem::swap(blue, green);
         }
+    }
+
+    /// The slot of a moment.
+    const fn number(&self, at: Duration) -> u128 {
+        at.as_nanos() / self.slot_length.as_nanos()
     }
 
     fn advance(&mut self, now: Duration) {
@@ -191,6 +212,8 @@ impl Ring {
             }
             self.spare = Some(slot);
         }
+        let first = self.slots.front().map_or(u128::MAX, |slot| slot.number);
+        self.since_change.take_if(|(changed, _)| first > *changed);
     }
 }
 
@@ -246,5 +269,29 @@ mod tests {
         windows.advance(Duration::from_millis(11_300));
         assert_eq!(windows.evidence(ten, Span::Head).green.requests, 0);
         assert_eq!(windows.evidence(ten, Span::Head).blue.requests, 0);
+    }
+
+    #[test]
+    fn what_came_since_the_weight_changed_is_known_until_all_of_the_window_did() {
+        let mut windows = windows(&[10]);
+        let at = Duration::from_secs;
+        let ten = at(10);
+        let since = |windows: &Windows| {
+            windows.window(ten, Span::Head).since_change.map(|since| (since.blue.requests, since.green.requests))
+        };
+        windows.add(ByVersion { blue: &sample(3), green: &sample(5) }, at(1));
+        assert_eq!(since(&windows), None);
+        windows.weight_changed(at(5));
+        windows.add(ByVersion { blue: &sample(1), green: &sample(2) }, at(5));
+        windows.add(ByVersion { blue: &sample(1), green: &sample(4) }, at(6));
+        assert_eq!(since(&windows), Some((2, 6)));
+        windows.weight_changed(at(7));
+        windows.add(ByVersion { blue: &sample(0), green: &sample(7) }, at(8));
+        assert_eq!(since(&windows), Some((0, 7)));
+        windows.advance(at(16));
+        assert_eq!(since(&windows), Some((0, 7)), "what came at 6 s is still there");
+        windows.advance(at(17));
+        assert_eq!(since(&windows), None);
+        assert_eq!(windows.evidence(ten, Span::Head).green.requests, 7);
     }
 }

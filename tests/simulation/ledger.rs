@@ -245,7 +245,11 @@ impl<'a> Ledger<'a> {
     fn overdue(&mut self, status: &Status, now: Duration) -> Checked {
         let errors = &self.scenario.policy.triggers[0];
         let (inner, outer) = self.window(errors.window, now);
-        let guilty = status.state == "stepping"
+        // Nothing is rolled back into a blue that mostly failed in the last minute; more than a third may be that.
+        let (surely, at_most) = self.window(Duration::from_secs(60), now);
+        let refuge = [surely.blue, at_most.blue].iter().all(|blue| 3 * blue.failures <= blue.requests);
+        let guilty = refuge
+            && status.state == "stepping"
             && errors.sustained.is_zero()
             && [inner.green, outer.green].iter().all(|green| green.requests >= 50 && over(errors, *green))
             && outer.blue.failures == 0;

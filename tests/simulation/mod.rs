@@ -5,10 +5,12 @@
 //!
 //! `PORTCULLIS_SIMULATION_SEED=N` plays one run, `PORTCULLIS_SIMULATION_RUNS=N` another number of runs.
 
+mod journalled;
 mod ledger;
 mod releases;
 mod run;
 mod scenario;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -9,28 +9,25 @@ use std::time::Duration;
 use fastrand::Rng;
 use portcullis::config::{self, Config};
 use portcullis::control::command::{Change, Commands};
-use portcullis::control::event::{Event, Events};
+use portcullis::control::event::Event;
 use portcullis::control::ledger::Ledger as Journalled;
 use portcullis::control::restore::Beginning;
-use portcullis::control::status::{Names, Status};
-use portcullis::control::{Control, Inputs, Outputs};
-use portcullis::course::Course;
-use portcullis::gate::{ByVersion, Outcome};
+use portcullis::control::status::Status;
+use portcullis::gate::Outcome;
 use portcullis::journal::Restored;
-use portcullis::measure::Collectors;
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
-use portcullis::proxy::{Draw, Upstreams};
+use portcullis::proxy::Draw;
 use portcullis::release::input::{GATE, OPERATOR};
 use portcullis::release::{Input, Kind as EventKind, Weight};
-use portcullis::routing::{NOTICES, Route, Routing, Table, View};
-use portcullis::telemetry::Telemetry;
-use tokio::sync::{broadcast, mpsc, watch};
+use portcullis::routing::{Route, Routing, View};
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use super::Report;
 use super::ledger::{Checked, Ledger, broken};
 use super::scenario::{Kind, Scenario, What};
+use super::wiring::{Wired, wire};
 
 /// What every run configures in the same way; the policy is its own.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -125,31 +122,12 @@ pub(super) fn set_weight(weight: Weight) -> Change {
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario) -> World<'a> {
         let config = Config { policy: scenario.policy.clone(), ..CONFIG.clone() };
-        let (notify, notices) = mpsc::channel(NOTICES);
-        let (commands, commanded) = Commands::channel();
-        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
-        let upstreams =
-            Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
         let mut random = Rng::with_seed(!scenario.seed);
-        let (workers, collectors): (_, Vec<_>) = (0..scenario.workers)
-            .map(|_| {
-                let (recorder, collector) = pair();
-                (Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder }, collector)
-            })
-            .unzip();
-        let beginning = Beginning::default();
-        let course = Course::new(config.policy.clone(), None, beginning.state.clone(), Duration::ZERO);
-        let names = Names::new(&config);
-        let first = Status::new(&names, &course, beginning.table, &upstreams, None, Duration::ZERO);
-        let (publish, status) = watch::channel(Arc::new(first));
-        let events = Events::default();
-        let listener = events.listen();
-        let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
-        let collectors = Collectors::new(collectors);
+        let (recorders, collectors): (Vec<_>, _) = (0..scenario.workers).map(|_| pair()).unzip();
         let ledger = Journalled::new(None, &config.text, Restored::default(), Duration::ZERO);
-        let routed = Arc::clone(&routing);
-        let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
-        tokio::spawn(Control::new(&config, beginning, inputs, Outputs { status: publish, events }).run());
+        let Wired { routing, commands, status, events, .. } = wire(&config, Beginning::default(), ledger, collectors);
+        let worker = |recorder| Worker { view: routing.view(), draw: Draw::new(random.u64(..)), recorder };
+        let workers = recorders.into_iter().map(worker).collect();
         World {
             scenario,
             random,
@@ -158,7 +136,7 @@ impl<'a> World<'a> {
             routing,
             commands,
             status,
-            events: listener,
+            events,
             ledger: Ledger::new(scenario),
             started: Instant::now(),
             scheduled: 0,

@@ -170,3 +170,46 @@ fn a_difference_is_clear_beyond_three_standard_errors_and_only_when_green_is_the
         assert_eq!(differ_clearly(measured), expected, "{measured:?}");
     }
 }
+
+/// `(failures, requests)` of green and of blue before and after a change of the weight.
+fn check_shifted(before: [(u64, u64); 2], after: [(u64, u64); 2], expected: Crossing) {
+    let bound = trigger(Condition::FailuresAbove { share: share(0.1), written: Rate::Errors });
+    let add = |one: (u64, u64), other: (u64, u64)| counted((one.0 + other.0, one.1 + other.1));
+    let total = ByVersion { green: add(before[0], after[0]), blue: add(before[1], after[1]) };
+    let since = ByVersion { green: counted(after[0]), blue: counted(after[1]) };
+    let window = Window { total: total.as_ref(), since_change: Some(since.as_ref()) };
+    assert_eq!(cross(&bound, window), expected, "{before:?}, then {after:?}");
+}
+
+#[test]
+fn promise_5_after_a_change_of_the_weight_blue_is_seen_at_the_times_of_greens_requests() {
+    use BlueStands::{Clear, Doubtful, Over};
+    let tally = |(bad, units)| Tally { bad, units };
+    let crossed = |green, blue, stands, shifted| Crossing::Crossed {
+        measured: ByVersion { green: tally(green), blue: tally(blue) },
+        blue: stands,
+        shifted,
+    };
+    // From 5 to 50 %, and then both fail: of all that blue did it is 4 %.
+    check_shifted([(0, 50), (0, 950)], [(75, 500), (75, 500)], crossed((75, 550), (82, 602), Over, true));
+    // From 50 to 5 %, and both have recovered.
+    check_shifted([(75, 500), (75, 500)], [(0, 50), (0, 950)], crossed((75, 550), (82, 602), Over, true));
+    // Green alone, and as many failures of blue that are of other times.
+    check_shifted([(0, 50), (0, 950)], [(75, 500), (0, 500)], crossed((75, 550), (0, 1_450), Clear, false));
+    check_shifted([(0, 50), (75, 950)], [(75, 500), (0, 500)], crossed((75, 550), (75, 1_450), Clear, false));
+    // Blue's few requests since then prove nothing, and neither do those of a time without any.
+    check_shifted([(0, 50), (0, 950)], [(75, 500), (5, 20)], crossed((75, 550), (5, 24), Doubtful, true));
+    check_shifted([(0, 50), (0, 950)], [(75, 500), (0, 0)], crossed((75, 550), (0, 950), Clear, false));
+}
+
+#[test]
+fn promise_5_a_bound_relative_to_blue_takes_blue_at_the_times_of_greens_requests_as_well() {
+    let relative = trigger(Condition::FailuresAboveBlue { times: times(2.0), floor: share(0.05) });
+    let crosses = |blue_after: u64| {
+        let total = ByVersion { green: counted((75, 550)), blue: counted((blue_after, 1_450)) };
+        let since = ByVersion { green: counted((75, 500)), blue: counted((blue_after, 500)) };
+        let window = Window { total: total.as_ref(), since_change: Some(since.as_ref()) };
+        matches!(cross(&relative, window), Crossing::Crossed { .. })
+    };
+    assert!(!crosses(75) && crosses(20));
+}

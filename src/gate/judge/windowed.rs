@@ -7,8 +7,8 @@ use super::sum::Ruling;
 use crate::gate::compare::Suspicion;
 use crate::gate::crossing::{self, BlueStands, Crossing, Tally, cross};
 use crate::gate::trigger::{Action, Cadence, Condition, Confirm, Trigger};
-use crate::gate::verdict::{count, describe, duration};
-use crate::gate::{ByVersion, Evidence};
+use crate::gate::verdict::{count, describe, duration, percent};
+use crate::gate::{ByVersion, Version, Window};
 
 #[derive(Clone, Debug)]
 pub(super) struct Track {
@@ -50,11 +50,11 @@ impl Track {
         self.trigger.action != Action::Notify
     }
 
-    pub(super) fn rule(&mut self, evidence: ByVersion<&Evidence>, suspicion: Suspicion, now: Duration) -> Ruling {
+    pub(super) fn rule(&mut self, window: Window<'_>, suspicion: Suspicion, now: Duration) -> Ruling {
         let ruling = match self.trigger.cadence {
-            Cadence::EveryTick => self.at_every_look(evidence, now),
+            Cadence::EveryTick => self.at_every_look(window, now),
             Cadence::Interval { every, failure_limit, consecutive_limit } => {
-                self.at_intervals(evidence, every, (failure_limit, consecutive_limit), now)
+                self.at_intervals(window, every, (failure_limit, consecutive_limit), now)
             }
         };
         match ruling {
@@ -65,18 +65,18 @@ impl Track {
         }
     }
 
-    fn at_every_look(&mut self, evidence: ByVersion<&Evidence>, now: Duration) -> Ruling {
-        let crossing = cross(&self.trigger, evidence);
+    fn at_every_look(&mut self, window: Window<'_>, now: Duration) -> Ruling {
+        let crossing = cross(&self.trigger, window);
         match crossing {
             Crossing::TooFew { .. } => self.phase.lose_sight(self.trigger.sustained, now),
             Crossing::Within | Crossing::Crossed { .. } => {}
         }
-        let blamed = match self.without_blame(crossing, evidence, now) {
+        let blamed = match self.without_blame(crossing, window, now) {
             Ok(ruling) => return ruling,
             Err(blamed) => blamed,
         };
         let crossed = self.phase.cross(now);
-        let sentence = describe(&self.trigger, evidence);
+        let sentence = describe(&self.trigger, window.total);
         if crossed.held < self.trigger.sustained {
             Ruling::Pending(format!("{sentence}; so far for {}", duration(whole_tenths(crossed.held))))
         } else if self.is_unclear(&blamed, crossed.since, now) {
@@ -90,7 +90,7 @@ impl Track {
     /// the bound too, has neither failed nor passed: it counts for nothing and breaks no row.
     fn at_intervals(
         &mut self,
-        evidence: ByVersion<&Evidence>,
+        window: Window<'_>,
         every: Duration,
         (failure_limit, consecutive_limit): (Option<u32>, Option<u32>),
         now: Duration,
@@ -106,14 +106,19 @@ impl Track {
             )),
         };
         let mut judgements = self.judgements.take().unwrap_or_else(nothing);
+        let crossing = cross(&self.trigger, window);
         if now - judgements.last_at < every {
             let ruling = judgements.ruling.clone();
             self.judgements = Some(judgements);
-            return ruling;
+            return match (ruling, crossing) {
+                // Promise 3: a judgement that passed is no pass for as long as there is nothing to see.
+                (Ruling::Within, Crossing::TooFew { version, seen }) => self.too_few(version, seen),
+                (ruling, _) => ruling,
+            };
         }
         let due = judgements.last_at + every;
         judgements.last_at = if now - due < every { due } else { now };
-        judgements.ruling = match self.without_blame(cross(&self.trigger, evidence), evidence, now) {
+        judgements.ruling = match self.without_blame(crossing, window, now) {
             Ok(ruling) => {
                 if ruling == Ruling::Within {
                     judgements.in_a_row = 0;
@@ -122,7 +127,7 @@ impl Track {
             }
             Err(blamed) => {
                 let crossed = self.phase.cross(now);
-                let sentence = describe(&self.trigger, evidence);
+                let sentence = describe(&self.trigger, window.total);
                 if self.is_unclear(&blamed, crossed.since, now) {
                     Ruling::Pending(format!("{sentence}; the difference to blue could be chance"))
                 } else {
@@ -145,43 +150,45 @@ impl Track {
     }
 
     /// The ruling where green is not to blame; else how the two versions stand.
-    fn without_blame(
-        &mut self,
-        crossing: Crossing,
-        evidence: ByVersion<&Evidence>,
-        now: Duration,
-    ) -> Result<Ruling, Blamed> {
+    fn without_blame(&mut self, crossing: Crossing, window: Window<'_>, now: Duration) -> Result<Ruling, Blamed> {
         let name = &self.trigger.name;
         Ok(match crossing {
-            Crossing::TooFew { version, seen } => Ruling::TooFew(format!(
-                "too few requests to judge `{name}`: {version} had {} of at least {} in the last {}",
-                count(seen),
-                count(self.trigger.minimum_requests),
-                duration(self.trigger.window)
-            )),
+            Crossing::TooFew { version, seen } => self.too_few(version, seen),
             Crossing::Within => {
                 self.phase = Phase::Within;
                 Ruling::Within
             }
-            Crossing::Crossed { blue: BlueStands::Over, .. } => {
+            Crossing::Crossed { blue: BlueStands::Over, measured, shifted } => {
                 self.phase = Phase::Within;
                 self.common_at = Some(now);
                 Ruling::Common(format!(
-                    "both versions cross the bound of `{name}`, so the cause is not the version: {}",
-                    describe(&self.trigger, evidence)
+                    "both versions cross the bound of `{name}`, so the cause is not the version: {}{}",
+                    describe(&self.trigger, window.total),
+                    at_greens_times(measured.blue, shifted)
                 ))
             }
-            Crossing::Crossed { blue: BlueStands::Doubtful, .. } => {
+            Crossing::Crossed { blue: BlueStands::Doubtful, measured, shifted } => {
                 self.phase.cross(now);
                 Ruling::Doubtful(format!(
-                    "green crosses the bound of `{name}`, and so does blue with too few requests to be sure: {}",
-                    describe(&self.trigger, evidence)
+                    "green crosses the bound of `{name}`, and so does blue with too few requests to be sure: {}{}",
+                    describe(&self.trigger, window.total),
+                    at_greens_times(measured.blue, shifted)
                 ))
             }
-            Crossing::Crossed { blue: blue @ (BlueStands::Clear | BlueStands::Near), measured } => {
+            Crossing::Crossed { blue: blue @ (BlueStands::Clear | BlueStands::Near), measured, .. } => {
                 return Err(Blamed { near: blue == BlueStands::Near, measured });
             }
         })
+    }
+
+    fn too_few(&self, version: Version, seen: u64) -> Ruling {
+        Ruling::TooFew(format!(
+            "too few requests to judge `{}`: {version} had {} of at least {} in the last {}",
+            self.trigger.name,
+            count(seen),
+            count(self.trigger.minimum_requests),
+            duration(self.trigger.window)
+        ))
     }
 
     /// For one window a difference that could be chance is waited out.
@@ -216,6 +223,15 @@ struct Blamed {
     /// Blue is over half of it, and the difference could be chance.
     near: bool,
     measured: ByVersion<Tally>,
+}
+
+/// What makes blue stand worse than its own numbers say.
+fn at_greens_times(blue: Tally, shifted: bool) -> String {
+    if !shifted {
+        return String::new();
+    }
+    let share = percent(blue.rate());
+    format!("; the weight has changed, and at the times of green's requests {share} of blue's would have been bad")
 }
 
 fn whole_tenths(held: Duration) -> Duration {

@@ -1,10 +1,11 @@
 //! A journal that is slow, fails, loses answers and repeats them, and what of it is left after a crash.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
 use portcullis::journal::StateRecord;
+use portcullis::release::State;
 use portcullis::routing::Table;
 
 use super::scenario::DiskFaults;
@@ -13,9 +14,13 @@ use super::scenario::DiskFaults;
 #[derive(Clone, Debug)]
 pub struct Saved {
     /// As it stands on the disk.
-    pub state: String,
+    pub record: String,
+    /// What that is a record of.
+    pub state: State,
     /// What the workers routed by when it was written.
     pub table: Table,
+    /// The version that was green by the configuration.
+    pub green: String,
     /// How much of the recording goes with it.
     pub recorded: usize,
 }
@@ -40,28 +45,31 @@ pub struct Disk {
     pending: VecDeque<Pending>,
     next: u64,
     last: Option<Answer>,
+    /// How often it did what.
+    pub seen: BTreeMap<&'static str, u64>,
 }
 
 impl Disk {
     pub fn new(faults: DiskFaults) -> Disk {
-        Disk { faults, durable: None, pending: VecDeque::new(), next: 0, last: None }
+        Disk { faults, durable: None, pending: VecDeque::new(), next: 0, last: None, seen: BTreeMap::new() }
     }
 
     /// Hands a write over, and returns its number.
     pub fn send(
         &mut self,
-        state: &StateRecord,
+        record: &StateRecord,
         saved: impl FnOnce(String) -> Saved,
         random: &mut Rng,
         now: Duration,
     ) -> u64 {
         let number = self.next;
         self.next += 1;
-        let state = serde_json::to_string(state).expect("a record is plain data");
+        self.see("write");
+        let record = serde_json::to_string(record).expect("a record is plain data");
         let begins = self.pending.back().map_or(now, |pending| pending.done_at);
         let done_at = begins + self.faults.slowness.mul_f64(random.f64());
         let fails = random.f64() < self.faults.fails;
-        self.pending.push_back(Pending { number, saved: saved(state), done_at, fails });
+        self.pending.push_back(Pending { number, saved: saved(record), done_at, fails });
         number
     }
 
@@ -75,11 +83,20 @@ impl Disk {
                 self.durable = Some(saved);
             }
             let answer = Answer { number, written: !fails };
-            if random.f64() >= self.faults.loses_answer {
+            if fails {
+                self.see("failed write");
+            }
+            if number + 1 < self.next {
+                self.see("late answer");
+            }
+            if random.f64() < self.faults.loses_answer {
+                self.see("lost answer");
+            } else {
                 answers.push(answer);
                 self.last = Some(answer);
             }
-            if random.f64() < self.faults.repeats_answer {
+            if random.f64() < self.faults.repeats_answer && self.last.is_some() {
+                self.see("repeated answer");
                 answers.extend(self.last);
             }
         }
@@ -96,5 +113,9 @@ impl Disk {
         }
         self.last = None;
         self.durable.clone()
+    }
+
+    fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
     }
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use portcullis::gate::compare::Settings;
 use portcullis::gate::signal::{Posted, Posting};
-use portcullis::gate::trigger::{
-    Action, Cadence, CheckTrigger, Condition, Confirm, Quantile, Rate, Share, SignalTrigger, Span, StreakTrigger,
-    Times, Trigger,
-};
 use portcullis::gate::{ByVersion, Health, Policy, Version};
-use portcullis::release::{Acknowledged, Approval, Input, OnLowTraffic, Plan, Step, Weight};
+use portcullis::release::{Acknowledged, Input, Plan, Weight};
+
+mod drawn;
+
+use drawn::{plan, policy, tick};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -120,6 +119,9 @@ pub struct Scenario {
     pub late_ticks: f64,
 }
 
+/// Whoever operates.
+pub const ALICE: &str = "alice";
+
 pub const SIGNAL: &str = "probe";
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
@@ -185,6 +187,11 @@ impl Scenario {
         }
     }
 
+    /// Whether it is the version configured as blue that is worse.
+    pub fn is_blue_worse(&self) -> bool {
+        !self.faults.blue.is_empty() && self.faults.green.is_empty()
+    }
+
     pub fn is_common(&self) -> bool {
         matches!(self.kind, Kind::Common | Kind::CommonSlow)
     }
@@ -223,13 +230,26 @@ impl Scenario {
 
     fn go_wrong(&mut self, random: &mut Rng) {
         let during = self.length - self.start;
-        let from = self.start + during.mul_f64(random.f64() * 0.6);
+        let mut from = self.start + during.mul_f64(random.f64() * 0.6);
+        if self.is_common() && random.bool() {
+            from = self.after_a_step(random).unwrap_or(from);
+        }
         let until = if random.bool() { self.length } else { from + minutes(random, 1.0, 40.0) };
-        let share = 0.02 + 0.6 * random.f64().powi(2);
+        let share = match random.u8(..6) {
+            0 => 1.0,
+            // Hardly more than makes green suspicious.
+            1 => 0.012 + 0.02 * random.f64(),
+            _ => 0.02 + 0.6 * random.f64().powi(2),
+        };
         let fails = |from, until| Fault { from, until, share, what: What::Fails };
         let slow = Fault { from, until, share: 0.2 + 0.8 * random.f64(), what: What::Slow };
         let (blue, green) = match self.kind {
-            Kind::Healthy | Kind::LowTraffic | Kind::Signal => (vec![], vec![]),
+            Kind::Healthy | Kind::LowTraffic => (vec![], vec![]),
+            // In a third of them it is blue that fails.
+            Kind::Signal if random.u8(..3) == 0 => {
+                (vec![Fault { share: share.max(0.3), ..fails(from, until) }], vec![])
+            }
+            Kind::Signal => (vec![], vec![]),
             Kind::GreenErrors => (vec![], vec![fails(Duration::ZERO, self.length)]),
             Kind::GreenLate => (vec![], vec![fails(from, until)]),
             Kind::GreenSlow => (vec![], vec![slow]),
@@ -258,8 +278,20 @@ impl Scenario {
         self.faults = ByVersion { blue, green };
     }
 
+    /// Soon after the weight has risen, if the plan goes on by itself.
+    fn after_a_step(&self, random: &mut Rng) -> Option<Duration> {
+        let plan = self.plan.as_ref()?;
+        let steps = &plan.steps[..random.usize(1..=plan.steps.len())];
+        let baked: Duration = steps.iter().map(|step| step.bake).sum();
+        Some(self.start + plan.initial_delay + baked + minutes(random, 0.1, 1.5))
+    }
+
     fn signal(&mut self, random: &mut Rng) {
-        let from = self.length.mul_f64(random.f64());
+        let (earliest, latest) = match self.faults.blue.first() {
+            Some(fault) => (fault.from, fault.until),
+            None => (Duration::ZERO, self.length),
+        };
+        let from = earliest + latest.saturating_sub(earliest).mul_f64(random.f64());
         let post = |state| {
             let (signal, sentence, actor) = (SIGNAL.to_owned(), "checkout fails".to_owned(), "prober".to_owned());
             Order::Signal(Posted { signal, state, sentence, actor })
@@ -273,107 +305,8 @@ pub fn minutes(random: &mut Rng, least: f64, most: f64) -> Duration {
     Duration::from_secs_f64(60.0 * (least + (most - least) * random.f64()))
 }
 
-/// Long ticks, so that hours are cheap: some two hundred of them make a run.
-fn tick(length: Duration) -> Duration {
-    let wanted = length.as_secs() / 250;
-    let seconds = [1, 2, 5, 10, 20, 30].into_iter().find(|seconds| *seconds >= wanted).unwrap_or(60);
-    Duration::from_secs(seconds)
-}
-
-fn plan(random: &mut Rng) -> Plan {
-    let percents = [1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0, 75.0];
-    let mut chosen: Vec<f64> = (0..random.usize(1..=5)).map(|_| percents[random.usize(..percents.len())]).collect();
-    chosen.sort_by(f64::total_cmp);
-    chosen.dedup();
-    let longest = if random.bool() { 4.0 } else { 20.0 };
-    let steps: Vec<Step> = chosen
-        .into_iter()
-        .map(|percent| Step {
-            weight: Weight::from_percent(percent).expect("a weight"),
-            bake: minutes(random, 1.0, longest),
-            approval: if random.u8(..5) == 0 { Approval::Operator } else { Approval::Automatic },
-        })
-        .collect();
-    let longest = steps.iter().map(|step| step.bake).max().unwrap_or_default();
-    Plan {
-        initial_delay: if random.bool() { Duration::ZERO } else { minutes(random, 0.1, 3.0) },
-        progress_deadline: (random.u8(..4) == 0).then(|| longest + minutes(random, 3.0, 20.0)),
-        monitoring: minutes(random, 1.0, 20.0),
-        on_low_traffic: [OnLowTraffic::Wait, OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback]
-            [random.usize(..4)],
-        irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
-        steps,
-    }
-}
-
-fn policy(random: &mut Rng, kind: Kind, tick: Duration) -> Policy {
-    let share = |fraction| Share::try_from(fraction).expect("in range");
-    let compare = (random.u8(..5) > 0).then(|| Settings {
-        false_alarm: if random.bool() { 0.001 } else { 0.01 },
-        tick,
-        ..Settings::default()
-    });
-    let mut triggers = Vec::new();
-    let conditions = [
-        ("errors", Condition::FailuresAbove { share: share(0.1), written: Rate::Errors }),
-        (
-            "slow",
-            Condition::LatencyAbove { quantile: Quantile::P95, span: Span::Head, bound: Duration::from_millis(400) },
-        ),
-        ("worse", Condition::FailuresAboveBlue { times: Times::try_from(2.0).expect("in range"), floor: share(0.1) }),
-    ];
-    for (name, condition) in conditions {
-        if random.bool() && (compare.is_some() || name != "errors") {
-            continue;
-        }
-        let interval =
-            Cadence::Interval { every: Duration::from_secs(60), failure_limit: Some(3), consecutive_limit: Some(2) };
-        let cadence = if random.u8(..4) == 0 { interval } else { Cadence::EveryTick };
-        let sustained = if cadence == Cadence::EveryTick && random.u8(..3) == 0 { random.u64(30..=300) } else { 0 };
-        triggers.push(Trigger {
-            name: name.to_owned(),
-            condition,
-            window: Duration::from_secs([60, 60, 300][random.usize(..3)]),
-            sustained: Duration::from_secs(sustained),
-            minimum_requests: random.u64(30..=100),
-            cadence,
-            confirm: if compare.is_some() && random.u8(..4) == 0 { Confirm::Comparison } else { Confirm::No },
-            action: action(random),
-        });
-    }
-    let checks = matches!(kind, Kind::ChecksFail | Kind::ChecksFailForBoth) || random.u8(..8) == 0;
-    let signal = kind == Kind::Signal || random.u8(..8) == 0;
-    Policy {
-        triggers,
-        streak: (random.u8(..3) == 0).then(|| StreakTrigger {
-            name: "dead".to_owned(),
-            at_least: random.u16(5..=8),
-            action: action(random),
-        }),
-        checks: checks
-            .then(|| CheckTrigger {
-                name: "dead-checks".to_owned(),
-                at_least: 3,
-                sustained: Duration::from_secs([0, 60][random.usize(..2)]),
-                action: action(random),
-            })
-            .into_iter()
-            .collect(),
-        signals: signal
-            .then(|| SignalTrigger { name: "synthetic".to_owned(), signal: SIGNAL.to_owned(), action: action(random) })
-            .into_iter()
-            .collect(),
-        compare,
-        ..Policy::default()
-    }
-}
-
-fn action(random: &mut Rng) -> Action {
-    [Action::Rollback, Action::Rollback, Action::Rollback, Action::Pause, Action::Notify][random.usize(..5)]
-}
-
 pub fn order(random: &mut Rng) -> Order {
-    let (actor, reason) = ("alice".to_owned(), String::new());
+    let (actor, reason) = (ALICE.to_owned(), String::new());
     let acknowledged = if random.bool() { Acknowledged::Yes } else { Acknowledged::No };
     Order::Operator(match random.u8(..12) {
         0..3 => Input::Start { actor, reason },

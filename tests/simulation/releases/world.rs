@@ -1,30 +1,33 @@
 //! Plays one scenario: the real deciding core, routing and restoring, with virtual traffic and a virtual disk.
+//!
+//! [`operators`] react to what they are told; [`durable`] is what is written down and what a crash leaves of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use jiff::Timestamp;
 use portcullis::config::Config;
-use portcullis::control::restore::{self, Beginning, Found, Times};
-use portcullis::control::status::{Names, Rollback};
+use portcullis::control::restore::Beginning;
+use portcullis::control::status::Rollback;
 use portcullis::course::{Course, Input, Streak};
 use portcullis::gate::trigger::StreakTrigger;
 use portcullis::gate::{Action, Charge, Version};
-use portcullis::journal::StateRecord;
 use portcullis::measure::Tick;
 use portcullis::release::{self, Effect, Epoch, Kind as Told, State};
-use portcullis::routing::{NOTICES, Notice, Route, Routing, View};
+use portcullis::routing::{NOTICES, Notice, Routing, View};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, Poisson};
 use tokio::sync::mpsc;
 
 use super::CONFIG;
-use super::disk::{Disk, Saved};
+use super::disk::Disk;
 use super::recording::Recording;
-use super::scenario::{Crash, Order, Scenario, What, minutes};
-use super::witness::{Checked, Witness};
+use super::scenario::{ALICE, Order, Scenario, What};
+use super::witness::{Checked, Unjust, Witness};
+
+mod durable;
+mod operators;
 
 /// What one run came to.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +38,15 @@ pub struct Report {
     pub requests: u64,
     pub hours: f64,
     pub restarts: u64,
+    /// How often each kind of decision was told, and each fault of the world occurred.
+    pub seen: BTreeMap<&'static str, u64>,
     /// What rolled releases back by itself.
     pub rollbacks: Vec<String>,
     /// How often a comparison began in which green is no worse.
     pub trials: u64,
     /// Those in which the comparison convicted green, or left it unresolved.
     pub false_alarms: Vec<String>,
-    /// Bounds of the user's that blamed green for a common outage, with few requests.
-    pub chance: Vec<String>,
+    pub unjust: Vec<Unjust>,
     pub replayed: u64,
     pub violation: Option<super::witness::Violation>,
 }
@@ -78,9 +82,6 @@ struct Clock {
     began: Duration,
     shows: Duration,
 }
-
-/// A rollback and a completion are watched for so many ticks.
-const WATCHED: u32 = 12;
 
 pub fn play(scenario: &Scenario, replays: bool) -> Report {
     let mut world = World::new(scenario, replays);
@@ -127,7 +128,7 @@ impl<'a> World<'a> {
     }
 
     fn play(&mut self) -> Checked {
-        let start = release::Input::Start { actor: "alice".to_owned(), reason: "v2".to_owned() };
+        let start = release::Input::Start { actor: ALICE.to_owned(), reason: "v2".to_owned() };
         self.reactions.push((self.scenario.start, Order::Operator(start)));
         let mut orders: VecDeque<_> = self.scenario.orders.iter().cloned().collect();
         let mut crashes: VecDeque<_> = self.scenario.crashes.iter().copied().collect();
@@ -154,16 +155,24 @@ impl<'a> World<'a> {
                 next_tick = at + self.scenario.tick;
                 if self.random.f64() < self.scenario.late_ticks {
                     next_tick += Duration::from_secs(self.random.u64(1..=120));
+                    self.see("late tick");
                 }
             }
         }
+        for (what, count) in &self.disk.seen {
+            *self.report.seen.entry(what).or_default() += count;
+        }
         self.report.trials = self.witness.trials;
         self.report.false_alarms = self.witness.false_alarms.clone();
-        self.report.chance = self.witness.chance.clone();
+        self.report.unjust = self.witness.unjust.clone();
         if let Some(recording) = &self.recording {
             self.report.replayed = recording.replay(&self.config)?;
         }
         Ok(())
+    }
+
+    fn see(&mut self, what: &'static str) {
+        *self.report.seen.entry(what).or_default() += 1;
     }
 
     /// What the clock of the core shows.
@@ -246,6 +255,7 @@ impl<'a> World<'a> {
         self.witness.counted(self.core(at));
         let health = self.scenario.health(at);
         self.feed(&Input::Tick { counted: &counted, health }, at)?;
+        self.witness.judged(&self.course, self.core(at))?;
         let mut counted = counted;
         for version in Version::BOTH {
             counted.samples.of_mut(version).evidence.clear();
@@ -259,7 +269,7 @@ impl<'a> World<'a> {
         match order {
             Order::Operator(input) => self.feed(&Input::Operator(input), at),
             Order::Signal(posted) => {
-                self.witness.signalled(&posted);
+                self.witness.signalled(&posted, self.core(at));
                 self.feed(&Input::Signal(posted), at)
             }
         }
@@ -272,7 +282,10 @@ impl<'a> World<'a> {
         let before = self.course.state().clone();
         let effects = match self.course.take(input.clone(), now) {
             Ok(effects) => effects,
-            Err(refusal) => return self.witness.refused(&refusal, input, &before, self.course.state(), at),
+            Err(refusal) => {
+                self.see("refusal");
+                return self.witness.refused(&refusal, input, &before, self.course.state(), at);
+            }
         };
         self.witness.ordered(&effects, at)?;
         let mut told = Vec::new();
@@ -286,6 +299,7 @@ impl<'a> World<'a> {
         }
         self.witness.after(&self.course, self.routing.table(), now)?;
         for (kind, actor, sentence) in &told {
+            self.see(kind.name());
             self.witness.told(&self.course, input, *kind, actor, sentence, now)?;
             self.react(*kind, actor, at);
         }
@@ -311,134 +325,6 @@ impl<'a> World<'a> {
             }
             Effect::Tell { kind, actor, sentence } => told.push((kind, actor, sentence)),
             Effect::Notify { sentence, .. } => told.push((Told::Notified, "gate".to_owned(), sentence)),
-        }
-    }
-
-    /// What operators do about what they hear, and how long a run goes on.
-    fn react(&mut self, kind: Told, actor: &str, at: Duration) {
-        let alice = || ("alice".to_owned(), String::new());
-        let later = |random: &mut Rng| at + minutes(random, 0.2, 12.0);
-        match kind {
-            Told::AwaitingApproval if self.random.u8(..8) > 0 => {
-                let (actor, reason) = alice();
-                self.reactions
-                    .push((later(&mut self.random), Order::Operator(release::Input::Approve { actor, reason })));
-            }
-            Told::Paused | Told::WeightSet | Told::Irreversible if self.random.u8(..4) > 0 => {
-                let (actor, reason) = alice();
-                self.reactions
-                    .push((later(&mut self.random), Order::Operator(release::Input::Resume { actor, reason })));
-            }
-            Told::RolledBack => {
-                if actor != "alice"
-                    && let State::RolledBack { cause, .. } = self.course.state()
-                {
-                    self.report.rollbacks.push(cause.trigger.clone());
-                }
-                let at_the_wall = self.wall();
-                self.rollback = match self.course.state() {
-                    State::RolledBack { cause, .. } => Some(Rollback::new(cause, at_the_wall, None)),
-                    State::Idle { .. } | State::Open(_) | State::Completed { .. } => None,
-                };
-                self.over_at = self.over_at.min(at + self.scenario.tick * WATCHED);
-                if self.random.u8(..4) == 0 {
-                    let (actor, reason) = alice();
-                    let at = at + self.scenario.tick * self.random.u32(1..WATCHED);
-                    self.reactions.push((at, Order::Operator(release::Input::Start { actor, reason })));
-                }
-            }
-            Told::Completed => {
-                self.report.completed += 1;
-                self.reactions.clear();
-                self.over_at = self.over_at.min(at + self.scenario.tick * WATCHED);
-                if self.random.u8(..4) == 0 {
-                    let (actor, reason) = alice();
-                    let acknowledged = release::Acknowledged::Yes;
-                    let undo = release::Input::Withdraw { actor, reason, acknowledged };
-                    self.reactions.push((at + self.scenario.tick * 3, Order::Operator(undo)));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The clock on the wall jumps as it likes.
-    fn wall(&mut self) -> Timestamp {
-        Timestamp::from_second(self.random.i64(0..4_000_000_000)).expect("a time in this age")
-    }
-
-    fn state_record(&self, at: Duration) -> StateRecord {
-        let times = Times { now: self.core(at), began: Duration::ZERO };
-        let names = Names::new(&self.config);
-        restore::record(&self.course, self.routing.table(), &names, times, self.rollback.as_ref())
-    }
-
-    fn write(&mut self, at: Duration) {
-        let record = self.state_record(at);
-        let table = self.routing.table();
-        let recorded = self.recording.as_ref().map_or(0, Recording::length);
-        let saved = |state| Saved { state, table, recorded };
-        let number = self.disk.send(&record, saved, &mut self.random, at);
-        if table.route == Route::Latched {
-            self.reports.push_back((number, table.epoch));
-        }
-    }
-
-    /// Whoever waits for a write hears of it with its answer, or with that of a later one.
-    fn answers(&mut self, at: Duration) -> Checked {
-        for answer in self.disk.answers(&mut self.random, at) {
-            let due = self.reports.iter().take_while(|(number, _)| *number <= answer.number).count();
-            for (_, epoch) in self.reports.drain(..due) {
-                if answer.written {
-                    self.witness.reported(epoch);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, crash: Crash, at: Duration) -> Checked {
-        self.report.restarts += 1;
-        let saved = self.disk.crash(&mut self.random);
-        self.reports.clear();
-        for version in Version::BOTH {
-            self.tick.samples.of_mut(version).evidence.clear();
-        }
-        if crash == Crash::Superseding {
-            self.config.versions.green.version = format!("v{}", 3 + self.report.restarts);
-        }
-        let beginning = match &saved {
-            None => Beginning::default(),
-            Some(saved) => {
-                let mut record: StateRecord = serde_json::from_str(&saved.state).expect("it was written by us");
-                if crash == Crash::Unreadable {
-                    record.resume = serde_json::json!({ "open": 7 });
-                }
-                Beginning::restored(record, &self.config)
-            }
-        };
-        let durable = saved.as_ref().map(|saved| saved.table).unwrap_or_default();
-        self.witness.restarted(&beginning, durable, crash, at)?;
-        if let Some(recording) = &mut self.recording {
-            recording.cut(saved.as_ref().map_or(0, |saved| saved.recorded));
-        }
-        self.clock = Clock { began: at, shows: beginning.clock };
-        self.rollback = beginning.rollback.clone();
-        let (routing, notices) = routing_of(self.scenario, &beginning);
-        (self.view, self.routing, self.notices) = (routing.view(), routing, notices);
-        let Config { policy, plan, .. } = &self.config;
-        self.course = Course::new(policy.clone(), plan.clone(), beginning.state.clone(), beginning.clock);
-        self.witness.after(&self.course, self.routing.table(), self.core(at))?;
-        match beginning.found {
-            Found::State if self.course.state().run().is_some() => self.feed(&Input::Restarted, at),
-            Found::Superseded | Found::Unreadable => {
-                if let Some(recording) = &mut self.recording {
-                    recording.end();
-                }
-                self.write(at);
-                Ok(())
-            }
-            Found::State | Found::Nothing => Ok(()),
         }
     }
 }

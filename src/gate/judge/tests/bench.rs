@@ -1,6 +1,7 @@
 //! A gate, its clock and what it looks at.
 
 use super::*;
+use crate::gate::Evidence;
 
 pub(super) const TICK: Duration = Duration::from_millis(100);
 pub(super) const WINDOW: Duration = Duration::from_secs(10);

@@ -63,6 +63,17 @@ fn an_interval_that_cannot_be_judged_has_neither_failed_nor_passed() {
 }
 
 #[test]
+fn promise_3_between_two_judgements_too_few_requests_are_no_pass() {
+    let mut bench = at_intervals(Some(0), None);
+    assert_eq!(interval(&mut bench, WELL, BLUE_WELL).standing, Stands::Pending, "nothing has been judged");
+    bench.look(WELL, BLUE_WELL);
+    assert_eq!(bench.look(WELL, BLUE_WELL).standing, Stands::Within);
+    let judgement = bench.look((0, 49), BLUE_WELL);
+    assert_eq!((judgement.standing, judgement.verdict.kind), (Stands::TooFew, Kind::Wait));
+    assert_eq!(bench.look(WELL, BLUE_WELL).standing, Stands::Within);
+}
+
+#[test]
 fn promise_5_after_a_common_cause_a_judgement_needs_a_clear_difference_for_one_window() {
     let mut bench = at_intervals(Some(0), None);
     bench.look(WELL, BLUE_WELL);

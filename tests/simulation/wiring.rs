@@ -1,0 +1,49 @@
+//! The real control task, and what it works on.
+
+use std::sync::Arc;
+
+use portcullis::config::Config;
+use portcullis::control::command::Commands;
+use portcullis::control::event::{Event, Events};
+use portcullis::control::ledger::Ledger;
+use portcullis::control::restore::Beginning;
+use portcullis::control::status::{Names, Status};
+use portcullis::control::{Control, Inputs, Outputs};
+use portcullis::course::Course;
+use portcullis::gate::ByVersion;
+use portcullis::measure::Collectors;
+use portcullis::measure::shard::Collector;
+use portcullis::proxy::Upstreams;
+use portcullis::routing::{NOTICES, Routing};
+use portcullis::telemetry::Telemetry;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// A control task that runs, and the ends that others have of it.
+pub struct Wired {
+    pub routing: Arc<Routing>,
+    pub commands: Commands,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub events: broadcast::Receiver<Event>,
+    pub task: JoinHandle<()>,
+}
+
+pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: Vec<Collector>) -> Wired {
+    let (notify, notices) = mpsc::channel(NOTICES);
+    let (commands, commanded) = Commands::channel();
+    let routing = Arc::new(Routing::new(beginning.table, config.policy.streak.clone(), notify));
+    let upstreams =
+        Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
+    let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), beginning.clock);
+    let rollback = beginning.rollback.clone();
+    let first = Status::new(&Names::new(config), &course, beginning.table, &upstreams, rollback, beginning.clock);
+    let (publish, status) = watch::channel(Arc::new(first));
+    let events = Events::default();
+    let listener = events.listen();
+    let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
+    let collectors = Collectors::new(collectors);
+    let routed = Arc::clone(&routing);
+    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
+    let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events }).run());
+    Wired { routing, commands, status, events: listener, task }
+}
