@@ -114,10 +114,14 @@ fn compare_a_tick(bencher: Bencher) {
     let mut now = Duration::ZERO;
     let mut comparison = Comparison::new(Settings::default(), &history, Duration::from_secs(3_600), now);
     let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
+    let mut ticks = 0;
     bencher.bench_local(|| {
+        ticks += 1;
         now += Duration::from_millis(100);
         comparison.tick(black_box(ByVersion { blue: of(&blue), green: of(&green) }), Weight::PROBE, now)
     });
     let summary = comparison.evidence();
-    assert!(summary.errors.blocks > 1_000 && summary.p50.blocks > 1_000 && summary.p99.blocks > 1_000, "{summary:?}");
+    let blocks = [&summary.errors, &summary.p99, &summary.p50].map(|measured| measured.blocks);
+    // The first tick only looks at which requests wait.
+    assert!(blocks.iter().all(|blocks| blocks + 1 >= ticks), "{blocks:?} in {ticks} ticks");
 }
