@@ -156,7 +156,10 @@ pub fn cut(error: &io::Error) -> Cut {
         io::ErrorKind::UnexpectedEof => Cut::Short,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cut::Reset,
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Cut::Silence,
-        _ => Cut::Malformed,
+        _ => {
+            println!("{error}");
+            Cut::Malformed
+        }
     }
 }
 
@@ -172,7 +175,13 @@ impl Source for Client {
 
 pub fn more(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; 64 * 1024];
-    let read = stream.read(&mut bytes)?;
+    let read = loop {
+        match stream.read(&mut bytes) {
+            // A read with a deadline is not begun again by itself after a signal.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
     bytes.truncate(read);
     Ok((read > 0).then_some(bytes))
 }
