@@ -14,7 +14,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::backend::LATE;
-use crate::support::{Backend, DEADLINE, Listener, Load, Proxy, config};
+use crate::support::{Backend, DEADLINE, Listener, Load, Proxy, config, folder};
 
 const GATE: &str = "gate: { compare: { enabled: false }, \
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
@@ -103,7 +103,7 @@ fn promise_2_row_61_after_kill_9_at_any_instant_the_next_start_serves_the_last_d
 fn run(seed: u64, mut take: impl FnMut() -> bool) -> (u64, BTreeMap<(Before, &'static str), u64>) {
     let (blue, green) = (Backend::answering(200), Backend::answering(200));
     let text = config(&[blue.address], &[green.address], GATE);
-    let data = tempfile::tempdir().expect("a folder can be made");
+    let data = folder();
     let random = Rng::with_seed(seed);
     let mut chain = Chain { blue, green, text, data: data.path(), random, kills: 0, near: 0, seen: BTreeMap::new() };
     let mut proxy = chain.start();

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Listener, Load, Proxy, config, eventually};
+use crate::support::{Backend, Listener, Load, Proxy, config, eventually, folder};
 
 const GATE: &str = "gate: { compare: { enabled: false }, \
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
@@ -61,7 +61,7 @@ fn assert_flips(proxy: &Proxy, green: &Backend) {
 #[test]
 fn row_65_a_data_directory_that_cannot_be_made_is_an_alarm_and_traffic_and_flips_go_on() {
     let (_blue, green, text) = backends();
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = folder();
     let file = folder.path().join("data");
     std::fs::write(&file, "no folder").expect("it can be written");
     let proxy = Proxy::start_in(&file, &text);
@@ -81,7 +81,7 @@ fn bound_by_permissions() -> Option<&'static [&'static str]> {
         status.is_ok_and(|status| status.success())
     };
     let binds = |program: &&'static [&str]| {
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        let folder = folder();
         permit(folder.path(), 0o500);
         let probe = folder.path().join("probe");
         runs(program, &["true".as_ref()]) && !runs(program, &["touch".as_ref(), probe.as_os_str()])
@@ -103,7 +103,7 @@ fn permit(path: &Path, mode: u32) {
 fn row_65_a_read_only_data_directory_is_an_alarm_and_traffic_and_flips_go_on() {
     let Some(program) = bound_by_permissions() else { return };
     let (_blue, green, text) = backends();
-    let data = tempfile::tempdir().expect("a folder can be made");
+    let data = folder();
     permit(data.path(), 0o500);
     let proxy = Proxy::start_by(program, data.path(), &text);
     assert_alarmed(&proxy, &green, "must not be written");
@@ -114,7 +114,7 @@ fn row_65_a_read_only_data_directory_is_an_alarm_and_traffic_and_flips_go_on() {
 fn row_65_a_journal_that_has_become_read_only_is_an_alarm_and_half_open_before_is_all_blue_after() {
     let Some(program) = bound_by_permissions() else { return };
     let (_blue, green, text) = backends();
-    let data = tempfile::tempdir().expect("a folder can be made");
+    let data = folder();
     let mut proxy = Proxy::start_in(data.path(), &text);
     proxy.set_weight(50.0);
     proxy.crash();
@@ -131,7 +131,7 @@ fn row_65_a_journal_that_has_become_read_only_is_an_alarm_and_half_open_before_i
 #[test]
 fn row_65_a_damaged_journal_is_set_aside_with_an_alarm_and_traffic_and_flips_go_on() {
     let (_blue, green, text) = backends();
-    let data = tempfile::tempdir().expect("a folder can be made");
+    let data = folder();
     let mut proxy = Proxy::start_in(data.path(), &text);
     proxy.set_weight(50.0);
     proxy.crash();
@@ -164,7 +164,7 @@ fn limit(proxy: &Proxy, size: &str) -> bool {
 #[test]
 fn row_65_on_a_full_disk_a_rollback_flips_at_once_with_an_alarm_and_is_durable_once_there_is_room_again() {
     let (_blue, green, text) = backends();
-    let data = tempfile::tempdir().expect("a folder can be made");
+    let data = folder();
     // What a full disk answers with an error, a bound answers with a signal as well.
     let deaf = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
     let mut proxy = Proxy::start_by(&deaf, data.path(), &text);

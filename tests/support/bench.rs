@@ -31,7 +31,7 @@ impl Bench {
     pub fn with(rest: &str) -> Bench {
         let (blue, green) = (Backend::answering(200), Backend::answering(200));
         let text = config(&[blue.address], &[green.address], rest);
-        let data = tempfile::tempdir().expect("a folder can be made");
+        let data = folder();
         let proxy = Proxy::start_in(data.path(), &text);
         let events = Listener::new(proxy.admin);
         let load = Load::start(proxy.listen, 2);
@@ -99,3 +99,8 @@ impl Bench {
 
 /// Requests of the load that may have been under way.
 const IN_FLIGHT: u64 = 2;
+
+/// A folder of its own, in memory where that can be had: a disk that other work keeps busy may not answer for seconds.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder can be made")
+}

@@ -19,7 +19,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 pub use backend::Backend;
-pub use bench::Bench;
+pub use bench::{Bench, folder};
 pub use client::{Client, Cut, End};
 pub use command::{portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
