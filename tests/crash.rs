@@ -14,7 +14,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::backend::LATE;
-use crate::support::{Backend, DEADLINE, Listener, Load, Proxy, config, folder};
+use crate::support::{Backend, DEADLINE, Listener, Load, Proxy, config, folder, number};
 
 const GATE: &str = "gate: { compare: { enabled: false }, \
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
@@ -71,10 +71,6 @@ struct Asked {
 struct Heard {
     asked: Asked,
     rolled_back: bool,
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{Backend, Client, Listener, Load, Proxy, Tally, config, eventually};
+use super::support::{Backend, Client, Listener, Load, Proxy, Tally, config, eventually, number};
 
 const CONNECTIONS: usize = 64;
 const STREAK: u64 = 5;
@@ -195,8 +195,7 @@ fn no_request_waits_while_the_kernel_makes_room_for_open_files() {
 
 /// How many requests the load below sends.
 fn requests() -> u64 {
-    let chosen = std::env::var("PORTCULLIS_TEST_REQUESTS").ok();
-    chosen.map_or(40_000, |chosen| chosen.parse().expect("PORTCULLIS_TEST_REQUESTS is a number"))
+    number("PORTCULLIS_TEST_REQUESTS").unwrap_or(40_000)
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl Status {
             rollback,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             windows: course.windows().each().map(WindowStatus::new).collect(),
-            comparison: course.basis().comparison,
+            comparison: course.compared(),
         }
     }
 }

@@ -54,8 +54,13 @@ impl Course {
             trigger,
             window: duration(STATUS_WINDOW),
             counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
-            comparison: self.comparison.as_ref().map(Comparison::evidence),
+            comparison: self.compared(),
         }
+    }
+
+    /// What the comparison makes of the release so far.
+    pub fn compared(&self) -> Option<Summary> {
+        self.comparison.as_ref().map(Comparison::evidence)
     }
 }
 

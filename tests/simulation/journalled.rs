@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::ledger::{Checked, Violation, broken};
 use super::wiring::{Wired, wire};
 use super::{RUNS, run::set_weight};
+use crate::support::number;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let text = r#"
@@ -70,10 +71,9 @@ struct Play {
 
 /// All runs, played once for both tests: how many rollbacks were told, and what was broken.
 static RUN: LazyLock<(u64, Vec<(u64, Violation)>)> = LazyLock::new(|| {
-    let from_environment = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let seeds = match from_environment("PORTCULLIS_SIMULATION_SEED") {
+    let seeds = match number("PORTCULLIS_SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..from_environment("PORTCULLIS_SIMULATION_RUNS").unwrap_or(RUNS),
+        None => 0..number("PORTCULLIS_SIMULATION_RUNS").unwrap_or(RUNS),
     };
     let mut told = 0;
     let mut violations = Vec::new();

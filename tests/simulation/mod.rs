@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::support::number;
 use ledger::Violation;
 use portcullis::release::input::OPERATOR;
 use scenario::{Kind, Scenario};
@@ -36,10 +37,9 @@ struct Report {
 
 /// All runs, played once for all tests of this file.
 static RUN: LazyLock<Vec<(Scenario, Report)>> = LazyLock::new(|| {
-    let from_environment = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let (first, last) = match from_environment("PORTCULLIS_SIMULATION_SEED") {
+    let (first, last) = match number("PORTCULLIS_SIMULATION_SEED") {
         Some(seed) => (seed, seed + 1),
-        None => (0, from_environment("PORTCULLIS_SIMULATION_RUNS").unwrap_or(RUNS)),
+        None => (0, number("PORTCULLIS_SIMULATION_RUNS").unwrap_or(RUNS)),
     };
     let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

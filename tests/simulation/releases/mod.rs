@@ -24,6 +24,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::support::number;
 use portcullis::config::{self, Config};
 use scenario::{KINDS, Scenario};
 use witness::{Unjust, Violation};
@@ -88,10 +89,9 @@ green: { version: v2, endpoints: ["127.0.0.1:9002"] }
 
 /// All runs, played once for all tests of this file.
 static RUN: LazyLock<Vec<(Scenario, Report)>> = LazyLock::new(|| {
-    let from_environment = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let (first, last, wanted) = match from_environment("PORTCULLIS_SIMULATION_RELEASE") {
+    let (first, last, wanted) = match number("PORTCULLIS_SIMULATION_RELEASE") {
         Some(seed) => (seed, seed + 1, 1),
-        None => (0, u64::MAX, from_environment("PORTCULLIS_SIMULATION_RELEASES").unwrap_or(RELEASES)),
+        None => (0, u64::MAX, number("PORTCULLIS_SIMULATION_RELEASES").unwrap_or(RELEASES)),
     };
     let (next, begun) = (AtomicU64::new(first), AtomicU64::new(0));
     let play_on = || {
