@@ -125,6 +125,10 @@ impl Run {
             Input::Thaw => Ok(Next::Open(self.thaw())),
             Input::Restarted => {
                 self.clock = Clock::start(now);
+                if let Stage::Step { consent: consent @ Consent::Asked, .. } = &mut self.stage {
+                    // It is asked for again when the bake that begins now is over.
+                    *consent = Consent::Open;
+                }
                 let sentence =
                     format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
                 Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)]))
