@@ -10,9 +10,9 @@ use arc_swap::{ArcSwap, Cache};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
-use crate::gate::streak::{Signal, Streak};
+use crate::gate::Version;
+use crate::gate::streak::{Answer, Routed, Row, Rule, Signal, Streak};
 use crate::gate::trigger::{Action, StreakTrigger};
-use crate::gate::{Charge, Version};
 use crate::release::{Epoch, Weight};
 
 /// How new requests are routed.
@@ -21,6 +21,8 @@ pub struct Table {
     pub epoch: Epoch,
     pub roles: Roles,
     pub route: Route,
+    /// How often the weight has changed in this epoch.
+    pub change: u16,
 }
 
 /// Which of the two configured versions is blue.
@@ -65,7 +67,7 @@ impl Roles {
 /// Everything on blue, in the epoch before the first release.
 impl Default for Table {
     fn default() -> Table {
-        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO) }
+        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO), change: 0 }
     }
 }
 
@@ -76,17 +78,26 @@ impl Table {
             Route::Latched | Route::Completed => Weight::ZERO,
         }
     }
+
+    /// What a request is marked with that is routed by this table.
+    pub const fn routed(&self) -> Routed {
+        Routed { epoch: self.epoch, change: self.change }
+    }
+
+    fn weighed(self, weight: Weight) -> Table {
+        Table { route: Route::Split(weight), change: self.change.wrapping_add(1), ..self }
+    }
 }
 
 /// What a worker did by itself and `control` must learn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
     /// The streak convicted green; with [`Action::Rollback`] the table is latched already.
-    Convicted { epoch: Epoch, reaction: Duration },
-    /// The streak has no witness; with [`Action::Rollback`] the weight is lowered already.
-    Probing { epoch: Epoch },
+    Convicted { epoch: Epoch, row: Row, reaction: Duration },
+    /// The streak is long enough, and its evidence is not; with [`Action::Rollback`] the weight is lowered already.
+    Probing { epoch: Epoch, row: Row },
     /// Both versions fail in a row.
-    Common { epoch: Epoch },
+    Common { epoch: Epoch, row: Row },
 }
 
 /// Room for the notices of one tick. `control` also looks at the table itself, so a lost one delays only its record.
@@ -96,7 +107,7 @@ pub const NOTICES: usize = 64;
 pub struct Routing {
     table: Arc<ArcSwap<Table>>,
     streak: AtomicU64,
-    trigger: Option<StreakTrigger>,
+    judged_by: Option<(Rule, Action)>,
     notices: Sender<Notice>,
 }
 
@@ -107,9 +118,9 @@ impl Routing {
     /// Starts with `table`, which is everything on blue unless the journal remembers more.
     pub fn new(table: Table, trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
         Routing {
+            streak: AtomicU64::new(Streak::opened(table.epoch).pack()),
             table: Arc::new(ArcSwap::from_pointee(table)),
-            streak: AtomicU64::new(Streak::default().pack()),
-            trigger,
+            judged_by: trigger.map(|trigger| (Rule::new(&trigger), trigger.action)),
             notices,
         }
     }
@@ -134,7 +145,7 @@ impl Routing {
     pub fn complete(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
             Route::Split(_) if table.epoch == epoch => {
-                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Completed })
+                Some(Table { roles: table.roles.exchanged(), route: Route::Completed, ..*table })
             }
             Route::Split(_) | Route::Latched | Route::Completed => None,
         })
@@ -144,7 +155,7 @@ impl Routing {
     pub fn revert(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
             Route::Completed if table.epoch == epoch => {
-                Some(Table { epoch, roles: table.roles.exchanged(), route: Route::Latched })
+                Some(Table { roles: table.roles.exchanged(), route: Route::Latched, ..*table })
             }
             Route::Split(_) | Route::Latched | Route::Completed => None,
         })
@@ -153,27 +164,30 @@ impl Routing {
     /// Sets the weight of `epoch`, or opens it; changes nothing in a latched, a completed or a later epoch.
     pub fn route(&self, epoch: Epoch, weight: Weight) -> bool {
         self.change(|table| {
-            let open = table.epoch < epoch || table.epoch == epoch && matches!(table.route, Route::Split(_));
-            open.then_some(Table { epoch, route: Route::Split(weight), ..*table })
+            if table.epoch < epoch {
+                // Before anything is routed in the epoch. What still runs of an earlier one no longer matters.
+                self.streak.store(Streak::opened(epoch).pack(), Ordering::Release);
+                return Some(Table { epoch, route: Route::Split(weight), change: 0, ..*table });
+            }
+            let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
+            open.then(|| table.weighed(weight))
         })
     }
 
     /// Lowers the weight of `epoch` to `to`, if it is above it.
     fn lower(&self, epoch: Epoch, to: Weight) -> bool {
         self.change(|table| match table.route {
-            Route::Split(weight) if table.epoch == epoch && weight > to => {
-                Some(Table { route: Route::Split(to), ..*table })
-            }
+            Route::Split(weight) if table.epoch == epoch && weight > to => Some(table.weighed(to)),
             Route::Split(_) | Route::Latched | Route::Completed => None,
         })
     }
 
-    /// Takes one request's charge into the streak, and acts on it. Called by the worker when the request ends.
-    pub fn observe(&self, version: Version, charge: Charge, epoch: Epoch) {
-        let Some(trigger) = &self.trigger else { return };
+    /// Takes one request into the streak, and acts on it. Called by the worker when the request ends.
+    pub fn observe(&self, answer: Answer) {
+        let Some((rule, action)) = &self.judged_by else { return };
         let mut packed = self.streak.load(Ordering::Acquire);
         let signal = loop {
-            let (next, signal) = Streak::unpack(packed).observe(version, charge, epoch.low_bits(), trigger.at_least);
+            let (next, signal) = Streak::unpack(packed).observe(answer, rule);
             let next = next.pack();
             if next == packed {
                 return;
@@ -184,7 +198,7 @@ impl Routing {
             }
         };
         if signal != Signal::Nothing {
-            self.act(signal, trigger.action, epoch);
+            self.act(signal, *action, answer.routed.epoch);
         }
     }
 
@@ -193,19 +207,19 @@ impl Routing {
         let moves_traffic = action == Action::Rollback;
         let notice = match signal {
             Signal::Nothing => return,
-            Signal::Convict => {
+            Signal::Convict(row) => {
                 if moves_traffic && !self.latch(epoch) {
                     return;
                 }
-                Notice::Convicted { epoch, reaction: judged_at.elapsed() }
+                Notice::Convicted { epoch, row, reaction: judged_at.elapsed() }
             }
-            Signal::Probe => {
+            Signal::Probe(row) => {
                 if moves_traffic {
                     self.lower(epoch, Weight::PROBE);
                 }
-                Notice::Probing { epoch }
+                Notice::Probing { epoch, row }
             }
-            Signal::Common => Notice::Common { epoch },
+            Signal::Common(row) => Notice::Common { epoch, row },
         };
         if self.notices.try_send(notice).is_err() {
             tracing::warn!(?notice, "control is behind: a notice was dropped");
@@ -228,11 +242,29 @@ impl Routing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Charge;
+    use crate::gate::trigger::Conviction;
 
     fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
         let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
-        let trigger = StreakTrigger { name: "dead".to_owned(), at_least: 2, action: Action::Rollback };
+        let (name, conviction) = ("dead".to_owned(), Conviction::ByEvidence);
+        let trigger = StreakTrigger { name, at_least: 2, conviction, action: Action::Rollback };
         (Routing::new(Table::default(), Some(trigger), sender), receiver)
+    }
+
+    fn observe(routing: &Routing, version: Version, charge: Charge) {
+        routing.observe(Answer::of(version, charge, routing.table().routed()));
+    }
+
+    /// Green fails every time, and blue answers thirty times between.
+    fn fail_until_latched(routing: &Routing) -> usize {
+        let failures = (1..=10).find(|_| {
+            observe(routing, Version::Green, Charge::Failed);
+            let latched = routing.table().route == Route::Latched;
+            (0..30).for_each(|_| observe(routing, Version::Blue, Charge::Served));
+            latched
+        });
+        failures.expect("green is convicted")
     }
 
     fn percent(weight: f64) -> Weight {
@@ -258,15 +290,17 @@ mod tests {
         let (routing, mut notices) = routing();
         let first = Epoch::default().next();
         assert!(routing.route(first, Weight::FULL));
-        routing.observe(Version::Green, Charge::Failed, first);
+        observe(&routing, Version::Green, Charge::Failed);
         assert!(routing.complete(first));
-        routing.observe(Version::Blue, Charge::Served, first);
+        observe(&routing, Version::Blue, Charge::Served);
         for _ in 0..3 {
-            routing.observe(Version::Green, Charge::Failed, first);
+            observe(&routing, Version::Green, Charge::Failed);
         }
         assert!(!routing.latch(first) && !routing.route(first, percent(1.0)));
         assert_eq!(routing.table().route, Route::Completed);
-        assert!(notices.try_recv().is_err(), "nobody is convicted");
+        while let Ok(notice) = notices.try_recv() {
+            assert!(!matches!(notice, Notice::Convicted { .. }), "{notice:?}");
+        }
         assert!(routing.revert(first));
         assert_eq!((routing.table().route, routing.table().roles), (Route::Latched, Roles::AsConfigured));
     }
@@ -291,27 +325,39 @@ mod tests {
     fn the_worker_that_sees_the_last_failure_of_the_streak_latches_the_table_before_it_tells_anyone() {
         let (routing, mut notices) = routing();
         let epoch = Epoch::default().next();
-        routing.route(epoch, percent(50.0));
-        routing.observe(Version::Green, Charge::Failed, epoch);
-        routing.observe(Version::Blue, Charge::Served, epoch);
-        assert_eq!(routing.table().weight(), percent(50.0));
-        routing.observe(Version::Green, Charge::Failed, epoch);
-        assert_eq!(routing.table().route, Route::Latched);
-        assert!(matches!(notices.try_recv(), Ok(Notice::Convicted { .. })));
-        routing.observe(Version::Green, Charge::Failed, epoch);
+        routing.route(epoch, percent(5.0));
+        assert_eq!(fail_until_latched(&routing), 4);
+        assert!(matches!(notices.try_recv(), Ok(Notice::Probing { .. })));
+        let Ok(Notice::Convicted { row, .. }) = notices.try_recv() else { panic!("convicted") };
+        assert_eq!((row.failures, row.at_weight, row.blue.bad, row.blue.units), (4, 4, 0, 90));
+        observe(&routing, Version::Green, Charge::Failed);
         assert!(notices.try_recv().is_err(), "a request in flight at the flip does not trigger again");
     }
 
     #[test]
-    fn without_a_witness_the_weight_drops_to_a_tenth_and_blues_first_success_convicts() {
+    fn without_evidence_the_weight_drops_to_a_tenth_and_what_comes_there_convicts() {
         let (routing, mut notices) = routing();
         let epoch = Epoch::default().next();
         routing.route(epoch, Weight::FULL);
-        routing.observe(Version::Green, Charge::Failed, epoch);
-        routing.observe(Version::Green, Charge::Failed, epoch);
+        observe(&routing, Version::Green, Charge::Failed);
+        observe(&routing, Version::Green, Charge::Failed);
         assert_eq!(routing.table().weight(), Weight::PROBE);
-        assert_eq!(notices.try_recv(), Ok(Notice::Probing { epoch }));
-        routing.observe(Version::Blue, Charge::Served, epoch);
-        assert_eq!(routing.table().route, Route::Latched);
+        assert!(matches!(notices.try_recv(), Ok(Notice::Probing { .. })));
+        observe(&routing, Version::Blue, Charge::Served);
+        assert_eq!(routing.table().weight(), Weight::PROBE, "a success of blue is no witness");
+        fail_until_latched(&routing);
+    }
+
+    #[test]
+    fn a_restored_epoch_has_a_streak_however_high_its_number() {
+        let (sender, _notices) = tokio::sync::mpsc::channel(NOTICES);
+        let trigger = StreakTrigger {
+            name: "dead".to_owned(),
+            at_least: 2,
+            conviction: Conviction::ByEvidence,
+            action: Action::Rollback,
+        };
+        let table = Table { epoch: Epoch::from(200), route: Route::Split(percent(10.0)), ..Table::default() };
+        fail_until_latched(&Routing::new(table, Some(trigger), sender));
     }
 }

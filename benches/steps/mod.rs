@@ -10,7 +10,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 use portcullis::config::Sticky;
 use portcullis::gate::policy::{Counting, PathPattern};
-use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
+use portcullis::gate::streak::{Answer, Routed};
+use portcullis::gate::trigger::{
+    Cadence, Condition, Confirm, Conviction, Quantile, Rate, Share, Span, StreakTrigger, Times,
+};
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
@@ -108,7 +111,8 @@ impl Recording {
         self.next += 1;
         self.recorder.record(record);
         if let Some(version) = record.version {
-            self.routing.observe(version, record.charge, record.epoch);
+            let routed = Routed { epoch: record.epoch, change: 1 };
+            self.routing.observe(Answer::of(version, record.charge, routed));
         }
     }
 }
@@ -164,6 +168,7 @@ pub(crate) fn policy() -> Policy {
         action: Action::Rollback,
     };
     let triggers = [("meltdown", errors), ("slow", slow), ("five-times", relative)].map(trigger).to_vec();
-    let streak = StreakTrigger { name: "dead".to_owned(), at_least: 5, action: Action::Rollback };
+    let (name, conviction) = ("dead".to_owned(), Conviction::ByEvidence);
+    let streak = StreakTrigger { name, at_least: 5, conviction, action: Action::Rollback };
     Policy { triggers, streak: Some(streak), ..Policy::default() }
 }

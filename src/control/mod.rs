@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::course::{Course, Input, Streak};
+use crate::course::{Course, Input, Streak, StreakFound};
+use crate::gate::streak::Row;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::measure::window::SHORTEST_SLOT;
@@ -277,18 +278,19 @@ impl Control {
         let table = self.inputs.routing.table();
         let known = matches!(self.course.state(), State::RolledBack { .. });
         if !known && table.epoch == self.course.epoch() && table.route == Route::Latched {
-            self.streak(Streak::Convicted);
+            self.streak(Streak::Convicted, None);
         }
     }
 
     fn noticed(&mut self, notice: Notice) {
-        let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
+        let (Notice::Convicted { epoch, row, .. } | Notice::Probing { epoch, row } | Notice::Common { epoch, row }) =
+            notice;
         if epoch != self.course.epoch() {
             return;
         }
         match notice {
             Notice::Convicted { reaction, .. } => {
-                self.streak(Streak::Convicted);
+                self.streak(Streak::Convicted, Some(row));
                 // The table was seen before the worker could tell of it.
                 if let Some(rollback) = &mut self.rollback
                     && rollback.reaction_micros.is_none()
@@ -297,13 +299,13 @@ impl Control {
                     self.inputs.telemetry.reacted(reaction);
                 }
             }
-            Notice::Probing { .. } => self.streak(Streak::Probing),
-            Notice::Common { .. } => self.streak(Streak::Common),
+            Notice::Probing { .. } => self.streak(Streak::Probing, Some(row)),
+            Notice::Common { .. } => self.streak(Streak::Common, Some(row)),
         }
     }
 
-    fn streak(&mut self, streak: Streak) {
-        self.feed(&Input::Streak(streak), None).expect("no operator asks for it");
+    fn streak(&mut self, came_to: Streak, row: Option<Row>) {
+        self.feed(&Input::Streak(StreakFound { came_to, row }), None).expect("no operator asks for it");
     }
 
     fn obey(&mut self, command: Command) {

@@ -86,7 +86,7 @@ impl Beginning {
     fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
         let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
         Beginning {
-            table: Table { epoch, roles, route: Route::Latched },
+            table: Table { epoch, roles, route: Route::Latched, change: 0 },
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
@@ -107,7 +107,7 @@ impl Beginning {
             return Beginning::latched(epoch, roles, reason);
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
-            table: Table { epoch, roles, route },
+            table: Table { epoch, roles, route, change: 0 },
             state,
             clock: Duration::from_nanos(resume.clock_nanos),
             began: Duration::from_nanos(resume.began_nanos),

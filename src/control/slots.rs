@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Course, Input, Streak};
+use crate::course::{Course, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
 use crate::journal::slot::{self, Buckets, Slot};
@@ -24,7 +24,7 @@ pub enum Rare {
         blue: slot::Counted,
         signals: Signals,
     },
-    Streak(Streak),
+    Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
     /// The process has started anew; `configuration` is the new text if it is another one than the release began with.

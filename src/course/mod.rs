@@ -8,8 +8,11 @@ mod judging;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::gate::compare::{Comparison, Suspicion};
 use crate::gate::signal::{Posted, Signals};
+use crate::gate::streak::Row;
 use crate::gate::verdict::{streak_convicts, streak_is_common, streak_probes};
 use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict};
 use crate::measure::window::History;
@@ -26,7 +29,7 @@ pub enum Input<'a> {
         health: ByVersion<Health>,
     },
     /// What a worker found by itself.
-    Streak(Streak),
+    Streak(StreakFound),
     /// One of the inputs that an operator gives.
     Operator(release::Input),
     Signal(Posted),
@@ -34,8 +37,38 @@ pub enum Input<'a> {
     Restarted,
 }
 
+/// What a worker's failure streak came to, and on what.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", from = "RecordedStreak")]
+pub struct StreakFound {
+    pub came_to: Streak,
+    /// None where the worker's notice got lost, and in journals of versions that did not keep it.
+    pub row: Option<Row>,
+}
+
+/// As it may stand in a journal.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RecordedStreak {
+    Bare(Streak),
+    #[serde(rename_all = "camelCase")]
+    Found {
+        came_to: Streak,
+        row: Option<Row>,
+    },
+}
+
+impl From<RecordedStreak> for StreakFound {
+    fn from(recorded: RecordedStreak) -> StreakFound {
+        match recorded {
+            RecordedStreak::Bare(came_to) => StreakFound { came_to, row: None },
+            RecordedStreak::Found { came_to, row } => StreakFound { came_to, row },
+        }
+    }
+}
+
 /// What the failure streak came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Streak {
     Convicted,
@@ -96,7 +129,7 @@ impl Course {
     pub fn take(&mut self, input: Input<'_>, now: Duration) -> Result<Vec<Effect>, Refusal> {
         match input {
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
-            Input::Streak(streak) => Ok(self.streak(streak, now)),
+            Input::Streak(found) => Ok(self.streak(found, now)),
             Input::Operator(input) => self.apply(input, now),
             Input::Signal(posted) => {
                 self.signals.take(posted, now);
@@ -151,7 +184,7 @@ impl Course {
         self.signals = signals;
     }
 
-    fn streak(&mut self, streak: Streak, now: Duration) -> Vec<Effect> {
+    fn streak(&mut self, StreakFound { came_to: streak, row }: StreakFound, now: Duration) -> Vec<Effect> {
         // A worker may have latched the epoch just before its release would have completed.
         let latched = streak == Streak::Convicted && matches!(self.state, State::Completed { .. });
         let open = self.state.run().is_some();
@@ -159,7 +192,7 @@ impl Course {
         let by = trigger.name.clone();
         match streak {
             Streak::Convicted => {
-                let sentence = streak_convicts(&trigger);
+                let sentence = streak_convicts(&trigger, row.as_ref());
                 match trigger.action {
                     Action::Rollback => self.convict(by, sentence, now),
                     Action::Pause => self.order(release::Input::Hold(Held { by, sentence }), now),
@@ -167,13 +200,13 @@ impl Course {
                 }
             }
             Streak::Probing if trigger.action == Action::Rollback => {
-                let sentence = streak_probes(&trigger);
+                let sentence = streak_probes(&trigger, row.as_ref());
                 self.verdict = Verdict::wait(sentence.clone());
                 self.order(release::Input::Probe(Held { by, sentence }), now)
             }
             Streak::Probing => vec![],
             Streak::Common => {
-                let sentence = streak_is_common(&trigger);
+                let sentence = streak_is_common(&trigger, row.as_ref());
                 self.common_streak = Some((now, sentence.clone()));
                 self.verdict = Verdict::wait(sentence.clone());
                 self.order(release::Input::Freeze { sentence }, now)

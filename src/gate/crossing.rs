@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Evidence, Window};
 use super::trigger::{Condition, Share, Trigger};
 use super::version::{ByVersion, Version};
 
 /// Bad units of one version in the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub bad: u64,
     pub units: u64,

@@ -163,11 +163,22 @@ pub enum Confirm {
     Comparison,
 }
 
+/// What a row of failures needs to convict, once it is long enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conviction {
+    /// That both versions failing alike is as good as excluded.
+    #[default]
+    ByEvidence,
+    /// Nothing: its length is the user's own word, unless blue has failed as often.
+    ByCount,
+}
+
 /// The rule that the workers judge themselves, request by request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreakTrigger {
     pub name: String,
     pub at_least: u16,
+    pub conviction: Conviction,
     pub action: Action,
 }
 

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use libm::{exp, log10, pow};
 use serde::Serialize;
 
 use super::evidence::Evidence;
+use super::streak::Row;
 use super::trigger::{Condition, Quantile, Rate, Share, StreakTrigger, Trigger};
 use super::version::ByVersion;
 
@@ -17,6 +19,9 @@ pub enum Kind {
     Wait,
     Fail,
 }
+
+/// Odds beyond this are shown as this.
+const LONGEST_ODDS: f64 = 1e9;
 
 /// Whether green may go on, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,23 +102,52 @@ pub fn describe(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> String {
     sentence
 }
 
-/// Why a streak ends in a rollback.
-pub fn streak_convicts(streak: &StreakTrigger) -> String {
-    format!("green failed {} requests in a row; blue has answered since the first of them", streak.at_least)
+/// Why a streak ends in a rollback. `row` is what it was decided on, unless that got lost on the way.
+pub fn streak_convicts(streak: &StreakTrigger, row: Option<&Row>) -> String {
+    match row {
+        None => format!("green failed at least {} requests in a row, and blue did not", streak.at_least),
+        Some(row) => format!("{}{}", row_of(row), alike(row)),
+    }
 }
 
-/// Why a streak without a clean witness lowers the weight.
-pub fn streak_probes(streak: &StreakTrigger) -> String {
-    format!(
-        "green failed {} requests in a row and blue has not answered without a failure since the first of them: blue's next \
-         answers decide",
-        streak.at_least
-    )
+/// Why a streak that does not convict lowers the weight.
+pub fn streak_probes(streak: &StreakTrigger, row: Option<&Row>) -> String {
+    let row = row.map_or_else(|| format!("green failed {} requests in a row", streak.at_least), row_of);
+    format!("{row}: that does not show yet that green fails more than blue, and what comes will tell")
 }
 
 /// Why a streak of both versions blames nobody.
-pub fn streak_is_common(streak: &StreakTrigger) -> String {
-    format!("green and blue both failed {} requests in a row: not caused by the version", streak.at_least)
+pub fn streak_is_common(streak: &StreakTrigger, row: Option<&Row>) -> String {
+    let row = row
+        .map_or_else(|| format!("green and blue both failed {} requests since green's first", streak.at_least), row_of);
+    format!("{row}: not caused by the version")
+}
+
+fn row_of(row: &Row) -> String {
+    let Row { failures, at_weight, blue, .. } = row;
+    let mut sentence = format!("green failed {} requests in a row", count(*failures));
+    if at_weight < failures {
+        write!(sentence, ", {} of them at this weight", count(*at_weight)).expect("a String takes it all");
+    }
+    match blue.units {
+        0 => sentence.push_str("; blue had none in the same time"),
+        units => {
+            let (bad, units) = (count(blue.bad), count(units));
+            write!(sentence, "; in the same time blue failed {bad} of {units}").expect("a String takes it all");
+        }
+    }
+    sentence
+}
+
+/// The chance of the row, to two digits and never too small.
+fn alike(row: &Row) -> String {
+    if row.ln_evidence <= 0.0 {
+        return String::new();
+    }
+    let releases = exp(row.ln_evidence).min(LONGEST_ODDS);
+    let digit = pow(10.0, (log10(releases) - 1.0).floor().max(0.0));
+    let once_in = count(((releases / digit).floor() * digit) as u64);
+    format!("; if both failed alike, that would come by chance less than once in {once_in} times")
 }
 
 fn green_failed(green: &Evidence, window: &str) -> String {

@@ -16,9 +16,10 @@ use super::serve::Client;
 use super::sticky::Lot;
 use super::worker::Worker;
 use crate::gate::Version;
+use crate::gate::streak::Routed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::Standing;
-use crate::release::{Epoch, Weight};
+use crate::release::Weight;
 
 /// Where one request goes.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Chosen {
     pub version: Version,
     /// Where the endpoints of `version` are configured.
     pub section: Version,
-    pub epoch: Epoch,
+    pub routed: Routed,
     pub drawn: Drawn,
     pub standing: Standing,
 }
@@ -89,7 +90,7 @@ impl Worker {
         let excluded = self.settings.counting.excludes(head.uri.path());
         let standing =
             if excluded || self.is_beyond_share(head, client, version) { Standing::Aside } else { Standing::Evidence };
-        Chosen { version, section: table.roles.section(version), epoch: table.epoch, drawn, standing }
+        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, standing }
     }
 
     fn is_beyond_share(&self, head: &Parts, client: &Client, version: Version) -> bool {

@@ -19,11 +19,16 @@ use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
 use crate::release::Epoch;
 
+/// Of two endpoints nobody can say which is the odd one.
+const ENOUGH_SIBLINGS: usize = 3;
+
 /// One endpoint as one worker sees it.
 pub(super) struct Endpoint {
     upstreams: Arc<Upstreams>,
     version: Version,
     index: usize,
+    /// There are enough of them.
+    has_siblings: bool,
     target: Target,
     pub host: HeaderValue,
     pub in_flight: Cell<u32>,
@@ -43,6 +48,7 @@ enum Target {
 impl Endpoint {
     /// All endpoints of a version, for one worker.
     pub(super) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
+        let count = upstreams.authorities(version).count();
         let authorities = upstreams.authorities(version).enumerate();
         authorities
             .map(|(index, authority)| {
@@ -51,6 +57,7 @@ impl Endpoint {
                     upstreams: Arc::clone(upstreams),
                     version,
                     index,
+                    has_siblings: count >= ENOUGH_SIBLINGS,
                     target: match host.parse::<IpAddr>() {
                         Ok(address) => Target::Address(SocketAddr::new(address, *port)),
                         Err(_) => Target::Name(host.clone(), *port),
@@ -97,6 +104,11 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
+    pub(super) fn number_among_siblings(&self) -> Option<usize> {
+        self.has_siblings.then_some(self.index)
     }
 
     /// Whether a request that goes here now belongs to the warm-up. Counts it if so.

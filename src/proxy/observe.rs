@@ -11,6 +11,7 @@ use super::park::PARK_AFTER;
 use super::progress::{Phase, Progress};
 use super::worker::Worker;
 use crate::config::AccessLog;
+use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Outcome, Version};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Record, Standing};
@@ -23,7 +24,7 @@ pub(super) struct Exchange {
     pub version: Version,
     /// Where the endpoints of `version` are configured.
     pub section: Version,
-    epoch: Epoch,
+    routed: Routed,
     drawn: Drawn,
     standing: Standing,
     /// Its key among the requests that wait for a response head.
@@ -60,11 +61,11 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, epoch, drawn, standing } = chosen;
+        let Chosen { version, section, routed, drawn, standing } = chosen;
         // An earlier request may have left it behind, if its body was not read to its end.
         progress.awaiting_body.set(false);
         let waiting = (standing == Standing::Evidence).then(|| {
-            let waiting = Waiting { progress: Rc::clone(progress), version, epoch, since: started };
+            let waiting = Waiting { progress: Rc::clone(progress), version, epoch: routed.epoch, since: started };
             worker.waiting.borrow_mut().insert(waiting)
         });
         let in_flight = worker.in_flight.of(version);
@@ -74,7 +75,7 @@ impl Exchange {
             progress: Rc::clone(progress),
             version,
             section,
-            epoch,
+            routed,
             drawn,
             standing,
             waiting,
@@ -94,7 +95,7 @@ impl Exchange {
         self.endpoint = Some(Rc::clone(endpoint));
         if self.version == Version::Green
             && self.standing == Standing::Evidence
-            && endpoint.warms_up(self.epoch, &self.worker.settings.counting.warm_up, self.started)
+            && endpoint.warms_up(self.routed.epoch, &self.worker.settings.counting.warm_up, self.started)
         {
             self.standing = Standing::WarmUp;
             self.waits_no_more();
@@ -126,13 +127,15 @@ impl Exchange {
             Some(at) => Some(at - self.started),
             None => waited_in_vain.then_some(whole),
         };
-        let Exchange { version, epoch, drawn, standing, status, .. } = *self;
+        let Exchange { version, routed, drawn, standing, status, .. } = *self;
+        let epoch = routed.epoch;
         let charge = self.worker.settings.counting.charge(outcome, status);
         let served_by = Some(version);
         let record = Record { version: served_by, epoch, outcome, charge, standing, drawn, status, head, whole };
         self.worker.record(&record);
         if standing != Standing::Aside {
-            self.worker.routing.observe(version, charge, epoch);
+            let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
+            self.worker.routing.observe(Answer { version, charge, routed, endpoint });
             if let Some(endpoint) = &self.endpoint {
                 endpoint.report(charge, &self.worker.settings.ejection);
             }

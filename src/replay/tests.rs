@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::course::Streak;
+use crate::course::{Streak, StreakFound};
 use crate::gate::outcome::Charge;
 use crate::gate::signal::{Posted, Posting};
 use crate::gate::{ByVersion, Health, Version};
@@ -268,7 +268,7 @@ fn another_policy_decides_by_its_own_bounds_over_the_same_traffic() {
 fn what_another_policy_has_no_use_for_is_said() {
     let mut live = Live::begin();
     live.ticks(30, 0);
-    live.feed(Input::Streak(Streak::Probing));
+    live.feed(Input::Streak(StreakFound { came_to: Streak::Probing, row: None }));
     live.ticks(3, 0);
     live.feed(operator(|actor, reason| release::Input::Withdraw { actor, reason, acknowledged: Acknowledged::No }));
     assert_eq!(live.again().difference(&live.decisions), None);

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis::config::{self, Config};
-use portcullis::course::{self, Course, Input};
+use portcullis::course::{self, Course, Input, StreakFound};
 use portcullis::gate::signal::{Posted, Posting};
-use portcullis::gate::streak::{Signal, Streak};
+use portcullis::gate::streak::{Answer, Routed, Rule, Signal, Streak};
 use portcullis::gate::{ByVersion, Charge, Health, Version};
 use portcullis::measure::Tick;
 use portcullis::release::effect::{Effect, Kind};
@@ -142,13 +142,13 @@ impl Play {
         self.now += TICK;
         let mut tick = Tick::default();
         for signal in self.deal(&mut tick) {
-            let streak = match signal {
+            let (came_to, row) = match signal {
                 Signal::Nothing => continue,
-                Signal::Probe => course::Streak::Probing,
-                Signal::Convict => course::Streak::Convicted,
-                Signal::Common => course::Streak::Common,
+                Signal::Probe(row) => (course::Streak::Probing, row),
+                Signal::Convict(row) => (course::Streak::Convicted, row),
+                Signal::Common(row) => (course::Streak::Common, row),
             };
-            self.take(Input::Streak(streak)).expect("only an operator is refused");
+            self.take(Input::Streak(StreakFound { came_to, row: Some(row) })).expect("only an operator is refused");
         }
         let check = |traffic: &Traffic| {
             Health::of([traffic.failed_checks, traffic.failed_checks + 2].map(|failed| (failed, failed < 3)))
@@ -160,7 +160,7 @@ impl Play {
 
     /// Counts one tick of requests, green's spread among blue's, and shows each to the failure streak.
     fn deal(&mut self, tick: &mut Tick) -> Vec<Signal> {
-        let at_least = self.config.policy.streak.as_ref().map(|streak| streak.at_least);
+        let rule = self.config.policy.streak.as_ref().map(Rule::new);
         let each = self.blue.per_second.max(self.green.per_second);
         let mut signals = Vec::new();
         for number in 0..each {
@@ -178,8 +178,8 @@ impl Play {
                 let charge = if failed { Charge::Failed } else { Charge::Served };
                 let millis = if slow { traffic.slow_millis } else { traffic.millis };
                 tick.samples.of_mut(version).evidence.record(charge, Some(Duration::from_millis(millis)));
-                if let Some(at_least) = at_least {
-                    let (streak, signal) = self.streak.observe(version, charge, 1, at_least);
+                if let Some(rule) = &rule {
+                    let (streak, signal) = self.streak.observe(Answer::of(version, charge, Routed::default()), rule);
                     self.streak = streak;
                     signals.push(signal);
                 }

@@ -13,6 +13,7 @@ use portcullis::control::command::{Change, Failed};
 use portcullis::control::ledger::Ledger;
 use portcullis::control::restore::Beginning;
 use portcullis::control::status::Status;
+use portcullis::gate::streak::Answer;
 use portcullis::gate::{Charge, Version};
 use portcullis::journal::{Journal, Queue, ReleaseRecord, Restored, StateRecord, WriteError};
 use portcullis::release::{Acknowledged, Epoch, Input, Kind, Weight};
@@ -45,6 +46,10 @@ const HAPPENINGS: usize = 80;
 const TURNS: usize = 30;
 
 const TICK: Duration = Duration::from_millis(100);
+
+/// So many failures in a row, with so many answers of blue after each, convict at whatever weight.
+const MOST_FAILURES: usize = 8;
+const ANSWERS_OF_BLUE: usize = 30;
 
 /// After a failure the state is written again within this time.
 const HEALS_WITHIN: Duration = Duration::from_secs(6);
@@ -192,10 +197,12 @@ impl Play {
         if table.weight() == Weight::ZERO {
             return Ok(());
         }
-        for (version, charge) in
-            [(Version::Green, Charge::Failed), (Version::Blue, Charge::Served), (Version::Green, Charge::Failed)]
-        {
-            self.wired.routing.observe(version, charge, table.epoch);
+        let routing = &self.wired.routing;
+        for _ in 0..MOST_FAILURES {
+            routing.observe(Answer::of(Version::Green, Charge::Failed, routing.table().routed()));
+            for _ in 0..ANSWERS_OF_BLUE {
+                routing.observe(Answer::of(Version::Blue, Charge::Served, routing.table().routed()));
+            }
         }
         let table = self.wired.routing.table();
         if table.route != Route::Latched {

@@ -14,6 +14,7 @@ use portcullis::control::ledger::Ledger as Journalled;
 use portcullis::control::restore::Beginning;
 use portcullis::control::status::Status;
 use portcullis::gate::Outcome;
+use portcullis::gate::streak::{Answer, Routed};
 use portcullis::journal::Restored;
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
@@ -71,7 +72,7 @@ struct Due {
 
 enum Happening {
     Arrives,
-    Ends { worker: usize, record: Record },
+    Ends { worker: usize, record: Record, routed: Routed },
     HandsOver { worker: usize },
     Commanded(Change),
 }
@@ -180,7 +181,7 @@ impl<'a> World<'a> {
     async fn happen(&mut self, what: Happening, now: Duration) -> Checked {
         match what {
             Happening::Arrives => self.arrive(now),
-            Happening::Ends { worker, record } => self.end(worker, &record, now).await,
+            Happening::Ends { worker, record, routed } => self.end(worker, &record, routed, now).await,
             Happening::HandsOver { worker } => {
                 let silent = self.scenario.silence.is_some_and(|(from, until)| (from..until).contains(&now));
                 if worker > 0 || !silent {
@@ -231,16 +232,16 @@ impl<'a> World<'a> {
             head,
             whole: takes,
         };
-        self.schedule(now + takes, Happening::Ends { worker: number, record });
+        self.schedule(now + takes, Happening::Ends { worker: number, record, routed: table.routed() });
         Ok(())
     }
 
-    async fn end(&mut self, worker: usize, record: &Record, now: Duration) -> Checked {
+    async fn end(&mut self, worker: usize, record: &Record, routed: Routed, now: Duration) -> Checked {
         let before = self.routing.table();
         self.workers[worker].recorder.record(record);
         self.ledger.recorded(worker, record);
         let version = record.version.expect("every request of the simulation has one");
-        self.routing.observe(version, record.charge, record.epoch);
+        self.routing.observe(Answer::of(version, record.charge, routed));
         let after = self.routing.table();
         if after == before {
             return Ok(());

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use portcullis::control::command::Change;
-use portcullis::gate::trigger::{Cadence, Condition, Confirm, Quantile, Rate, Share, Span, StreakTrigger, Times};
+use portcullis::gate::trigger::{
+    Cadence, Condition, Confirm, Conviction, Quantile, Rate, Share, Span, StreakTrigger, Times,
+};
 use portcullis::gate::{Action, ByVersion, Outcome, Policy, Trigger, Version};
 use portcullis::release::{Acknowledged, Input, Weight};
 
@@ -203,7 +205,12 @@ fn policy(random: &mut Rng, streak: bool) -> Policy {
         let condition = Condition::FailuresAboveBlue { times, floor: share(0.05) };
         triggers.push(trigger("relative", condition, 10, 0));
     }
-    let streak = streak.then(|| StreakTrigger { name: "dead".to_owned(), at_least: 5, action: Action::Rollback });
+    let streak = streak.then(|| StreakTrigger {
+        name: "dead".to_owned(),
+        at_least: 5,
+        conviction: Conviction::ByEvidence,
+        action: Action::Rollback,
+    });
     Policy { triggers, streak, ..Policy::default() }
 }
 

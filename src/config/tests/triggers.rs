@@ -237,6 +237,12 @@ fn a_streak_has_a_count_and_nothing_else() {
         &["7:48 *.atLeast: expected a whole number, found the text `5%` | expected a whole number"],
     );
     check("name: a, metric: failureStreak", &["7:5 *: has no bound | add `atLeast: 5`"]);
+    check("name: a, metric: failureStreak, atLeast: 5, confirm: evidence", &[]);
+    check("name: a, metric: failureStreak, atLeast: 5, confirm: none", &[]);
+    check(
+        "name: a, metric: failureStreak, atLeast: 5, confirm: comparison",
+        &["7:60 *.confirm: `comparison` is not a confirmation of a streak | use one of `evidence`, `none`"],
+    );
     check(
         "name: a, metric: failureStreak, atLeast: 5, window: 10s, sustained: 1s, minimumRequests: 5",
         &[

@@ -11,7 +11,7 @@ use crate::config::quantity::count;
 use crate::config::raw::{Mapping, RawGate, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::Policy;
-use crate::gate::trigger::{Action, StreakTrigger};
+use crate::gate::trigger::{Action, Conviction, StreakTrigger};
 use crate::release::Plan;
 
 const MOST_TRIGGERS: usize = 64;
@@ -50,7 +50,8 @@ pub(super) fn policy(
 }
 
 fn default_streak() -> StreakTrigger {
-    StreakTrigger { name: "dead".to_owned(), at_least: STREAK, action: Action::Rollback }
+    let (name, conviction) = ("dead".to_owned(), Conviction::default());
+    StreakTrigger { name, at_least: STREAK, conviction, action: Action::Rollback }
 }
 
 fn triggers(

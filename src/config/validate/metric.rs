@@ -69,7 +69,7 @@ impl Metric {
             Metric::ErrorRate => &["above", "aboveBlue", "floor"],
             Metric::SuccessRate => &["below"],
             Metric::Latency => &["quantile", "measure", "above", "aboveBlue", "floor"],
-            Metric::FailureStreak => &["atLeast"],
+            Metric::FailureStreak => &["atLeast", "confirm"],
             Metric::HealthChecks => &["atLeast", "sustained"],
             Metric::External => &["signal"],
         }

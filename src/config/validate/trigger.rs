@@ -13,7 +13,9 @@ use crate::config::path::FieldPath;
 use crate::config::quantity::{count, duration, quoted, shown};
 use crate::config::raw::{Count, RawTrigger};
 use crate::config::report::{Scope, Wrong};
-use crate::gate::trigger::{Action, Cadence, CheckTrigger, Confirm, SignalTrigger, Span, StreakTrigger, Trigger};
+use crate::gate::trigger::{
+    Action, Cadence, CheckTrigger, Confirm, Conviction, SignalTrigger, Span, StreakTrigger, Trigger,
+};
 use crate::release::Plan;
 use crate::release::input::RESERVED;
 
@@ -57,8 +59,9 @@ pub(super) fn rule(scope: &mut Scope<'_, '_>, raw: RawTrigger, surroundings: &Su
     match metric {
         Metric::FailureStreak => {
             metric::one_bound(scope, metric)?;
-            let at_least = scope.required("atLeast", raw.at_least, count(1..=1000))?;
-            Some(Rule::Streak(StreakTrigger { name: name?, at_least: at_least as u16, action: action? }))
+            let conviction = scope.optional("confirm", raw.confirm, Conviction::default(), conviction);
+            let at_least = scope.required("atLeast", raw.at_least, count(1..=1000))? as u16;
+            Some(Rule::Streak(StreakTrigger { name: name?, at_least, conviction: conviction?, action: action? }))
         }
         Metric::HealthChecks => {
             refuse_unchecked(scope);
@@ -186,6 +189,14 @@ fn confirm(scope: &mut Scope<'_, '_>, raw: Option<String>, comparing: Option<Com
         scope.misplaced("confirm", wrong);
     }
     confirm
+}
+
+fn conviction(text: String) -> Result<Conviction, Wrong> {
+    match text.as_str() {
+        "evidence" => Ok(Conviction::ByEvidence),
+        "none" => Ok(Conviction::ByCount),
+        other => Err(not_among(other, "a confirmation of a streak", &["evidence", "none"])),
+    }
 }
 
 /// Refuses a rule about checks that nobody makes.

@@ -11,7 +11,8 @@ mod rules;
 use std::collections::HashSet;
 
 use super::*;
-use crate::gate::trigger::{Action as TriggerAction, StreakTrigger};
+use crate::gate::streak::Answer;
+use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
 use crate::release::input::{GATE, Held, Judged};
 use crate::release::run::Consent;
@@ -136,7 +137,9 @@ impl Node {
                 None
             }
             Happening::WorkerProbes => {
-                let fails = |routing: &Routing| routing.observe(Version::Green, Charge::Failed, epoch);
+                let fails = |routing: &Routing| {
+                    routing.observe(Answer::of(Version::Green, Charge::Failed, self.table.routed()));
+                };
                 after.table = routed(self.table, fails);
                 None
             }
@@ -195,13 +198,15 @@ impl Node {
     }
 }
 
-/// The table after `change`, with a streak of one failure that no success of blue is a witness of.
+/// The table after `change`, with a streak of one failure, which is no evidence. How often the weight has changed would make
+/// the states infinitely many, and matters to none of the rules.
 fn routed(table: Table, change: impl FnOnce(&Routing)) -> Table {
     let (notices, _kept) = tokio::sync::mpsc::channel(1);
-    let trigger = StreakTrigger { name: "streak".to_owned(), at_least: 1, action: TriggerAction::Rollback };
+    let (name, conviction) = ("streak".to_owned(), Conviction::ByEvidence);
+    let trigger = StreakTrigger { name, at_least: 1, conviction, action: TriggerAction::Rollback };
     let routing = Routing::new(table, Some(trigger), notices);
     change(&routing);
-    routing.table()
+    Table { change: 0, ..routing.table() }
 }
 
 fn percent(percent: f64) -> Weight {

@@ -9,7 +9,8 @@ use fastrand::Rng;
 use portcullis::config::Config;
 use portcullis::control::restore::Beginning;
 use portcullis::control::status::Rollback;
-use portcullis::course::{Course, Input, Streak};
+use portcullis::course::{Course, Input, Streak, StreakFound};
+use portcullis::gate::streak::Answer;
 use portcullis::gate::trigger::StreakTrigger;
 use portcullis::gate::{Action, Charge, Version};
 use portcullis::measure::Tick;
@@ -212,7 +213,7 @@ impl<'a> World<'a> {
                 self.tick.samples.of_mut(version).evidence.record(charge, latency);
             }
             if self.scenario.policy.streak.is_some() {
-                self.routing.observe(version, charge, table.epoch);
+                self.routing.observe(Answer::of(version, charge, table.routed()));
                 self.listen(at)?;
             }
         }
@@ -222,7 +223,8 @@ impl<'a> World<'a> {
     /// Takes what the workers tell, at once.
     fn listen(&mut self, at: Duration) -> Checked {
         while let Ok(notice) = self.notices.try_recv() {
-            let (Notice::Convicted { epoch, .. } | Notice::Probing { epoch } | Notice::Common { epoch }) = notice;
+            let (Notice::Convicted { epoch, row, .. } | Notice::Probing { epoch, row } | Notice::Common { epoch, row }) =
+                notice;
             if epoch != self.course.epoch() {
                 continue;
             }
@@ -238,7 +240,7 @@ impl<'a> World<'a> {
             if streak == Streak::Probing {
                 self.count(at)?;
             }
-            self.feed(&Input::Streak(streak), at)?;
+            self.feed(&Input::Streak(StreakFound { came_to: streak, row: Some(row) }), at)?;
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use portcullis::gate::Policy;
 use portcullis::gate::compare::Settings;
 use portcullis::gate::trigger::{
-    Action, Cadence, CheckTrigger, Condition, Confirm, Quantile, Rate, Share, SignalTrigger, Span, StreakTrigger,
-    Times, Trigger,
+    Action, Cadence, CheckTrigger, Condition, Confirm, Conviction, Quantile, Rate, Share, SignalTrigger, Span,
+    StreakTrigger, Times, Trigger,
 };
 use portcullis::release::{Approval, OnLowTraffic, Plan, Step, Weight};
 
@@ -88,6 +88,7 @@ pub(super) fn policy(random: &mut Rng, kind: Kind, tick: Duration) -> Policy {
         streak: (random.u8(..3) == 0).then(|| StreakTrigger {
             name: "dead".to_owned(),
             at_least: random.u16(5..=8),
+            conviction: Conviction::ByEvidence,
             action: action(random),
         }),
         checks: checks
