@@ -323,7 +323,8 @@ fn status_says_where_the_release_is_and_what_both_versions_have_done() {
 #[test]
 fn promise_6_every_change_is_told_in_order_with_its_actor_its_reason_and_the_state_after_it() {
     let (blue, green) = (Backend::answering(200), Backend::answering(500));
-    let proxy = Proxy::start(&config(&[blue.address], &[green.address], ""));
+    let streak = "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5, confirm: none }] }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], streak));
     let events = Listener::new(proxy.admin);
     let second = Listener::new(proxy.admin);
     assert_eq!(proxy.post("/v1/release", &json!({ "reason": "v2 is here" })).status, 200);
@@ -336,7 +337,7 @@ fn promise_6_every_change_is_told_in_order_with_its_actor_its_reason_and_the_sta
     assert_eq!(proxy.post("/v1/release", &Value::Null).status, 200);
     assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "enough" })).status, 200);
     let told: Vec<Value> = (0..5).map(|_| second.next().data).collect();
-    let streak = "green failed 5 requests in a row; blue has answered since the first of them";
+    let streak = "green failed 5 requests in a row; in the same time blue failed 0 of";
     for (told, (kind, actor, sentence, epoch, state, weight)) in told.iter().zip([
         ("started", "local", "release started by local: v2 is here", 1, "stepping", 0.0),
         ("weightSet", "local", "weight set to 50 % by local: half", 1, "stepping", 50.0),
@@ -344,7 +345,9 @@ fn promise_6_every_change_is_told_in_order_with_its_actor_its_reason_and_the_sta
         ("started", "local", "release started by local", 2, "stepping", 0.0),
         ("rolledBack", "local", "rolled back by local: enough", 2, "rolledBack", 0.0),
     ]) {
-        assert_eq!((&told["kind"], &told["actor"], &told["sentence"]), (&json!(kind), &json!(actor), &json!(sentence)));
+        assert_eq!((&told["kind"], &told["actor"]), (&json!(kind), &json!(actor)));
+        let said = told["sentence"].as_str().unwrap_or_default();
+        assert!(said.starts_with(sentence) && (kind == "rolledBack" || said == sentence), "{said}");
         assert_eq!((&told["epoch"], &told["state"], &told["weight"]), (&json!(epoch), &json!(state), &json!(weight)));
     }
     let times: Vec<&str> = told.iter().filter_map(|told| told["at"].as_str()).collect();

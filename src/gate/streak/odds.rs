@@ -31,6 +31,9 @@ const HIGHEST_CHANCE: f64 = 1e-6;
 /// the later ones get less each: the rows from the 2ˡ-th to the one before the 2ˡ⁺¹-th share 6/π²·(l+1)⁻² of it.
 const CHANCE_OF_ANY: f64 = 1e-4;
 
+/// Of a row in which blue failed as often as can be counted, or more often. A number that JSON can hold.
+const UNKNOWN: f64 = -1e9;
+
 /// Rows are counted up to 4,095.
 const LEVELS: usize = 12;
 
@@ -63,8 +66,7 @@ impl Odds {
     pub(super) fn ln(&self, since: Since) -> f64 {
         let Since { green_failures, blue_failures, blue_successes } = since;
         if blue_failures == Odds::MOST_BLUE_FAILURES {
-            // There may have been more.
-            return f64::NEG_INFINITY;
+            return UNKNOWN;
         }
         let (bad, good) = (usize::from(blue_failures), usize::from(blue_successes));
         let all_bad = usize::from(green_failures) + bad;

@@ -107,6 +107,7 @@ fn a_row_in_which_blue_fails_as_often_and_as_much_is_common() {
     check("3G3B3G", "?3 =6 ?9");
     check("2G400b3BG", "?406");
     check("4G400b3BG", "?3 !408");
+    check("2G500b99BG", "=602");
     check("3G9b3B", "?3 =15");
 }
 

@@ -28,7 +28,9 @@ impl Witness<'_> {
         if self.reported > Some(table.epoch) {
             return broken(2, format!("at {at:?} epoch {} comes after the reported {:?}", table.epoch, self.reported));
         }
-        let goes_on = crash == Crash::Plain && table == last && is_same(&beginning.state, &state);
+        let goes_on = crash == Crash::Plain
+            && Table { change: last.change, ..table } == last
+            && is_same(&beginning.state, &state);
         let same_blue = crash == Crash::Superseding || table.roles == last.roles;
         let gives_up = crash != Crash::Plain && blue && table.epoch == last.epoch && same_blue;
         // Nothing is green about a release that has ended, whatever is configured then.
