@@ -13,7 +13,7 @@ use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
 use portcullis::measure::{Collectors, Windows};
 use portcullis::release::Weight;
 
-use steps::{Admitting, Choosing, Recording, Sticking, WORKERS, epoch, policy, record};
+use steps::{Admitting, Choosing, Recording, Sticking, WORKERS, policy, record, routed};
 
 fn main() {
     divan::main();
@@ -57,12 +57,12 @@ fn tick_with_16_shards(bencher: Bencher) {
         .with_inputs(|| {
             for recorder in &mut recorders {
                 (0..100).for_each(|number| recorder.record(&record(number)));
-                recorder.hand_over(Gauges::default(), epoch(), std::iter::empty());
+                recorder.hand_over(Gauges::default(), routed(), std::iter::empty());
             }
         })
         .bench_local_values(|()| {
             now += Duration::from_millis(100);
-            windows.add(collectors.tick(epoch(), |_| {}).samples.as_ref(), now);
+            windows.add(collectors.tick(routed(), |_| {}).samples.as_ref(), now);
             windows.advance(now);
             gate.judge(&look(&windows, &signals), now)
         });
@@ -76,7 +76,7 @@ fn judge_a_verdict(bencher: Bencher) {
     let mut windows = Windows::new(&policy);
     let (mut recorder, mut collector) = pair();
     (0..10_000).for_each(|number| recorder.record(&record(number)));
-    recorder.hand_over(Gauges::default(), epoch(), std::iter::empty());
+    recorder.hand_over(Gauges::default(), routed(), std::iter::empty());
     let now = Duration::from_secs(1);
     collector.collect(|shard| windows.add(shard.samples.as_ref(), now));
     let evidence: ByVersion<u64> = {

@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing_subscriber::EnvFilter;
 
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
-use crate::measure::shard::{Count, Gauges, Sample};
+use crate::measure::Shard;
+use crate::measure::shard::{Count, Gauges};
 use crate::release::Weight;
 use crate::release::input::RESERVED;
 use crate::release::state::STATE_NAMES;
@@ -20,6 +21,7 @@ use crate::routing::Roles;
 const REQUESTS: &str = "portcullis_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
 const HEAD_SECONDS: &str = "portcullis_response_head_seconds";
+const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
 const WEIGHT: &str = "portcullis_weight_ratio";
 const STATE: &str = "portcullis_release_state";
 const VERDICT: &str = "portcullis_verdict";
@@ -71,6 +73,7 @@ struct Handles {
     requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
     request_seconds: ByVersion<Histogram>,
     head_seconds: ByVersion<Histogram>,
+    connect_seconds: ByVersion<Histogram>,
     weight: ByVersion<Gauge>,
     states: [(&'static str, Gauge); STATE_NAMES.len()],
     verdicts: [(Kind, Gauge); Kind::ALL.len()],
@@ -87,6 +90,7 @@ impl Telemetry {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(CONNECT_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
         let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
@@ -116,9 +120,16 @@ impl Telemetry {
         counter.increment(requests);
     }
 
-    pub fn latencies(&self, version: Version, sample: &Sample) {
-        feed(self.handles.head_seconds.of(version), &sample.evidence.latency);
-        feed(self.handles.request_seconds.of(version), &sample.whole);
+    /// What clients saw of each version, and what connections to its endpoints took.
+    pub fn latencies(&self, shard: &Shard) {
+        for version in Version::BOTH {
+            for part in [&shard.samples, &shard.shown_only, &shard.aside] {
+                let sample = part.of(version);
+                feed(self.handles.head_seconds.of(version), &sample.evidence.latency);
+                feed(self.handles.request_seconds.of(version), &sample.whole);
+            }
+            feed(self.handles.connect_seconds.of(version), shard.connects.of(version));
+        }
     }
 
     pub fn panics(&self, panics: u64) {
@@ -228,6 +239,7 @@ impl Handles {
             requests: HashMap::new(),
             request_seconds: histograms(REQUEST_SECONDS),
             head_seconds: histograms(HEAD_SECONDS),
+            connect_seconds: histograms(CONNECT_SECONDS),
             weight: gauges(WEIGHT),
             states: STATE_NAMES.map(|name| (name, metrics::gauge!(STATE, "state" => name))),
             verdicts: Kind::ALL.map(|kind| (kind, metrics::gauge!(VERDICT, "kind" => kind.name()))),
@@ -252,6 +264,7 @@ fn describe() {
     describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From the request head read to the end of the answer");
     describe_histogram!(HEAD_SECONDS, Unit::Seconds, "From the request head read to the response head received");
+    describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To look an endpoint up and connect to it; part of no verdict");
     describe_gauge!(WEIGHT, "Share of new requests that each version gets");
     describe_gauge!(STATE, "1 for the state that the release is in");
     describe_gauge!(VERDICT, "1 for the present verdict");

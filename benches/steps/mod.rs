@@ -16,7 +16,7 @@ use portcullis::gate::trigger::{
 };
 use portcullis::gate::{Action, Outcome, Policy, Trigger, Version};
 use portcullis::measure::clients::Drawn;
-use portcullis::measure::shard::{Collector, Record, Recorder, Standing, pair};
+use portcullis::measure::shard::{Arm, Collector, Record, Recorder, Standing, Took, pair};
 use portcullis::proxy::{ClientShare, Draw, Lot};
 use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, Table, View};
@@ -111,8 +111,7 @@ impl Recording {
         self.next += 1;
         self.recorder.record(record);
         if let Some(version) = record.version {
-            let routed = Routed { epoch: record.epoch, change: 1 };
-            self.routing.observe(Answer::of(version, record.charge, routed));
+            self.routing.observe(Answer::of(version, record.charge, record.routed));
         }
     }
 }
@@ -129,6 +128,10 @@ pub(crate) fn epoch() -> Epoch {
     Epoch::default().next()
 }
 
+pub(crate) fn routed() -> Routed {
+    Routed { epoch: epoch(), change: 0 }
+}
+
 /// Traffic of two healthy versions: every fourth request is green's, one of 64 is no success, latencies differ.
 pub(crate) fn record(number: u64) -> Record {
     let (outcome, status) = match number % 64 {
@@ -136,17 +139,20 @@ pub(crate) fn record(number: u64) -> Record {
         _ => (Outcome::Success, 200),
     };
     let head = Duration::from_micros(500 + number * 7919 % 20_000);
+    let took = Took { head: Some(head), whole: Some(head * 2) };
     let version = if number.is_multiple_of(4) { Version::Green } else { Version::Blue };
     Record {
         version: Some(version),
-        epoch: epoch(),
+        routed: routed(),
         outcome,
         charge: outcome.charge(),
         standing: Standing::Evidence,
         drawn: Drawn::Request,
+        arm: Arm::Rest,
+        endpoint: None,
         status,
-        head: Some(head),
-        whole: head * 2,
+        judged: took,
+        shown: took,
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
 use crate::course::{Course, Input, Streak, StreakFound};
-use crate::gate::streak::Row;
+use crate::gate::streak::{Routed, Row};
 use crate::gate::{ByVersion, Version};
 use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::measure::window::SHORTEST_SLOT;
@@ -325,14 +325,13 @@ impl Control {
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, .. }, course, .. } = self;
-        let tick = collectors.tick(course.epoch(), |shard| {
+        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, .. } = self;
+        let table = routing.table();
+        let routed = Routed { epoch: course.epoch(), ..table.routed() };
+        let tick = collectors.tick(routed, |shard| {
             shard.counts.iter().for_each(|count| telemetry.count(count));
             telemetry.panics(shard.panics);
-            for version in Version::BOTH {
-                telemetry.latencies(version, shard.samples.of(version));
-                telemetry.latencies(version, shard.aside.of(version));
-            }
+            telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);
         tick

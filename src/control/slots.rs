@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::course::{Course, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
-use crate::journal::slot::{self, Buckets, Slot};
-use crate::measure::Tick;
+use crate::journal::slot::{self, Beside, Buckets, Slot};
 use crate::measure::shard::Sample;
+use crate::measure::{Part, Tick};
 use crate::release;
 
 /// What is not a tick, as it stands in the journal.
@@ -44,8 +44,14 @@ pub enum Recorded {
 pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
         Input::Tick { counted, health } => {
-            let of = |version: Version| counted_of(counted, *health.of(version), version);
-            slot::Input::Tick(Box::new(slot::Tick { blue: of(Version::Blue), green: of(Version::Green) }))
+            let of = |version: Version| {
+                let health = *health.of(version);
+                let samples =
+                    counted_of(counted.samples.of(version), counted.waiting.of(version), *counted.clients.of(version));
+                slot::Counted { health: recorded_health(health), ..samples }
+            };
+            let beside = beside(counted);
+            slot::Input::Tick(Box::new(slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside }))
         }
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
@@ -77,10 +83,13 @@ pub fn recorded(slot: Slot) -> Result<Recorded, serde_json::Error> {
                 Version::Blue => &tick.blue,
                 Version::Green => &tick.green,
             };
+            let beside = tick.beside.clone().unwrap_or_default();
             let counted = Tick {
                 samples: ByVersion::build(|version| sample(of(version))),
                 waiting: ByVersion::build(|version| latency(&of(version).waiting)),
                 clients: ByVersion::build(|version| of(version).clients),
+                late: ByVersion { blue: sample(&beside.late_blue), green: sample(&beside.late_green) },
+                arm: part(&beside.arm),
                 ..Tick::default()
             };
             Recorded::Tick { counted: Box::new(counted), health: ByVersion::build(|version| health(of(version))) }
@@ -98,21 +107,37 @@ fn rare(rare: &Rare) -> slot::Input {
     slot::Input::Other(serde_json::to_value(rare).expect("an input is plain data"))
 }
 
-fn counted_of(tick: &Tick, health: Health, version: Version) -> slot::Counted {
-    let Sample { evidence, whole } = tick.samples.of(version);
+/// None where there is nothing.
+fn beside(tick: &Tick) -> Option<Beside> {
+    let late = |sample: &Sample| counted_of(sample, &Latency::default(), None);
+    let Part { sample, waiting, clients } = &tick.arm;
+    let arm = counted_of(sample, waiting, *clients);
+    let beside = Beside { late_blue: late(&tick.late.blue), late_green: late(&tick.late.green), arm };
+    (beside != Beside::default()).then_some(beside)
+}
+
+fn counted_of(Sample { evidence, whole }: &Sample, waiting: &Latency, clients: Option<u64>) -> slot::Counted {
     slot::Counted {
         requests: evidence.requests,
         failures: evidence.failures,
         head: buckets(&evidence.latency),
         whole: (!whole.is_empty()).then(|| buckets(whole)),
-        waiting: buckets(tick.waiting.of(version)),
-        clients: *tick.clients.of(version),
-        health: (health.endpoints > 0).then(|| slot::Health {
-            endpoints: u64::from(health.endpoints),
-            failing: u64::from(health.failing_for),
-            unhealthy: u64::from(health.unhealthy),
-        }),
+        waiting: buckets(waiting),
+        clients,
+        health: None,
     }
+}
+
+fn recorded_health(health: Health) -> Option<slot::Health> {
+    (health.endpoints > 0).then(|| slot::Health {
+        endpoints: u64::from(health.endpoints),
+        failing: u64::from(health.failing_for),
+        unhealthy: u64::from(health.unhealthy),
+    })
+}
+
+fn part(counted: &slot::Counted) -> Part {
+    Part { sample: sample(counted), waiting: latency(&counted.waiting), clients: counted.clients }
 }
 
 fn sample(counted: &slot::Counted) -> Sample {

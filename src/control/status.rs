@@ -136,7 +136,7 @@ impl Status {
         now: Duration,
     ) -> Status {
         let state = course.state();
-        let shown = course.windows().evidence(STATUS_WINDOW, Span::Head);
+        let shown = course.windows().shown();
         let of = |version: Version| {
             let section = table.roles.section(version);
             VersionStatus {

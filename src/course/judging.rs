@@ -7,7 +7,7 @@ use crate::gate::compare::{Counted, Finding};
 use crate::gate::refuge;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::Kind;
-use crate::gate::{ByVersion, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
+use crate::gate::{ByVersion, Evidence, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
 use crate::measure::Tick;
 use crate::measure::shard::Sample;
 use crate::measure::window::STATUS_WINDOW;
@@ -23,11 +23,7 @@ const PROBE_REQUESTS: u64 = 50;
 
 impl Course {
     pub(super) fn tick(&mut self, counted: &Tick, health: ByVersion<Health>, now: Duration) -> Vec<Effect> {
-        let late = self.of_before(counted);
-        let samples = late.as_ref().unwrap_or(&counted.samples).as_ref();
-        self.windows.add(samples, now);
-        self.windows.advance(now);
-        self.history.add(samples, now);
+        self.count(counted, now);
         if self.state.run().is_none() {
             return vec![];
         }
@@ -56,9 +52,28 @@ impl Course {
         effects
     }
 
+    /// Adds a tick to the windows.
+    fn count(&mut self, counted: &Tick, now: Duration) {
+        for part in [&counted.samples, &counted.late] {
+            let of_blue = self.of_before(part);
+            let samples = of_blue.as_ref().unwrap_or(part).as_ref();
+            self.windows.add(samples, now);
+            self.history.add(samples, now);
+        }
+        let ByVersion { blue, green } = &counted.shown;
+        if matches!(self.state, State::Completed { .. }) {
+            let none = Evidence::default();
+            self.windows.show(ByVersion { blue, green: &none }, now);
+            self.windows.show(ByVersion { blue: green, green: &none }, now);
+        } else {
+            self.windows.show(ByVersion { blue, green }, now);
+        }
+        self.windows.advance(now);
+    }
+
     /// What was green when it was routed is blue once the release has completed, and nothing goes to the green of then.
-    fn of_before(&self, counted: &Tick) -> Option<ByVersion<Sample>> {
-        let ByVersion { blue, green } = &counted.samples;
+    fn of_before(&self, samples: &ByVersion<Sample>) -> Option<ByVersion<Sample>> {
+        let ByVersion { blue, green } = samples;
         if !matches!(self.state, State::Completed { .. }) || green.evidence.requests == 0 {
             return None;
         }

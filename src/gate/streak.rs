@@ -87,6 +87,14 @@ pub struct Answer {
     pub endpoint: Option<usize>,
 }
 
+impl Routed {
+    /// Whether the weight has changed since `other`, in the same epoch.
+    pub const fn changed_since(self, other: Routed) -> bool {
+        let ahead = self.change.wrapping_sub(other.change);
+        ahead != 0 && ahead < u16::MAX / 2
+    }
+}
+
 impl Answer {
     /// Of a version whose endpoints are too few to be told from it.
     pub const fn of(version: Version, charge: Charge, routed: Routed) -> Answer {

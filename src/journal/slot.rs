@@ -50,6 +50,20 @@ pub enum Input {
 pub struct Tick {
     pub blue: Counted,
     pub green: Counted,
+    /// None in most ticks of low traffic, and in journals of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+/// What is told apart beside that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Beside {
+    /// Of requests that were routed before the weight last changed.
+    pub late_blue: Counted,
+    pub late_green: Counted,
+    /// The part of blue's that is drawn to stand in for green.
+    pub arm: Counted,
 }
 
 /// What came in of one version.

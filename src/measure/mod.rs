@@ -10,5 +10,5 @@ pub mod tick;
 pub mod window;
 
 pub use shard::{Collector, Recorder, Shard};
-pub use tick::{Collectors, Tick};
+pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

@@ -5,25 +5,38 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::clients::{Clients, Drawn};
+use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
-use crate::release::Epoch;
 
 /// Everything that one request adds to the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     /// None when no version served it.
     pub version: Option<Version>,
-    pub epoch: Epoch,
+    pub routed: Routed,
     pub outcome: Outcome,
     /// By what the policy counts as a failure.
     pub charge: Charge,
     pub standing: Standing,
     pub drawn: Drawn,
+    pub arm: Arm,
+    /// The number of the endpoint, where the version has enough of them that one can be told from the version.
+    pub endpoint: Option<usize>,
     /// The status that was sent, 0 when none was.
     pub status: u16,
+    /// What the version took, by which it is judged.
+    pub judged: Took,
+    /// What the client saw, which is shown.
+    pub shown: Took,
+}
+
+/// How long one request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
     /// To the response head; none when no head came and the request did not wait for one either.
     pub head: Option<Duration>,
-    pub whole: Duration,
+    /// To the end of the answer; none when the request was never sent.
+    pub whole: Option<Duration>,
 }
 
 /// What a request is evidence of. Whatever it is, it is counted and shown.
@@ -34,6 +47,15 @@ pub enum Standing {
     WarmUp,
     /// Of nothing: its path is excluded, no version served it, or its client has more than its share already.
     Aside,
+}
+
+/// Which part of blue's requests one belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arm {
+    #[default]
+    Rest,
+    /// Those that stand in for green where blue is compared with itself.
+    Drawn,
 }
 
 /// Requests with the same outcome and status.
@@ -52,6 +74,25 @@ pub struct Sample {
     pub whole: Latency,
 }
 
+/// The requests that have no response head yet and will be evidence of latency: how long the version has had them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    pub version: Version,
+    pub arm: Arm,
+    pub age: Duration,
+}
+
+/// A failure at one endpoint of several, which may be the endpoint's and not the version's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedAt {
+    pub version: Version,
+    pub endpoint: usize,
+    pub routed: Routed,
+    pub arm: Arm,
+    /// None in a warm-up.
+    pub judged: Took,
+}
+
 /// What is open at the moment when a shard is handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -61,19 +102,38 @@ pub struct Gauges {
 }
 
 /// One worker's counts.
+///
+/// Most requests are judged by what is shown, and counted once, in `samples`. The others are counted in two of the parts.
 #[derive(Debug, Default)]
 pub struct Shard {
-    pub epoch: Epoch,
+    /// By the newest table that the worker has seen.
+    pub routed: Routed,
     pub counts: Vec<Count>,
-    /// Of requests that were routed in `epoch`.
+    /// Evidence of requests that were routed by that table.
     pub samples: ByVersion<Sample>,
-    /// What is shown and is no evidence: of requests that were routed in earlier epochs, or stand aside, and the
-    /// latencies of a warm-up.
+    /// Evidence as well, of which something else is shown.
+    pub judged_only: ByVersion<Sample>,
+    /// Evidence of requests that were routed in the same epoch before the weight last changed.
+    pub late: ByVersion<Sample>,
+    /// What is shown of requests of this epoch that are not in `samples`.
+    pub shown_only: ByVersion<Sample>,
+    /// What is shown in metrics alone: of earlier epochs, or of requests that stand aside.
     pub aside: ByVersion<Sample>,
-    /// Of the requests in `samples`.
+    /// Failures that may be an endpoint's. They are in `shown_only`, and no evidence yet.
+    pub failed: Vec<FailedAt>,
+    /// Requests that each endpoint served, where it is told from its version.
+    pub served: ByVersion<Vec<u32>>,
+    /// The part of blue's evidence that is drawn to stand in for green.
+    pub arm: Sample,
+    pub arm_clients: Clients,
+    /// Of the requests in `samples` and `judged_only`.
     pub clients: ByVersion<Clients>,
-    /// Ages of the requests of `epoch` that had no response head when the shard was handed over.
+    /// How long the versions have had the requests without a response head, when the shard was handed over; only of those
+    /// that were routed by the newest table.
     pub waiting: ByVersion<Latency>,
+    pub arm_waiting: Latency,
+    /// How long connections took to be made.
+    pub connects: ByVersion<Latency>,
     pub gauges: Gauges,
     pub panics: u64,
 }
@@ -96,6 +156,9 @@ pub struct Collector {
 
 /// Shards that wait to be collected. When they are not, the worker goes on counting in the one it has.
 const WAITING: usize = 4;
+
+/// Failures between two hand-overs that are kept one by one. Where there are more the version itself is bad.
+const MOST_FAILED: usize = 1024;
 
 /// Both ends for one worker.
 pub fn pair() -> (Recorder, Collector) {
@@ -122,69 +185,138 @@ impl Gauges {
 
 impl Shard {
     pub fn record(&mut self, record: &Record) {
-        let Record { version, outcome, charge, status, head, whole, .. } = *record;
+        let Record { version, outcome, status, .. } = *record;
         let same = |count: &&mut Count| count.status == status && count.outcome == outcome && count.version == version;
         match self.counts.iter_mut().find(same) {
             Some(count) => count.requests += 1,
             None => self.counts.push(Count { version, outcome, status, requests: 1 }),
         }
         let Some(version) = version else { return };
-        if record.epoch > self.epoch {
-            self.open(record.epoch);
+        if record.routed != self.routed {
+            self.open(record.routed);
         }
-        let standing = if record.epoch == self.epoch { record.standing } else { Standing::Aside };
-        let (sample, aside) = (self.samples.of_mut(version), self.aside.of_mut(version));
-        let whole = (charge != Charge::Nobody).then_some(whole);
-        match standing {
-            Standing::Evidence => sample.record(charge, head, whole),
-            Standing::WarmUp => {
-                sample.record(charge, None, None);
-                aside.record(Charge::Nobody, head, whole);
+        let is_old = record.routed.epoch != self.routed.epoch;
+        if is_old || record.standing == Standing::Aside {
+            return self.aside.of_mut(version).record(record.charge, record.shown);
+        }
+        self.take(version, record);
+    }
+
+    /// Counts a request of this epoch.
+    fn take(&mut self, version: Version, record: &Record) {
+        let Record { charge, standing, drawn, arm, endpoint, routed, shown, .. } = *record;
+        let judged = if standing == Standing::WarmUp { Took::default() } else { record.judged };
+        if let Some(endpoint) = endpoint {
+            if charge == Charge::Failed && self.failed.len() < MOST_FAILED {
+                self.shown_only.of_mut(version).record(charge, shown);
+                self.failed.push(FailedAt { version, endpoint, routed, arm, judged });
+                return;
             }
-            Standing::Aside => return aside.record(charge, head, whole),
+            if charge == Charge::Served {
+                self.serve(version, endpoint);
+            }
+        }
+        if routed != self.routed {
+            self.late.of_mut(version).record(charge, judged);
+            self.shown_only.of_mut(version).record(charge, shown);
+            return;
+        }
+        if judged == shown {
+            self.samples.of_mut(version).record(charge, judged);
+        } else {
+            self.judged_only.of_mut(version).record(charge, judged);
+            self.shown_only.of_mut(version).record(charge, shown);
+        }
+        if arm == Arm::Drawn {
+            self.arm.record(charge, judged);
         }
         if charge != Charge::Nobody {
-            self.clients.of_mut(version).add(record.drawn);
+            self.clients.of_mut(version).add(drawn);
+            if arm == Arm::Drawn {
+                self.arm_clients.add(drawn);
+            }
         }
     }
 
-    fn open(&mut self, epoch: Epoch) {
+    fn serve(&mut self, version: Version, endpoint: usize) {
+        let served = self.served.of_mut(version);
+        if served.len() <= endpoint {
+            served.resize(endpoint + 1, 0);
+        }
+        served[endpoint] += 1;
+    }
+
+    /// Takes note of a table, if it is newer than the one known.
+    fn open(&mut self, routed: Routed) {
+        let begins = routed.epoch > self.routed.epoch;
+        if !begins && (routed.epoch < self.routed.epoch || !routed.changed_since(self.routed)) {
+            return;
+        }
         for version in Version::BOTH {
-            let (aside, sample) = (self.aside.of_mut(version), self.samples.of_mut(version));
-            aside.add(sample);
+            let sample = self.samples.of_mut(version);
+            if begins {
+                self.aside.of_mut(version).add(sample);
+                self.aside.of_mut(version).add(self.shown_only.of(version));
+                self.shown_only.of_mut(version).clear();
+                self.late.of_mut(version).clear();
+                self.served.of_mut(version).clear();
+            } else {
+                self.late.of_mut(version).add(sample);
+                self.late.of_mut(version).add(self.judged_only.of(version));
+                self.shown_only.of_mut(version).add(sample);
+            }
             sample.clear();
+            self.judged_only.of_mut(version).clear();
             self.clients.of_mut(version).clear();
         }
-        self.epoch = epoch;
+        if begins {
+            self.failed.clear();
+        }
+        self.arm.clear();
+        self.arm_clients.clear();
+        self.routed = routed;
     }
 
-    fn wait(&mut self, waiting: impl Iterator<Item = (Version, Duration)>) {
+    fn wait(&mut self, waiting: impl Iterator<Item = Unanswered>) {
         for version in Version::BOTH {
             self.waiting.of_mut(version).clear();
         }
-        waiting.for_each(|(version, age)| self.waiting.of_mut(version).record(age));
+        self.arm_waiting.clear();
+        for Unanswered { version, arm, age } in waiting {
+            self.waiting.of_mut(version).record(age);
+            if arm == Arm::Drawn {
+                self.arm_waiting.record(age);
+            }
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.panics == 0
+        self.counts.is_empty() && self.panics == 0 && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
     fn clear(&mut self) {
         self.counts.clear();
         self.panics = 0;
+        self.failed.clear();
+        self.arm.clear();
+        self.arm_clients.clear();
+        self.arm_waiting.clear();
         for version in Version::BOTH {
-            self.samples.of_mut(version).clear();
-            self.aside.of_mut(version).clear();
+            let parts =
+                [&mut self.samples, &mut self.judged_only, &mut self.late, &mut self.shown_only, &mut self.aside];
+            parts.into_iter().for_each(|part| part.of_mut(version).clear());
+            self.served.of_mut(version).clear();
             self.clients.of_mut(version).clear();
             self.waiting.of_mut(version).clear();
+            self.connects.of_mut(version).clear();
         }
     }
 }
 
 impl Sample {
-    fn record(&mut self, charge: Charge, head: Option<Duration>, whole: Option<Duration>) {
+    pub fn record(&mut self, charge: Charge, Took { head, whole }: Took) {
         self.evidence.record(charge, head);
-        if let Some(whole) = whole {
+        if let Some(whole) = whole.filter(|_| charge != Charge::Nobody) {
             self.whole.record(whole);
         }
     }
@@ -209,14 +341,17 @@ impl Recorder {
         self.shard.panics += 1;
     }
 
+    /// A connection to an endpoint of `version` was made in this time.
+    pub fn connected(&mut self, version: Version, took: Duration) {
+        self.shard.connects.of_mut(version).record(took);
+    }
+
     /// Hands the shard over if it holds anything new. Call it twice a tick; it never waits.
     ///
-    /// `epoch` is that of the table now, and `waiting` the ages of the requests of that epoch which have no response head
-    /// yet and will be evidence of latency.
-    pub fn hand_over(&mut self, gauges: Gauges, epoch: Epoch, waiting: impl Iterator<Item = (Version, Duration)>) {
-        if epoch > self.shard.epoch {
-            self.shard.open(epoch);
-        }
+    /// `routed` is by the table as of now, and `waiting` the requests by that table which have no response head yet and
+    /// will be evidence of latency.
+    pub fn hand_over(&mut self, gauges: Gauges, routed: Routed, waiting: impl Iterator<Item = Unanswered>) {
+        self.shard.open(routed);
         self.shard.wait(waiting);
         let waits = Version::BOTH.into_iter().any(|version| !self.shard.waiting.of(version).is_empty());
         if self.shard.is_empty() && gauges == self.gauges && !waits && !self.waited {
@@ -224,7 +359,7 @@ impl Recorder {
         }
         self.shard.gauges = gauges;
         let mut next = self.emptied.try_recv().unwrap_or_default();
-        next.epoch = self.shard.epoch;
+        next.routed = self.shard.routed;
         match self.handed.try_send(std::mem::replace(&mut self.shard, next)) {
             Ok(()) => {
                 self.gauges = gauges;
@@ -249,72 +384,4 @@ impl Collector {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(epoch: Epoch, outcome: Outcome) -> Record {
-        Record {
-            version: Some(Version::Green),
-            epoch,
-            outcome,
-            charge: outcome.charge(),
-            standing: Standing::Evidence,
-            drawn: Drawn::Request,
-            status: 200,
-            head: Some(Duration::from_millis(1)),
-            whole: Duration::from_millis(2),
-        }
-    }
-
-    #[test]
-    fn a_request_of_an_earlier_epoch_is_counted_but_is_no_evidence() {
-        let (first, second) = (Epoch::default().next(), Epoch::default().next().next());
-        let mut shard = Shard::default();
-        shard.record(&record(first, Outcome::ServerError));
-        shard.record(&record(second, Outcome::Success));
-        shard.record(&record(first, Outcome::ServerError));
-        assert_eq!((shard.samples.green.evidence.requests, shard.samples.green.evidence.failures), (1, 0));
-        assert_eq!((shard.aside.green.evidence.requests, shard.aside.green.evidence.failures), (2, 2));
-        assert_eq!(shard.counts.iter().map(|count| count.requests).sum::<u64>(), 3);
-    }
-
-    #[test]
-    fn nothing_is_lost_when_nobody_collects() {
-        let (mut recorder, mut collector) = pair();
-        for _ in 0..100 {
-            recorder.record(&record(Epoch::default(), Outcome::Success));
-            recorder.hand_over(Gauges::default(), Epoch::default(), std::iter::empty());
-        }
-        let mut requests = 0;
-        collector.collect(|shard| requests += shard.samples.green.evidence.requests);
-        recorder.hand_over(Gauges::default(), Epoch::default(), std::iter::empty());
-        collector.collect(|shard| requests += shard.samples.green.evidence.requests);
-        assert_eq!(requests, 100);
-    }
-
-    #[test]
-    fn a_client_that_gave_up_counts_in_latency_but_is_neither_served_nor_failed() {
-        let mut shard = Shard::default();
-        shard.record(&record(Epoch::default(), Outcome::ClientCancelled));
-        let green = &shard.samples.green;
-        assert_eq!((green.evidence.requests, green.evidence.latency.len(), green.whole.len()), (0, 1, 0));
-    }
-
-    #[test]
-    fn row_73_a_request_that_stands_aside_is_counted_and_shown_and_is_no_evidence() {
-        let mut shard = Shard::default();
-        shard.record(&Record { standing: Standing::Aside, ..record(Epoch::default(), Outcome::ServerError) });
-        assert!(shard.samples.green.evidence.is_empty() && shard.samples.green.whole.is_empty());
-        assert_eq!((shard.counts[0].requests, shard.aside.green.evidence.latency.len()), (1, 1));
-    }
-
-    #[test]
-    fn a_request_of_a_warm_up_counts_for_failures_and_its_latency_is_only_shown() {
-        let mut shard = Shard::default();
-        shard.record(&Record { standing: Standing::WarmUp, ..record(Epoch::default(), Outcome::ServerError) });
-        let (sample, aside) = (&shard.samples.green, &shard.aside.green);
-        assert_eq!((sample.evidence.requests, sample.evidence.failures), (1, 1));
-        assert_eq!((sample.evidence.latency.len(), sample.whole.len()), (0, 0));
-        assert_eq!((aside.evidence.requests, aside.evidence.latency.len(), aside.whole.len()), (0, 1, 1));
-    }
-}
+mod tests;

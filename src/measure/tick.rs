@@ -1,26 +1,46 @@
 //! What all workers have counted since the last tick, added up in one place.
 
 use super::clients::Clients;
-use super::shard::{Collector, Gauges, Sample, Shard};
-use crate::gate::{ByVersion, Latency, Version};
-use crate::release::Epoch;
+use super::shard::{Collector, FailedAt, Gauges, Sample, Shard};
+use crate::gate::streak::Routed;
+use crate::gate::{ByVersion, Evidence, Latency, Version};
 
 /// One tick of evidence.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tick {
+    /// Of requests that were routed at the present weight.
     pub samples: ByVersion<Sample>,
+    /// Of requests of the same epoch that were routed before the weight last changed. Bounds are judged by them as well; the
+    /// comparison is not: quick answers and slow ones of two weights are no fair sample of both versions.
+    pub late: ByVersion<Sample>,
+    /// What people are shown: every request of the epoch, with the times that clients saw.
+    pub shown: ByVersion<Evidence>,
     /// How long the requests that have no response head yet have waited for one. A view of this moment, not a count over
     /// time: the next tick shows the same requests again, older.
     pub waiting: ByVersion<Latency>,
     /// How many draws the requests come from, where a key keeps clients on one version.
     pub clients: ByVersion<Option<u64>>,
+    /// The part of blue's samples, of its waiting requests and its clients that is drawn to stand in for green.
+    pub arm: Part,
+    /// Failures that may be an endpoint's, and what the endpoints served beside them.
+    pub failed: Vec<FailedAt>,
+    pub served: ByVersion<Vec<u64>>,
     pub gauges: Gauges,
+}
+
+/// A part of one version's requests.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    pub sample: Sample,
+    pub waiting: Latency,
+    pub clients: Option<u64>,
 }
 
 /// The control thread's side of all workers.
 pub struct Collectors {
     workers: Vec<Worker>,
     clients: ByVersion<Clients>,
+    arm_clients: Clients,
 }
 
 struct Worker {
@@ -31,45 +51,76 @@ struct Worker {
 /// What a worker last said of the moment.
 #[derive(Default)]
 struct Newest {
-    epoch: Epoch,
+    routed: Routed,
     gauges: Gauges,
     waiting: ByVersion<Latency>,
+    arm_waiting: Latency,
+}
+
+impl Tick {
+    fn take(&mut self, shard: &Shard, routed: Routed) {
+        let is_late = routed.changed_since(shard.routed);
+        for version in Version::BOTH {
+            let (own, only) = (shard.samples.of(version), shard.judged_only.of(version));
+            let shown = self.shown.of_mut(version);
+            shown.add(&own.evidence);
+            shown.add(&shard.shown_only.of(version).evidence);
+            self.late.of_mut(version).add(shard.late.of(version));
+            let evidence = if is_late { self.late.of_mut(version) } else { self.samples.of_mut(version) };
+            evidence.add(own);
+            evidence.add(only);
+            let served = self.served.of_mut(version);
+            let of_shard = shard.served.of(version);
+            served.resize(served.len().max(of_shard.len()), 0);
+            served.iter_mut().zip(of_shard).for_each(|(sum, count)| *sum += u64::from(*count));
+        }
+        self.failed.extend(&shard.failed);
+        if !is_late {
+            self.arm.sample.add(&shard.arm);
+        }
+    }
 }
 
 impl Collectors {
     pub fn new(collectors: impl IntoIterator<Item = Collector>) -> Collectors {
         let workers = collectors.into_iter().map(|collector| Worker { collector, newest: Newest::default() });
-        Collectors { workers: workers.collect(), clients: ByVersion::default() }
+        Collectors { workers: workers.collect(), clients: ByVersion::default(), arm_clients: Clients::default() }
     }
 
-    /// Takes every shard that was handed over. What belongs to `epoch` is evidence; `each` sees all of it.
-    pub fn tick(&mut self, epoch: Epoch, mut each: impl FnMut(&Shard)) -> Tick {
-        let Collectors { workers, clients } = self;
+    /// Takes every shard that was handed over. What belongs to the epoch of `routed`, the table as of now, is evidence; `each`
+    /// sees all of it.
+    pub fn tick(&mut self, routed: Routed, mut each: impl FnMut(&Shard)) -> Tick {
+        let Collectors { workers, clients, arm_clients } = self;
         let mut tick = Tick::default();
         for version in Version::BOTH {
             clients.of_mut(version).clear();
         }
+        arm_clients.clear();
         for Worker { collector, newest } in workers {
             collector.collect(|shard| {
                 each(shard);
-                if shard.epoch == epoch {
+                if shard.routed.epoch == routed.epoch {
+                    tick.take(shard, routed);
                     for version in Version::BOTH {
-                        tick.samples.of_mut(version).add(shard.samples.of(version));
                         clients.of_mut(version).merge(shard.clients.of(version));
                     }
+                    arm_clients.merge(&shard.arm_clients);
                 }
-                newest.epoch = shard.epoch;
+                newest.routed = shard.routed;
                 newest.gauges = shard.gauges;
                 std::mem::swap(&mut newest.waiting, &mut shard.waiting);
+                std::mem::swap(&mut newest.arm_waiting, &mut shard.arm_waiting);
             });
             tick.gauges = tick.gauges.plus(newest.gauges);
-            if newest.epoch == epoch {
+            if newest.routed.epoch == routed.epoch && !routed.changed_since(newest.routed) {
                 for version in Version::BOTH {
                     tick.waiting.of_mut(version).add(newest.waiting.of(version));
                 }
+                tick.arm.waiting.add(&newest.arm_waiting);
             }
         }
         tick.clients = ByVersion::build(|version| clients.of(version).count());
+        tick.arm.clients = arm_clients.count();
         tick
     }
 }
@@ -79,32 +130,43 @@ mod tests {
     use std::time::Duration;
 
     use super::super::clients::Drawn;
-    use super::super::shard::{Record, Recorder, Standing, pair};
+    use super::super::shard::{Arm, Record, Recorder, Standing, Took, Unanswered, pair};
     use super::*;
     use crate::gate::{Charge, Outcome};
+    use crate::release::Epoch;
 
     fn workers<const COUNT: usize>() -> ([Recorder; COUNT], Collectors) {
         let (recorders, collectors): (Vec<_>, Vec<_>) = (0..COUNT).map(|_| pair()).unzip();
         (recorders.try_into().ok().expect("as many"), Collectors::new(collectors))
     }
 
+    fn routed(epoch: Epoch) -> Routed {
+        Routed { epoch, change: 0 }
+    }
+
     fn record(epoch: Epoch, drawn: Drawn) -> Record {
+        let took = Took { head: Some(Duration::from_millis(1)), whole: Some(Duration::from_millis(1)) };
         Record {
             version: Some(Version::Green),
-            epoch,
+            routed: routed(epoch),
             outcome: Outcome::Success,
             charge: Charge::Served,
             standing: Standing::Evidence,
             drawn,
+            arm: Arm::Rest,
+            endpoint: None,
             status: 200,
-            head: Some(Duration::from_millis(1)),
-            whole: Duration::from_millis(1),
+            judged: took,
+            shown: took,
         }
     }
 
     fn hand_over(recorder: &mut Recorder, epoch: Epoch, waiting_ms: &[u64]) {
-        let waiting = waiting_ms.iter().map(|ms| (Version::Green, Duration::from_millis(*ms)));
-        recorder.hand_over(Gauges::default(), epoch, waiting);
+        let waiting = waiting_ms.iter().map(|ms| {
+            let age = Duration::from_millis(*ms);
+            Unanswered { version: Version::Green, arm: Arm::Rest, age }
+        });
+        recorder.hand_over(Gauges::default(), routed(epoch), waiting);
     }
 
     #[test]
@@ -115,19 +177,19 @@ mod tests {
         hand_over(&mut first, epoch, &[60, 70, 5]);
         hand_over(&mut second, epoch, &[1_000]);
         let longer = |tick: &Tick, ms| tick.waiting.green.slower_than(Duration::from_millis(ms));
-        let tick = collectors.tick(epoch, |_| {});
+        let tick = collectors.tick(routed(epoch), |_| {});
         assert_eq!((tick.waiting.green.len(), longer(&tick, 50), longer(&tick, 500)), (4, 3, 1));
         assert!(tick.waiting.blue.is_empty());
         hand_over(&mut first, epoch, &[]);
         hand_over(&mut second, epoch, &[1_050]);
-        let tick = collectors.tick(epoch, |_| {});
+        let tick = collectors.tick(routed(epoch), |_| {});
         assert_eq!(
             (tick.waiting.green.len(), longer(&tick, 1_000)),
             (1, 1),
             "the first worker waits for nothing any more"
         );
         hand_over(&mut second, epoch, &[]);
-        assert!(collectors.tick(epoch, |_| {}).waiting.green.is_empty());
+        assert!(collectors.tick(routed(epoch), |_| {}).waiting.green.is_empty());
     }
 
     #[test]
@@ -137,11 +199,11 @@ mod tests {
         recorder.record(&record(old, Drawn::Client(1)));
         hand_over(&mut recorder, old, &[10]);
         let mut seen = 0;
-        let tick = collectors.tick(new, |shard| seen += shard.counts.len());
+        let tick = collectors.tick(routed(new), |shard| seen += shard.counts.len());
         assert_eq!((tick.samples.green.evidence.requests, tick.waiting.green.len(), seen), (0, 0, 1));
         // Nothing of the new epoch has ended yet.
         hand_over(&mut recorder, new, &[10]);
-        assert_eq!(collectors.tick(new, |_| {}).waiting.green.len(), 1);
+        assert_eq!(collectors.tick(routed(new), |_| {}).waiting.green.len(), 1);
     }
 
     #[test]
@@ -153,8 +215,8 @@ mod tests {
             recorder.record(&record(epoch, Drawn::Client(client)));
             hand_over(recorder, epoch, &[]);
         }
-        let tick = collectors.tick(epoch, |_| {});
+        let tick = collectors.tick(routed(epoch), |_| {});
         assert_eq!((tick.samples.green.evidence.requests, tick.clients.green, tick.clients.blue), (3, Some(2), None));
-        assert_eq!(collectors.tick(epoch, |_| {}).clients.green, None);
+        assert_eq!(collectors.tick(routed(epoch), |_| {}).clients.green, None);
     }
 }

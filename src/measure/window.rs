@@ -24,6 +24,8 @@ pub const STATUS_WINDOW: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Windows {
     rings: Vec<Ring>,
+    /// What status shows, which is no evidence.
+    shown: Ring,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ struct Slot {
 impl Windows {
     /// One ring for each different window of `policy`, and the one that status shows.
     pub fn new(policy: &Policy) -> Windows {
-        let mut windows = Windows { rings: Vec::new() };
+        let mut windows = Windows { rings: Vec::new(), shown: Ring::new(STATUS_WINDOW, Span::Head) };
         windows.want(STATUS_WINDOW, Span::Head);
         for trigger in &policy.triggers {
             windows.want(trigger.window, trigger.condition.span());
@@ -70,8 +72,19 @@ impl Windows {
         }
     }
 
+    /// Adds what people are shown of the time up to `now`.
+    pub fn show(&mut self, shown: ByVersion<&Evidence>, now: Duration) {
+        self.shown.add_evidence(shown, now);
+    }
+
+    /// What both versions did in the last minute, as people are shown it.
+    pub fn shown(&self) -> ByVersion<&Evidence> {
+        self.shown.total.as_ref()
+    }
+
     /// Drops what is too old by `now`. Call it every tick, before reading.
     pub fn advance(&mut self, now: Duration) {
+        self.shown.advance(now);
         for ring in &mut self.rings {
             ring.advance(now);
         }
@@ -86,14 +99,14 @@ impl Windows {
 
     /// Forgets everything; for a new epoch.
     pub fn clear(&mut self) {
-        for ring in &mut self.rings {
+        for ring in self.rings.iter_mut().chain([&mut self.shown]) {
             *ring = Ring::new(ring.length, ring.span);
         }
     }
 
     /// Green has become the new blue, or is no longer: what was counted of a version stays with it.
     pub fn exchange(&mut self) {
-        self.rings.iter_mut().for_each(Ring::exchange);
+        self.rings.iter_mut().chain([&mut self.shown]).for_each(Ring::exchange);
     }
 
     /// A window that [`Windows::new`] was asked for.
@@ -163,7 +176,16 @@ impl Ring {
         }
     }
 
-    fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
+    fn add_evidence(&mut self, evidence: ByVersion<&Evidence>, now: Duration) {
+        self.open_slot(now);
+        let slot = self.slots.back_mut().expect("one is open");
+        for version in Version::BOTH {
+            self.total.of_mut(version).add(evidence.of(version));
+            slot.evidence.of_mut(version).add(evidence.of(version));
+        }
+    }
+
+    fn open_slot(&mut self, now: Duration) {
         self.advance(now);
         let number = self.number(now);
         if self.slots.back().is_none_or(|slot| slot.number < number) {
@@ -171,7 +193,11 @@ impl Ring {
             slot.number = number;
             self.slots.push_back(slot);
         }
-        let slot = self.slots.back_mut().expect("one was pushed");
+    }
+
+    fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
+        self.open_slot(now);
+        let slot = self.slots.back_mut().expect("one is open");
         for version in Version::BOTH {
             let Sample { evidence, whole } = sample.of(version);
             let since_change = self.since_change.as_mut().map(|(_, since)| since.of_mut(version));
@@ -231,7 +257,7 @@ mod tests {
     }
 
     fn windows(lengths: &[u64]) -> Windows {
-        let mut windows = Windows { rings: Vec::new() };
+        let mut windows = Windows { rings: Vec::new(), shown: Ring::new(STATUS_WINDOW, Span::Head) };
         for seconds in lengths {
             windows.want(Duration::from_secs(*seconds), Span::Head);
         }

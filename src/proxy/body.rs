@@ -70,7 +70,7 @@ impl Body for RequestBody {
             RequestBody::Streaming { incoming, progress } => {
                 let task = progress.task.borrow();
                 let polled = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(&task));
-                progress.awaiting_body.set(polled.is_pending());
+                progress.await_body(polled.is_pending());
                 if let Poll::Ready(Some(Err(error))) = &polled {
                     progress.body_failure.set(Some(failure(error)));
                 }

@@ -18,7 +18,7 @@ use super::worker::Worker;
 use crate::gate::Version;
 use crate::gate::streak::Routed;
 use crate::measure::clients::Drawn;
-use crate::measure::shard::Standing;
+use crate::measure::shard::{Arm, Standing};
 use crate::release::Weight;
 
 /// Where one request goes.
@@ -29,6 +29,7 @@ pub(super) struct Chosen {
     pub section: Version,
     pub routed: Routed,
     pub drawn: Drawn,
+    pub arm: Arm,
     pub standing: Standing,
 }
 
@@ -76,6 +77,18 @@ impl Draw {
         self.left -= 1;
         if self.left == self.pick { rarer } else { other }
     }
+
+    /// The arm for the next request that goes to blue while green has `weight`: as many stand in for green as green gets, and
+    /// at most half of blue's.
+    pub fn arm(&mut self, weight: Weight) -> Arm {
+        let green = u32::from(weight.basis_points());
+        if green == 0 {
+            return Arm::Rest;
+        }
+        let of_blue = (green * WHOLE / (WHOLE - green).max(1)).min(WHOLE / 2);
+        let of_blue = Weight::from_basis_points(of_blue as u16).expect("at most a half");
+        if self.next(of_blue) == Version::Green { Arm::Drawn } else { Arm::Rest }
+    }
 }
 
 impl Worker {
@@ -87,10 +100,15 @@ impl Worker {
             Some(lot) => (lot.version(table.weight()), Drawn::Client(lot.number())),
             None => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
         };
+        let arm = match (version, lot) {
+            (Version::Green, _) => Arm::Rest,
+            (Version::Blue, Some(lot)) => lot.arm(table.weight()),
+            (Version::Blue, None) => self.arm_draw.borrow_mut().arm(table.weight()),
+        };
         let excluded = self.settings.counting.excludes(head.uri.path());
         let standing =
             if excluded || self.is_beyond_share(head, client, version) { Standing::Aside } else { Standing::Evidence };
-        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, standing }
+        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing }
     }
 
     fn is_beyond_share(&self, head: &Parts, client: &Client, version: Version) -> bool {

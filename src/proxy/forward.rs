@@ -100,7 +100,7 @@ async fn attempt(
                 tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
                 return Err(Failed::Refused(Refusal::Invalid));
             }
-            Err(NoHead::Expired) if progress.awaiting_body.get() => return Err(Failed::Refused(Refusal::SlowBody)),
+            Err(NoHead::Expired) if progress.is_awaiting_body() => return Err(Failed::Refused(Refusal::SlowBody)),
             Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
         }
         wanted = Wanted::New;
@@ -120,14 +120,19 @@ async fn connect(
     while let Some(endpoint) = pick(worker, exchange, &tried) {
         exchange.at(&endpoint);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint)
+            && let Some(upstream) = Upstream::resting(&endpoint, progress.now())
         {
+            progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
         }
-        progress.enter(Phase::Waiting, Instant::now(), timeouts.connect);
+        let asked = Instant::now();
+        progress.enter(Phase::Waiting, asked, timeouts.connect);
         failed = match progress.within(Upstream::connect(worker, &endpoint)).await {
             Ok(Ok(upstream)) => {
-                progress.enter(Phase::Waiting, Instant::now(), timeouts.response_head);
+                let stands = Instant::now();
+                progress.enter(Phase::Waiting, stands, timeouts.response_head);
+                progress.send(stands);
+                worker.connected(exchange.version, stands - asked);
                 return Ok(upstream);
             }
             Ok(Err(error)) => {
@@ -153,12 +158,13 @@ fn answer(
     worker: &Rc<Worker>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,
-    upstream: Box<Upstream>,
+    mut upstream: Box<Upstream>,
     response: Response<Incoming>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
     let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
+    upstream.rest_as_told(&parts.headers);
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
     let rewritten = match upgrade {

@@ -14,8 +14,7 @@ use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Outcome, Version};
 use crate::measure::clients::Drawn;
-use crate::measure::shard::{Record, Standing};
-use crate::release::Epoch;
+use crate::measure::shard::{Arm, Record, Standing, Took, Unanswered};
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
 pub(super) struct Exchange {
@@ -26,11 +25,12 @@ pub(super) struct Exchange {
     pub section: Version,
     routed: Routed,
     drawn: Drawn,
+    arm: Arm,
     standing: Standing,
     /// Its key among the requests that wait for a response head.
     waiting: Option<usize>,
-    started: Instant,
-    head_at: Option<Instant>,
+    pub started: Instant,
+    head: Option<Head>,
     pub status: u16,
     endpoint: Option<Rc<Endpoint>>,
     finished: bool,
@@ -38,12 +38,21 @@ pub(super) struct Exchange {
     line: Option<Box<Line>>,
 }
 
+/// The response head, once it has come.
+#[derive(Clone, Copy)]
+struct Head {
+    /// What the version took for it.
+    judged: Option<Duration>,
+    /// What the client saw.
+    shown: Duration,
+}
+
 /// A request that has no response head yet.
 pub(super) struct Waiting {
     progress: Rc<Progress>,
     version: Version,
-    epoch: Epoch,
-    since: Instant,
+    arm: Arm,
+    routed: Routed,
 }
 
 /// What the access log says of a request.
@@ -61,11 +70,10 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, routed, drawn, standing } = chosen;
-        // An earlier request may have left it behind, if its body was not read to its end.
-        progress.awaiting_body.set(false);
+        let Chosen { version, section, routed, drawn, arm, standing } = chosen;
+        progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
-            let waiting = Waiting { progress: Rc::clone(progress), version, epoch: routed.epoch, since: started };
+            let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
             worker.waiting.borrow_mut().insert(waiting)
         });
         let in_flight = worker.in_flight.of(version);
@@ -77,10 +85,11 @@ impl Exchange {
             section,
             routed,
             drawn,
+            arm,
             standing,
             waiting,
             started,
-            head_at: None,
+            head: None,
             status: 0,
             endpoint: None,
             finished: false,
@@ -112,7 +121,7 @@ impl Exchange {
 
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
         self.status = status;
-        self.head_at = Some(now);
+        self.head = Some(Head { judged: self.progress.of_version(now), shown: now - self.started });
         self.waits_no_more();
     }
 
@@ -121,20 +130,30 @@ impl Exchange {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        let whole = now - self.started;
+        let shown_whole = now - self.started;
+        let judged_whole = self.progress.of_version(now);
         let waited_in_vain = matches!(outcome, Outcome::Timeout | Outcome::ClientCancelled);
-        let head = match self.head_at {
-            Some(at) => Some(at - self.started),
-            None => waited_in_vain.then_some(whole),
-        };
-        let Exchange { version, routed, drawn, standing, status, .. } = *self;
-        let epoch = routed.epoch;
+        let in_vain = Head { judged: judged_whole, shown: shown_whole };
+        let head = self.head.or(waited_in_vain.then_some(in_vain));
+        let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
         let charge = self.worker.settings.counting.charge(outcome, status);
-        let served_by = Some(version);
-        let record = Record { version: served_by, epoch, outcome, charge, standing, drawn, status, head, whole };
-        self.worker.record(&record);
+        let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
+        let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
+        let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
+        self.worker.record(&Record {
+            version: Some(version),
+            routed,
+            outcome,
+            charge,
+            standing,
+            drawn,
+            arm,
+            endpoint,
+            status,
+            judged,
+            shown,
+        });
         if standing != Standing::Aside {
-            let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
             self.worker.routing.observe(Answer { version, charge, routed, endpoint });
             if let Some(endpoint) = &self.endpoint {
                 endpoint.report(charge, &self.worker.settings.ejection);
@@ -154,8 +173,8 @@ impl Exchange {
                 version = version.name(),
                 status,
                 outcome = outcome.name(),
-                head_ms = head.map(|head| head.as_secs_f64() * 1e3),
-                whole_ms = whole.as_secs_f64() * 1e3,
+                head_ms = head.map(|head| head.shown.as_secs_f64() * 1e3),
+                whole_ms = shown_whole.as_secs_f64() * 1e3,
                 "request"
             );
         }
@@ -175,10 +194,12 @@ impl Exchange {
 }
 
 impl Waiting {
-    /// For how long the version of `epoch` has been waited for; none when it is the client's body that is waited for.
-    pub(super) fn age(&self, epoch: Epoch, now: Instant) -> Option<(Version, Duration)> {
-        let waits = self.epoch == epoch && !self.progress.awaiting_body.get();
-        waits.then(|| (self.version, now - self.since))
+    /// For how long the version has been waited for, of a request that was routed by the table `routed`; none while it is not
+    /// sent, or when it is the client's body that is waited for.
+    pub(super) fn unanswered(&self, routed: Routed, now: Instant) -> Option<Unanswered> {
+        let waits = self.routed == routed && !self.progress.is_awaiting_body();
+        let age = self.progress.of_version(now).filter(|_| waits)?;
+        Some(Unanswered { version: self.version, arm: self.arm, age })
     }
 }
 

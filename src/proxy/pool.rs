@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -31,6 +31,11 @@ const IDLE_CONNECTIONS: usize = 256;
 
 /// Below the keep-alive time of common servers (nginx 75 s, Go 120 s, Node 5 s), the shortest aside.
 const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// A connection whose time is nearly over is not used: the endpoint may be closing it while a request is on its way.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+const KEEP_ALIVE: &str = "keep-alive";
 
 /// Room for a usual request head, which a connection keeps.
 const SENT_KEPT_BYTES: usize = 1024;
@@ -53,6 +58,8 @@ pub(super) struct Upstream {
     /// It has carried a request before.
     pub reused: bool,
     idle_since: Instant,
+    /// How long it may rest.
+    idle_for: Duration,
     _counted: Counted,
 }
 
@@ -123,15 +130,16 @@ impl Upstream {
             endpoint: Rc::clone(endpoint),
             reused: false,
             idle_since: Instant::now(),
+            idle_for: IDLE_FOR,
             _counted: Counted::new(&worker.upstream_connections),
         }))
     }
 
-    /// A connection that rested and is still open.
-    pub(super) fn resting(endpoint: &Endpoint) -> Option<Box<Upstream>> {
+    /// A connection that rested, not for too long, and is still open.
+    pub(super) fn resting(endpoint: &Endpoint, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut upstream) = idle.pop() {
-            if upstream.has_rested() || upstream.is_open() {
+            if upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open()) {
                 return Some(upstream);
             }
         }
@@ -190,6 +198,17 @@ impl Upstream {
         if !self.ended {
             self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
         }
+    }
+
+    /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`.
+    pub(super) fn rest_as_told(&mut self, answer: &HeaderMap) {
+        if let Some(told) = answer.get(KEEP_ALIVE).and_then(|field| kept_for(field.as_bytes())) {
+            self.idle_for = IDLE_FOR.min(told.saturating_sub(ON_THE_WAY).max(told / 2));
+        }
+    }
+
+    fn may_rest(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.idle_since) < self.idle_for
     }
 
     /// Puts the connection to rest if it can carry another request, else closes it.
@@ -340,7 +359,17 @@ impl Drop for Counted {
 
 /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
 pub(super) fn sweep(endpoint: &Endpoint, now: Instant) {
-    endpoint.idle.borrow_mut().retain_mut(|upstream| now - upstream.idle_since < IDLE_FOR && upstream.is_open());
+    endpoint.idle.borrow_mut().retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
+}
+
+/// The `timeout` of a Keep-Alive field, in whole seconds (draft-thomson-hybi-http-timeout, section 2.1).
+fn kept_for(field: &[u8]) -> Option<Duration> {
+    let parameter = |part: &[u8]| -> Option<u64> {
+        let (name, value) = part.split_at(part.iter().position(|byte| *byte == b'=')?);
+        let is_timeout = name.trim_ascii().eq_ignore_ascii_case(b"timeout");
+        std::str::from_utf8(value[1..].trim_ascii()).ok()?.parse().ok().filter(|_| is_timeout)
+    };
+    field.split(|byte| *byte == b',').find_map(parameter).map(Duration::from_secs)
 }
 
 fn no_head(error: hyper::Error) -> NoHead {
@@ -348,5 +377,27 @@ fn no_head(error: hyper::Error) -> NoHead {
         NoHead::Invalid(error)
     } else {
         NoHead::Lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_an_endpoint_keeps_a_connection_is_found_and_what_is_none_is_none() {
+        for (field, seconds) in [
+            ("timeout=5", Some(5)),
+            ("timeout=5, max=1000", Some(5)),
+            ("max=1000,Timeout = 72", Some(72)),
+            ("max=1000", None),
+            ("timeout=", None),
+            ("timeout=-1", None),
+            ("timeout=99999999999999999999", None),
+            ("timeout", None),
+            ("", None),
+        ] {
+            assert_eq!(kept_for(field.as_bytes()), seconds.map(Duration::from_secs), "{field}");
+        }
     }
 }

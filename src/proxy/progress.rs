@@ -50,8 +50,12 @@ pub(super) struct Progress {
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
     expired: Cell<bool>,
-    /// The endpoint waits for a body that the client does not send.
-    pub awaiting_body: Cell<bool>,
+    /// When the request was sent on a connection that stood; none before.
+    sent: Cell<Option<Instant>>,
+    /// Since when the endpoint waits for a body that the client does not send.
+    awaiting_body: Cell<Option<Instant>>,
+    /// How long it has waited for it before that.
+    awaited_body: Cell<Duration>,
     /// What was wrong with the request's body, once something was.
     pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
@@ -78,7 +82,9 @@ impl Progress {
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             expired: Cell::new(false),
-            awaiting_body: Cell::new(false),
+            sent: Cell::new(None),
+            awaiting_body: Cell::new(None),
+            awaited_body: Cell::new(Duration::ZERO),
             body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
@@ -98,6 +104,44 @@ impl Progress {
         let now = self.clock.get().unwrap_or_else(Instant::now);
         self.clock.set(Some(now));
         now
+    }
+
+    /// A request begins that has not been sent. An earlier one may have left something behind, if its body was not read to
+    /// its end.
+    pub(super) fn begin(&self) {
+        self.sent.set(None);
+        self.awaiting_body.set(None);
+        self.awaited_body.set(Duration::ZERO);
+    }
+
+    /// The request is sent at `now`, on a connection that stands.
+    pub(super) fn send(&self, now: Instant) {
+        self.begin();
+        self.sent.set(Some(now));
+    }
+
+    /// Whether more of the client's body is wanted than has come.
+    pub(super) fn await_body(&self, is_pending: bool) {
+        match (self.awaiting_body.get(), is_pending) {
+            (None, true) => self.awaiting_body.set(Some(self.now())),
+            (Some(since), false) => {
+                self.awaiting_body.set(None);
+                self.awaited_body.set(self.awaited_body.get() + (self.now() - since));
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    pub(super) fn is_awaiting_body(&self) -> bool {
+        self.awaiting_body.get().is_some()
+    }
+
+    /// How long the version has had the request by `now`, without the time in which it waited for the client's body; none
+    /// when it was never sent.
+    pub(super) fn of_version(&self, now: Instant) -> Option<Duration> {
+        let sent = self.sent.get()?;
+        let awaited = self.awaiting_body.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Some(now.saturating_duration_since(sent).saturating_sub(self.awaited_body.get() + awaited))
     }
 
     /// Starts a phase that is over `length` after `now`, or `length` after something last moved in it.

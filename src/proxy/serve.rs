@@ -28,8 +28,9 @@ use super::socket::{Owned, Socket};
 use super::upgrade::{self, End};
 use super::worker::{Phase, Place, Worker};
 use super::{forward, headers};
+use crate::gate::streak::Routed;
 use crate::measure::clients::Drawn;
-use crate::measure::shard::{Record, Standing};
+use crate::measure::shard::{Arm, Record, Standing, Took};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -129,14 +130,16 @@ async fn route(
 fn refused(worker: &Worker, status: http::StatusCode, whole: Duration) {
     worker.record(&Record {
         version: None,
-        epoch: crate::release::Epoch::default(),
+        routed: Routed::default(),
         outcome: crate::gate::Outcome::RefusedByUs,
         charge: crate::gate::Charge::Nobody,
         standing: Standing::Aside,
         drawn: Drawn::Request,
+        arm: Arm::Rest,
+        endpoint: None,
         status: status.as_u16(),
-        head: None,
-        whole,
+        judged: Took::default(),
+        shown: Took { head: None, whole: Some(whole) },
     });
 }
 

@@ -10,6 +10,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
 use crate::config::Sticky;
 use crate::gate::Version;
+use crate::measure::shard::Arm;
 use crate::release::{Epoch, Weight};
 
 /// Where one client's key falls in one epoch.
@@ -43,8 +44,20 @@ impl Lot {
 
     /// The version that serves the client at `weight`.
     pub const fn version(self, weight: Weight) -> Version {
-        let basis_point = (self.0 as u128 * WHOLE) >> u64::BITS;
-        if basis_point < weight.basis_points() as u128 { Version::Green } else { Version::Blue }
+        if self.basis_point() < weight.basis_points() as u128 { Version::Green } else { Version::Blue }
+    }
+
+    /// The arm of a client of blue's: as many clients stand in for green as green has, and at most half of blue's. They are
+    /// those that would be the last to go to green.
+    pub const fn arm(self, weight: Weight) -> Arm {
+        let green = weight.basis_points() as u128;
+        let half_of_blue = (WHOLE - green) / 2;
+        let drawn = if green < half_of_blue { green } else { half_of_blue };
+        if self.basis_point() >= WHOLE - drawn { Arm::Drawn } else { Arm::Rest }
+    }
+
+    const fn basis_point(self) -> u128 {
+        (self.0 as u128 * WHOLE) >> u64::BITS
     }
 
     /// For counting different clients.

@@ -59,6 +59,8 @@ pub(super) struct Worker {
     pub routing: Arc<Routing>,
     view: RefCell<View>,
     pub draw: RefCell<Draw>,
+    /// Which of blue's requests stand in for green where blue is compared with itself.
+    pub arm_draw: RefCell<Draw>,
     pub client_share: RefCell<ClientShare>,
     pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
     pub random: RefCell<fastrand::Rng>,
@@ -115,6 +117,7 @@ impl Worker {
             view: RefCell::new(routing.view()),
             routing,
             draw: RefCell::new(Draw::new(random.u64(..))),
+            arm_draw: RefCell::new(Draw::new(random.u64(..))),
             client_share: RefCell::new(client_share),
             endpoints: ByVersion::build(|version| Endpoint::all(upstreams, version)),
             random: RefCell::new(random),
@@ -136,6 +139,11 @@ impl Worker {
 
     pub(super) fn record(&self, record: &Record) {
         self.recorder.borrow_mut().record(record);
+    }
+
+    /// A connection to an endpoint of `version` was made.
+    pub(super) fn connected(&self, version: Version, took: Duration) {
+        self.recorder.borrow_mut().connected(version, took);
     }
 
     pub(super) fn panicked(&self) {
@@ -167,10 +175,10 @@ impl Worker {
     }
 
     fn hand_over(&self) {
-        let (now, epoch) = (Instant::now(), self.table().epoch);
+        let (now, routed) = (Instant::now(), self.table().routed());
         let waiting = self.waiting.borrow();
-        let ages = waiting.iter().filter_map(|(_, request)| request.age(epoch, now));
-        self.recorder.borrow_mut().hand_over(self.gauges(), epoch, ages);
+        let unanswered = waiting.iter().filter_map(|(_, request)| request.unanswered(routed, now));
+        self.recorder.borrow_mut().hand_over(self.gauges(), routed, unanswered);
     }
 }
 

@@ -90,20 +90,20 @@ impl<'a> Ledger<'a> {
     pub fn recorded(&mut self, worker: usize, record: &Record) {
         let Some(version) = record.version else { return };
         let pending = &mut self.pending[worker];
-        if record.epoch > pending.epoch {
-            *pending = Pending { epoch: record.epoch, ..Pending::default() };
+        if record.routed.epoch > pending.epoch {
+            *pending = Pending { epoch: record.routed.epoch, ..Pending::default() };
         }
         let charge = record.charge;
-        if record.epoch == pending.epoch {
+        if record.routed.epoch == pending.epoch {
             let tally = pending.tally.of_mut(version);
             tally.requests += u64::from(charge != Charge::Nobody);
             tally.failures += u64::from(charge == Charge::Failed);
-            if let Some(head) = record.head {
+            if let Some(head) = record.judged.head {
                 tally.timed += 1;
                 tally.slow += u64::from(head > SLOWER_THAN);
             }
         }
-        if record.epoch != self.epoch {
+        if record.routed.epoch != self.epoch {
             return;
         }
         match (version, charge) {

@@ -14,10 +14,10 @@ use portcullis::control::ledger::Ledger as Journalled;
 use portcullis::control::restore::Beginning;
 use portcullis::control::status::Status;
 use portcullis::gate::Outcome;
-use portcullis::gate::streak::{Answer, Routed};
+use portcullis::gate::streak::Answer;
 use portcullis::journal::Restored;
 use portcullis::measure::clients::Drawn;
-use portcullis::measure::shard::{Gauges, Record, Recorder, Standing, pair};
+use portcullis::measure::shard::{Arm, Gauges, Record, Recorder, Standing, Took, pair};
 use portcullis::proxy::Draw;
 use portcullis::release::input::{GATE, OPERATOR};
 use portcullis::release::{Input, Kind as EventKind, Weight};
@@ -72,7 +72,7 @@ struct Due {
 
 enum Happening {
     Arrives,
-    Ends { worker: usize, record: Record, routed: Routed },
+    Ends { worker: usize, record: Record },
     HandsOver { worker: usize },
     Commanded(Change),
 }
@@ -181,12 +181,12 @@ impl<'a> World<'a> {
     async fn happen(&mut self, what: Happening, now: Duration) -> Checked {
         match what {
             Happening::Arrives => self.arrive(now),
-            Happening::Ends { worker, record, routed } => self.end(worker, &record, routed, now).await,
+            Happening::Ends { worker, record } => self.end(worker, &record, now).await,
             Happening::HandsOver { worker } => {
                 let silent = self.scenario.silence.is_some_and(|(from, until)| (from..until).contains(&now));
                 if worker > 0 || !silent {
                     let Worker { view, recorder, .. } = &mut self.workers[worker];
-                    recorder.hand_over(Gauges::default(), view.load().epoch, std::iter::empty());
+                    recorder.hand_over(Gauges::default(), view.load().routed(), std::iter::empty());
                     self.ledger.handed_over(worker, now);
                 }
                 self.schedule(now + HAND_OVER_EVERY, Happening::HandsOver { worker });
@@ -221,27 +221,30 @@ impl<'a> World<'a> {
             Outcome::ConnectError | Outcome::Reset | Outcome::RefusedByUs => (502, None),
             _ => (200, Some(takes)),
         };
+        let took = Took { head, whole: Some(takes) };
         let record = Record {
             version: Some(version),
-            epoch: table.epoch,
+            routed: table.routed(),
             outcome,
             charge: outcome.charge(),
             standing: Standing::Evidence,
             drawn: Drawn::Request,
+            arm: Arm::Rest,
+            endpoint: None,
             status,
-            head,
-            whole: takes,
+            judged: took,
+            shown: took,
         };
-        self.schedule(now + takes, Happening::Ends { worker: number, record, routed: table.routed() });
+        self.schedule(now + takes, Happening::Ends { worker: number, record });
         Ok(())
     }
 
-    async fn end(&mut self, worker: usize, record: &Record, routed: Routed, now: Duration) -> Checked {
+    async fn end(&mut self, worker: usize, record: &Record, now: Duration) -> Checked {
         let before = self.routing.table();
         self.workers[worker].recorder.record(record);
         self.ledger.recorded(worker, record);
         let version = record.version.expect("every request of the simulation has one");
-        self.routing.observe(Answer::of(version, record.charge, routed));
+        self.routing.observe(Answer::of(version, record.charge, record.routed));
         let after = self.routing.table();
         if after == before {
             return Ok(());

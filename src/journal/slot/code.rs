@@ -2,6 +2,7 @@
 //!
 //! - `0` and both versions, blue first: a byte of flags, requests and failures if there were any, and what the flags
 //!   say is there;
+//! - or `2`, both versions, and alike what is beside them: blue's late requests, green's, the arm;
 //! - or `1`, a length, and so many bytes of JSON.
 //!
 //! Buckets are how many there are, then the distance of each index to the one before, then the counts: like stands by
@@ -15,7 +16,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-use super::{Buckets, Counted, Health, Input, Slot, Tick};
+use super::{Beside, Buckets, Counted, Health, Input, Slot, Tick};
 use crate::journal::error::Failure;
 use crate::journal::record::nanos_of;
 
@@ -23,6 +24,7 @@ const FORMAT: u8 = 1;
 
 const TICK: u8 = 0;
 const OTHER: u8 = 1;
+const TICK_AND_BESIDE: u8 = 2;
 
 const REQUESTS: u8 = 1;
 const HEAD: u8 = 1 << 1;
@@ -39,9 +41,12 @@ pub(super) fn write(slot: &Slot, before: Duration, to: &mut Vec<u8>) {
     number(nanos_of(slot.after.saturating_sub(before)), to);
     match &slot.input {
         Input::Tick(tick) => {
-            to.push(TICK);
+            to.push(if tick.beside.is_none() { TICK } else { TICK_AND_BESIDE });
             counted(&tick.blue, to);
             counted(&tick.green, to);
+            if let Some(Beside { late_blue, late_green, arm }) = &tick.beside {
+                [late_blue, late_green, arm].into_iter().for_each(|beside| counted(beside, to));
+            }
         }
         Input::Other(value) => {
             let json = value.to_string();
@@ -142,7 +147,12 @@ fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
     while !rest.0.is_empty() {
         after = after.checked_add(Duration::from_nanos(rest.number()?))?;
         let input = match rest.byte()? {
-            TICK => Input::Tick(Box::new(Tick { blue: rest.counted()?, green: rest.counted()? })),
+            TICK => Input::Tick(Box::new(Tick { blue: rest.counted()?, green: rest.counted()?, beside: None })),
+            TICK_AND_BESIDE => {
+                let (blue, green) = (rest.counted()?, rest.counted()?);
+                let (late_blue, late_green, arm) = (rest.counted()?, rest.counted()?, rest.counted()?);
+                Input::Tick(Box::new(Tick { blue, green, beside: Some(Beside { late_blue, late_green, arm }) }))
+            }
             OTHER => {
                 let length = usize::try_from(rest.number()?).ok()?;
                 let (json, behind) = rest.0.split_at_checked(length)?;

@@ -43,9 +43,18 @@ fn any_counted() -> impl Strategy<Value = Counted> {
     )
 }
 
+fn any_beside() -> impl Strategy<Value = Beside> {
+    (any_counted(), any_counted(), any_counted()).prop_map(|(late_blue, late_green, arm)| Beside {
+        late_blue,
+        late_green,
+        arm,
+    })
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
-        (any_counted(), any_counted()).prop_map(|(blue, green)| Input::Tick(Box::new(Tick { blue, green }))),
+        (any_counted(), any_counted(), option::of(any_beside()))
+            .prop_map(|(blue, green, beside)| Input::Tick(Box::new(Tick { blue, green, beside }))),
         (any::<f64>(), ".*").prop_map(|(number, text)| Input::Other(json!({ "number": number, "text": text }))),
     ]
 }
@@ -174,7 +183,7 @@ fn bytes_per_hour(requests_per_second: u64) -> (u64, u64) {
         let counted = ByVersion { blue: per_tick * 9 / 10, green: per_tick / 10 };
         let after = Duration::from_nanos(tick * 100_000_000 + random.u64(..1_000_000));
         let (blue, green) = (counted_of(counted.blue, &mut random), counted_of(counted.green, &mut random));
-        open.push(&Slot { after, input: Input::Tick(Box::new(Tick { blue, green })) });
+        open.push(&Slot { after, input: Input::Tick(Box::new(Tick { blue, green, beside: None })) });
         if open.is_full() || tick == ticks {
             let length = open.take(AT).pack().len();
             packed += length as u64;
