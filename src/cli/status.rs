@@ -60,7 +60,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     for version in ["blue", "green"] {
         let of = &status[version];
         lines.push(format!(
-            "  {version:5} {}: {} requests, {} failed ({:.2} %), P50 {}, P95 {}, P99 {}, {} of {} endpoints healthy",
+            "  {version:5} {}: {} requests, {} failed ({:.2} %), P50 {}, P95 {}, P99 {}{}, {} of {} endpoints healthy",
             text(&of["version"]),
             of["requests"],
             of["failures"],
@@ -68,6 +68,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
             millis(&of["p50"]),
             millis(&of["p95"]),
             millis(&of["p99"]),
+            if of["warmingUp"].is_number() { " (warming up: no evidence yet)" } else { "" },
             of["healthyEndpoints"],
             of["endpoints"]
         ));

@@ -70,6 +70,8 @@ pub struct VersionStatus {
     pub version: String,
     #[serde(flatten)]
     pub counted: Counted,
+    /// Seconds for which the latencies are no evidence yet; null when they are.
+    pub warming_up: Option<f64>,
     pub healthy_endpoints: usize,
     pub endpoints: usize,
 }
@@ -142,6 +144,7 @@ impl Status {
             VersionStatus {
                 version: names.of(section).to_owned(),
                 counted: Counted::new(shown.of(version)),
+                warming_up: course.warming_up(now).filter(|_| version == Version::Green).map(|left| left.as_secs_f64()),
                 healthy_endpoints: upstreams.each(section).filter(|(_, healthy)| *healthy).count(),
                 endpoints: upstreams.each(section).count(),
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Course;
+use super::warming::Missing;
 use crate::gate::compare::{Counted, Finding};
 use crate::gate::refuge;
 use crate::gate::trigger::Span;
@@ -27,6 +28,7 @@ impl Course {
         if self.state.run().is_none() {
             return vec![];
         }
+        self.warming.take(counted, now);
         let against_blue = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));
         let finding = self.compare(counted, now).map(|finding| spared(finding, against_blue.as_deref()));
         let judgement = self.judge(health, against_blue.as_deref(), now);
@@ -44,6 +46,7 @@ impl Course {
             return effects;
         }
         let (verdict, judged) = self.sum(gate_says, &judgement, finding);
+        let (verdict, judged) = self.warmed(verdict, judged, now);
         self.verdict = verdict;
         // A plan that gives up would send everything to blue as well.
         if judged == Judged::Pass || against_blue.is_none() {
@@ -168,6 +171,17 @@ impl Course {
             green.failures, green.requests
         );
         self.order(release::Input::Acquit { sentence }, now)
+    }
+
+    /// Promise 3: no step passes while nothing is known of green's latency, whatever the plan says of low traffic.
+    fn warmed(&self, verdict: Verdict, judged: Judged, now: Duration) -> (Verdict, Judged) {
+        let Some(missing) = self.warming.missing(&self.policy.counting.warm_up, now) else { return (verdict, judged) };
+        let sentence = missing.sentence();
+        match (judged, missing) {
+            (Judged::Pass | Judged::TooFew { .. }, Missing::Time(_)) => (Verdict::wait(sentence), Judged::Wait),
+            (Judged::Pass, Missing::Latencies(_)) => (Verdict::wait(sentence.clone()), Judged::TooFew { sentence }),
+            (judged, _) => (verdict, judged),
+        }
     }
 
     /// One verdict of what the gate and the comparison say, and what it means for the plan.

@@ -5,6 +5,7 @@
 
 pub mod evidence;
 mod judging;
+mod warming;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::measure::window::History;
 use crate::measure::{Tick, Windows};
 use crate::release::input::GATE;
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
+use warming::{Missing, Warming};
 
 /// What can happen.
 #[derive(Clone, Debug)]
@@ -92,6 +94,7 @@ pub struct Course {
     common_streak: Option<(Duration, String)>,
     /// When the weight was last lowered to look closer.
     probed_at: Duration,
+    warming: Warming,
 }
 
 /// A release without a plan may take so long; the comparison spreads its suspicion over it.
@@ -118,6 +121,7 @@ impl Course {
             verdict,
             common_streak: None,
             probed_at: now,
+            warming: Warming::default(),
             policy,
             plan,
         };
@@ -175,6 +179,15 @@ impl Course {
     /// What is known of blue from before a release: the comparison starts from it.
     pub fn history(&self) -> &Evidence {
         self.history.blue()
+    }
+
+    /// How long green still warms up; none when enough is known of its latency, or nothing is released.
+    pub fn warming_up(&self, now: Duration) -> Option<Duration> {
+        self.state.run()?;
+        match self.warming.missing(&self.policy.counting.warm_up, now)? {
+            Missing::Time(left) => Some(left),
+            Missing::Latencies(_) => Some(Duration::ZERO),
+        }
     }
 
     /// Replaces what is known from before a release; for a replay, which begins where the release began.
@@ -261,6 +274,7 @@ impl Course {
         self.gate.reset(now);
         self.common_streak = None;
         self.probed_at = now;
+        self.warming = Warming::default();
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
     }
