@@ -108,7 +108,7 @@ fn compare_a_tick(bencher: Bencher) {
             .for_each(|number| evidence.record(Charge::Served, Some(Duration::from_micros(5_000 + 37 * number))));
         evidence
     };
-    let (history, blue, green) = (counted(60_000), counted(90), counted(10));
+    let (history, blue, green, drawn) = (counted(60_000), counted(90), counted(10), counted(10));
     let mut waiting = Latency::default();
     (1..=20).for_each(|number| waiting.record(Duration::from_millis(number)));
     let mut now = Duration::ZERO;
@@ -118,7 +118,9 @@ fn compare_a_tick(bencher: Bencher) {
     bencher.bench_local(|| {
         ticks += 1;
         now += Duration::from_millis(100);
-        comparison.tick(black_box(ByVersion { blue: of(&blue), green: of(&green) }), Weight::PROBE, now)
+        let counted = black_box(ByVersion { blue: of(&blue), green: of(&green) });
+        // Ten of blue's are drawn, and look like ten of green's.
+        comparison.tick(counted, Some(of(&drawn)), Weight::PROBE, now)
     });
     let summary = comparison.evidence();
     let blocks = [&summary.errors, &summary.p99, &summary.p50].map(|measured| measured.blocks);

@@ -232,12 +232,31 @@ impl Replayed {
         for record in recorded.iter().take_while(|record| is_of_course(record) && record.after <= self.last) {
             let was = Decided::from(record);
             match replayed.next() {
-                Some(is) if *is == was => {}
+                Some(is) if is.agrees_with(&was) => {}
                 Some(is) => return Some(differs(&was, is)),
                 None => return Some(format!("`{}` was decided, but not in the replay", told(&was))),
             }
         }
         replayed.next().map(|is| format!("the replay decides `{}`, which was not decided", told(is)))
+    }
+}
+
+impl Decided {
+    /// Whether it is what was recorded, as far as that goes: an older program recorded less of the evidence.
+    fn agrees_with(&self, recorded: &Decided) -> bool {
+        holds(&self.evidence, &recorded.evidence)
+            && Decided { evidence: Value::Null, ..self.clone() }
+                == Decided { evidence: Value::Null, ..recorded.clone() }
+    }
+}
+
+/// Whether `whole` has everything that `part` has.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| holds(whole, part)))
+        }
+        (whole, part) => whole == part,
     }
 }
 

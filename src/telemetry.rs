@@ -10,6 +10,7 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
 
+use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
 use crate::measure::Shard;
 use crate::measure::shard::{Count, Gauges};
@@ -25,6 +26,7 @@ const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
 const WEIGHT: &str = "portcullis_weight_ratio";
 const STATE: &str = "portcullis_release_state";
 const VERDICT: &str = "portcullis_verdict";
+const EVIDENCE: &str = "portcullis_comparison_evidence";
 const ROLLBACKS: &str = "portcullis_rollbacks_total";
 const REACTION_SECONDS: &str = "portcullis_rollback_reaction_seconds";
 const NOTIFICATIONS: &str = "portcullis_notifications_total";
@@ -68,6 +70,18 @@ pub struct Exposition {
     endpoints: Arc<ArcSwap<PrometheusHandle>>,
 }
 
+/// A test whose evidence is shown.
+#[derive(Clone, Copy)]
+enum Test {
+    Errors,
+    P99,
+    P50,
+    /// The three together, which convict.
+    All,
+    /// Blue against itself.
+    Arm,
+}
+
 /// Made once, so that no tick looks a metric up by its name.
 struct Handles {
     requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
@@ -77,6 +91,7 @@ struct Handles {
     weight: ByVersion<Gauge>,
     states: [(&'static str, Gauge); STATE_NAMES.len()],
     verdicts: [(Kind, Gauge); Kind::ALL.len()],
+    evidence: [(Test, Gauge); Test::ALL.len()],
     reaction: Histogram,
     in_flight: ByVersion<Gauge>,
     client_connections: Gauge,
@@ -153,6 +168,13 @@ impl Telemetry {
         }
     }
 
+    /// What the comparison of the open release has gathered; none is shown as no evidence, 0.
+    pub fn evidence(&self, summary: Option<&Summary>) {
+        for (test, gauge) in &self.handles.evidence {
+            gauge.set(summary.map_or(0.0, |summary| test.ln_evidence(summary)));
+        }
+    }
+
     pub fn rolled_back(&self, trigger: &str, reaction: Option<Duration>) {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).increment(1);
@@ -202,6 +224,30 @@ impl Telemetry {
     }
 }
 
+impl Test {
+    const ALL: [Test; 5] = [Test::Errors, Test::P99, Test::P50, Test::All, Test::Arm];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Test::Errors => "errors",
+            Test::P99 => "p99",
+            Test::P50 => "p50",
+            Test::All => "all",
+            Test::Arm => "aa",
+        }
+    }
+
+    const fn ln_evidence(self, summary: &Summary) -> f64 {
+        match self {
+            Test::Errors => summary.errors.ln_evidence,
+            Test::P99 => summary.p99.ln_evidence,
+            Test::P50 => summary.p50.ln_evidence,
+            Test::All => summary.ln_evidence,
+            Test::Arm => summary.ln_arm,
+        }
+    }
+}
+
 impl Endpoints {
     fn of(roles: Roles) -> Endpoints {
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -242,6 +288,7 @@ impl Handles {
             connect_seconds: histograms(CONNECT_SECONDS),
             weight: gauges(WEIGHT),
             states: STATE_NAMES.map(|name| (name, metrics::gauge!(STATE, "state" => name))),
+            evidence: Test::ALL.map(|test| (test, metrics::gauge!(EVIDENCE, "test" => test.name()))),
             verdicts: Kind::ALL.map(|kind| (kind, metrics::gauge!(VERDICT, "kind" => kind.name()))),
             reaction: metrics::histogram!(REACTION_SECONDS),
             in_flight: gauges(IN_FLIGHT),
@@ -268,6 +315,10 @@ fn describe() {
     describe_gauge!(WEIGHT, "Share of new requests that each version gets");
     describe_gauge!(STATE, "1 for the state that the release is in");
     describe_gauge!(VERDICT, "1 for the present verdict");
+    describe_gauge!(
+        EVIDENCE,
+        "Natural logarithm of the evidence that green is worse than acceptable, by test; `all` convicts, `aa` is blue against itself"
+    );
     describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
     describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");

@@ -63,6 +63,8 @@ impl Control {
         telemetry.weight(table.weight());
         telemetry.state(self.course.state().name());
         telemetry.verdict(self.course.verdict().kind);
+        let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
+        telemetry.evidence(compared.as_ref());
         let of = |version: Version| {
             let each = upstreams.each(table.roles.section(version));
             each.map(move |(endpoint, healthy)| (version, endpoint.to_string(), healthy))

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::Course;
 use super::warming::Missing;
+use super::{Course, Trust};
 use crate::gate::compare::{Counted, Finding};
 use crate::gate::refuge;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::Kind;
 use crate::gate::{ByVersion, Evidence, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
-use crate::measure::Tick;
 use crate::measure::shard::Sample;
 use crate::measure::window::STATUS_WINDOW;
+use crate::measure::{Part, Tick};
 use crate::release::input::{COMPARISON, UNRESOLVED};
-use crate::release::{self, Effect, Held, Judged, State};
+use crate::release::{self, Effect, Held, Judged, State, Weight};
 
 /// How long nobody may raise the weight after both versions failed in a row.
 const COMMON_STREAK_FREEZES: Duration = Duration::from_secs(10);
@@ -38,6 +38,7 @@ impl Course {
             effects.extend(self.carry_out(order, now));
         }
         if let Some(finding) = &finding {
+            effects.extend(self.tell_of_trust(finding));
             effects.extend(self.follow(finding, now));
         }
         effects.extend(self.freeze(&judgement, finding.as_ref(), now));
@@ -92,7 +93,10 @@ impl Course {
             waiting: counted.waiting.of(version),
             clients: *counted.clients.of(version),
         });
-        self.comparison.as_mut().map(|comparison| comparison.tick(of, weight, now))
+        let Part { sample, waiting, clients } = &counted.arm;
+        let arm = Counted { evidence: &sample.evidence, waiting, clients: *clients };
+        let arm = (weight > Weight::ZERO).then_some(arm);
+        self.comparison.as_mut().map(|comparison| comparison.tick(of, arm, weight, now))
     }
 
     fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
@@ -116,6 +120,22 @@ impl Course {
         }
     }
 
+    /// People are told once when blue differs from itself, and once when it agrees again.
+    fn tell_of_trust(&mut self, finding: &Finding) -> Option<Effect> {
+        let trust = match finding {
+            Finding::Untrusted { .. } => Trust::Lost,
+            _ => Trust::Kept,
+        };
+        if std::mem::replace(&mut self.trust, trust) == trust {
+            return None;
+        }
+        let sentence = match finding {
+            Finding::Untrusted { sentence } => sentence.clone(),
+            _ => "random parts of blue agree again: the comparison begins anew".to_owned(),
+        };
+        Some(Effect::Notify { trigger: COMPARISON.to_owned(), sentence })
+    }
+
     fn follow(&mut self, finding: &Finding, now: Duration) -> Vec<Effect> {
         if self.state.run().is_none() {
             return vec![];
@@ -128,7 +148,8 @@ impl Course {
                 self.order(release::Input::Probe(held), now)
             }
             Finding::Acquitted { sentence } => self.order(release::Input::Acquit { sentence: sentence.clone() }, now),
-            Finding::External { .. }
+            Finding::Untrusted { .. }
+            | Finding::External { .. }
             | Finding::Hold { .. }
             | Finding::NoData { .. }
             | Finding::Clear { .. }
@@ -223,6 +244,7 @@ impl Course {
             }
             Some(
                 Finding::Hold { sentence }
+                | Finding::Untrusted { sentence }
                 | Finding::External { sentence }
                 | Finding::Acquitted { sentence }
                 | Finding::Probe { sentence }

@@ -95,6 +95,14 @@ pub struct Course {
     /// When the weight was last lowered to look closer.
     probed_at: Duration,
     warming: Warming,
+    trust: Trust,
+}
+
+/// Whether the comparison believes what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Kept,
+    Lost,
 }
 
 /// A release without a plan may take so long; the comparison spreads its suspicion over it.
@@ -122,6 +130,7 @@ impl Course {
             common_streak: None,
             probed_at: now,
             warming: Warming::default(),
+            trust: Trust::Kept,
             policy,
             plan,
         };
@@ -275,6 +284,7 @@ impl Course {
         self.common_streak = None;
         self.probed_at = now;
         self.warming = Warming::default();
+        self.trust = Trust::Kept;
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
     }

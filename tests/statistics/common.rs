@@ -77,7 +77,7 @@ impl Shared {
             (taken.requests, taken.failures, spared.requests, spared.failures) = (1, failed, 0, 0);
             let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
             let ByVersion { blue, green } = counted.as_ref();
-            match comparison.tick(ByVersion { blue: of(blue), green: of(green) }, weight, now) {
+            match comparison.tick(ByVersion { blue: of(blue), green: of(green) }, None, weight, now) {
                 Finding::Convict { .. } => return End::Rollback,
                 Finding::External { .. } => return End::External(request),
                 Finding::Probe { .. } if weight > Weight::PROBE => {

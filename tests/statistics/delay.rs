@@ -190,7 +190,7 @@ fn probed(weight: f64, green: f64, draw: &mut Draw) -> Option<(u64, u64)> {
         failed += counted.green.failures;
         let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
         let ByVersion { blue, green } = counted.as_ref();
-        match comparison.tick(ByVersion { blue: of(blue), green: of(green) }, weight, now) {
+        match comparison.tick(ByVersion { blue: of(blue), green: of(green) }, None, weight, now) {
             Finding::Convict { .. } => return Some((requests, failed)),
             Finding::Probe { .. } if weight > Weight::PROBE => {
                 weight = Weight::PROBE;

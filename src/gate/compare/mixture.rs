@@ -67,6 +67,11 @@ impl<const K: usize> Mixture<K> {
         Mixture { starts, tracks: [track; K], blocks: 0, ln_mean: starts.ln_first() }
     }
 
+    /// One that begins where this one began.
+    pub fn anew(&self) -> Mixture<K> {
+        Mixture::new(self.starts)
+    }
+
     /// Adds a block, whose evidence against the null is `ln_factors` for each alternative. `first_bad` is the tick of its
     /// first bad unit of green.
     pub fn take(&mut self, counted: ByVersion<Tally>, first_bad: Option<Duration>, ln_factors: [f64; K]) {

@@ -4,13 +4,15 @@
 //!
 //! Reading order: [`block`] collects units of the same moments, [`projection`] is the null and its nearest point,
 //! [`baseline`] what is expected of blue, [`mixture`] the e-process with late starts, [`relative`] one metric from these
-//! four, [`tail`] the metrics of latency with [`recent`] for their bounds, [`absolute`] one version against a bound,
-//! [`standing`] the way from suspicion to blame, [`pass`] what clears green, [`silence`] missing data, [`sentence`] the
+//! four, [`tail`] the metrics of latency with [`recent`] for their bounds, [`contrast`] all three metrics together, [`arm`] blue
+//! against itself, [`absolute`] one version against a bound, [`standing`] the way from suspicion to blame, [`pass`] what clears green, [`silence`] missing data, [`sentence`] the
 //! words. Absent: the user's triggers, and the time that a step must hold.
 
 pub mod absolute;
+mod arm;
 pub mod baseline;
 pub mod block;
+mod contrast;
 pub mod mixture;
 pub mod numbers;
 pub mod pass;
@@ -29,20 +31,16 @@ mod tests;
 use std::time::Duration;
 
 use absolute::Absolute;
-use block::Counts;
-use numbers::{ln, ln_sum};
+use arm::Arm;
+use contrast::{Contrast, failures};
+use numbers::ln;
 use pass::Pass;
-use projection::Null;
 use recent::Recent;
-use relative::Relative;
-use sentence::Measure;
 use silence::Silence;
 use standing::{HOLDS, Look, Standing, Turn};
 pub use summary::{Measured, Summary};
-use tail::Tail;
 
 use super::crossing::Tally;
-use super::trigger::Quantile;
 use super::{ByVersion, Evidence, Latency, Version};
 use crate::release::Weight;
 
@@ -81,20 +79,15 @@ pub struct Counted<'a> {
 #[derive(Clone, Debug)]
 pub struct Comparison {
     settings: Settings,
-    errors: Relative,
-    tails: Tails,
+    /// Green against blue.
+    contrast: Contrast,
+    arm: Arm,
     /// Blue's latencies, for the bounds of the tails.
     recent: Recent,
     absolute: ByVersion<Absolute>,
     pass: Pass,
     silence: Silence,
     standing: Standing,
-}
-
-#[derive(Clone, Debug)]
-struct Tails {
-    p99: Tail,
-    p50: Tail,
 }
 
 /// What the comparison says after a tick. The first of these, from the top, that holds is the finding.
@@ -104,6 +97,9 @@ struct Tails {
 pub enum Finding {
     /// Green is worse than acceptable, by at least 1/`false_alarm`: roll back. Stays for the rest of the release.
     Convict { sentence: String },
+    /// Blue differs from itself (M ≥ 20): what is measured is not to be believed, and nobody is convicted or suspected. Ends
+    /// when M is down to 1, and what was gathered of green begins anew then.
+    Untrusted { sentence: String },
     /// Both versions are over the bound of §1.4: freeze and call people, blame nobody. Ends with `Acquitted`, with
     /// `Convict`, or in suspicion again when blue alone recovers.
     External { sentence: String },
@@ -133,10 +129,6 @@ pub struct Suspicion {
     pub p50: bool,
 }
 
-/// Shares of the errors and of each tail in the combined evidence.
-const ERRORS: f64 = 0.5;
-const TAIL: f64 = 0.25;
-
 /// The late starts are spread over at least so long.
 const SHORTEST: Duration = Duration::from_secs(600);
 
@@ -163,32 +155,35 @@ impl Comparison {
     /// bakes. Make a new one for every release.
     pub fn new(settings: Settings, history: &Evidence, planned: Duration, now: Duration) -> Comparison {
         let planned = planned.max(SHORTEST).as_secs_f64() / settings.tick.as_secs_f64();
-        let null = Null { ratio: settings.ratio, margin: settings.margin };
         let of_blue = Tally { bad: history.failures, units: history.requests };
-        let errors = Relative::new(null, of_blue, planned, now);
         let recent = Recent::new(&history.latency, now);
-        let tail = |quantile| Tail::new(quantile, &settings, &recent, planned, now);
+        let contrast = Contrast::new(&settings, of_blue, &recent, planned, now);
+        let expected = contrast.errors.expected();
         Comparison {
-            tails: Tails { p99: tail(Quantile::P99), p50: tail(Quantile::P50) },
-            absolute: ByVersion::build(|version| Absolute::new(version, suspicious(errors.expected()), planned)),
+            arm: Arm::new(&settings, of_blue, &recent, planned, now),
+            absolute: ByVersion::build(|version| Absolute::new(version, suspicious(expected), planned)),
             pass: Pass::new(settings.unacceptable, planned),
             silence: Silence::new(of_blue.units, now),
             standing: Standing::Calm,
             settings,
-            errors,
+            contrast,
             recent,
         }
     }
 
-    /// Adds one tick of both versions. Call it every tick, with empty evidence too.
-    pub fn tick(&mut self, counted: ByVersion<Counted<'_>>, weight: Weight, now: Duration) -> Finding {
-        let counts = ByVersion::build(|version| {
-            let Counted { evidence, clients, .. } = *counted.of(version);
-            Counts { tally: Tally { bad: evidence.failures, units: evidence.requests }, clients }
-        });
+    /// Adds one tick of both versions. Call it every tick, with empty evidence too. `arm` is the part of blue's that is drawn
+    /// to stand in for green; none while green gets nothing.
+    pub fn tick(
+        &mut self,
+        counted: ByVersion<Counted<'_>>,
+        arm: Option<Counted<'_>>,
+        weight: Weight,
+        now: Duration,
+    ) -> Finding {
+        let counts = ByVersion::build(|version| failures(counted.of(version)));
         let tallies = ByVersion { blue: counts.blue.tally, green: counts.green.tally };
         // Whatever is expected of this tick comes from the ticks before it.
-        let expected = self.errors.expected();
+        let expected = self.contrast.errors.expected();
         self.pass.take(counts.green, expected);
         for version in Version::BOTH {
             let absolute = self.absolute.of_mut(version);
@@ -197,37 +192,42 @@ impl Comparison {
             }
             absolute.take(*counts.of(version), now);
         }
-        self.errors.tick(counts, now);
-        for tail in [&mut self.tails.p99, &mut self.tails.p50] {
-            tail.tick(&counted, &self.recent, now);
+        self.contrast.tick(&counted, &self.recent, now);
+        let turn = arm.map(|drawn| self.arm.tick(counted.blue, drawn, &self.recent, now));
+        if turn == Some(arm::Turn::CalmAgain) {
+            self.contrast.restart();
+            self.absolute.green.restart();
+            self.absolute.blue.restart();
+            self.pass.restart();
         }
         self.recent.add(&counted.blue.evidence.latency, now);
         self.silence.tick(tallies, now);
-        let turn = self.step(tallies, weight, now);
+        let turn = if self.arm.is_trusted() { self.step(tallies, weight, now) } else { Turn::Stays };
         self.finding(turn, weight, now)
     }
 
     /// Green's share of new requests is another from `now` on, for whatever reason.
     pub fn weight_changed(&mut self, now: Duration) {
-        self.errors.cut(now);
-        self.tails.p99.cut(&self.recent, now);
-        self.tails.p50.cut(&self.recent, now);
+        self.contrast.cut(&self.recent, now);
+        self.arm.cut(&self.recent, now);
         self.pass.restart();
         self.silence.weight_changed(now);
     }
 
     pub fn suspicion(&self) -> Suspicion {
-        let holds = |ln_evidence: f64| ln_evidence >= ln(HOLDS);
-        Suspicion { errors: holds(self.errors.ln()), p99: holds(self.tails.p99.ln()), p50: holds(self.tails.p50.ln()) }
+        let holds = |ln_evidence: f64| self.arm.is_trusted() && ln_evidence >= ln(HOLDS);
+        let Contrast { errors, p99, p50 } = &self.contrast;
+        Suspicion { errors: holds(errors.ln()), p99: holds(p99.ln()), p50: holds(p50.ln()) }
     }
 
     /// The numbers behind the finding, exact: two runs over the same ticks give the same bits.
     pub fn evidence(&self) -> Summary {
         Summary {
-            ln_evidence: self.ln_evidence(),
-            errors: Measured::of(&self.errors, None),
-            p99: Measured::of(self.tails.p99.relative(), self.tails.p99.bounds()),
-            p50: Measured::of(self.tails.p50.relative(), self.tails.p50.bounds()),
+            ln_evidence: self.contrast.ln(),
+            errors: Measured::of(&self.contrast.errors, None),
+            p99: Measured::of(self.contrast.p99.relative(), self.contrast.p99.bounds()),
+            p50: Measured::of(self.contrast.p50.relative(), self.contrast.p50.bounds()),
+            ln_arm: self.arm.ln(),
             ln_pass: self.pass.ln(),
             suspicious: self.absolute.green.bound(),
             ln_green: self.absolute.green.ln(),
@@ -236,22 +236,9 @@ impl Comparison {
         }
     }
 
-    /// ln M: the mean of the e-processes, which is one whatever their dependence.
-    fn ln_evidence(&self) -> f64 {
-        ln_sum(&self.shares().map(|(_, ln_share)| ln_share))
-    }
-
-    fn shares(&self) -> [(Metric, f64); 3] {
-        [
-            (Metric::Errors, ln(ERRORS) + self.errors.ln()),
-            (Metric::P99, ln(TAIL) + self.tails.p99.ln()),
-            (Metric::P50, ln(TAIL) + self.tails.p50.ln()),
-        ]
-    }
-
     fn step(&mut self, counted: ByVersion<Tally>, weight: Weight, now: Duration) -> Turn {
         let look = Look {
-            ln_evidence: self.ln_evidence(),
+            ln_evidence: self.contrast.ln(),
             ln_absolute: ByVersion::build(|version| self.absolute.of(version).ln()),
             bound: self.absolute.green.bound(),
             counted,
@@ -279,6 +266,10 @@ impl Comparison {
         if let Turn::Acquitted(window) = turn {
             return Finding::Acquitted { sentence: sentence::acquitted(window, bound) };
         }
+        match (&self.standing, self.arm.distrust()) {
+            (Standing::Convicted(_) | Standing::Withdrawn { .. }, _) | (_, None) => {}
+            (_, Some(sentence)) => return Finding::Untrusted { sentence },
+        }
         match &self.standing {
             Standing::Convicted(sentence) => Finding::Convict { sentence: sentence.clone() },
             Standing::Common(_) => Finding::External { sentence: sentence::common(absolute()) },
@@ -287,7 +278,7 @@ impl Comparison {
                 let sentence = sentence::suspected(absolute().green, bound);
                 if episode.from > Weight::PROBE { Finding::Probe { sentence } } else { Finding::Hold { sentence } }
             }
-            Standing::Calm if self.ln_evidence() >= ln(HOLDS) => Finding::Hold { sentence: self.difference(now) },
+            Standing::Calm if self.contrast.ln() >= ln(HOLDS) => Finding::Hold { sentence: self.difference(now) },
             Standing::Calm => self.unsuspected(weight, now),
         }
     }
@@ -299,33 +290,15 @@ impl Comparison {
         if self.pass.is_enough() {
             return Finding::Clear { sentence: sentence::clear(&self.pass) };
         }
-        Finding::Undecided { sentence: sentence::undecided(&self.pass, self.errors.expected()) }
+        Finding::Undecided { sentence: sentence::undecided(&self.pass, self.contrast.errors.expected()) }
     }
 
     /// The metric that weighs most, in words.
     fn difference(&self, now: Duration) -> String {
-        let ln_evidence = self.ln_evidence();
-        let [first, rest @ ..] = self.shares();
-        let (heaviest, _) = rest.into_iter().fold(first, |best, other| if other.1 > best.1 { other } else { best });
-        let slow = |quantile, tail: &Tail| {
-            let bounds = tail.bounds().expect("a tail without bounds has no evidence");
-            (Measure::Slow { quantile, bounds }, tail.since())
-        };
-        let (measure, since) = match heaviest {
-            Metric::Errors => (Measure::Errors, self.errors.since()),
-            Metric::P99 => slow("P99", &self.tails.p99),
-            Metric::P50 => slow("P50", &self.tails.p50),
-        };
+        let (measure, since) = self.contrast.heaviest();
         let healthy = self.absolute.green.bound();
-        sentence::difference(measure, &since, ln_evidence, &self.settings, healthy, now)
+        sentence::difference(measure, &since, self.contrast.ln(), &self.settings, healthy, now)
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Metric {
-    Errors,
-    P99,
-    P50,
 }
 
 /// The rate from which on a version is suspected, beside what is expected of blue.

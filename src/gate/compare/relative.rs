@@ -105,6 +105,12 @@ impl Relative {
         self.grid = Grid::new(self.null, self.baseline.rate());
     }
 
+    /// Forgets the evidence; what is expected of blue stays.
+    pub fn restart(&mut self) {
+        self.block = Block::default();
+        self.evidence = self.evidence.anew();
+    }
+
     /// ln M of this metric.
     pub const fn ln(&self) -> f64 {
         self.evidence.ln()

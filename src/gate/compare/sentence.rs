@@ -98,6 +98,23 @@ pub(super) fn no_data(silent: Version, time: Duration) -> String {
     )
 }
 
+/// Why nothing that is measured is believed.
+pub(super) fn untrusted(measure: Measure, since: &Since, ln_evidence: f64) -> String {
+    let ByVersion { blue: rest, green: drawn } = since.counted;
+    let (what, bound) = match measure {
+        Measure::Errors => ("failed", String::new()),
+        Measure::Slow { bounds, .. } => ("was slower than ", duration(bounds.green)),
+    };
+    format!(
+        "two random parts of blue differ: one {what}{bound} {}{}, the other {}, as in {} releases by chance; the measuring is not to be \
+         trusted, and the comparison convicts nobody until they agree again",
+        if bound.is_empty() { "" } else { "in " },
+        of(drawn, "requests"),
+        of(rest, ""),
+        odds(ln_evidence)
+    )
+}
+
 /// Green has earned its next step.
 pub(super) fn clear(pass: &Pass) -> String {
     format!(

@@ -15,6 +15,8 @@ pub struct Summary {
     pub errors: Measured,
     pub p99: Measured,
     pub p50: Measured,
+    /// ln M of blue against itself.
+    pub ln_arm: f64,
     /// The evidence that green fails less than is unacceptable.
     pub ln_pass: f64,
     /// The error rate from which on a version is suspected, and the evidence that each is above it.

@@ -71,6 +71,11 @@ impl Tail {
         self.set_bounds(recent, now);
     }
 
+    /// Forgets the evidence.
+    pub fn restart(&mut self) {
+        self.relative.restart();
+    }
+
     /// The bounds between fast and slow; none while blue's tail is unknown.
     pub const fn bounds(&self) -> Option<ByVersion<Duration>> {
         match self.bounds {

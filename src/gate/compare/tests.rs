@@ -5,7 +5,10 @@ mod standing;
 mod tails;
 
 use super::block::Block;
+use super::block::Counts;
+use super::projection::Null;
 use super::relative::Grid;
+use super::relative::Relative;
 use super::*;
 use crate::gate::compare::projection::Rates;
 

@@ -12,6 +12,7 @@ struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Convict,
+    Untrusted,
     External,
     Acquitted,
     Unresolved,
@@ -25,6 +26,7 @@ enum Kind {
 fn kind(finding: &Finding) -> Kind {
     match finding {
         Finding::Convict { .. } => Kind::Convict,
+        Finding::Untrusted { .. } => Kind::Untrusted,
         Finding::External { .. } => Kind::External,
         Finding::Acquitted { .. } => Kind::Acquitted,
         Finding::Unresolved { .. } => Kind::Unresolved,
@@ -39,6 +41,7 @@ fn kind(finding: &Finding) -> Kind {
 fn sentence(finding: Finding) -> String {
     match finding {
         Finding::Convict { sentence }
+        | Finding::Untrusted { sentence }
         | Finding::External { sentence }
         | Finding::Acquitted { sentence }
         | Finding::Unresolved { sentence }
@@ -64,11 +67,16 @@ impl Bench {
 
     /// One tick of `(failures, requests)`.
     fn tick(&mut self, green: (u64, u64), blue: (u64, u64)) -> Finding {
+        self.tick_with(green, blue, (0, 0))
+    }
+
+    /// One in which `drawn` of blue's stand in for green.
+    fn tick_with(&mut self, green: (u64, u64), blue: (u64, u64), drawn: (u64, u64)) -> Finding {
         self.now += Duration::from_millis(100);
         let counted = |(failures, requests)| Evidence { requests, failures, ..Evidence::default() };
-        let (green, blue, waiting) = (counted(green), counted(blue), Latency::default());
+        let (green, blue, drawn, waiting) = (counted(green), counted(blue), counted(drawn), Latency::default());
         let of = |evidence| Counted { evidence, waiting: &waiting, clients: None };
-        self.comparison.tick(ByVersion { blue: of(&blue), green: of(&green) }, self.weight, self.now)
+        self.comparison.tick(ByVersion { blue: of(&blue), green: of(&green) }, Some(of(&drawn)), self.weight, self.now)
     }
 
     /// The same tick again and again; the first finding that is another than `at_first`, and after how many ticks.
@@ -284,4 +292,48 @@ fn two_runs_over_the_same_ticks_give_the_same_bits() {
     };
     assert_eq!(run(), run());
     assert!(run().contains("\"standing\":\"calm\""));
+}
+
+#[test]
+fn while_blue_differs_from_itself_the_comparison_convicts_nobody_and_says_why() {
+    let mut bench = Bench::at(10.0);
+    let finding = (0..20).find_map(|_| {
+        let finding = bench.tick_with((0, 4), (4, 36), (4, 4));
+        (kind(&finding) == Kind::Untrusted).then_some(finding)
+    });
+    let said = sentence(finding.expect("the drawn part fails everything, and the rest nothing"));
+    assert!(said.starts_with("two random parts of blue differ: one failed 4 of 4 requests (100.0 %)"), "{said}");
+    assert!(said.contains("the other 0 of 32 (0.0 %)"), "{said}");
+    assert!(said.contains("the comparison convicts nobody"), "{said}");
+    for _ in 0..50 {
+        assert_eq!(kind(&bench.tick_with((4, 4), (4, 36), (4, 4))), Kind::Untrusted, "whatever green does");
+        assert_eq!(bench.comparison.suspicion(), Suspicion::default(), "nothing is confirmed");
+    }
+}
+
+#[test]
+fn once_blue_agrees_with_itself_again_green_is_judged_by_what_comes_from_then_on() {
+    let mut bench = Bench::at(10.0);
+    (0..5).for_each(|_| _ = bench.tick_with((4, 4), (4, 36), (4, 4)));
+    let calm = (0..100_000).find(|_| kind(&bench.tick_with((0, 4), (0, 36), (0, 4))) != Kind::Untrusted);
+    assert!(calm.is_some_and(|ticks| ticks > 10), "{calm:?}");
+    assert_eq!(bench.comparison.evidence().errors.blocks, 0, "what was gathered meanwhile is worth nothing");
+    let after = (0..50).find(|_| kind(&bench.tick_with((4, 4), (0, 36), (0, 4))) == Kind::Convict);
+    assert!(after.is_some_and(|ticks| ticks < 5), "{after:?}");
+}
+
+#[test]
+fn a_blue_that_agrees_with_itself_changes_nothing_of_how_green_is_judged() {
+    let (mut with, mut without) = (Bench::at(10.0), Bench::at(10.0));
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        // One failure in a hundred ticks for each unit, and one in nine of blue's is in the part that is drawn.
+        let failed = random.u64(..4_000);
+        let (green, blue) = ((u64::from(failed < 4), 4), (u64::from((4..40).contains(&failed)), 36));
+        let drawn = (u64::from((4..8).contains(&failed)), 4);
+        assert_eq!(with.tick_with(green, blue, drawn), without.tick(green, blue));
+    }
+    let (with, without) = (with.comparison.evidence(), without.comparison.evidence());
+    assert_eq!((with.ln_evidence, with.errors, with.ln_pass), (without.ln_evidence, without.errors, without.ln_pass));
+    assert!(with.ln_arm < 0.0, "{with:?}");
 }

@@ -40,7 +40,7 @@ fn tick(comparison: &mut Comparison, number: u32, green: &[(u64, u64)], blue: &[
         blue: Counted { evidence: &blue, waiting: &nobody, clients: None },
         green: Counted { evidence: &green, waiting: &waiting, clients: None },
     };
-    comparison.tick(counted, Weight::PROBE, START + number * millis(100));
+    comparison.tick(counted, None, Weight::PROBE, START + number * millis(100));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_bounds_move_with_the_weight_and_at_no_other_time() {
 #[test]
 fn a_hung_request_is_slow_when_its_age_passes_the_bound_and_only_once() {
     let mut comparison = comparison();
-    let counted = |comparison: &Comparison| comparison.tails.p99.since().counted.green;
+    let counted = |comparison: &Comparison| comparison.contrast.p99.since().counted.green;
     // One has waited since before the bounds were set: it is never counted.
     tick(&mut comparison, 1, &[], &[], &[(2, 100), (1, 900)]);
     tick(&mut comparison, 2, &[], &[(20, 10)], &[(2, 120), (1, 1_000)]);
@@ -126,7 +126,9 @@ fn a_green_that_hangs_is_convicted_before_a_single_answer() {
             blue: Counted { evidence: &blue, waiting: &nobody, clients: None },
             green: Counted { evidence: &nothing, waiting: &waiting, clients: None },
         };
-        if let Finding::Convict { sentence } = comparison.tick(counted, Weight::PROBE, START + number * millis(100)) {
+        if let Finding::Convict { sentence } =
+            comparison.tick(counted, None, Weight::PROBE, START + number * millis(100))
+        {
             found = Some((number, sentence));
             break;
         }
