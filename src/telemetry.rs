@@ -15,7 +15,7 @@ use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
 use crate::measure::Shard;
 use crate::measure::shard::{Count, Gauges};
 use crate::release::Weight;
-use crate::release::input::RESERVED;
+use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
 
@@ -273,7 +273,9 @@ impl Handles {
         let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
         let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
         // Counters that start at 0, so that increase() sees the first time.
-        for (trigger, action) in policy.actions().chain(RESERVED.map(|name| (name, Action::Rollback))) {
+        let own = RESERVED.map(|name| (name, Action::Rollback)).into_iter();
+        let own = own.chain(NOTIFYING.map(|name| (name, Action::Notify)));
+        for (trigger, action) in policy.actions().chain(own) {
             match action {
                 Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
                 Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),

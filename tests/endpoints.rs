@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
+use serde_json::{Value, json};
+
 use crate::support::upstream::refusing;
-use crate::support::{Proxy, Upstream, config};
+use crate::support::{Backend, Proxy, Upstream, config, eventually};
 
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -29,31 +31,74 @@ fn row_47_one_dead_endpoint_of_three_is_ejected_and_no_client_sees_an_error() {
 }
 
 #[test]
-fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_comes_back() {
-    let good = Upstream::ok();
-    let bad = Upstream::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
-    let rest = "ejection: { failures: 5, duration: 3s }";
+fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_comes_back_by_a_trial() {
+    let (good, bad) = (Backend::answering(200), Backend::answering(500));
+    let rest = "workers: 1\nejection: { failures: 5, duration: 500ms }";
     let proxy = Proxy::start(&config(&[good.address, bad.address], &[NOBODY], rest));
     let mut client = proxy.client();
-    for _ in 0..100 {
+    eventually("five failures", || {
         client.get("/");
-        if bad.count() == 5 {
-            break;
-        }
-    }
-    assert_eq!(bad.count(), 5);
-    // Ejected from here on, for a time in which these are sent many times over.
-    for number in 0..20 {
-        assert_eq!(client.get("/").status, 200, "{number}");
-    }
-    assert_eq!(bad.count(), 5);
-    assert_eq!(proxy.logged("endpoint ejected").len(), 1);
+        (bad.count() == 5).then_some(())
+    });
     proxy.until(|status| status["blue"]["healthyEndpoints"] == 1);
-    proxy.until(|status| status["blue"]["healthyEndpoints"] == 2);
-    for _ in 0..100 {
+    // Its time out ends with one request, which fails: it is out again, for twice as long.
+    eventually("a trial", || {
         client.get("/");
+        (bad.count() == 6).then_some(())
+    });
+    assert_eq!(proxy.logged("endpoint ejected").len(), 2);
+    assert_eq!(proxy.status()["blue"]["healthyEndpoints"], 1);
+    bad.answer(200);
+    eventually("it to be readmitted", || {
+        client.get("/");
+        (proxy.status()["blue"]["healthyEndpoints"] == 2).then_some(())
+    });
+    assert!(bad.count() >= 11, "five are served on trial: {}", bad.count());
+    let (before, requests) = (bad.count(), 100);
+    (0..requests).for_each(|_| _ = client.get("/"));
+    assert!(bad.count() - before > requests / 5, "it has its share again");
+}
+
+/// What a release comes to in which so many of green's four endpoints fail everything, after so many requests.
+fn with_bad_of_four(bad: usize, weight: f64, requests: usize) -> (Proxy, Vec<Backend>) {
+    let blue = Backend::answering(200);
+    let green: Vec<Backend> = (0..4).map(|number| Backend::answering(if number < bad { 500 } else { 200 })).collect();
+    let addresses: Vec<SocketAddr> = green.iter().map(|backend| backend.address).collect();
+    let proxy = Proxy::start(&config(&[blue.address], &addresses, "workers: 2"));
+    proxy.set_weight(weight);
+    let mut clients: Vec<_> = (0..4).map(|_| proxy.client()).collect();
+    for number in 0..requests {
+        clients[number % 4].get("/");
     }
-    assert!(bad.count() > 5);
+    (proxy, green)
+}
+
+#[test]
+fn row_101_one_bad_endpoint_of_four_is_ejected_and_told_and_the_version_is_not_convicted() {
+    for weight in [10.0, 50.0, 90.0] {
+        let (proxy, green) = with_bad_of_four(1, weight, 3_000);
+        let bad = green[0].address.to_string();
+        proxy.until(|status| status["green"]["healthyEndpoints"] == 3);
+        let status =
+            proxy.until(|status| status["verdict"]["sentence"].as_str().is_some_and(|said| said.contains(&bad)));
+        assert_eq!((&status["rollback"], &status["weight"]), (&Value::Null, &json!(weight)), "{status:#}");
+        let said = status["verdict"]["sentence"].as_str().expect("a sentence");
+        assert_eq!(status["verdict"]["kind"], "wait");
+        assert!(said.starts_with(&format!("green's endpoint {bad} failed ")), "{said}");
+        assert!(said.contains("while the others failed 0 of "), "{said}");
+        assert!(green[0].count() <= 12, "at {weight} %: {} got through", green[0].count());
+        assert!(status["green"]["failures"].as_u64() >= Some(1), "its failures are shown: {status:#}");
+        proxy.until_metric("portcullis_notifications_total", &["trigger=\"endpoints\""], 1.0);
+    }
+}
+
+#[test]
+fn row_101_a_version_with_two_bad_endpoints_of_four_or_all_is_convicted() {
+    for (bad, weight) in [(2, 10.0), (2, 50.0), (4, 10.0), (4, 50.0)] {
+        let (proxy, _green) = with_bad_of_four(bad, weight, 2_000);
+        let status = proxy.until(|status| status["state"] == "rolledBack");
+        assert_eq!(status["rollback"]["actor"], "gate", "{bad} at {weight} %");
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! [`command`] is how others ask, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`telling`] is the way out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod command;
 pub mod event;
 pub mod ledger;
+mod outliers;
 pub mod restore;
 pub mod slots;
 pub mod status;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::config::Config;
+use crate::config::{Config, Ejection};
 use crate::course::{Course, Input, Streak, StreakFound};
 use crate::gate::streak::{Routed, Row};
 use crate::gate::{ByVersion, Version};
@@ -33,6 +34,7 @@ use crate::telemetry::Telemetry;
 use command::{Change, Command, Reply};
 use event::{Event, Events};
 use ledger::Ledger;
+use outliers::Outliers;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
 
@@ -67,6 +69,8 @@ pub struct Control {
     names: Names,
     course: Course,
     rollback: Option<Rollback>,
+    outliers: Outliers,
+    ejection: Ejection,
     inputs: Inputs,
     outputs: Outputs,
 }
@@ -75,8 +79,9 @@ impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
-        let mut control =
-            Control { clock, names: Names::new(config), course, rollback: beginning.rollback, inputs, outputs };
+        let outliers = Outliers::new(&inputs.upstreams, beginning.table.roles, course.epoch());
+        let (names, ejection, rollback) = (Names::new(config), config.ejection, beginning.rollback);
+        let mut control = Control { clock, names, course, rollback, outliers, ejection, inputs, outputs };
         control.begin(&beginning.found);
         control
     }
@@ -328,12 +333,13 @@ impl Control {
         let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, .. } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
-        let tick = collectors.tick(routed, |shard| {
+        let mut tick = collectors.tick(routed, |shard| {
             shard.counts.iter().for_each(|count| telemetry.count(count));
             telemetry.panics(shard.panics);
             telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);
+        self.sift(&mut tick, routed);
         tick
     }
 }

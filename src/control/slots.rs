@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Course, Input, StreakFound};
+use crate::course::{Course, EndpointNews, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
 use crate::journal::slot::{self, Beside, Buckets, Slot};
@@ -27,6 +27,7 @@ pub enum Rare {
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
+    Endpoint(EndpointNews),
     /// The process has started anew; `configuration` is the new text if it is another one than the release began with.
     Restarted {
         configuration: Option<String>,
@@ -56,6 +57,7 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
+        Input::Endpoint(news) => rare(&Rare::Endpoint(news.clone())),
         Input::Restarted => rare(&Rare::Restarted { configuration: changed.map(str::to_owned) }),
     };
     Slot { after, input }
@@ -90,6 +92,7 @@ pub fn recorded(slot: Slot) -> Result<Recorded, serde_json::Error> {
                 clients: ByVersion::build(|version| of(version).clients),
                 late: ByVersion { blue: sample(&beside.late_blue), green: sample(&beside.late_green) },
                 arm: part(&beside.arm),
+                held: ByVersion { blue: 0, green: beside.held },
                 ..Tick::default()
             };
             Recorded::Tick { counted: Box::new(counted), health: ByVersion::build(|version| health(of(version))) }
@@ -112,7 +115,8 @@ fn beside(tick: &Tick) -> Option<Beside> {
     let late = |sample: &Sample| counted_of(sample, &Latency::default(), None);
     let Part { sample, waiting, clients } = &tick.arm;
     let arm = counted_of(sample, waiting, *clients);
-    let beside = Beside { late_blue: late(&tick.late.blue), late_green: late(&tick.late.green), arm };
+    let beside =
+        Beside { late_blue: late(&tick.late.blue), late_green: late(&tick.late.green), arm, held: tick.held.green };
     (beside != Beside::default()).then_some(beside)
 }
 

@@ -47,6 +47,7 @@ impl Course {
             return effects;
         }
         let (verdict, judged) = self.sum(gate_says, &judgement, finding);
+        let (verdict, judged) = self.complete(verdict, judged, counted.held.green);
         let (verdict, judged) = self.warmed(verdict, judged, now);
         self.verdict = verdict;
         // A plan that gives up would send everything to blue as well.
@@ -202,6 +203,19 @@ impl Course {
             (Judged::Pass | Judged::TooFew { .. }, Missing::Time(_)) => (Verdict::wait(sentence), Judged::Wait),
             (Judged::Pass, Missing::Latencies(_)) => (Verdict::wait(sentence.clone()), Judged::TooFew { sentence }),
             (judged, _) => (verdict, judged),
+        }
+    }
+
+    /// No step passes without one of green's endpoints, or while it is not known whose a failure is.
+    fn complete(&self, verdict: Verdict, judged: Judged, held: u64) -> (Verdict, Judged) {
+        match (&self.missing, judged) {
+            (Some(sentence), Judged::Pass | Judged::TooFew { .. }) => (Verdict::wait(sentence.clone()), Judged::Wait),
+            (None, Judged::Pass) if held > 0 => {
+                let failures = if held == 1 { "one failure".to_owned() } else { format!("{held} failures") };
+                let sentence = format!("{failures} of one of green's endpoints may be the endpoint's or the version's");
+                (Verdict::wait(sentence), Judged::Wait)
+            }
+            (_, judged) => (verdict, judged),
         }
     }
 

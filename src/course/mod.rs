@@ -12,13 +12,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::compare::{Comparison, Suspicion};
+use crate::gate::crossing::Tally;
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::streak::Row;
-use crate::gate::verdict::{streak_convicts, streak_is_common, streak_probes};
-use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict};
+use crate::gate::verdict::{
+    another_endpoint_is_bad, endpoint_is_out, streak_convicts, streak_is_common, streak_probes,
+};
+use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict, Version};
 use crate::measure::window::History;
 use crate::measure::{Tick, Windows};
-use crate::release::input::GATE;
+use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
 use warming::{Missing, Warming};
 
@@ -35,8 +38,30 @@ pub enum Input<'a> {
     /// One of the inputs that an operator gives.
     Operator(release::Input),
     Signal(Posted),
+    /// One endpoint among several goes or comes back.
+    Endpoint(EndpointNews),
     /// The process has started anew: everything but the state is forgotten.
     Restarted,
+}
+
+/// What has become of one endpoint that is not like its siblings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointNews {
+    pub version: Version,
+    pub endpoint: String,
+    pub news: News,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum News {
+    /// It fails, and its siblings do not: it is ejected, and its failures are not the version's.
+    Out { own: Tally, others: Tally },
+    /// It goes the way of the first, and its failures are the version's.
+    Another { own: Tally, others: Tally },
+    /// It serves again.
+    Back,
 }
 
 /// What a worker's failure streak came to, and on what.
@@ -96,6 +121,10 @@ pub struct Course {
     probed_at: Duration,
     warming: Warming,
     trust: Trust,
+    /// Why green waits for one of its endpoints.
+    missing: Option<String>,
+    /// One of blue's endpoints has gone out in this release.
+    blue_misses: bool,
 }
 
 /// Whether the comparison believes what is measured.
@@ -131,6 +160,8 @@ impl Course {
             probed_at: now,
             warming: Warming::default(),
             trust: Trust::Kept,
+            missing: None,
+            blue_misses: false,
             policy,
             plan,
         };
@@ -148,6 +179,7 @@ impl Course {
                 self.signals.take(posted, now);
                 Ok(vec![])
             }
+            Input::Endpoint(news) => Ok(self.endpoint(news, now)),
             Input::Restarted => {
                 self.signals = Signals::default();
                 self.history = History::default();
@@ -236,6 +268,29 @@ impl Course {
         }
     }
 
+    /// People are told of an endpoint that is out, and no step passes without one of green's. A second one of green's
+    /// convicts it, unless blue's go the same way.
+    fn endpoint(&mut self, EndpointNews { version, endpoint, news }: EndpointNews, now: Duration) -> Vec<Effect> {
+        if self.state.run().is_none() {
+            return vec![];
+        }
+        let sentence = match news {
+            News::Out { own, others } => endpoint_is_out(version, &endpoint, own, others),
+            News::Another { own, others } => another_endpoint_is_bad(version, &endpoint, own, others),
+            News::Back => format!("{version}'s endpoint {endpoint} serves again"),
+        };
+        match (version, news) {
+            (Version::Green, News::Another { .. }) if !self.blue_misses => {
+                return self.convict(ENDPOINTS.to_owned(), sentence, now);
+            }
+            (Version::Blue, News::Out { .. } | News::Another { .. }) => self.blue_misses = true,
+            (Version::Green, News::Out { .. } | News::Another { .. }) => self.missing = Some(sentence.clone()),
+            (Version::Green, News::Back) => self.missing = None,
+            (Version::Blue, News::Back) => {}
+        }
+        vec![Effect::Notify { trigger: ENDPOINTS.to_owned(), sentence }]
+    }
+
     fn convict(&mut self, trigger: String, reason: String, now: Duration) -> Vec<Effect> {
         self.verdict = Verdict::fail(reason.clone());
         self.order(release::Input::RollBack(Cause { trigger, reason, actor: GATE.to_owned() }), now)
@@ -285,6 +340,8 @@ impl Course {
         self.probed_at = now;
         self.warming = Warming::default();
         self.trust = Trust::Kept;
+        self.missing = None;
+        self.blue_misses = false;
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
     }

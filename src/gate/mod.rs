@@ -3,7 +3,7 @@
 //! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
 //! [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of that together,
 //! [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the traffic back,
-//! [`streak`] the one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`compare`]
+//! [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`compare`]
 //! the test that needs no bound of the user's, [`verdict`] the sentence.
 
 pub mod compare;
@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod health;
 pub mod judge;
 pub mod outcome;
+pub mod outlier;
 pub mod policy;
 pub mod refuge;
 pub mod signal;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use libm::{exp, log10, pow};
 use serde::Serialize;
 
+use super::crossing::Tally;
 use super::evidence::Evidence;
 use super::streak::Row;
 use super::trigger::{Condition, Quantile, Rate, Share, StreakTrigger, Trigger};
-use super::version::ByVersion;
+use super::version::{ByVersion, Version};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,6 +122,26 @@ pub fn streak_is_common(streak: &StreakTrigger, row: Option<&Row>) -> String {
     let row = row
         .map_or_else(|| format!("green and blue both failed {} requests since green's first", streak.at_least), row_of);
     format!("{row}: not caused by the version")
+}
+
+/// Why one endpoint gets no requests, and its version no blame.
+pub fn endpoint_is_out(version: Version, endpoint: &str, own: Tally, others: Tally) -> String {
+    let failed = endpoint_failed(version, endpoint, own, others);
+    format!("{failed}: it is ejected, and its failures are not held against {version}")
+}
+
+/// Why a second bad endpoint is the version's fault.
+pub fn another_endpoint_is_bad(version: Version, endpoint: &str, own: Tally, others: Tally) -> String {
+    let failed = endpoint_failed(version, endpoint, own, others);
+    format!("{failed}: it is the second of {version}'s that goes this way, so the fault is not one endpoint's")
+}
+
+fn endpoint_failed(version: Version, endpoint: &str, own: Tally, others: Tally) -> String {
+    let [bad, units, others_bad, others_units] = [own.bad, own.units, others.bad, others.units].map(count);
+    format!(
+        "{version}'s endpoint {endpoint} failed {bad} of {units} requests while the others failed {others_bad} of \
+         {others_units}"
+    )
 }
 
 fn row_of(row: &Row) -> String {

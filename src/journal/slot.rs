@@ -64,6 +64,8 @@ pub struct Beside {
     pub late_green: Counted,
     /// The part of blue's that is drawn to stand in for green.
     pub arm: Counted,
+    /// Failures of green that are held back until it is known whose they are.
+    pub held: u64,
 }
 
 /// What came in of one version.

@@ -25,6 +25,8 @@ pub struct Tick {
     /// Failures that may be an endpoint's, and what the endpoints served beside them.
     pub failed: Vec<FailedAt>,
     pub served: ByVersion<Vec<u64>>,
+    /// How many failures of each version are held back until it is known whose they are.
+    pub held: ByVersion<u64>,
     pub gauges: Gauges,
 }
 

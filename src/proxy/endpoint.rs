@@ -12,6 +12,7 @@ use http::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::ejection::Stands;
 use super::pool::Upstream;
 use super::upstreams::Upstreams;
 use crate::config::{Authority, Ejection};
@@ -38,6 +39,18 @@ pub(super) struct Endpoint {
     #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
     pub idle: RefCell<Vec<Box<Upstream>>>,
 }
+
+/// The endpoint for one request.
+pub(super) struct Picked {
+    pub endpoint: Rc<Endpoint>,
+    pub trial: Option<Trial>,
+}
+
+/// The one request that an endpoint on trial gets, for as long as it is under way.
+pub(super) struct Trial(Rc<Endpoint>);
+
+/// An endpoint on trial gets at most one request in so many.
+const ONE_IN: u32 = 10;
 
 enum Target {
     Address(SocketAddr),
@@ -82,28 +95,37 @@ impl Endpoint {
         Ok(stream)
     }
 
-    /// Takes in what one request came to here; enough failures in a row eject it.
+    /// Takes in what one request came to here; enough failures in a row eject it, and one is enough on trial.
     pub(super) fn report(&self, charge: Charge, ejection: &Ejection) {
-        match charge {
-            Charge::Nobody => {}
-            Charge::Served => self.failures.set(0),
-            Charge::Failed => {
-                self.failures.set(self.failures.get() + 1);
-                if self.failures.get() >= ejection.failures
-                    && self.upstreams.eject(self.version, self.index, ejection.duration)
-                {
+        match (charge, self.stands()) {
+            (Charge::Nobody, _) | (_, Stands::Out) => {}
+            (Charge::Served, Stands::In) => self.failures.set(0),
+            (Charge::Served, Stands::OnTrial) => {
+                if self.upstreams.served_on_trial(self.version, self.index) {
                     self.failures.set(0);
-                    self.idle.borrow_mut().clear();
-                    tracing::warn!(
-                        version = self.version.name(),
-                        endpoint = self.host.to_str().unwrap_or_default(),
-                        failures = ejection.failures,
-                        seconds = ejection.duration.as_secs_f64(),
-                        "endpoint ejected"
-                    );
+                    tracing::info!(version = self.version.name(), endpoint = self.name(), "endpoint readmitted");
                 }
             }
+            (Charge::Failed, Stands::In) => {
+                self.failures.set(self.failures.get() + 1);
+                if self.failures.get() >= ejection.failures {
+                    self.eject(ejection);
+                }
+            }
+            (Charge::Failed, Stands::OnTrial) => self.eject(ejection),
         }
+    }
+
+    fn eject(&self, ejection: &Ejection) {
+        let Some(time) = self.upstreams.eject(self.version, self.index, ejection) else { return };
+        let failures = self.failures.take();
+        self.idle.borrow_mut().clear();
+        let seconds = time.as_secs_f64();
+        tracing::warn!(version = self.version.name(), endpoint = self.name(), failures, seconds, "endpoint ejected");
+    }
+
+    fn name(&self) -> &str {
+        self.host.to_str().unwrap_or_default()
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
@@ -123,8 +145,8 @@ impl Endpoint {
         warms_up
     }
 
-    fn is_ejected(&self) -> bool {
-        self.upstreams.is_ejected(self.version, self.index)
+    fn stands(&self) -> Stands {
+        self.upstreams.stands(self.version, self.index)
     }
 
     fn is_healthy(&self) -> bool {
@@ -132,31 +154,45 @@ impl Endpoint {
     }
 }
 
-/// The less busy of two random healthy endpoints that are neither ejected nor in `tried`; none when there is no healthy
-/// one left to try.
-pub(super) fn pick(
-    endpoints: &[Rc<Endpoint>],
-    tried: &[Rc<Endpoint>],
-    random: &mut fastrand::Rng,
-) -> Option<Rc<Endpoint>> {
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let Endpoint { upstreams, version, index, .. } = &*self.0;
+        upstreams.end_trial(*version, *index);
+    }
+}
+
+/// The less busy of two random healthy endpoints that are in and not in `tried`, or now and then one that is on trial; none
+/// when there is no healthy one left to try.
+pub(super) fn pick(endpoints: &[Rc<Endpoint>], tried: &[Rc<Endpoint>], random: &mut fastrand::Rng) -> Option<Picked> {
+    let served = |endpoint: &Rc<Endpoint>| Picked { endpoint: Rc::clone(endpoint), trial: None };
     if let [only] = endpoints {
-        return (tried.is_empty() && only.is_healthy()).then(|| Rc::clone(only));
+        return (tried.is_empty() && only.is_healthy()).then(|| served(only));
     }
     let untried = |endpoint: &&Rc<Endpoint>| !tried.iter().any(|tried| Rc::ptr_eq(tried, endpoint));
     let healthy = || endpoints.iter().filter(untried).filter(|endpoint| endpoint.is_healthy());
-    let usable = || healthy().filter(|endpoint| !endpoint.is_ejected());
+    let usable = || healthy().filter(|endpoint| endpoint.stands() == Stands::In);
+    if let Some(picked) = on_trial(healthy(), random) {
+        return Some(picked);
+    }
     let nth = |number: usize| usable().nth(number);
     match usable().count() {
         // An ejected endpoint is still better than none.
-        0 => healthy().next().map(Rc::clone),
-        1 => nth(0).map(Rc::clone),
+        0 => healthy().next().map(served),
+        1 => nth(0).map(served),
         count => {
             let first = random.usize(0..count);
             let second = (first + random.usize(1..count)) % count;
             let (first, second) = (nth(first)?, nth(second)?);
-            Some(Rc::clone(if second.in_flight.get() < first.in_flight.get() { second } else { first }))
+            Some(served(if second.in_flight.get() < first.in_flight.get() { second } else { first }))
         }
     }
+}
+
+fn on_trial<'e>(mut healthy: impl Iterator<Item = &'e Rc<Endpoint>>, random: &mut fastrand::Rng) -> Option<Picked> {
+    let endpoint = healthy.find(|endpoint| endpoint.stands() == Stands::OnTrial)?;
+    let Endpoint { upstreams, version, index, .. } = &**endpoint;
+    let tries = random.u32(..ONE_IN) == 0 && upstreams.begin_trial(*version, *index);
+    tries.then(|| Picked { endpoint: Rc::clone(endpoint), trial: Some(Trial(Rc::clone(endpoint))) })
 }
 
 #[cfg(test)]
@@ -189,7 +225,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..100 {
             let picked = pick(&all, &[], &mut random).expect("two are left");
-            assert!(!Rc::ptr_eq(&picked, &all[1]));
+            assert!(!Rc::ptr_eq(&picked.endpoint, &all[1]));
         }
         assert_eq!(upstreams.each(Version::Green).filter(|(_, healthy)| *healthy).count(), 2);
         assert_eq!(upstreams.each(Version::Blue).filter(|(_, healthy)| *healthy).count(), 3);
@@ -202,6 +238,23 @@ mod tests {
             all.iter().for_each(|endpoint| fail(endpoint));
             assert_eq!(upstreams.each(Version::Green).filter(|(_, healthy)| !healthy).count(), most, "of {count}");
         }
+    }
+
+    #[test]
+    fn one_that_is_on_trial_gets_one_request_at_a_time_and_few() {
+        let (_upstreams, all) = endpoints(3);
+        let ejection = Ejection { failures: 3, duration: Duration::ZERO };
+        (0..3).for_each(|_| all[1].report(Charge::Failed, &ejection));
+        let mut random = fastrand::Rng::with_seed(1);
+        while all[1].stands() == Stands::Out {}
+        let mut trials: Vec<Trial> = (0..200).filter_map(|_| pick(&all, &[], &mut random)?.trial).collect();
+        assert_eq!(trials.len(), 1, "the next waits for the end of the first");
+        trials.clear();
+        let tried = (0..1_000).filter(|_| pick(&all, &[], &mut random).is_some_and(|picked| picked.trial.is_some()));
+        assert!((50..150).contains(&tried.count()), "one in ten");
+        (0..5).for_each(|_| all[1].report(Charge::Served, &ejection));
+        let picked = (0..100).filter_map(|_| pick(&all, &[], &mut random));
+        assert!(picked.filter(|picked| Rc::ptr_eq(&picked.endpoint, &all[1])).count() > 20, "it has its share again");
     }
 
     #[test]
@@ -218,7 +271,9 @@ mod tests {
         let (_upstreams, all) = endpoints(2);
         all[0].in_flight.set(5);
         let mut random = fastrand::Rng::with_seed(1);
-        assert!((0..50).all(|_| pick(&all, &[], &mut random).is_some_and(|picked| Rc::ptr_eq(&picked, &all[1]))));
+        assert!(
+            (0..50).all(|_| pick(&all, &[], &mut random).is_some_and(|picked| Rc::ptr_eq(&picked.endpoint, &all[1])))
+        );
         assert!(pick(&all, &all, &mut random).is_none());
     }
 
@@ -233,7 +288,7 @@ mod tests {
             fail(&all[0]);
             for _ in 0..20 {
                 let picked = pick(&all, &[], &mut random).expect("one is healthy");
-                assert!(Rc::ptr_eq(&picked, &all[0]), "of {count}");
+                assert!(Rc::ptr_eq(&picked.endpoint, &all[0]), "of {count}");
             }
             assert!(pick(&all, &all[..1], &mut random).is_none(), "of {count}");
         }

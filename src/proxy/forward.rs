@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{RequestBody, ResponseBody, Streaming};
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Picked};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::pool::{NoHead, Upstream};
@@ -117,8 +117,8 @@ async fn connect(
     let timeouts = &worker.settings.timeouts;
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
-    while let Some(endpoint) = pick(worker, exchange, &tried) {
-        exchange.at(&endpoint);
+    while let Some(Picked { endpoint, trial }) = pick(worker, exchange, &tried) {
+        exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
             && let Some(upstream) = Upstream::resting(&endpoint, progress.now())
         {
@@ -147,7 +147,7 @@ async fn connect(
     Err(failed)
 }
 
-fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Rc<Endpoint>> {
+fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Picked> {
     if tried.len() >= ENDPOINTS_TRIED {
         return None;
     }

@@ -3,7 +3,7 @@
 //! [`listen`] accepts on every worker, [`drive`] runs hyper on a client connection and watches its deadlines, [`serve`]
 //! holds the stack, [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by [`sticky`]
 //! for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for the head,
-//! [`pool`] keeps the connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`body`] streams both
+//! [`pool`] keeps the connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`ejection`] lets it come back, [`body`] streams both
 //! bodies, [`upgrade`] joins the two sides of a tunnel, [`observe`] records one outcome, [`respond`] turns our own refusals
 //! into answers. [`worker`] is what a thread owns, [`upstreams`] what all of them know of the endpoints, [`health`] the
 //! thread that checks those, [`progress`] what one connection is waiting for,
@@ -15,6 +15,7 @@ mod body;
 mod choose;
 mod client_share;
 mod drive;
+mod ejection;
 mod endpoint;
 mod forward;
 mod headers;
@@ -34,6 +35,7 @@ mod worker;
 
 pub use choose::Draw;
 pub use client_share::ClientShare;
+pub use ejection::Stands;
 pub use health::check;
 pub use listen::{Sockets, bind};
 pub use sticky::Lot;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::choose::Chosen;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Trial};
 use super::park::PARK_AFTER;
 use super::progress::{Phase, Progress};
 use super::worker::Worker;
@@ -33,6 +33,7 @@ pub(super) struct Exchange {
     head: Option<Head>,
     pub status: u16,
     endpoint: Option<Rc<Endpoint>>,
+    trial: Option<Trial>,
     finished: bool,
     /// For the access log; empty when it is off.
     line: Option<Box<Line>>,
@@ -92,14 +93,16 @@ impl Exchange {
             head: None,
             status: 0,
             endpoint: None,
+            trial: None,
             finished: false,
             line,
         }
     }
 
     /// The request goes to `endpoint`, and no longer to the one before.
-    pub(super) fn at(&mut self, endpoint: &Rc<Endpoint>) {
+    pub(super) fn at(&mut self, endpoint: &Rc<Endpoint>, trial: Option<Trial>) {
         self.leave_endpoint();
+        self.trial = trial;
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
         self.endpoint = Some(Rc::clone(endpoint));
         if self.version == Version::Green
@@ -190,6 +193,7 @@ impl Exchange {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.in_flight.set(endpoint.in_flight.get() - 1);
         }
+        self.trial = None;
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Authority;
+use super::ejection::{Ejection, Stands};
+use crate::config::{self, Authority};
 use crate::gate::policy::WarmUp;
 use crate::gate::{ByVersion, Health, Version};
 use crate::release::Epoch;
@@ -19,8 +20,7 @@ pub struct Upstreams {
 
 struct Shared {
     authority: Authority,
-    /// Milliseconds after `started`, 0 when it was never ejected.
-    ejected_until: AtomicU64,
+    ejection: Ejection,
     /// Whether the first check has ended.
     checked: AtomicBool,
     /// Checks failed in a row; 0 without checks.
@@ -43,7 +43,7 @@ impl Upstreams {
     pub fn new(endpoints: ByVersion<&[Authority]>) -> Upstreams {
         let shared = |authority: &Authority| Shared {
             authority: authority.clone(),
-            ejected_until: AtomicU64::new(0),
+            ejection: Ejection::default(),
             checked: AtomicBool::new(false),
             failed_checks: AtomicU32::new(0),
             unhealthy: AtomicBool::new(false),
@@ -59,7 +59,7 @@ impl Upstreams {
     pub fn each(&self, version: Version) -> impl Iterator<Item = (&Authority, bool)> {
         let now = self.ms_at(Instant::now());
         let takes_requests = move |shared: &Shared| {
-            shared.ejected_until.load(Ordering::Relaxed) <= now && !shared.unhealthy.load(Ordering::Relaxed)
+            shared.ejection.stands(|| now) == Stands::In && !shared.unhealthy.load(Ordering::Relaxed)
         };
         self.versions.of(version).iter().map(move |shared| (&shared.authority, takes_requests(shared)))
     }
@@ -91,22 +91,31 @@ impl Upstreams {
         shared.checked.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_ejected(&self, version: Version, index: usize) -> bool {
-        let until = self.versions.of(version)[index].ejected_until.load(Ordering::Relaxed);
-        until != 0 && until > self.ms_at(Instant::now())
+    /// Where the endpoint stands between its times out.
+    pub fn stands(&self, version: Version, index: usize) -> Stands {
+        self.versions.of(version)[index].ejection.stands(|| self.ms_at(Instant::now()))
     }
 
-    /// False where too many are out already.
-    pub(super) fn eject(&self, version: Version, index: usize, duration: Duration) -> bool {
+    /// For how long the endpoint is out from here on; none where too many are out already.
+    pub fn eject(&self, version: Version, index: usize, policy: &config::Ejection) -> Option<Duration> {
         let shared = self.versions.of(version);
         let now = self.ms_at(Instant::now());
-        let ejected = shared.iter().filter(|other| other.ejected_until.load(Ordering::Relaxed) > now).count();
-        if (ejected + 1) * 2 > shared.len() {
-            return false;
-        }
-        let until = now.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        shared[index].ejected_until.store(until, Ordering::Relaxed);
-        true
+        let others = shared.iter().enumerate().filter(|(other, _)| *other != index);
+        let out = others.filter(|(_, other)| other.ejection.stands(|| now) != Stands::In).count();
+        ((out + 1) * 2 <= shared.len()).then(|| shared[index].ejection.eject(policy, now))
+    }
+
+    /// A request was served by an endpoint that is on trial. True if that readmits it.
+    pub(super) fn served_on_trial(&self, version: Version, index: usize) -> bool {
+        self.versions.of(version)[index].ejection.served(self.ms_at(Instant::now()))
+    }
+
+    pub(super) fn begin_trial(&self, version: Version, index: usize) -> bool {
+        self.versions.of(version)[index].ejection.begin_trial()
+    }
+
+    pub(super) fn end_trial(&self, version: Version, index: usize) {
+        self.versions.of(version)[index].ejection.end_trial();
     }
 
     /// Counts a request that goes to an endpoint in `epoch`. True while the endpoint warms up; once it is false it

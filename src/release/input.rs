@@ -19,8 +19,14 @@ pub const COMPARISON: &str = "comparison";
 /// The cause's trigger when green stayed doubtful for too long.
 pub const UNRESOLVED: &str = "unresolved";
 
+/// Who notifies people of an endpoint that goes or comes back.
+pub const ENDPOINTS: &str = "endpoints";
+
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 6] = [OPERATOR, PROGRESS_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL];
+pub const RESERVED: [&str; 7] = [OPERATOR, PROGRESS_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL, ENDPOINTS];
+
+/// Those of them that notify people, beside the triggers that do.
+pub const NOTIFYING: [&str; 2] = [COMPARISON, ENDPOINTS];
 
 /// The actor of what the gate orders.
 pub const GATE: &str = "gate";

@@ -2,7 +2,7 @@
 //!
 //! - `0` and both versions, blue first: a byte of flags, requests and failures if there were any, and what the flags
 //!   say is there;
-//! - or `2`, both versions, and alike what is beside them: blue's late requests, green's, the arm;
+//! - or `2`, both versions, and alike what is beside them: blue's late requests, green's, the arm, and how many failures are held;
 //! - or `1`, a length, and so many bytes of JSON.
 //!
 //! Buckets are how many there are, then the distance of each index to the one before, then the counts: like stands by
@@ -44,8 +44,9 @@ pub(super) fn write(slot: &Slot, before: Duration, to: &mut Vec<u8>) {
             to.push(if tick.beside.is_none() { TICK } else { TICK_AND_BESIDE });
             counted(&tick.blue, to);
             counted(&tick.green, to);
-            if let Some(Beside { late_blue, late_green, arm }) = &tick.beside {
+            if let Some(Beside { late_blue, late_green, arm, held }) = &tick.beside {
                 [late_blue, late_green, arm].into_iter().for_each(|beside| counted(beside, to));
+                number(*held, to);
             }
         }
         Input::Other(value) => {
@@ -151,7 +152,8 @@ fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
             TICK_AND_BESIDE => {
                 let (blue, green) = (rest.counted()?, rest.counted()?);
                 let (late_blue, late_green, arm) = (rest.counted()?, rest.counted()?, rest.counted()?);
-                Input::Tick(Box::new(Tick { blue, green, beside: Some(Beside { late_blue, late_green, arm }) }))
+                let beside = Some(Beside { late_blue, late_green, arm, held: rest.number()? });
+                Input::Tick(Box::new(Tick { blue, green, beside }))
             }
             OTHER => {
                 let length = usize::try_from(rest.number()?).ok()?;

@@ -44,10 +44,11 @@ fn any_counted() -> impl Strategy<Value = Counted> {
 }
 
 fn any_beside() -> impl Strategy<Value = Beside> {
-    (any_counted(), any_counted(), any_counted()).prop_map(|(late_blue, late_green, arm)| Beside {
+    (any_counted(), any_counted(), any_counted(), any::<u64>()).prop_map(|(late_blue, late_green, arm, held)| Beside {
         late_blue,
         late_green,
         arm,
+        held,
     })
 }
 

@@ -1,0 +1,100 @@
+//! Bad endpoints among good ones: what they fail is kept out of the evidence, they are ejected, and the course hears of it.
+
+use std::time::Duration;
+
+use super::Control;
+use crate::course::{EndpointNews, Input, News};
+use crate::gate::outlier::{Order, Outlier, Siblings};
+use crate::gate::streak::Routed;
+use crate::gate::{ByVersion, Charge, Version};
+use crate::measure::Tick;
+use crate::measure::shard::{Arm, FailedAt};
+use crate::proxy::{Stands, Upstreams};
+use crate::release::Epoch;
+use crate::routing::Roles;
+
+/// What is known of the endpoints in one epoch.
+pub(super) struct Outliers {
+    epoch: Epoch,
+    siblings: ByVersion<Siblings<FailedAt>>,
+    /// Ejected as the odd one, and not back yet.
+    out: ByVersion<Option<usize>>,
+}
+
+impl Outliers {
+    pub(super) fn new(upstreams: &Upstreams, roles: Roles, epoch: Epoch) -> Outliers {
+        let siblings = ByVersion::build(|version| Siblings::new(upstreams.each(roles.section(version)).count()));
+        Outliers { epoch, siblings, out: ByVersion::default() }
+    }
+
+    /// Adds the failures of `tick` that are the version's to its evidence, and returns the endpoints that are found to be bad.
+    fn sift(&mut self, tick: &mut Tick, routed: Routed, now: Duration) -> Vec<(Version, Outlier)> {
+        let mut found = Vec::new();
+        for version in Version::BOTH {
+            let of_version = tick.failed.extract_if(.., |failed| failed.version == version);
+            let failed: Vec<_> = of_version.map(|failed| (failed.endpoint, failed)).collect();
+            let siblings = self.siblings.of_mut(version);
+            let sifted = siblings.sift(tick.served.of(version), failed, now);
+            *tick.held.of_mut(version) = siblings.held() as u64;
+            found.extend(sifted.found.map(|outlier| (version, outlier)));
+            sifted.charged.iter().for_each(|failed| charge(tick, failed, routed));
+        }
+        found
+    }
+}
+
+/// Books a failure as the evidence that it would have been at once at a version of one endpoint.
+fn charge(tick: &mut Tick, failed: &FailedAt, routed: Routed) {
+    let FailedAt { version, arm, judged, .. } = *failed;
+    if failed.routed != routed {
+        return tick.late.of_mut(version).record(Charge::Failed, judged);
+    }
+    tick.samples.of_mut(version).record(Charge::Failed, judged);
+    if arm == Arm::Drawn {
+        tick.arm.sample.record(Charge::Failed, judged);
+    }
+}
+
+impl Control {
+    /// Keeps what one bad endpoint fails out of the evidence, ejects it, and tells the course when it goes and comes back.
+    pub(super) fn sift(&mut self, tick: &mut Tick, routed: Routed) {
+        let now = self.clock.now();
+        let roles = self.inputs.routing.table().roles;
+        if self.outliers.epoch != routed.epoch {
+            self.outliers = Outliers::new(&self.inputs.upstreams, roles, routed.epoch);
+        }
+        for (version, outlier) in self.outliers.sift(tick, routed, now) {
+            let Outlier { order, endpoint, own, others } = outlier;
+            let upstreams = &self.inputs.upstreams;
+            let is_in = upstreams.stands(roles.section(version), endpoint) == Stands::In;
+            if is_in && upstreams.eject(roles.section(version), endpoint, &self.ejection).is_none() {
+                tracing::warn!(version = version.name(), endpoint, "too many endpoints are out to eject this one");
+            }
+            match order {
+                Order::First => {
+                    *self.outliers.out.of_mut(version) = Some(endpoint);
+                    self.tell_of_endpoint(version, endpoint, News::Out { own, others });
+                }
+                Order::Second => self.tell_of_endpoint(version, endpoint, News::Another { own, others }),
+            }
+        }
+        for version in Version::BOTH {
+            let back = self
+                .outliers
+                .out
+                .of(version)
+                .filter(|endpoint| self.inputs.upstreams.stands(roles.section(version), *endpoint) == Stands::In);
+            if let Some(endpoint) = back {
+                *self.outliers.out.of_mut(version) = None;
+                self.tell_of_endpoint(version, endpoint, News::Back);
+            }
+        }
+    }
+
+    fn tell_of_endpoint(&mut self, version: Version, endpoint: usize, news: News) {
+        let section = self.inputs.routing.table().roles.section(version);
+        let name = self.inputs.upstreams.each(section).nth(endpoint).map(|(authority, _)| authority.to_string());
+        let news = EndpointNews { version, endpoint: name.unwrap_or_default(), news };
+        self.feed(&Input::Endpoint(news), None).expect("no operator asks for it");
+    }
+}
