@@ -108,6 +108,7 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
         status: status.clone(),
         lifecycle: phase,
         exposition,
+        signals: config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect(),
         archive,
     };
     admin::spawn(admin_listener, context)?;

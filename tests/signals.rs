@@ -50,14 +50,36 @@ fn parsed(response: &Response) -> Value {
     serde_json::from_slice(&response.body).unwrap_or_else(|_| panic!("not JSON: {}", response.text()))
 }
 
+/// A proxy with a trigger for each of these signals.
+fn listening(signals: &[&str]) -> Proxy {
+    let triggers = signals.iter().map(|name| format!("{{ name: {name}, metric: external }}"));
+    let rest = format!("gate: {{ triggers: [{}] }}", triggers.collect::<Vec<_>>().join(", "));
+    Proxy::before_with(&Upstream::ok(), &rest)
+}
+
+#[test]
+fn row_103_a_signal_that_no_trigger_listens_to_is_not_found_and_those_that_are_listened_to_are_named() {
+    let proxy = listening(&["checkout", "alerts"]);
+    for body in [r#"{"state": "firing"}"#, WEBHOOK, "what is no JSON"] {
+        let refused = post(&proxy, "chekout", body);
+        let detail = parsed(&refused)["detail"].as_str().map(str::to_owned);
+        let expected =
+            "no trigger listens to a signal called `chekout`; those that are listened to are checkout, alerts";
+        assert_eq!((refused.status, detail.as_deref()), (404, Some(expected)));
+    }
+    assert_eq!(proxy.status()["signals"], json!([]));
+    let refused = post(&Proxy::before(&Upstream::ok()), "checkout", WEBHOOK);
+    assert_eq!(refused.status, 404);
+    assert!(refused.text().contains("there is no trigger with `metric: external`"), "{}", refused.text());
+}
+
 #[test]
 fn a_firing_alert_rolls_the_release_back_with_what_the_alert_says() {
     let bench = Bench::with_plan(SLOW);
     bench.operate("start");
     bench.events.until("stepped");
-    assert_eq!(post(&bench.proxy, "another", WEBHOOK).status, 200, "nobody listens to that signal");
     let answer = post(&bench.proxy, "alerts", WEBHOOK);
-    assert_eq!((answer.status, &parsed(&answer)["signals"]), (200, &json!(["alerts", "another"])));
+    assert_eq!((answer.status, &parsed(&answer)["signals"]), (200, &json!(["alerts"])));
     let rolled_back = bench.events.until("rolledBack");
     let sentence = rolled_back.data["sentence"].as_str().expect("a sentence");
     assert!(sentence.contains("Checkout fails from probe-2"), "{sentence}");
@@ -68,7 +90,7 @@ fn a_firing_alert_rolls_the_release_back_with_what_the_alert_says() {
 
 #[test]
 fn a_signal_fires_until_it_is_resolved() {
-    let proxy = Proxy::before(&Upstream::ok());
+    let proxy = listening(&["till-2"]);
     let firing = |answer: &Response| parsed(answer)["signals"].clone();
     let resolved = WEBHOOK.replace("\"firing\"", "\"resolved\"");
     for (body, expected) in [
@@ -86,9 +108,9 @@ fn a_signal_fires_until_it_is_resolved() {
 
 #[test]
 fn a_post_that_is_not_understood_is_refused_with_its_field_named_and_changes_nothing() {
-    let proxy = Proxy::before(&Upstream::ok());
-    let firing = r#"{"state": "firing"}"#;
     let long = "a".repeat(64);
+    let proxy = listening(&["alerts", &long[..63]]);
+    let firing = r#"{"state": "firing"}"#;
     for name in ["Alerts", "a_b", "a%20b", "%C3%A4", "%FF", "a.b", &long] {
         let refused = post(&proxy, name, firing);
         assert_eq!((refused.status, &parsed(&refused)["field"]), (422, &json!("name")), "{name}: {}", refused.text());

@@ -39,6 +39,8 @@ pub struct Context {
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
     pub exposition: Exposition,
+    /// The names of the signals that triggers listen to.
+    pub signals: Arc<[String]>,
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
 }

@@ -34,6 +34,8 @@ pub(super) enum Problem {
     Failed(#[from] Failed),
     #[error("no release has the id {0}; GET /v1/releases lists those that are recorded")]
     UnknownRelease(String),
+    #[error("no trigger listens to a signal called `{name}`; {}", listened(known))]
+    UnknownSignal { name: String, known: Vec<String> },
     #[error("this proxy records nothing: it was started without --data DIR")]
     NoJournal,
     #[error("the evidence of {0} is not kept any more: `journal.age` and `journal.size` bound it")]
@@ -48,6 +50,13 @@ pub(super) enum Problem {
     Method,
     #[error("an error inside the proxy; its log says more")]
     Internal,
+}
+
+fn listened(known: &[String]) -> String {
+    match known {
+        [] => "there is no trigger with `metric: external`".to_owned(),
+        known => format!("those that are listened to are {}", known.join(", ")),
+    }
 }
 
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -71,7 +80,7 @@ impl Problem {
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
-            Problem::UnknownRelease(_) => StatusCode::NOT_FOUND,
+            Problem::UnknownRelease(_) | Problem::UnknownSignal { .. } => StatusCode::NOT_FOUND,
             Problem::EvidenceGone(_) => StatusCode::GONE,
             Problem::Failed(Failed::Gone) | Problem::Leaving | Problem::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,

@@ -35,17 +35,13 @@ pub enum Posting {
     Resolved,
 }
 
-/// A policy names at most 64; more come only from posts about signals that nobody listens to.
-const MOST_SIGNALS: usize = 256;
-
 impl Signals {
-    /// A signal that fires already keeps its beginning. Beyond [`MOST_SIGNALS`] a new one is not kept.
+    /// A signal that fires already keeps its beginning. Only those of a policy are posted.
     pub fn take(&mut self, posted: Posted, now: Duration) {
         let Posted { signal, state, sentence, actor } = posted;
         let since = self.firing(&signal).map(|firing| firing.since);
         match (state, since) {
             (Posting::Resolved, _) => _ = self.0.remove(&signal),
-            (Posting::Firing, None) if self.0.len() >= MOST_SIGNALS => {}
             (Posting::Firing, since) => {
                 self.0.insert(signal, Firing { since: since.unwrap_or(now), sentence, actor });
             }
@@ -83,17 +79,5 @@ mod tests {
         assert_eq!(signals.firing("checkout"), None);
         signals.take(posted("checkout", Posting::Firing, "down"), at(5));
         assert_eq!(signals.firing("checkout").map(|firing| firing.since), Some(at(5)));
-    }
-
-    #[test]
-    fn signals_that_nobody_listens_to_do_not_pile_up() {
-        let mut signals = Signals::default();
-        for number in 0..2 * MOST_SIGNALS {
-            signals.take(posted(&number.to_string(), Posting::Firing, ""), Duration::ZERO);
-        }
-        assert_eq!(signals.each().count(), MOST_SIGNALS);
-        signals.take(posted("0", Posting::Resolved, ""), Duration::ZERO);
-        signals.take(posted("another", Posting::Firing, ""), Duration::ZERO);
-        assert!(signals.firing("another").is_some());
     }
 }
