@@ -184,6 +184,11 @@ impl Routing {
 
     /// Takes one request into the streak, and acts on it. Called by the worker when the request ends.
     pub fn observe(&self, answer: Answer) {
+        self.observe_and(answer, || {});
+    }
+
+    /// As [`Routing::observe`]; `before_telling` comes between what is done to the table and the notice of it.
+    pub fn observe_and(&self, answer: Answer, before_telling: impl FnOnce()) {
         let Some((rule, action)) = &self.judged_by else { return };
         let mut packed = self.streak.load(Ordering::Acquire);
         let signal = loop {
@@ -198,18 +203,24 @@ impl Routing {
             }
         };
         if signal != Signal::Nothing {
-            self.act(signal, *action, answer.routed.epoch);
+            let notice = self.act(signal, *action, answer.routed.epoch);
+            before_telling();
+            if let Some(notice) = notice
+                && self.notices.try_send(notice).is_err()
+            {
+                tracing::warn!(?notice, "control is behind: a notice was dropped");
+            }
         }
     }
 
-    fn act(&self, signal: Signal, action: Action, epoch: Epoch) {
+    fn act(&self, signal: Signal, action: Action, epoch: Epoch) -> Option<Notice> {
         let judged_at = Instant::now();
         let moves_traffic = action == Action::Rollback;
-        let notice = match signal {
-            Signal::Nothing => return,
+        Some(match signal {
+            Signal::Nothing => return None,
             Signal::Convict(row) => {
                 if moves_traffic && !self.latch(epoch) {
-                    return;
+                    return None;
                 }
                 Notice::Convicted { epoch, row, reaction: judged_at.elapsed() }
             }
@@ -220,10 +231,7 @@ impl Routing {
                 Notice::Probing { epoch, row }
             }
             Signal::Common(row) => Notice::Common { epoch, row },
-        };
-        if self.notices.try_send(notice).is_err() {
-            tracing::warn!(?notice, "control is behind: a notice was dropped");
-        }
+        })
     }
 
     fn change(&self, next: impl Fn(&Table) -> Option<Table>) -> bool {

@@ -295,6 +295,8 @@ impl Control {
         }
         match notice {
             Notice::Convicted { reaction, .. } => {
+                let counted = self.collect();
+                self.feed(&Input::Counted(&counted), None).expect("no operator asks for it");
                 self.streak(Streak::Convicted, Some(row));
                 // The table was seen before the worker could tell of it.
                 if let Some(rollback) = &mut self.rollback

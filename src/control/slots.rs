@@ -24,6 +24,8 @@ pub enum Rare {
         blue: slot::Counted,
         signals: Signals,
     },
+    /// What was counted before a worker's finding, between two ticks.
+    Counted(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
@@ -44,16 +46,8 @@ pub enum Recorded {
 /// `input` as it is kept; `changed` is the configuration, where it is not the one that the release began with.
 pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
-        Input::Tick { counted, health } => {
-            let of = |version: Version| {
-                let health = *health.of(version);
-                let samples =
-                    counted_of(counted.samples.of(version), counted.waiting.of(version), *counted.clients.of(version));
-                slot::Counted { health: recorded_health(health), ..samples }
-            };
-            let beside = beside(counted);
-            slot::Input::Tick(Box::new(slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside }))
-        }
+        Input::Tick { counted, health } => slot::Input::Tick(Box::new(tick(counted, *health))),
+        Input::Counted(counted) => rare(&Rare::Counted(Box::new(tick(counted, ByVersion::default())))),
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
@@ -81,24 +75,29 @@ pub fn opening(course: &Course, began: Duration) -> Slot {
 pub fn recorded(slot: Slot) -> Result<Recorded, serde_json::Error> {
     Ok(match slot.input {
         slot::Input::Tick(tick) => {
-            let of = |version: Version| match version {
-                Version::Blue => &tick.blue,
-                Version::Green => &tick.green,
-            };
-            let beside = tick.beside.clone().unwrap_or_default();
-            let counted = Tick {
-                samples: ByVersion::build(|version| sample(of(version))),
-                waiting: ByVersion::build(|version| latency(&of(version).waiting)),
-                clients: ByVersion::build(|version| of(version).clients),
-                late: ByVersion { blue: sample(&beside.late_blue), green: sample(&beside.late_green) },
-                arm: part(&beside.arm),
-                held: ByVersion { blue: 0, green: beside.held },
-                ..Tick::default()
-            };
-            Recorded::Tick { counted: Box::new(counted), health: ByVersion::build(|version| health(of(version))) }
+            let health = ByVersion { blue: health(&tick.blue), green: health(&tick.green) };
+            Recorded::Tick { counted: Box::new(counted(&tick)), health }
         }
         slot::Input::Other(value) => Recorded::Rare(serde_json::from_value(value)?),
     })
+}
+
+/// What was counted, from how it is kept.
+pub fn counted(tick: &slot::Tick) -> Tick {
+    let beside = tick.beside.clone().unwrap_or_default();
+    let of = |version: Version| match version {
+        Version::Blue => &tick.blue,
+        Version::Green => &tick.green,
+    };
+    Tick {
+        samples: ByVersion::build(|version| sample(of(version))),
+        waiting: ByVersion::build(|version| latency(&of(version).waiting)),
+        clients: ByVersion::build(|version| of(version).clients),
+        late: ByVersion { blue: sample(&beside.late_blue), green: sample(&beside.late_green) },
+        arm: part(&beside.arm),
+        held: ByVersion { blue: 0, green: beside.held },
+        ..Tick::default()
+    }
 }
 
 /// The evidence that an opening holds.
@@ -108,6 +107,14 @@ pub fn evidence(counted: &slot::Counted) -> Evidence {
 
 fn rare(rare: &Rare) -> slot::Input {
     slot::Input::Other(serde_json::to_value(rare).expect("an input is plain data"))
+}
+
+fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
+    let of = |version: Version| {
+        let counted = counted_of(tick.samples.of(version), tick.waiting.of(version), *tick.clients.of(version));
+        slot::Counted { health: recorded_health(*health.of(version)), ..counted }
+    };
+    slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside: beside(tick) }
 }
 
 /// None where there is nothing.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Course;
+use super::grounds::Grounds;
 use crate::gate::compare::{Comparison, Summary};
 use crate::gate::trigger::{Quantile, Span};
 use crate::gate::verdict::duration;
@@ -15,7 +16,10 @@ pub struct Basis {
     /// What rolled the release back: a trigger of the policy, or one of [`crate::release::input::RESERVED`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
-    /// The window that the counts are of.
+    /// What it was made on; none where a person or the plan decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grounds: Option<Grounds>,
+    /// The window that the counts beside it are of.
     pub window: String,
     #[serde(flatten)]
     pub counts: Counts,
@@ -52,6 +56,7 @@ impl Course {
         };
         Basis {
             trigger,
+            grounds: self.grounds.clone(),
             window: duration(STATUS_WINDOW),
             counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
             comparison: self.compared(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grounds::Grounds;
 use super::warming::Missing;
 use super::{Course, Trust};
 use crate::gate::compare::{Counted, Finding};
@@ -58,7 +59,7 @@ impl Course {
     }
 
     /// Adds a tick to the windows.
-    fn count(&mut self, counted: &Tick, now: Duration) {
+    pub(super) fn count(&mut self, counted: &Tick, now: Duration) {
         for part in [&counted.samples, &counted.late] {
             let of_blue = self.of_before(part);
             let samples = of_blue.as_ref().unwrap_or(part).as_ref();
@@ -111,6 +112,11 @@ impl Course {
         if self.state.run().is_none() {
             return vec![];
         }
+        let (Order::Rollback { trigger, .. }
+        | Order::Pause { trigger, .. }
+        | Order::Probe { trigger, .. }
+        | Order::Notify { trigger, .. }) = &order;
+        self.grounds = self.grounds_of(trigger);
         match order {
             Order::Rollback { trigger, sentence } => self.convict(trigger, sentence, now),
             Order::Pause { trigger, sentence } => self.order(release::Input::Hold(Held { by: trigger, sentence }), now),
@@ -140,6 +146,10 @@ impl Course {
     fn follow(&mut self, finding: &Finding, now: Duration) -> Vec<Effect> {
         if self.state.run().is_none() {
             return vec![];
+        }
+        if matches!(finding, Finding::Convict { .. }) {
+            let comparison = self.comparison.as_ref();
+            self.grounds = comparison.map(|comparison| Grounds::of_difference(&comparison.heaviest()));
         }
         match finding {
             Finding::Convict { sentence } => self.convict(COMPARISON.to_owned(), sentence.clone(), now),

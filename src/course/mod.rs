@@ -4,6 +4,7 @@
 //! same decisions to the last bit. Absent: the table that the workers route by, wall-clock time, whoever is told.
 
 pub mod evidence;
+pub mod grounds;
 mod judging;
 mod warming;
 
@@ -23,6 +24,7 @@ use crate::measure::window::History;
 use crate::measure::{Tick, Windows};
 use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
+use grounds::Grounds;
 use warming::{Missing, Warming};
 
 /// What can happen.
@@ -33,6 +35,9 @@ pub enum Input<'a> {
         counted: &'a Tick,
         health: ByVersion<Health>,
     },
+    /// What was counted before a worker's finding, between two ticks. The windows hold it from then on; the comparison, which
+    /// the finding ends, does without.
+    Counted(&'a Tick),
     /// What a worker found by itself.
     Streak(StreakFound),
     /// One of the inputs that an operator gives.
@@ -125,6 +130,8 @@ pub struct Course {
     missing: Option<String>,
     /// One of blue's endpoints has gone out in this release.
     blue_misses: bool,
+    /// What the gate went by in its last ruling that changed something.
+    grounds: Option<Grounds>,
 }
 
 /// Whether the comparison believes what is measured.
@@ -162,6 +169,7 @@ impl Course {
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
+            grounds: None,
             policy,
             plan,
         };
@@ -171,7 +179,12 @@ impl Course {
 
     /// Takes one input. A refusal, of an operator's wish alone, changes nothing.
     pub fn take(&mut self, input: Input<'_>, now: Duration) -> Result<Vec<Effect>, Refusal> {
+        self.grounds = None;
         match input {
+            Input::Counted(counted) => {
+                self.count(counted, now);
+                Ok(vec![])
+            }
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
             Input::Streak(found) => Ok(self.streak(found, now)),
             Input::Operator(input) => self.apply(input, now),
@@ -244,6 +257,7 @@ impl Course {
         let open = self.state.run().is_some();
         let Some(trigger) = self.policy.streak.clone().filter(|_| open || latched) else { return vec![] };
         let by = trigger.name.clone();
+        self.grounds = row.as_ref().map(Grounds::of_row);
         match streak {
             Streak::Convicted => {
                 let sentence = streak_convicts(&trigger, row.as_ref());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Evidence, Window};
-use super::trigger::{Condition, Share, Trigger};
+use super::trigger::{Condition, Share, Times, Trigger};
 use super::version::{ByVersion, Version};
 
 /// Bad units of one version in the window.
@@ -86,11 +86,45 @@ pub fn cross<'e>(trigger: &Trigger, window: impl Into<Window<'e>>) -> Crossing {
         Condition::LatencyAboveBlue { quantile, times, floor, .. } => {
             let of_blue =
                 evidence.blue.latency.quantile(quantile).expect("blue has the minimum, which is at least one");
-            let bound = of_blue.mul_f64(times.factor().min(1e6)).max(floor);
+            let bound = times_blue(of_blue, times, floor);
             let measured = measure(window, |evidence| slower(evidence, bound));
             relative(measured, quantile.tail().fraction().max(measured.shifted.rate()))
         }
     }
+}
+
+/// What makes a request bad for a trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    Failed,
+    SlowerThan(Duration),
+}
+
+impl Bad {
+    /// Where the bound is relative to blue, by what blue took in this window.
+    pub fn of(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Bad {
+        match trigger.condition {
+            Condition::FailuresAbove { .. } | Condition::FailuresAboveBlue { .. } => Bad::Failed,
+            Condition::LatencyAbove { bound, .. } => Bad::SlowerThan(bound),
+            Condition::LatencyAboveBlue { quantile, times, floor, .. } => {
+                let of_blue = evidence.blue.latency.quantile(quantile).unwrap_or_default();
+                Bad::SlowerThan(times_blue(of_blue, times, floor))
+            }
+        }
+    }
+}
+
+/// The bad units of both versions in one window.
+pub fn bad_units(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> ByVersion<Tally> {
+    let bad = Bad::of(trigger, evidence);
+    ByVersion::build(|version| match bad {
+        Bad::Failed => failures(evidence.of(version)),
+        Bad::SlowerThan(bound) => slower(evidence.of(version), bound),
+    })
+}
+
+fn times_blue(of_blue: Duration, times: Times, floor: Duration) -> Duration {
+    of_blue.mul_f64(times.factor().min(1e6)).max(floor)
 }
 
 /// Whether blue is over an error bound, with enough requests to be sure, and fails at least as much as green.

@@ -165,10 +165,15 @@ fn alike(row: &Row) -> String {
     if row.ln_evidence <= 0.0 {
         return String::new();
     }
-    let releases = exp(row.ln_evidence).min(LONGEST_ODDS);
-    let digit = pow(10.0, (log10(releases) - 1.0).floor().max(0.0));
-    let once_in = count(((releases / digit).floor() * digit) as u64);
+    let once_in = once_in(exp(row.ln_evidence));
     format!("; if both failed alike, that would come by chance less than once in {once_in} times")
+}
+
+/// Odds to two digits, and never rarer than they are: `1,800,000`.
+pub fn once_in(times: f64) -> String {
+    let times = times.min(LONGEST_ODDS);
+    let digit = pow(10.0, (log10(times) - 1.0).floor().max(0.0));
+    count(((times / digit).floor() * digit) as u64)
 }
 
 fn green_failed(green: &Evidence, window: &str) -> String {

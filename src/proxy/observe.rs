@@ -157,7 +157,9 @@ impl Exchange {
             shown,
         });
         if standing != Standing::Aside {
-            self.worker.routing.observe(Answer { version, charge, routed, endpoint });
+            let answer = Answer { version, charge, routed, endpoint };
+            // Whoever hears of a finding has the requests that it rests on.
+            self.worker.routing.observe_and(answer, || self.worker.hand_over());
             if let Some(endpoint) = &self.endpoint {
                 endpoint.report(charge, &self.worker.settings.ejection);
             }

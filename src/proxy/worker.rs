@@ -174,7 +174,7 @@ impl Worker {
         }
     }
 
-    fn hand_over(&self) {
+    pub(super) fn hand_over(&self) {
         let (now, routed) = (Instant::now(), self.table().routed());
         let waiting = self.waiting.borrow();
         let unanswered = waiting.iter().filter_map(|(_, request)| request.unanswered(routed, now));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::comparison;
 use super::text::{escape, words};
 use crate::gate::ByVersion;
 use crate::gate::verdict::{count, duration, percent};
@@ -28,6 +29,9 @@ const KNOWN: [(&str, &str, Unit); 6] = [
     ("p99", "P99", Unit::Millis),
 ];
 
+/// What has a place of its own in the report.
+const TOLD: [&str; 6] = ["blue", "green", "trigger", "grounds", "window", "comparison"];
+
 pub(super) fn has_both(evidence: &Value) -> bool {
     sides(evidence).is_some()
 }
@@ -37,8 +41,10 @@ pub(super) fn trigger(evidence: &Value) -> Option<&str> {
 }
 
 pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String) -> std::fmt::Result {
+    comparison::grounds(&evidence["grounds"], (&header.blue, &header.green), to)?;
     if let Some(ByVersion { blue, green }) = sides(evidence) {
-        writeln!(to, "\n## Evidence\n")?;
+        let window = evidence["window"].as_str().map(|window| format!(", the last {}", escape(window)));
+        writeln!(to, "\n## Both versions{}\n", window.unwrap_or_default())?;
         writeln!(to, "| | blue ({}) | green ({}) |\n|---|---:|---:|", escape(&header.blue), escape(&header.green))?;
         let row = |to: &mut String, key: &str, name: &str, unit: Option<Unit>| {
             let cell =
@@ -57,8 +63,10 @@ pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String)
         }
     }
     let Some(members) = evidence.as_object() else { return Ok(()) };
-    let rest: Vec<_> =
-        members.iter().filter(|(key, _)| !["blue", "green", "trigger"].contains(&key.as_str())).collect();
+    if let Some(compared) = members.get("comparison").filter(|compared| compared.is_object()) {
+        comparison::section(compared, to)?;
+    }
+    let rest: Vec<_> = members.iter().filter(|(key, _)| !TOLD.contains(&key.as_str())).collect();
     if !rest.is_empty() {
         writeln!(to)?;
     }

@@ -43,8 +43,20 @@ fn rolled_back() -> ReleaseDocument {
     let evidence = json!({
         "trigger": "error-spike",
         "window": "1m",
+        "grounds": {
+            "bad": "failed", "over": "in the last 1 min", "onceIn": 1_834_512.3,
+            "blue": { "bad": 12, "units": 12_345 }, "green": { "bad": 123, "units": 1_371 },
+        },
         "comparison": {
-            "errors": { "blocks": 91, "expected": 0.000_478_885_239_683, "lnEvidence": -1.147_025_664_847_222 },
+            "errors": {
+                "blocks": 91, "expected": 0.000_478_885_239_683, "lnEvidence": 14.147_025_664_847_222,
+                "blue": { "bad": 4, "units": 9_412 }, "green": { "bad": 118, "units": 1_046 },
+            },
+            "p99": {
+                "blocks": 90, "lnEvidence": -1.1, "slowAbove": { "blue": 44_031, "green": 55_295 },
+                "blue": { "bad": 93, "units": 9_412 }, "green": { "bad": 0, "units": 0 },
+            },
+            "p50": { "blocks": 0, "lnEvidence": -0.69 },
             "lnEvidence": 14.2, "standing": "calm",
         },
         "blue": { "requests": 12_345, "failures": 12, "errorRate": 0.000_972, "p50": 19.8, "p95": 44, "p99": null, "endpoints": 3 },

@@ -38,7 +38,7 @@ use pass::Pass;
 use recent::Recent;
 use silence::Silence;
 use standing::{HOLDS, Look, Standing, Turn};
-pub use summary::{Measured, Summary};
+pub use summary::{Difference, Measured, Summary};
 
 use super::crossing::Tally;
 use super::{ByVersion, Evidence, Latency, Version};
@@ -291,6 +291,16 @@ impl Comparison {
             return Finding::Clear { sentence: sentence::clear(&self.pass) };
         }
         Finding::Undecided { sentence: sentence::undecided(&self.pass, self.contrast.errors.expected()) }
+    }
+
+    /// The numbers behind a conviction or a hold: of the metric that weighs most.
+    pub fn heaviest(&self) -> Difference {
+        let (measure, since) = self.contrast.heaviest();
+        let slower_than = match measure {
+            sentence::Measure::Errors => None,
+            sentence::Measure::Slow { bounds, .. } => Some(bounds),
+        };
+        Difference { slower_than, counted: since.counted, ln_evidence: self.contrast.ln() }
     }
 
     /// The metric that weighs most, in words.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::relative::Relative;
 use crate::gate::ByVersion;
+use crate::gate::crossing::Tally;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +27,17 @@ pub struct Summary {
     pub standing: &'static str,
 }
 
+/// How green differs from blue in one metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// The bounds between fast and slow; none where failures are counted.
+    pub slower_than: Option<ByVersion<Duration>>,
+    /// Bad units, in the same moments.
+    pub counted: ByVersion<Tally>,
+    /// ln M of all metrics together.
+    pub ln_evidence: f64,
+}
+
 /// One metric.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,6 +47,9 @@ pub struct Measured {
     pub blocks: u64,
     /// The share of bad units that is expected of blue.
     pub expected: f64,
+    /// What the evidence rests on: bad units in the same moments.
+    pub blue: Tally,
+    pub green: Tally,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_above: Option<SlowAbove>,
 }
@@ -49,10 +64,13 @@ pub struct SlowAbove {
 impl Measured {
     pub(super) fn of(relative: &Relative, bounds: Option<ByVersion<Duration>>) -> Measured {
         let micros = |bound: Duration| bound.as_micros() as u64;
+        let counted = relative.since().counted;
         Measured {
             ln_evidence: relative.ln(),
             blocks: relative.blocks(),
             expected: relative.expected(),
+            blue: counted.blue,
+            green: counted.green,
             slow_above: bounds.map(|bounds| SlowAbove { blue: micros(bounds.blue), green: micros(bounds.green) }),
         }
     }

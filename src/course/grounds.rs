@@ -1,0 +1,80 @@
+//! What one decision of the gate was made on: what was counted of both versions at that moment, and how surely it is no
+//! chance. Exact, so that a replay can be compared with it bit for bit.
+
+use serde::Serialize;
+
+use super::Course;
+use crate::gate::compare::Difference;
+use crate::gate::crossing::{Bad, Tally, bad_units};
+use crate::gate::streak::Row;
+use crate::gate::verdict::duration;
+use crate::gate::{ByVersion, Trigger};
+
+/// Bad requests of both versions, and what makes them bad.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grounds {
+    /// `failed`, or `slower than 9.3 ms`.
+    pub bad: String,
+    /// Blue's own bound of slowness, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_of_blue: Option<String>,
+    /// The time that is counted.
+    pub over: String,
+    pub blue: Tally,
+    pub green: Tally,
+    /// In how many releases, or rows of failures, chance alone would bring this once, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub once_in: Option<f64>,
+}
+
+impl Grounds {
+    pub(super) fn of_row(row: &Row) -> Grounds {
+        let Row { failures, blue, ln_evidence, .. } = *row;
+        Grounds {
+            bad: "failed".to_owned(),
+            bad_of_blue: None,
+            over: "since the first failure of green's row".to_owned(),
+            blue,
+            green: Tally { bad: failures, units: failures },
+            once_in: once_in(ln_evidence),
+        }
+    }
+
+    pub(super) fn of_difference(difference: &Difference) -> Grounds {
+        let Difference { slower_than, counted, ln_evidence } = difference;
+        let slower = |bound| format!("slower than {}", duration(bound));
+        Grounds {
+            bad: slower_than.map_or_else(|| "failed".to_owned(), |bounds| slower(bounds.green)),
+            bad_of_blue: slower_than.map(|bounds| slower(bounds.blue)),
+            over: "in the same moments, since the evidence began".to_owned(),
+            blue: counted.blue,
+            green: counted.green,
+            once_in: once_in(*ln_evidence),
+        }
+    }
+
+    fn of_trigger(trigger: &Trigger, course: &Course) -> Grounds {
+        let evidence = course.windows.evidence(trigger.window, trigger.condition.span());
+        let ByVersion { blue, green } = bad_units(trigger, evidence);
+        let bad = match Bad::of(trigger, evidence) {
+            Bad::Failed => "failed".to_owned(),
+            Bad::SlowerThan(bound) => format!("slower than {}", duration(bound)),
+        };
+        let over = format!("in the last {}", duration(trigger.window));
+        Grounds { bad, bad_of_blue: None, over, blue, green, once_in: None }
+    }
+}
+
+impl Course {
+    /// What the trigger of this name has seen; none where it judges no window.
+    pub(super) fn grounds_of(&self, trigger: &str) -> Option<Grounds> {
+        let trigger = self.policy.triggers.iter().find(|known| known.name == trigger)?;
+        Some(Grounds::of_trigger(trigger, self))
+    }
+}
+
+/// None where chance is as good an explanation as any.
+fn once_in(ln_evidence: f64) -> Option<f64> {
+    (ln_evidence > 0.0).then(|| libm::exp(ln_evidence))
+}
