@@ -7,7 +7,7 @@
 pub mod command;
 pub mod event;
 pub mod ledger;
-mod outliers;
+pub mod outliers;
 pub mod restore;
 pub mod slots;
 pub mod status;
@@ -79,7 +79,7 @@ impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
-        let outliers = Outliers::new(&inputs.upstreams, beginning.table.roles, course.epoch());
+        let outliers = Outliers::of(&inputs.upstreams, beginning.table.roles, course.epoch());
         let (names, ejection, rollback) = (Names::new(config), config.ejection, beginning.rollback);
         let mut control = Control { clock, names, course, rollback, outliers, ejection, inputs, outputs };
         control.begin(&beginning.found);

@@ -14,7 +14,7 @@ use crate::release::Epoch;
 use crate::routing::Roles;
 
 /// What is known of the endpoints in one epoch.
-pub(super) struct Outliers {
+pub struct Outliers {
     epoch: Epoch,
     siblings: ByVersion<Siblings<FailedAt>>,
     /// Ejected as the odd one, and not back yet.
@@ -22,13 +22,18 @@ pub(super) struct Outliers {
 }
 
 impl Outliers {
-    pub(super) fn new(upstreams: &Upstreams, roles: Roles, epoch: Epoch) -> Outliers {
-        let siblings = ByVersion::build(|version| Siblings::new(upstreams.each(roles.section(version)).count()));
+    /// For so many endpoints of each version.
+    pub fn new(endpoints: ByVersion<usize>, epoch: Epoch) -> Outliers {
+        let siblings = ByVersion::build(|version| Siblings::new(*endpoints.of(version)));
         Outliers { epoch, siblings, out: ByVersion::default() }
     }
 
+    pub(super) fn of(upstreams: &Upstreams, roles: Roles, epoch: Epoch) -> Outliers {
+        Outliers::new(ByVersion::build(|version| upstreams.each(roles.section(version)).count()), epoch)
+    }
+
     /// Adds the failures of `tick` that are the version's to its evidence, and returns the endpoints that are found to be bad.
-    fn sift(&mut self, tick: &mut Tick, routed: Routed, now: Duration) -> Vec<(Version, Outlier)> {
+    pub fn sift(&mut self, tick: &mut Tick, routed: Routed, now: Duration) -> Vec<(Version, Outlier)> {
         let mut found = Vec::new();
         for version in Version::BOTH {
             let of_version = tick.failed.extract_if(.., |failed| failed.version == version);
@@ -61,7 +66,7 @@ impl Control {
         let now = self.clock.now();
         let roles = self.inputs.routing.table().roles;
         if self.outliers.epoch != routed.epoch {
-            self.outliers = Outliers::new(&self.inputs.upstreams, roles, routed.epoch);
+            self.outliers = Outliers::of(&self.inputs.upstreams, roles, routed.epoch);
         }
         for (version, outlier) in self.outliers.sift(tick, routed, now) {
             let Outlier { order, endpoint, own, others } = outlier;

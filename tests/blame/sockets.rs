@@ -1,0 +1,1 @@
+//! The same kinds of trouble on the built proxy.
