@@ -52,6 +52,10 @@ pub(super) struct Trial(Rc<Endpoint>);
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
 
+/// A test asks that a connection takes this many milliseconds, as one across zones with TLS does.
+#[cfg(feature = "fault-injection")]
+const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
+
 enum Target {
     Address(SocketAddr),
     /// Looked up for every new connection, so a changed record is followed.
@@ -87,6 +91,8 @@ impl Endpoint {
     }
 
     pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+        #[cfg(feature = "fault-injection")]
+        dear().await;
         let stream = match &self.target {
             Target::Address(address) => TcpStream::connect(address).await?,
             Target::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
@@ -151,6 +157,13 @@ impl Endpoint {
 
     fn is_healthy(&self) -> bool {
         self.upstreams.is_healthy(self.version, self.index)
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+async fn dear() {
+    if let Some(millis) = std::env::var(DEAR).ok().and_then(|millis| millis.parse().ok()) {
+        tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
     }
 }
 

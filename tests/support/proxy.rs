@@ -63,6 +63,11 @@ impl Proxy {
         Proxy::launch(program, text, "info", &["--data".as_ref(), data.as_ref()])
     }
 
+    /// Starts where a new connection to an endpoint takes so many milliseconds.
+    pub fn start_with_dear_connections(text: &str, millis: u64) -> Proxy {
+        Proxy::launch(&["env", &format!("PORTCULLIS_FAULT_CONNECT_MS={millis}")], text, "info", &[])
+    }
+
     /// Starts with a log of this level.
     pub fn start_logging(text: &str, level: &str) -> Proxy {
         Proxy::launch(&[], text, level, &[])
