@@ -19,6 +19,7 @@ mod framing;
 mod gate;
 mod gate_wait;
 mod health;
+mod latency;
 mod life;
 mod policies;
 mod prometheus;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Bench, Proxy, Upstream, portcullis, printed, refused, stdout};
+use super::support::{Backend, Bench, Proxy, Upstream, config, portcullis, printed, refused, stdout};
 
 const SLOW: &str = "{ steps: [{ weight: 20%, bake: 300ms }, { weight: 50%, bake: 1h }], monitoring: 1h }";
 
@@ -58,6 +58,74 @@ fn promise_6_a_replay_decides_as_was_decided_to_the_last_bit_and_another_policy_
     bench.events.until("rolledBack");
     let shown = printed(&portcullis(&["replay", "v2-2", "--admin", &bench.url()], &[]));
     assert!(shown.contains("restarted by plan") && shown.contains("to the last bit"), "{shown}");
+}
+
+/// A journal of three releases: rolled back by the streak of then, by the comparison, and promoted. It was made by commit
+/// 535de25, before decisions had their grounds and streaks their numbers, with one client over loopback.
+const OLD_JOURNAL: &[u8] = include_bytes!("records/before-evidence.redb.gz");
+
+const OLD_CONFIGURATION: &str =
+    "release: { steps: [{ weight: 20%, bake: 2s }, { weight: 50%, bake: 2s }], monitoring: 2s }
+gate:
+  minimumRequests: 20
+  warmUp: { time: 0s, requests: 0 }
+  triggers:
+  - { name: dead, metric: failureStreak, atLeast: 5 }
+  - { name: meltdown, metric: errorRate, above: 60%, window: 5s }
+";
+
+#[test]
+fn a_journal_of_an_older_version_is_read_and_a_replay_says_which_decision_differs_and_how() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut journal = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(OLD_JOURNAL), &mut journal).expect("it is packed");
+    std::fs::write(data.path().join("journal.redb"), journal).expect("writable");
+    let (blue, green) = (Upstream::ok(), Upstream::ok());
+    let proxy = Proxy::start_in(data.path(), &config(&[blue.address], &[green.address], OLD_CONFIGURATION));
+    let url = format!("http://{}", proxy.admin);
+    let call = |arguments: &[&str]| portcullis(&[arguments, &["--admin", &url]].concat(), &[]);
+
+    let history = printed(&call(&["history"]));
+    let outcomes = ["v2-3  promoted ", "v2-2  rolled back ", "v2-1  rolled back "];
+    assert!(history.lines().zip(outcomes).all(|(line, outcome)| line.starts_with(outcome)), "{history}");
+    for id in ["v2-2", "v2-3"] {
+        let shown = printed(&call(&["replay", id]));
+        assert!(shown.ends_with("Every decision comes out as it was, to the last bit.\n"), "{shown}");
+    }
+    let output = call(&["replay", "v2-1"]);
+    let shown = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    let differs = shown.lines().last().expect("a line");
+    assert!(
+        differs.starts_with("The decisions differ: `rolledBack by gate, rolledBack at 0 %: green failed 5"),
+        "{differs}"
+    );
+    assert!(differs.contains("blue has answered since the first of them` was decided, but in the replay"), "{differs}");
+    let report = printed(&call(&["report", "v2-1"]));
+    assert!(report.contains("> green failed 5 requests in a row; blue has answered since"), "{report}");
+    assert!(report.contains("What green was compared by is not in the journal"), "{report}");
+}
+
+#[test]
+fn promise_6_the_report_of_a_streak_shows_the_failures_that_it_was_decided_on() {
+    let (blue, green) = (Backend::answering(200), Backend::answering(500));
+    let data = tempfile::tempdir().expect("a folder");
+    let gate = "gate: { compare: { enabled: false }, triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }";
+    let proxy = Proxy::start_in(data.path(), &config(&[blue.address], &[green.address], gate));
+    proxy.set_weight(10.0);
+    let mut client = proxy.client();
+    (0..100).for_each(|_| _ = client.get("/"));
+    proxy.until(|status| status["state"] == "rolledBack");
+    let failed = green.count();
+    let report = printed(&portcullis(&["report", "v2-1", "--admin", &format!("http://{}", proxy.admin)], &[]));
+    let grounds = format!("| {failed} of {failed} (100.0 %) |");
+    assert!(report.contains("| since the first failure of green's row | blue (v1) | green (v2) |"), "{report}");
+    assert!(report.contains("| failed | 0 of ") && report.contains(&grounds), "{report}");
+    assert!(report.contains("chance alone would show this in at most 1 of "), "{report}");
+    assert!(report.contains(&format!("| Failures | 0 | {failed} |")), "the deciding request is counted: {report}");
+    assert!(!report.contains("ln evidence"), "{report}");
+    let replayed = printed(&portcullis(&["replay", "v2-1", "--admin", &format!("http://{}", proxy.admin)], &[]));
+    assert!(replayed.ends_with("to the last bit.\n"), "{replayed}");
 }
 
 #[test]

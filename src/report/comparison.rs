@@ -12,6 +12,12 @@ use crate::gate::verdict::{count, duration, once_in, percent};
 const TESTS: [(&str, &str); 3] = [("errors", "Failures"), ("p99", "Slowest 1 %"), ("p50", "Slower half")];
 
 pub(super) fn section(comparison: &Value, to: &mut String) -> std::fmt::Result {
+    if TESTS.iter().all(|(key, _)| tally(&comparison[*key]["green"]).is_none()) {
+        return writeln!(
+            to,
+            "\nWhat green was compared by is not in the journal: an older version recorded the release."
+        );
+    }
     let seen = TESTS.iter().any(|(key, _)| tally(&comparison[*key]["green"]).is_some_and(|(_, units)| units > 0));
     if !seen {
         return writeln!(to, "\nThe comparison of green with blue had nothing to compare.");
