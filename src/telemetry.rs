@@ -311,8 +311,16 @@ fn feed(histogram: &Histogram, latency: &Latency) {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
-    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From the request head read to the end of the answer");
-    describe_histogram!(HEAD_SECONDS, Unit::Seconds, "From the request head read to the response head received");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "From the request head read to the end of the answer, as clients saw it"
+    );
+    describe_histogram!(
+        HEAD_SECONDS,
+        Unit::Seconds,
+        "From the request head read to the response head received, as clients saw it"
+    );
     describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To look an endpoint up and connect to it; part of no verdict");
     describe_gauge!(WEIGHT, "Share of new requests that each version gets");
     describe_gauge!(STATE, "1 for the state that the release is in");

@@ -109,9 +109,10 @@ pub enum Rate {
 /// Which span of a request is its latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Span {
-    /// From the request head read to the response head received.
+    /// From the request sent on a connection that stands to the response head received, without the time in which the
+    /// client's body was waited for.
     Head,
-    /// From the request head read to the end of the body.
+    /// The same to the end of the answer.
     Whole,
 }
 

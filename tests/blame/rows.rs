@@ -36,8 +36,11 @@ pub struct Row {
     pub green_fails: f64,
     /// The median of green's failures until it is rolled back, at most.
     pub most_failed: u64,
-    pub world: Box<dyn Fn(&Moment, &mut Rng) -> Served + Sync>,
+    pub world: World,
 }
+
+/// What both versions make of a request.
+type World = Box<dyn Fn(&Moment, &mut Rng) -> Served + Sync>;
 
 const WEIGHTS: [f64; 6] = [1.0, 10.0, 50.0, 90.0, 99.0, 100.0];
 
