@@ -191,6 +191,9 @@ impl Routing {
     pub fn observe_and(&self, answer: Answer, before_telling: impl FnOnce()) {
         let Some((rule, action)) = &self.judged_by else { return };
         let mut packed = self.streak.load(Ordering::Acquire);
+        if Streak::is_untouched(packed, &answer) {
+            return;
+        }
         let signal = loop {
             let (next, signal) = Streak::unpack(packed).observe(answer, rule);
             let next = next.pack();

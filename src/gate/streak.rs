@@ -321,7 +321,19 @@ impl Bits {
     }
 }
 
+/// Where [`Streak::pack`] puts the epoch, green's failures in a row and the phase.
+const EPOCH_SHIFT: u32 = 56;
+const ROW_OR_PHASE: u64 = 0x3ff << 28 | 0b11;
+
 impl Streak {
+    /// Whether [`Streak::observe`] would change nothing of this packed state: most requests are answered while no row is
+    /// open, and need not unpack it.
+    pub fn is_untouched(packed: u64, answer: &Answer) -> bool {
+        let fails_green = answer.version == Version::Green && answer.charge == Charge::Failed;
+        let of_epoch = packed >> EPOCH_SHIFT == u64::from(answer.routed.epoch.low_bits() & 0xff);
+        of_epoch && packed & ROW_OR_PHASE == 0 && !fails_green
+    }
+
     pub const fn pack(self) -> u64 {
         let phase = match self.phase {
             Phase::Counting => 0,

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
 use super::forward::Sendable;
+use super::headers;
 use super::progress::Progress;
 use super::socket::{Owned, Socket};
 use super::upgrade::End;
@@ -34,8 +35,6 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// A connection whose time is nearly over is not used: the endpoint may be closing it while a request is on its way.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
-
-const KEEP_ALIVE: &str = "keep-alive";
 
 /// Room for a usual request head, which a connection keeps.
 const SENT_KEPT_BYTES: usize = 1024;
@@ -202,7 +201,7 @@ impl Upstream {
 
     /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`.
     pub(super) fn rest_as_told(&mut self, answer: &HeaderMap) {
-        if let Some(told) = answer.get(KEEP_ALIVE).and_then(|field| kept_for(field.as_bytes())) {
+        if let Some(told) = headers::kept_alive_for(answer) {
             self.idle_for = IDLE_FOR.min(told.saturating_sub(ON_THE_WAY).max(told / 2));
         }
     }
@@ -362,42 +361,10 @@ pub(super) fn sweep(endpoint: &Endpoint, now: Instant) {
     endpoint.idle.borrow_mut().retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
 }
 
-/// The `timeout` of a Keep-Alive field, in whole seconds (draft-thomson-hybi-http-timeout, section 2.1).
-fn kept_for(field: &[u8]) -> Option<Duration> {
-    let parameter = |part: &[u8]| -> Option<u64> {
-        let (name, value) = part.split_at(part.iter().position(|byte| *byte == b'=')?);
-        let is_timeout = name.trim_ascii().eq_ignore_ascii_case(b"timeout");
-        std::str::from_utf8(value[1..].trim_ascii()).ok()?.parse().ok().filter(|_| is_timeout)
-    };
-    field.split(|byte| *byte == b',').find_map(parameter).map(Duration::from_secs)
-}
-
 fn no_head(error: hyper::Error) -> NoHead {
     if error.is_parse() || error.is_parse_too_large() || error.is_parse_status() {
         NoHead::Invalid(error)
     } else {
         NoHead::Lost
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_that_an_endpoint_keeps_a_connection_is_found_and_what_is_none_is_none() {
-        for (field, seconds) in [
-            ("timeout=5", Some(5)),
-            ("timeout=5, max=1000", Some(5)),
-            ("max=1000,Timeout = 72", Some(72)),
-            ("max=1000", None),
-            ("timeout=", None),
-            ("timeout=-1", None),
-            ("timeout=99999999999999999999", None),
-            ("timeout", None),
-            ("", None),
-        ] {
-            assert_eq!(kept_for(field.as_bytes()), seconds.map(Duration::from_secs), "{field}");
-        }
     }
 }

@@ -46,6 +46,7 @@ fn play(answers: &[Answer], rule: &Rule) -> Vec<(usize, char, Row)> {
     let mut given = Vec::new();
     for (index, answer) in answers.iter().enumerate() {
         let (next, signal) = Streak::unpack(streak.pack()).observe(*answer, rule);
+        assert!(!Streak::is_untouched(streak.pack(), answer) || next == streak && signal == Signal::Nothing);
         assert_eq!(Streak::unpack(next.pack()), next);
         streak = next;
         match signal {
@@ -226,4 +227,22 @@ fn promise_5_versions_that_fail_alike_at_random_are_hardly_ever_told_apart() {
         }
         assert_eq!(convicted, 0, "rate {rate}, weight {weight}");
     }
+}
+
+#[test]
+fn a_request_that_changes_nothing_is_told_from_the_packed_state() {
+    let answer = |text: &str| requests(text)[0];
+    let epoch = Epoch::from(0x1_05);
+    let idle = Streak::opened(epoch);
+    let of = |answer: Answer, epoch: Epoch| Answer { routed: Routed { epoch, change: 0 }, ..answer };
+    for untouched in ["g", "b", "B", "-"] {
+        assert!(Streak::is_untouched(idle.pack(), &of(answer(untouched), epoch)), "{untouched}");
+        assert!(!Streak::is_untouched(idle.pack(), &of(answer(untouched), epoch.next())), "{untouched}");
+    }
+    assert!(!Streak::is_untouched(idle.pack(), &of(answer("G"), epoch)));
+    let rule = Rule::new(&RULE);
+    let (begun, _) = idle.observe(of(answer("G"), epoch), &rule);
+    assert!(!Streak::is_untouched(begun.pack(), &of(answer("b"), epoch)));
+    let (ended, _) = begun.observe(of(answer("g"), epoch), &rule);
+    assert!(Streak::is_untouched(ended.pack(), &of(answer("b"), epoch)), "only the count of rows is left");
 }
