@@ -12,7 +12,7 @@ use steps::{Admitting, Choosing, Recording, Sticking};
 
 /// A step and the most instructions that it may take: a fifth more than it took when the limit was set, for what
 /// another compiler makes of it. Raise one only with the reason in the commit.
-const LIMITS: [(&str, u64); 4] = [("choose", 54), ("admit", 168), ("stick", 690), ("record", 370)];
+const LIMITS: [(&str, u64); 4] = [("choose", 54), ("admit", 168), ("stick", 690), ("record", 485)];
 
 /// Both counts contain the start of the program; their difference does not.
 const FEW: u64 = 10_000;
