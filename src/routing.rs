@@ -85,7 +85,8 @@ impl Table {
     }
 
     fn weighed(self, weight: Weight) -> Table {
-        Table { route: Route::Split(weight), change: self.change.wrapping_add(1), ..self }
+        let change = if weight == self.weight() { self.change } else { self.change.wrapping_add(1) };
+        Table { route: Route::Split(weight), change, ..self }
     }
 }
 
@@ -357,6 +358,18 @@ mod tests {
         observe(&routing, Version::Blue, Charge::Served);
         assert_eq!(routing.table().weight(), Weight::PROBE, "a success of blue is no witness");
         fail_until_latched(&routing);
+    }
+
+    #[test]
+    fn a_weight_that_is_set_again_leaves_what_is_under_way_as_evidence() {
+        let (routing, _notices) = routing();
+        let epoch = Epoch::default().next();
+        routing.route(epoch, percent(10.0));
+        let before = routing.table().routed();
+        routing.route(epoch, percent(10.0));
+        assert_eq!(routing.table().routed(), before);
+        routing.route(epoch, percent(20.0));
+        assert!(routing.table().routed().changed_since(before));
     }
 
     #[test]

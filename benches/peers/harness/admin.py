@@ -50,4 +50,11 @@ def recorded(ports):
     release = json.loads(call(ports, "GET", "/v1/releases"))[0]
     slots = map(json.loads, call(ports, "GET", f"/v1/releases/{release['id']}/evidence").splitlines())
     ticks = [slot["input"]["tick"] for slot in slots if "tick" in slot["input"]]
-    return [sum(tick[version]["requests"] for version in ("blue", "green")) for tick in ticks]
+    return [sum(counted["requests"] for counted in counts(tick)) for tick in ticks]
+
+
+def counts(tick):
+    """What is counted of both versions, also of requests that were routed before the weight last changed."""
+    yield from (tick[version] for version in ("blue", "green"))
+    if "beside" in tick:
+        yield from (tick["beside"][late] for late in ("lateBlue", "lateGreen"))
