@@ -5,7 +5,7 @@
 //! with the default policy. [`rows`] is the traffic, [`sockets`] the same kinds on the built proxy, [`speed`] how many
 //! failures get through there.
 //!
-//! `PORTCULLIS_BLAME=long` plays 2,000 releases a row; `PORTCULLIS_BLAME_ROWS=text` only rows whose name has that text.
+//! `PORTCULLIS_BLAME=long` plays 2,000 releases a row, and a number so many; `PORTCULLIS_BLAME_ROWS=text` only rows whose name has that text.
 
 mod rows;
 mod sockets;
@@ -36,7 +36,9 @@ fn releases() -> u64 {
     match std::env::var("PORTCULLIS_BLAME").as_deref() {
         Ok("long") => LONG,
         Ok("short") => SHORT,
-        Ok(other) => panic!("PORTCULLIS_BLAME is `long` or `short`, not `{other}`"),
+        Ok(number) => {
+            number.parse().unwrap_or_else(|_| panic!("PORTCULLIS_BLAME is `long`, `short` or a number, not `{number}`"))
+        }
         Err(_) => TINY,
     }
 }
