@@ -46,7 +46,7 @@ fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_come
         client.get("/");
         (bad.count() == 6).then_some(())
     });
-    assert_eq!(proxy.logged("endpoint ejected").len(), 2);
+    eventually("it to be out again", || (proxy.logged("endpoint ejected").len() == 2).then_some(()));
     assert_eq!(proxy.status()["blue"]["healthyEndpoints"], 1);
     bad.answer(200);
     eventually("it to be readmitted", || {
