@@ -70,15 +70,18 @@ impl Control {
         }
         for (version, outlier) in self.outliers.sift(tick, routed, now) {
             let Outlier { order, endpoint, own, others } = outlier;
-            let upstreams = &self.inputs.upstreams;
-            let is_in = upstreams.stands(roles.section(version), endpoint) == Stands::In;
-            if is_in && upstreams.eject(roles.section(version), endpoint, &self.ejection).is_none() {
-                tracing::warn!(version = version.name(), endpoint, "too many endpoints are out to eject this one");
-            }
+            let (upstreams, section) = (&self.inputs.upstreams, roles.section(version));
+            let is_out = upstreams.stands(section, endpoint) != Stands::In
+                || upstreams.eject(section, endpoint, &self.ejection).is_some();
             match order {
-                Order::First => {
+                Order::First if is_out => {
                     *self.outliers.out.of_mut(version) = Some(endpoint);
                     self.tell_of_endpoint(version, endpoint, News::Out { own, others });
+                }
+                // One that still gets requests, because others are out already, is not excused: it is not the only one.
+                Order::First => {
+                    self.outliers.siblings.of_mut(version).excuse_nobody();
+                    self.tell_of_endpoint(version, endpoint, News::Another { own, others });
                 }
                 Order::Second => self.tell_of_endpoint(version, endpoint, News::Another { own, others }),
             }

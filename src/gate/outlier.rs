@@ -122,6 +122,12 @@ impl<F> Siblings<F> {
         sifted
     }
 
+    /// Charges every failure from here on.
+    pub fn excuse_nobody(&mut self) {
+        self.excused = None;
+        self.more = true;
+    }
+
     /// Failures that are neither charged nor excused yet.
     pub fn held(&self) -> usize {
         self.suspect.as_ref().map_or(0, |suspect| suspect.held.len())
@@ -151,7 +157,7 @@ impl<F> Siblings<F> {
             recent.bad += 1.0;
             recent.units += 1.0;
         }
-        let holds = self.excused.is_none();
+        let holds = self.excused.is_none() && !self.more;
         let suspect = self.suspect.get_or_insert_with(|| Suspect::new(endpoint, now));
         if suspect.endpoint == endpoint {
             suspect.failures += 1;

@@ -109,6 +109,16 @@ fn a_second_bad_endpoint_is_found_although_it_has_been_ejected_meanwhile() {
 }
 
 #[test]
+fn an_endpoint_that_cannot_be_ejected_is_charged() {
+    let mut siblings = Siblings::new(4);
+    let found = siblings.sift(&[0, 40, 40, 40], [(0, 'a'); 5], TICK).found;
+    assert_eq!(found.map(|found| found.endpoint), Some(0));
+    siblings.excuse_nobody();
+    let sifted = siblings.sift(&[0, 40, 40, 40], [(0, 'b'); 5], 2 * TICK);
+    assert_eq!((sifted.charged, sifted.found, siblings.held()), (vec!['b'; 5], None, 0));
+}
+
+#[test]
 fn a_version_that_is_bad_as_a_whole_is_charged_with_the_next_failure() {
     for (share, by_chance) in [(1.0, 0), (0.5, 2)] {
         let mut found = 0;
