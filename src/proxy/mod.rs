@@ -1,43 +1,25 @@
-//! The way of a request, top to bottom.
+//! The way of a request, in rooms. Each knows those below it, and none above: a step of tests/run sees to it.
 //!
-//! [`listen`] accepts on every worker, [`drive`] runs hyper on a client connection and watches its deadlines, [`serve`]
-//! holds the stack, [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by [`sticky`]
-//! for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for the head,
-//! [`pool`] keeps the connections to the endpoints, [`endpoint`] picks one and takes a bad one out, [`ejection`] lets it come back, [`body`] streams both
-//! bodies, [`upgrade`] joins the two sides of a tunnel, [`observe`] records one outcome, [`respond`] turns our own refusals
-//! into answers. [`worker`] is what a thread owns, [`upstreams`] what all of them know of the endpoints, [`health`] the
-//! thread that checks those, [`progress`] what one connection is waiting for,
-//! [`park`] which idle ones keep their buffers, [`socket`] how bytes are sent.
+//! - [`worker`]: what a thread owns. It wires the rooms, and no room knows it.
+//! - [`client`]: what faces the client: accepting, a connection's life and its deadlines, tunnels.
+//! - [`request`]: one request from its head to its outcome; its stack is on one screen. Choosing, forwarding, recording.
+//! - [`upstream`]: what faces the endpoints: picking one, taking a bad one out, connections, health checks.
+//! - [`wire`]: what both sides are made of: sockets, and what a connection waits for.
+//! - [`settings`] and [`lifecycle`]: what all of them are told.
 //!
 //! Absent on purpose: any decision about a release, any lock that two workers share, any unbounded buffer.
 
-mod body;
-mod choose;
-mod client_share;
-mod drive;
-mod ejection;
-mod endpoint;
-mod forward;
-mod headers;
-mod health;
-mod listen;
-mod observe;
-mod park;
-mod pool;
-mod progress;
-mod respond;
-mod serve;
-mod socket;
-mod sticky;
-mod upgrade;
-mod upstreams;
+mod client;
+mod lifecycle;
+mod request;
+mod settings;
+mod upstream;
+mod wire;
 mod worker;
 
-pub use choose::Draw;
-pub use client_share::ClientShare;
-pub use ejection::Stands;
-pub use health::check;
-pub use listen::{Sockets, bind};
-pub use sticky::Lot;
-pub use upstreams::Upstreams;
-pub use worker::{Lifecycle, Phase, Settings, spawn};
+pub use client::{Sockets, bind};
+pub use lifecycle::{Lifecycle, Phase};
+pub use request::{ClientShare, Draw, Lot};
+pub use settings::Settings;
+pub use upstream::{Stands, Upstreams, check};
+pub use worker::spawn;

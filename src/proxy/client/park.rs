@@ -11,10 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::progress::Progress;
-
-/// An idle connection gives its buffers back after this long, and keeps its socket.
-pub(super) const PARK_AFTER: Duration = Duration::from_millis(250);
+use crate::proxy::wire::Progress;
 
 /// So many connections of a worker, idle or not, have buffers before any has to give them back early: 4 MiB.
 const UNHURRIED: usize = 256;
@@ -58,8 +55,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
 
-    use super::super::progress::Phase;
     use super::*;
+    use crate::proxy::wire::{PARK_AFTER, Phase};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -144,7 +141,7 @@ mod tests {
         let (_, more) = filled(Phase::Waiting, start);
         more.iter().for_each(|(progress, _)| unparked.add(progress, start));
         connections.extend(more);
-        connections.iter().for_each(|(progress, _)| progress.enter(Phase::Idle, start, PARK_AFTER));
+        connections.iter().for_each(|(progress, _)| progress.rest(start));
         let later = start + IDLE_AT_LEAST;
         let new = connection(Phase::Waiting, later);
         unparked.add(&new.0, later);

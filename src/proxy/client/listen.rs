@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::watch;
 
-use super::respond::TOO_MANY_CONNECTIONS;
-use super::serve;
-use super::worker::{Phase, Worker};
+use super::connection;
+use super::connections::Connections;
+use crate::proxy::lifecycle::{Lifecycle, Phase};
+use crate::proxy::request::TOO_MANY_CONNECTIONS;
 
 /// The sockets of all workers and the address they share.
 pub struct Sockets {
@@ -45,10 +45,10 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until the phase is [`Phase::Closing`], and then whatever the kernel has queued already.
-pub(super) async fn accept(
-    worker: Rc<Worker>,
+pub(in crate::proxy) async fn accept(
+    connections: Rc<Connections>,
     listener: tokio::net::TcpListener,
-    mut lifecycle: watch::Receiver<Phase>,
+    mut lifecycle: Lifecycle,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -56,7 +56,7 @@ pub(super) async fn accept(
             _ = lifecycle.wait_for(|phase| *phase == Phase::Closing) => break,
         };
         match accepted {
-            Ok((stream, peer)) => take(&worker, stream, peer),
+            Ok((stream, peer)) => take(&connections, stream, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "accepting rests");
@@ -66,18 +66,18 @@ pub(super) async fn accept(
     }
     let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut nobody) {
-        take(&worker, stream, peer);
+        take(&connections, stream, peer);
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+fn take(connections: &Rc<Connections>, stream: tokio::net::TcpStream, peer: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it was served");
         return;
     }
-    match worker.admit() {
+    match connections.admit() {
         Some(place) => {
-            tokio::task::spawn_local(serve::connection(Rc::clone(worker), place, stream, peer));
+            tokio::task::spawn_local(connection::serve(Rc::clone(connections), place, stream, peer));
         }
         None => {
             if let Err(error) = stream.try_write(TOO_MANY_CONNECTIONS) {

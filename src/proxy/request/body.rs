@@ -1,6 +1,5 @@
-//! Both bodies, streamed frame by frame with back-pressure. Nothing is held.
+//! The body of an answer, streamed frame by frame with back-pressure. Nothing is held.
 
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,25 +10,19 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::observe::Exchange;
-use super::pool::Upstream;
-use super::progress::{BodyFailure, Progress};
 use crate::gate::Outcome;
-
-/// The client's body on its way to an endpoint.
-pub(super) enum RequestBody {
-    Empty,
-    Streaming { incoming: Incoming, progress: Rc<Progress> },
-}
+use crate::proxy::upstream::Upstream;
+use crate::proxy::wire::Progress;
 
 /// The answer's body on its way to the client.
-pub(super) enum ResponseBody {
+pub(in crate::proxy) enum ResponseBody {
     /// Our own words.
     Own(Option<Bytes>),
     Streaming(Box<Streaming>),
 }
 
 /// An endpoint's body, and what it takes to read it.
-pub(super) struct Streaming {
+pub(in crate::proxy) struct Streaming {
     pub incoming: Incoming,
     /// None once the body has ended.
     pub upstream: Option<Box<Upstream>>,
@@ -39,71 +32,11 @@ pub(super) struct Streaming {
 
 /// Why an answer ended half-way; hyper then ends the connection so that the client sees it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CutOff {
+pub(in crate::proxy) enum CutOff {
     #[error("the endpoint's connection ended within the body")]
     Truncated(#[source] hyper::Error),
     #[error("the endpoint sent nothing of the body for too long")]
     Stalled,
-}
-
-impl RequestBody {
-    pub(super) fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
-        if incoming.is_end_stream() {
-            return RequestBody::Empty;
-        }
-        RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        matches!(self, RequestBody::Empty)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    /// Wakes the task of the client's connection, which is the one that drives the endpoint's.
-    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut *self {
-            RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streaming { incoming, progress } => {
-                let task = progress.task.borrow();
-                let polled = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(&task));
-                progress.await_body(polled.is_pending());
-                if let Poll::Ready(Some(Err(error))) = &polled {
-                    progress.body_failure.set(Some(failure(error)));
-                }
-                if polled.is_ready() {
-                    progress.moved.set(true);
-                }
-                polled
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            RequestBody::Empty => true,
-            RequestBody::Streaming { incoming, .. } => incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            RequestBody::Empty => SizeHint::with_exact(0),
-            RequestBody::Streaming { incoming, .. } => incoming.size_hint(),
-        }
-    }
-}
-
-/// A body that is no HTTP is an error of the client that it can be told; any other means that it is gone.
-fn failure(error: &hyper::Error) -> BodyFailure {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    match source.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyFailure::Malformed,
-        Some(_) | None => BodyFailure::Gone,
-    }
 }
 
 impl ResponseBody {

@@ -4,20 +4,13 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::socket::{Owned, Socket};
+use crate::proxy::wire::{End, Socket};
 
 /// Bytes held in each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
-
-/// One end of a tunnel, with what was read from it before it was one.
-pub(super) struct End {
-    pub socket: Owned,
-    pub early: Bytes,
-}
 
 /// Joins both ends. Returns when both directions have ended, on the first error, or when nothing moved for `idle`.
 pub(super) async fn join(client: End, upstream: End, idle: Duration) -> io::Result<()> {

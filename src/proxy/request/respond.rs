@@ -105,11 +105,12 @@ pub(super) fn unavailable() -> Response<ResponseBody> {
 }
 
 /// Sent raw where no request has been parsed.
-pub(super) const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
+pub(in crate::proxy) const HEAD_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
     content-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
 
 /// Sent raw to a connection over the bound.
-pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+pub(in crate::proxy) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\nretry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
     too many connections\n";
 

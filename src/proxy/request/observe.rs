@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::choose::Chosen;
-use super::endpoint::{Endpoint, Trial};
-use super::park::PARK_AFTER;
-use super::progress::{Phase, Progress};
-use super::worker::Worker;
+use super::records::Waiting;
+use super::service::Service;
 use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Outcome, Version};
 use crate::measure::clients::Drawn;
-use crate::measure::shard::{Arm, Record, Standing, Took, Unanswered};
+use crate::measure::shard::{Arm, Record, Standing, Took};
+use crate::proxy::upstream::{Endpoint, Trial};
+use crate::proxy::wire::Progress;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
-pub(super) struct Exchange {
-    worker: Rc<Worker>,
+pub(in crate::proxy) struct Exchange {
+    service: Rc<Service>,
     progress: Rc<Progress>,
     pub version: Version,
     /// Where the endpoints of `version` are configured.
@@ -48,14 +48,6 @@ struct Head {
     shown: Duration,
 }
 
-/// A request that has no response head yet.
-pub(super) struct Waiting {
-    progress: Rc<Progress>,
-    version: Version,
-    arm: Arm,
-    routed: Routed,
-}
-
 /// What the access log says of a request.
 pub(super) struct Line {
     pub method: http::Method,
@@ -65,7 +57,7 @@ pub(super) struct Line {
 
 impl Exchange {
     pub(super) fn new(
-        worker: &Rc<Worker>,
+        service: &Rc<Service>,
         progress: &Rc<Progress>,
         chosen: Chosen,
         line: Option<Box<Line>>,
@@ -75,12 +67,12 @@ impl Exchange {
         progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
             let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
-            worker.waiting.borrow_mut().insert(waiting)
+            service.records.waiting.borrow_mut().insert(waiting)
         });
-        let in_flight = worker.in_flight.of(version);
+        let in_flight = service.records.in_flight.of(version);
         in_flight.set(in_flight.get() + 1);
         Exchange {
-            worker: Rc::clone(worker),
+            service: Rc::clone(service),
             progress: Rc::clone(progress),
             version,
             section,
@@ -107,7 +99,7 @@ impl Exchange {
         self.endpoint = Some(Rc::clone(endpoint));
         if self.version == Version::Green
             && self.standing == Standing::Evidence
-            && endpoint.warms_up(self.routed.epoch, &self.worker.settings.counting.warm_up, self.started)
+            && endpoint.warms_up(self.routed.epoch, &self.service.settings.counting.warm_up, self.started)
         {
             self.standing = Standing::WarmUp;
             self.waits_no_more();
@@ -117,7 +109,7 @@ impl Exchange {
     /// The endpoint failed to take the request, which goes on to another: the version is not charged.
     pub(super) fn endpoint_failed(&mut self) {
         if let Some(endpoint) = &self.endpoint {
-            endpoint.report(Outcome::ConnectError.charge(), &self.worker.settings.ejection);
+            endpoint.report(Outcome::ConnectError.charge(), &self.service.settings.ejection);
         }
         self.leave_endpoint();
     }
@@ -139,11 +131,11 @@ impl Exchange {
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
         let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
-        let charge = self.worker.settings.counting.charge(outcome, status);
+        let charge = self.service.settings.counting.charge(outcome, status);
         let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
-        self.worker.record(&Record {
+        self.service.records.record(&Record {
             version: Some(version),
             routed,
             outcome,
@@ -159,16 +151,16 @@ impl Exchange {
         if standing != Standing::Aside {
             let answer = Answer { version, charge, routed, endpoint };
             // Whoever hears of a finding has the requests that it rests on.
-            self.worker.routing.observe_and(answer, || self.worker.hand_over());
+            self.service.routing.observe_and(answer, || self.service.hand_over());
             if let Some(endpoint) = &self.endpoint {
-                endpoint.report(charge, &self.worker.settings.ejection);
+                endpoint.report(charge, &self.service.settings.ejection);
             }
         }
         self.waits_no_more();
         self.leave_endpoint();
-        let in_flight = self.worker.in_flight.of(version);
+        let in_flight = self.service.records.in_flight.of(version);
         in_flight.set(in_flight.get() - 1);
-        self.progress.enter(Phase::Idle, now, PARK_AFTER);
+        self.progress.rest(now);
         if let Some(line) = &self.line {
             tracing::info!(
                 target: "portcullis::access",
@@ -187,7 +179,7 @@ impl Exchange {
 
     fn waits_no_more(&mut self) {
         if let Some(key) = self.waiting.take() {
-            self.worker.waiting.borrow_mut().remove(key);
+            self.service.records.waiting.borrow_mut().remove(key);
         }
     }
 
@@ -196,16 +188,6 @@ impl Exchange {
             endpoint.in_flight.set(endpoint.in_flight.get() - 1);
         }
         self.trial = None;
-    }
-}
-
-impl Waiting {
-    /// For how long the version has been waited for, of a request that was routed by the table `routed`; none while it is not
-    /// sent, or when it is the client's body that is waited for.
-    pub(super) fn unanswered(&self, routed: Routed, now: Instant) -> Option<Unanswered> {
-        let waits = self.routed == routed && !self.progress.is_awaiting_body();
-        let age = self.progress.of_version(now).filter(|_| waits)?;
-        Some(Unanswered { version: self.version, arm: self.arm, age })
     }
 }
 
@@ -218,7 +200,7 @@ impl Drop for Exchange {
     }
 }
 
-impl Worker {
+impl Service {
     /// What the access log will say of a request, if it is on.
     pub(super) fn line(
         &self,

@@ -17,9 +17,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::upstreams::Upstreams;
-use super::worker::{Lifecycle, Phase};
 use crate::config::{Authority, HealthCheck, Probe};
 use crate::gate::{ByVersion, Version};
+use crate::proxy::lifecycle::{Lifecycle, Phase};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]

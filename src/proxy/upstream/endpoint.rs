@@ -24,7 +24,7 @@ use crate::release::Epoch;
 const ENOUGH_SIBLINGS: usize = 3;
 
 /// One endpoint as one worker sees it.
-pub(super) struct Endpoint {
+pub(in crate::proxy) struct Endpoint {
     upstreams: Arc<Upstreams>,
     version: Version,
     index: usize,
@@ -41,13 +41,13 @@ pub(super) struct Endpoint {
 }
 
 /// The endpoint for one request.
-pub(super) struct Picked {
+pub(in crate::proxy) struct Picked {
     pub endpoint: Rc<Endpoint>,
     pub trial: Option<Trial>,
 }
 
 /// The one request that an endpoint on trial gets, for as long as it is under way.
-pub(super) struct Trial(Rc<Endpoint>);
+pub(in crate::proxy) struct Trial(Rc<Endpoint>);
 
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
@@ -64,7 +64,7 @@ enum Target {
 
 impl Endpoint {
     /// All endpoints of a version, for one worker.
-    pub(super) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
+    pub(in crate::proxy) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
         let count = upstreams.authorities(version).count();
         let authorities = upstreams.authorities(version).enumerate();
         authorities
@@ -102,7 +102,7 @@ impl Endpoint {
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it, and one is enough on trial.
-    pub(super) fn report(&self, charge: Charge, ejection: &Ejection) {
+    pub(in crate::proxy) fn report(&self, charge: Charge, ejection: &Ejection) {
         match (charge, self.stands()) {
             (Charge::Nobody, _) | (_, Stands::Out) => {}
             (Charge::Served, Stands::In) => self.failures.set(0),
@@ -135,12 +135,12 @@ impl Endpoint {
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
-    pub(super) fn number_among_siblings(&self) -> Option<usize> {
+    pub(in crate::proxy) fn number_among_siblings(&self) -> Option<usize> {
         self.has_siblings.then_some(self.index)
     }
 
     /// Whether a request that goes here now belongs to the warm-up. Counts it if so.
-    pub(super) fn warms_up(&self, epoch: Epoch, warm_up: &WarmUp, now: Instant) -> bool {
+    pub(in crate::proxy) fn warms_up(&self, epoch: Epoch, warm_up: &WarmUp, now: Instant) -> bool {
         if self.warm_in.get() == Some(epoch) {
             return false;
         }
@@ -176,7 +176,11 @@ impl Drop for Trial {
 
 /// The less busy of two random healthy endpoints that are in and not in `tried`, or now and then one that is on trial; none
 /// when there is no healthy one left to try.
-pub(super) fn pick(endpoints: &[Rc<Endpoint>], tried: &[Rc<Endpoint>], random: &mut fastrand::Rng) -> Option<Picked> {
+pub(in crate::proxy) fn pick(
+    endpoints: &[Rc<Endpoint>],
+    tried: &[Rc<Endpoint>],
+    random: &mut fastrand::Rng,
+) -> Option<Picked> {
     let served = |endpoint: &Rc<Endpoint>| Picked { endpoint: Rc::clone(endpoint), trial: None };
     if let [only] = endpoints {
         return (tried.is_empty() && only.is_healthy()).then(|| served(only));

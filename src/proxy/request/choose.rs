@@ -11,10 +11,10 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 
+use super::client::Client;
 use super::client_share::{Class, origin};
-use super::serve::Client;
+use super::service::Service;
 use super::sticky::Lot;
-use super::worker::Worker;
 use crate::gate::Version;
 use crate::gate::streak::Routed;
 use crate::measure::clients::Drawn;
@@ -91,7 +91,7 @@ impl Draw {
     }
 }
 
-impl Worker {
+impl Service {
     /// By the table as of now. The head is the one that goes to the endpoint.
     pub(super) fn choose(&self, head: &Parts, client: &Client) -> Chosen {
         let table = self.table();

@@ -18,14 +18,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::body::RequestBody;
 use super::endpoint::Endpoint;
-use super::forward::Sendable;
-use super::headers;
-use super::progress::Progress;
-use super::socket::{Owned, Socket};
-use super::upgrade::End;
-use super::worker::Worker;
+use super::keep_alive;
+use crate::config::Limits;
+use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
@@ -42,8 +38,23 @@ const SENT_KEPT_BYTES: usize = 1024;
 /// More fields than a request gets from us.
 const FIELDS_ADDED: usize = 8;
 
+/// What a worker makes connections with.
+#[derive(Default)]
+pub(in crate::proxy) struct Dialer {
+    pub sends: Rc<Sends>,
+    /// How many there are.
+    pub open: Rc<Cell<u32>>,
+}
+
+/// How many times a request may be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::proxy) enum Sendable {
+    Once,
+    Again,
+}
+
 /// One connection to an endpoint.
-pub(super) struct Upstream {
+pub(in crate::proxy) struct Upstream {
     driver: Rc<Driver>,
     /// What hyper is polled with.
     yielding: Waker,
@@ -86,11 +97,8 @@ struct Patient {
     driver: Rc<Driver>,
 }
 
-/// One more in a count for as long as it lives.
-pub(super) struct Counted(Rc<Cell<u32>>);
-
 /// Why a request that was handed to a connection got no response head.
-pub(super) enum NoHead {
+pub(in crate::proxy) enum NoHead {
     /// It was never written: it may be sent elsewhere.
     NotSent(Box<Request<RequestBody>>),
     /// The connection ended after some of it may have been written.
@@ -101,9 +109,13 @@ pub(super) enum NoHead {
 }
 
 impl Upstream {
-    pub(super) async fn connect(worker: &Rc<Worker>, endpoint: &Rc<Endpoint>) -> io::Result<Box<Upstream>> {
-        let socket = Socket::own(endpoint.connect().await?, &worker.sends);
-        let head_bytes = worker.settings.limits.response_head_bytes;
+    pub(in crate::proxy) async fn connect(
+        dialer: &Dialer,
+        endpoint: &Rc<Endpoint>,
+        limits: &Limits,
+    ) -> io::Result<Box<Upstream>> {
+        let socket = Socket::own(endpoint.connect().await?, &dialer.sends);
+        let head_bytes = limits.response_head_bytes;
         let driver = Rc::new(Driver {
             task: RefCell::new(Waker::noop().clone()),
             yielded: Arc::default(),
@@ -124,18 +136,18 @@ impl Upstream {
             sender,
             connection,
             socket,
-            most_fields: worker.settings.limits.head_fields + FIELDS_ADDED,
+            most_fields: limits.head_fields + FIELDS_ADDED,
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
             idle_since: Instant::now(),
             idle_for: IDLE_FOR,
-            _counted: Counted::new(&worker.upstream_connections),
+            _counted: Counted::new(&dialer.open),
         }))
     }
 
     /// A connection that rested, not for too long, and is still open.
-    pub(super) fn resting(endpoint: &Endpoint, now: Instant) -> Option<Box<Upstream>> {
+    pub(in crate::proxy) fn resting(endpoint: &Endpoint, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle.borrow_mut();
         while let Some(mut upstream) = idle.pop() {
             if upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open()) {
@@ -146,7 +158,7 @@ impl Upstream {
     }
 
     /// Sends the request and waits for the response head.
-    pub(super) async fn send(
+    pub(in crate::proxy) async fn send(
         &mut self,
         request: Request<RequestBody>,
         sendable: Sendable,
@@ -178,7 +190,7 @@ impl Upstream {
 
     /// The request that was given to [`Upstream::send`] as one that may be sent again, if it was written: from its bytes,
     /// which cost less to keep than a copy of the fields.
-    pub(super) fn sent_request(&self) -> Option<Request<RequestBody>> {
+    pub(in crate::proxy) fn sent_request(&self) -> Option<Request<RequestBody>> {
         let sent = self.driver.sent.borrow();
         let mut fields = vec![httparse::EMPTY_HEADER; self.most_fields];
         let mut head = httparse::Request::new(&mut fields);
@@ -193,15 +205,15 @@ impl Upstream {
     }
 
     /// Reads and writes what can be, on behalf of the body of the answer.
-    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
+    pub(in crate::proxy) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
             self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
         }
     }
 
     /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`.
-    pub(super) fn rest_as_told(&mut self, answer: &HeaderMap) {
-        if let Some(told) = headers::kept_alive_for(answer) {
+    pub(in crate::proxy) fn rest_as_told(&mut self, answer: &HeaderMap) {
+        if let Some(told) = keep_alive::promised(answer) {
             self.idle_for = IDLE_FOR.min(told.saturating_sub(ON_THE_WAY).max(told / 2));
         }
     }
@@ -211,7 +223,7 @@ impl Upstream {
     }
 
     /// Puts the connection to rest if it can carry another request, else closes it.
-    pub(super) fn release(mut self: Box<Self>, now: Instant) {
+    pub(in crate::proxy) fn release(mut self: Box<Self>, now: Instant) {
         if !self.sender.is_ready() && !self.is_open() {
             return;
         }
@@ -225,7 +237,7 @@ impl Upstream {
     }
 
     /// Takes a connection that has been upgraded out of HTTP.
-    pub(super) fn into_end(self) -> End {
+    pub(in crate::proxy) fn into_end(self) -> End {
         let Upstream { connection, socket, .. } = self;
         End { socket, early: connection.into_parts().read_buf }
     }
@@ -343,21 +355,8 @@ impl AsyncWrite for Patient {
     }
 }
 
-impl Counted {
-    pub(super) fn new(count: &Rc<Cell<u32>>) -> Counted {
-        count.set(count.get() + 1);
-        Counted(Rc::clone(count))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
-pub(super) fn sweep(endpoint: &Endpoint, now: Instant) {
+pub(in crate::proxy) fn sweep(endpoint: &Endpoint, now: Instant) {
     endpoint.idle.borrow_mut().retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
 }
 

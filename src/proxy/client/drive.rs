@@ -17,12 +17,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::park::PARK_AFTER;
-use super::progress::{Phase, Progress};
-use super::serve::{Client, answer};
-use super::socket::{Owned, Socket};
-use super::upgrade::End;
-use super::worker::{self, Place, Worker};
+use super::connections::{Connections, Place};
+use crate::config::Limits;
+use crate::proxy::lifecycle;
+use crate::proxy::request::{Client, answer};
+use crate::proxy::wire::{End, Owned, PARK_AFTER, Phase, Progress, Socket};
 
 /// How driving a connection ended.
 pub(super) enum Ended {
@@ -68,23 +67,24 @@ const USUAL_HEAD_FIELDS: usize = 100;
 
 /// Serves requests until the connection ends, is idle for long, or is no HTTP any more.
 pub(super) async fn drive(
-    worker: &Rc<Worker>,
+    connections: &Rc<Connections>,
     place: &Place,
     client: &Rc<Client>,
     socket: &Owned,
     early: Bytes,
 ) -> Ended {
+    let service = &connections.service;
     let progress = Rc::new(Progress::new());
     let now = Instant::now();
-    progress.enter(Phase::Idle, now, PARK_AFTER);
-    worker.unparked.add(&progress, now);
-    let http = builder(worker);
+    progress.rest(now);
+    connections.unparked.add(&progress, now);
+    let http = builder(&service.settings.limits);
     let mut hyper = {
-        let (worker, progress, client) = (Rc::clone(worker), Rc::clone(&progress), Rc::clone(client));
+        let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
         let socket = ClientSocket { socket: socket.share(), early, progress: Rc::clone(&progress) };
-        let service =
-            service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&progress), Rc::clone(&client), request));
-        Box::new(http.serve_connection(TokioIo::new(socket), service))
+        let answering =
+            service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
+        Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
     let mut timer = pin!(tokio::time::sleep(PARK_AFTER));
     let mut closing = false;
@@ -102,18 +102,18 @@ pub(super) async fn drive(
                 Poll::Pending => {}
             }
             // Only now, so that a request which has arrived already is still read and answered.
-            if worker.phase.get() == worker::Phase::Closing && !closing {
+            if connections.phase() == lifecycle::Phase::Closing && !closing {
                 closing = true;
                 Pin::new(&mut *hyper).graceful_shutdown();
                 continue;
             }
             if progress.phase.get() == Phase::HeadBegun {
-                progress.enter(Phase::Head, Instant::now(), worker.settings.timeouts.request_head);
+                progress.enter(Phase::Head, Instant::now(), service.settings.timeouts.request_head);
             }
             match progress.poll_due(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Phase::Idle) if !socket.is_drained() => {
-                    if unsent.rests_for(socket.unsent_bytes()) >= worker.settings.timeouts.body_idle {
+                    if unsent.rests_for(socket.unsent_bytes()) >= service.settings.timeouts.body_idle {
                         return Poll::Ready(Stop::Stalled);
                     }
                 }
@@ -131,7 +131,7 @@ pub(super) async fn drive(
     let tunnel = progress.tunnel.borrow_mut().take();
     match stop {
         Stop::Done => match tunnel {
-            Some(upstream) => Ended::Upgraded(early, upstream.into_end()),
+            Some(upstream) => Ended::Upgraded(early, upstream),
             None => Ended::Finished,
         },
         Stop::Park => {
@@ -155,8 +155,7 @@ impl Unsent {
     }
 }
 
-fn builder(worker: &Worker) -> http1::Builder {
-    let limits = &worker.settings.limits;
+fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Not pipeline_flush: it lifts the bound on hyper's write buffer, and holds an answer back while part of the next
     // request has been read.
@@ -226,7 +225,7 @@ impl AsyncWrite for ClientSocket {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    /// To end the connection is for [`super::serve::connection`], which reads on for a while.
+    /// To end the connection is for [`super::connection::serve`], which reads on for a while.
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

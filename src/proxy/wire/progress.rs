@@ -12,10 +12,13 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
-use super::pool::Upstream;
+use super::End;
+
+/// An idle connection gives its buffers back after this long, and keeps its socket.
+pub(in crate::proxy) const PARK_AFTER: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::proxy) enum Phase {
     /// Between two requests.
     Idle,
     /// Part of a request head has been read. `due` is not set before the driver has seen it.
@@ -29,13 +32,13 @@ pub(super) enum Phase {
 
 /// Why the body of a request ended half-way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyFailure {
+pub(in crate::proxy) enum BodyFailure {
     Malformed,
     Gone,
 }
 
 /// One connection's notes. All cells belong to one task.
-pub(super) struct Progress {
+pub(in crate::proxy) struct Progress {
     pub phase: Cell<Phase>,
     /// The task that drives the connection.
     pub task: RefCell<Waker>,
@@ -63,15 +66,15 @@ pub(super) struct Progress {
     /// The answer was cut off.
     pub truncated: Cell<bool>,
     /// The endpoint's side of a tunnel, once it has agreed to an upgrade.
-    pub tunnel: RefCell<Option<Box<Upstream>>>,
+    pub tunnel: RefCell<Option<End>>,
 }
 
 /// The wait was over before what was waited for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Expired;
+pub(in crate::proxy) struct Expired;
 
 impl Progress {
-    pub(super) fn new() -> Progress {
+    pub(in crate::proxy) fn new() -> Progress {
         Progress {
             phase: Cell::new(Phase::Idle),
             task: RefCell::new(Waker::noop().clone()),
@@ -93,14 +96,14 @@ impl Progress {
     }
 
     /// To be called at the start of each poll of `task`.
-    pub(super) fn polled_by(&self, task: &Waker) {
+    pub(in crate::proxy) fn polled_by(&self, task: &Waker) {
         self.task.borrow_mut().clone_from(task);
         self.clock.set(None);
         self.dry.set(false);
     }
 
     /// The time of this poll: within one nothing is waited for.
-    pub(super) fn now(&self) -> Instant {
+    pub(in crate::proxy) fn now(&self) -> Instant {
         let now = self.clock.get().unwrap_or_else(Instant::now);
         self.clock.set(Some(now));
         now
@@ -108,20 +111,20 @@ impl Progress {
 
     /// A request begins that has not been sent. An earlier one may have left something behind, if its body was not read to
     /// its end.
-    pub(super) fn begin(&self) {
+    pub(in crate::proxy) fn begin(&self) {
         self.sent.set(None);
         self.awaiting_body.set(None);
         self.awaited_body.set(Duration::ZERO);
     }
 
     /// The request is sent at `now`, on a connection that stands.
-    pub(super) fn send(&self, now: Instant) {
+    pub(in crate::proxy) fn send(&self, now: Instant) {
         self.begin();
         self.sent.set(Some(now));
     }
 
     /// Whether more of the client's body is wanted than has come.
-    pub(super) fn await_body(&self, is_pending: bool) {
+    pub(in crate::proxy) fn await_body(&self, is_pending: bool) {
         match (self.awaiting_body.get(), is_pending) {
             (None, true) => self.awaiting_body.set(Some(self.now())),
             (Some(since), false) => {
@@ -132,28 +135,33 @@ impl Progress {
         }
     }
 
-    pub(super) fn is_awaiting_body(&self) -> bool {
+    pub(in crate::proxy) fn is_awaiting_body(&self) -> bool {
         self.awaiting_body.get().is_some()
     }
 
     /// How long the version has had the request by `now`, without the time in which it waited for the client's body; none
     /// when it was never sent.
-    pub(super) fn of_version(&self, now: Instant) -> Option<Duration> {
+    pub(in crate::proxy) fn of_version(&self, now: Instant) -> Option<Duration> {
         let sent = self.sent.get()?;
         let awaited = self.awaiting_body.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         Some(now.saturating_duration_since(sent).saturating_sub(self.awaited_body.get() + awaited))
     }
 
     /// Starts a phase that is over `length` after `now`, or `length` after something last moved in it.
-    pub(super) fn enter(&self, phase: Phase, now: Instant, length: Duration) {
+    pub(in crate::proxy) fn enter(&self, phase: Phase, now: Instant, length: Duration) {
         self.phase.set(phase);
         self.due.set(now + length);
         self.extension.set(length);
         self.moved.set(false);
     }
 
+    /// Starts the time between two requests.
+    pub(in crate::proxy) fn rest(&self, now: Instant) {
+        self.enter(Phase::Idle, now, PARK_AFTER);
+    }
+
     /// For how long the connection has been between two requests, by what it noted when it was due.
-    pub(super) fn idle_for(&self, now: Instant) -> Duration {
+    pub(in crate::proxy) fn idle_for(&self, now: Instant) -> Duration {
         match self.phase.get() {
             Phase::Idle => (now + self.extension.get()).saturating_duration_since(self.due.get()),
             Phase::HeadBegun | Phase::Head | Phase::Waiting | Phase::Streaming => Duration::ZERO,
@@ -161,23 +169,23 @@ impl Progress {
     }
 
     /// Lets the phase between two requests be over, unless the next has arrived when the task is polled.
-    pub(super) fn end_idle(&self, now: Instant) {
+    pub(in crate::proxy) fn end_idle(&self, now: Instant) {
         self.due.set(now);
         self.moved.set(false);
         self.task.borrow().wake_by_ref();
     }
 
     /// Tells whatever waits that its time is over. The next [`Progress::within`] to be polled ends.
-    pub(super) fn expire(&self) {
+    pub(in crate::proxy) fn expire(&self) {
         self.expired.set(true);
     }
 
-    pub(super) fn take_expired(&self) -> bool {
+    pub(in crate::proxy) fn take_expired(&self) -> bool {
         self.expired.replace(false)
     }
 
     /// Waits for `future` until the driver says that the phase has expired.
-    pub(super) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+    pub(in crate::proxy) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if self.take_expired() {
@@ -189,7 +197,7 @@ impl Progress {
     }
 
     /// Ready when the phase is over. Leaves the timer armed at or before the time that the phase is due.
-    pub(super) fn poll_due(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Phase> {
+    pub(in crate::proxy) fn poll_due(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Phase> {
         loop {
             if self.due.get() < timer.deadline() {
                 timer.as_mut().reset(self.due.get());

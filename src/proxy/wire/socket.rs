@@ -23,13 +23,13 @@ const LONG_WRITE_BYTES: usize = 8 * 1024;
 
 /// A socket of one worker, to read from and write to.
 #[derive(Clone)]
-pub(super) struct Socket {
+pub(in crate::proxy) struct Socket {
     shared: Rc<Shared>,
     sends: Rc<Sends>,
 }
 
 /// Whoever is responsible for a socket. Once it is dropped nothing more is sent.
-pub(super) struct Owned(Socket);
+pub(in crate::proxy) struct Owned(Socket);
 
 struct Shared {
     stream: RefCell<TcpStream>,
@@ -46,13 +46,13 @@ struct Shared {
 
 /// The worker's list of sockets with something to send.
 #[derive(Default)]
-pub(super) struct Sends {
+pub(in crate::proxy) struct Sends {
     noted: RefCell<Vec<Rc<Shared>>>,
     flusher: RefCell<Option<Waker>>,
 }
 
 impl Socket {
-    pub(super) fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
+    pub(in crate::proxy) fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
         let shared = Shared {
             stream: RefCell::new(stream),
             waiting: RefCell::default(),
@@ -64,40 +64,40 @@ impl Socket {
         Owned(Socket { shared: Rc::new(shared), sends: Rc::clone(sends) })
     }
 
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::proxy) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.stream.borrow().poll_read_ready(cx)
     }
 
     /// The peer does not take what we send.
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(in crate::proxy) fn is_blocked(&self) -> bool {
         self.shared.blocked.get()
     }
 
     /// Bytes that wait to be given to the kernel.
-    pub(super) fn unsent_bytes(&self) -> usize {
+    pub(in crate::proxy) fn unsent_bytes(&self) -> usize {
         self.shared.waiting.borrow().len()
     }
 
     /// Everything written has been given to the kernel.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(in crate::proxy) fn is_drained(&self) -> bool {
         self.shared.waiting.borrow().is_empty()
     }
 
     /// Gives the buffer back; for a socket that will be idle for long.
-    pub(super) fn shrink(&self) {
+    pub(in crate::proxy) fn shrink(&self) {
         if self.is_drained() {
             self.shared.waiting.take();
         }
     }
 
     /// Makes closing reset the connection, so that the peer cannot take it for a clean end.
-    pub(super) fn reset_on_close(&self) -> io::Result<()> {
+    pub(in crate::proxy) fn reset_on_close(&self) -> io::Result<()> {
         socket2::SockRef::from(&*self.shared.stream.borrow()).set_linger(Some(Duration::ZERO))
     }
 }
 
 impl Owned {
-    pub(super) fn share(&self) -> Socket {
+    pub(in crate::proxy) fn share(&self) -> Socket {
         self.0.clone()
     }
 }
@@ -176,7 +176,7 @@ impl Sends {
     }
 
     /// Sends for every socket that was written to. Runs as a task of its own for as long as the worker.
-    pub(super) async fn flush(self: Rc<Self>) {
+    pub(in crate::proxy) async fn flush(self: Rc<Self>) {
         let mut batch: Vec<Rc<Shared>> = Vec::new();
         let mut blocked: Vec<Rc<Shared>> = Vec::new();
         std::future::poll_fn(|cx| {

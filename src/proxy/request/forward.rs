@@ -9,41 +9,27 @@ use http::{Request, Response, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::body::{RequestBody, ResponseBody, Streaming};
-use super::endpoint::{self, Endpoint, Picked};
+use super::body::{ResponseBody, Streaming};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
-use super::pool::{NoHead, Upstream};
-use super::progress::{BodyFailure, Expired, Phase, Progress};
 use super::respond::{Refusal, unavailable};
-use super::worker::Worker;
+use super::service::Service;
+use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
+use crate::proxy::wire::{BodyFailure, Expired, Phase, Progress, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
 const ENDPOINTS_TRIED: usize = 3;
 
-/// How many times a request may be sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sendable {
-    Once,
-    Again,
-}
-
-impl Sendable {
-    fn of(request: &Request<RequestBody>) -> Sendable {
-        if request.method().is_idempotent() && request.body().is_empty() { Sendable::Again } else { Sendable::Once }
-    }
-}
-
 /// Sends `request` to the version of `exchange` and turns what comes back into the answer.
 pub(super) async fn forward(
-    worker: &Rc<Worker>,
+    service: &Rc<Service>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,
     request: Request<RequestBody>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
-    match attempt(worker, progress, &mut exchange, request).await {
-        Ok((upstream, response)) => answer(worker, progress, exchange, upstream, response, upgrade),
+    match attempt(service, progress, &mut exchange, request).await {
+        Ok((upstream, response)) => answer(service, progress, exchange, upstream, response, upgrade),
         Err(Failed::NoEndpoint) => {
             let response = unavailable();
             exchange.status = response.status().as_u16();
@@ -56,6 +42,10 @@ pub(super) async fn forward(
             refusal.response()
         }
     }
+}
+
+fn sendable(request: &Request<RequestBody>) -> Sendable {
+    if request.method().is_idempotent() && request.body().is_empty() { Sendable::Again } else { Sendable::Once }
 }
 
 enum Failed {
@@ -71,18 +61,18 @@ enum Wanted {
 }
 
 async fn attempt(
-    worker: &Rc<Worker>,
+    service: &Rc<Service>,
     progress: &Rc<Progress>,
     exchange: &mut Exchange,
     mut request: Request<RequestBody>,
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
-        let mut upstream = connect(worker, progress, exchange, wanted).await?;
+        let mut upstream = connect(service, progress, exchange, wanted).await?;
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
-        let sendable = if upstream.reused { Sendable::of(&request) } else { Sendable::Once };
+        let sendable = if upstream.reused { sendable(&request) } else { Sendable::Once };
         match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
             Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
@@ -109,15 +99,15 @@ async fn attempt(
 
 /// A connection to an endpoint of the version; to another one when the first cannot be reached.
 async fn connect(
-    worker: &Rc<Worker>,
+    service: &Rc<Service>,
     progress: &Progress,
     exchange: &mut Exchange,
     wanted: Wanted,
 ) -> Result<Box<Upstream>, Failed> {
-    let timeouts = &worker.settings.timeouts;
+    let timeouts = &service.settings.timeouts;
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
-    while let Some(Picked { endpoint, trial }) = pick(worker, exchange, &tried) {
+    while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
             && let Some(upstream) = Upstream::resting(&endpoint, progress.now())
@@ -127,12 +117,12 @@ async fn connect(
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
-        failed = match progress.within(Upstream::connect(worker, &endpoint)).await {
+        failed = match progress.within(Upstream::connect(&service.dialer, &endpoint, &service.settings.limits)).await {
             Ok(Ok(upstream)) => {
                 let stands = Instant::now();
                 progress.enter(Phase::Waiting, stands, timeouts.response_head);
                 progress.send(stands);
-                worker.connected(exchange.version, stands - asked);
+                service.records.connected(exchange.version, stands - asked);
                 return Ok(upstream);
             }
             Ok(Err(error)) => {
@@ -147,15 +137,15 @@ async fn connect(
     Err(failed)
 }
 
-fn pick(worker: &Worker, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Picked> {
+fn another(service: &Service, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Option<Picked> {
     if tried.len() >= ENDPOINTS_TRIED {
         return None;
     }
-    endpoint::pick(worker.endpoints.of(exchange.section), tried, &mut worker.random.borrow_mut())
+    pick(service.endpoints.of(exchange.section), tried, &mut service.random.borrow_mut())
 }
 
 fn answer(
-    worker: &Rc<Worker>,
+    service: &Rc<Service>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,
     mut upstream: Box<Upstream>,
@@ -179,10 +169,10 @@ fn answer(
     }
     if switches {
         exchange.finish(crate::gate::Outcome::Success, now);
-        *progress.tunnel.borrow_mut() = Some(upstream);
+        *progress.tunnel.borrow_mut() = Some(upstream.into_end());
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    progress.enter(Phase::Streaming, now, worker.settings.timeouts.body_idle);
+    progress.enter(Phase::Streaming, now, service.settings.timeouts.body_idle);
     let streaming = Streaming { incoming, upstream: Some(upstream), exchange, progress: Rc::clone(progress) };
     Response::from_parts(parts, ResponseBody::streaming(streaming))
 }

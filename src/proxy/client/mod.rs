@@ -1,0 +1,14 @@
+//! What faces the client. [`listen`] accepts on every worker, [`connections`] counts and wakes what is open,
+//! [`connection`] is one of them from accept to close, [`drive`] runs hyper on it and watches its deadlines, [`park`] says
+//! which idle ones keep their buffers, [`tunnel`] joins both sides after an upgrade.
+
+mod connection;
+mod connections;
+mod drive;
+mod listen;
+mod park;
+mod tunnel;
+
+pub(in crate::proxy) use connections::Connections;
+pub(in crate::proxy) use listen::accept;
+pub use listen::{Sockets, bind};

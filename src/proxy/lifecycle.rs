@@ -1,0 +1,15 @@
+//! Where the process is on its way out.
+
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Serving,
+    /// Readiness is off; answers ask clients to reconnect elsewhere.
+    Leaving,
+    /// No new connection is taken; the open ones end with their request.
+    Closing,
+}
+
+/// How the workers hear of it.
+pub type Lifecycle = watch::Receiver<Phase>;

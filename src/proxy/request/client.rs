@@ -1,0 +1,30 @@
+//! What is known of the client that sent a request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderValue;
+
+use super::client_share::Class;
+use super::service::Service;
+
+pub(in crate::proxy) struct Client {
+    pub address: IpAddr,
+    /// Its X-Forwarded-* fields are believed.
+    pub trusted: bool,
+    pub forwarded_for: HeaderValue,
+    /// None where its requests may be those of others.
+    pub class: Option<Class>,
+}
+
+impl Client {
+    pub(in crate::proxy) fn new(service: &Service, peer: SocketAddr) -> Client {
+        let address = peer.ip().to_canonical();
+        let trusted = service.settings.trusted_proxies.iter().any(|network| network.contains(&address));
+        Client {
+            address,
+            trusted,
+            class: (!trusted).then(|| service.class(address)),
+            forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
+        }
+    }
+}

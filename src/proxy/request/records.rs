@@ -1,0 +1,79 @@
+//! What one worker has counted and not handed over yet, and the requests that still wait for an answer.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::gate::streak::Routed;
+use crate::gate::{ByVersion, Version};
+use crate::measure::shard::{Arm, Gauges, Record, Recorder, Unanswered};
+use crate::proxy::wire::Progress;
+
+pub(in crate::proxy) struct Records {
+    recorder: RefCell<Recorder>,
+    pub in_flight: ByVersion<Cell<u32>>,
+    /// Those that will be evidence of latency.
+    pub waiting: RefCell<Slab<Waiting>>,
+    /// Open connections of clients, and to endpoints.
+    pub clients: Rc<Cell<u32>>,
+    pub upstreams: Rc<Cell<u32>>,
+}
+
+/// A request that has no response head yet.
+pub(in crate::proxy) struct Waiting {
+    pub progress: Rc<Progress>,
+    pub version: Version,
+    pub arm: Arm,
+    pub routed: Routed,
+}
+
+impl Records {
+    pub(in crate::proxy) fn new(recorder: Recorder) -> Records {
+        Records {
+            recorder: RefCell::new(recorder),
+            in_flight: ByVersion::default(),
+            waiting: RefCell::default(),
+            clients: Rc::default(),
+            upstreams: Rc::default(),
+        }
+    }
+
+    pub(super) fn record(&self, record: &Record) {
+        self.recorder.borrow_mut().record(record);
+    }
+
+    /// A connection to an endpoint of `version` was made.
+    pub(super) fn connected(&self, version: Version, took: Duration) {
+        self.recorder.borrow_mut().connected(version, took);
+    }
+
+    pub(super) fn panicked(&self) {
+        self.recorder.borrow_mut().panicked();
+    }
+
+    /// Gives away what was counted. `routed` is how requests are routed by now.
+    pub(in crate::proxy) fn hand_over(&self, routed: Routed) {
+        let now = Instant::now();
+        let gauges = Gauges {
+            in_flight: ByVersion::build(|version| self.in_flight.of(version).get()),
+            client_connections: self.clients.get(),
+            upstream_connections: self.upstreams.get(),
+        };
+        let waiting = self.waiting.borrow();
+        let unanswered = waiting.iter().filter_map(|(_, request)| request.unanswered(routed, now));
+        self.recorder.borrow_mut().hand_over(gauges, routed, unanswered);
+    }
+}
+
+impl Waiting {
+    /// For how long the version has been waited for, of a request that was routed by the table `routed`; none while it is not
+    /// sent, or when it is the client's body that is waited for.
+    fn unanswered(&self, routed: Routed, now: Instant) -> Option<Unanswered> {
+        let waits = self.routed == routed && !self.progress.is_awaiting_body();
+        let age = self.progress.of_version(now).filter(|_| waits)?;
+        Some(Unanswered { version: self.version, arm: self.arm, age })
+    }
+}

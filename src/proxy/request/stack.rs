@@ -1,0 +1,95 @@
+//! The stack that every request passes, outermost first.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::ResponseBody;
+use super::client::Client;
+use super::observe::Exchange;
+use super::respond::Refusal;
+use super::service::Service;
+use super::{forward, headers};
+use crate::gate::streak::Routed;
+use crate::gate::{Charge, Outcome};
+use crate::measure::clients::Drawn;
+use crate::measure::shard::{Arm, Record, Standing, Took};
+use crate::proxy::lifecycle;
+use crate::proxy::wire::{Phase, Progress, RequestBody};
+
+/// Answers one request.
+pub(in crate::proxy) async fn answer(
+    service: Rc<Service>,
+    progress: Rc<Progress>,
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let started = progress.now();
+    let version = request.version();
+    progress.enter(Phase::Waiting, started, service.settings.timeouts.response_head);
+    let forwarded = AssertUnwindSafe(route(&service, &progress, &client, request, started)).catch_unwind();
+    let outcome = forwarded.await.unwrap_or_else(|_| {
+        service.records.panicked();
+        Err(Refusal::Internal)
+    });
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            refused(&service, refusal.status(), started.elapsed());
+            progress.rest(Instant::now());
+            refusal.response()
+        }
+    };
+    if service.phase.get() != lifecycle::Phase::Serving {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    progress.ends_by_close.set(version == Version::HTTP_10);
+    Ok(response)
+}
+
+/// Checks and rewrites the head, chooses the version, forwards.
+async fn route(
+    service: &Rc<Service>,
+    progress: &Rc<Progress>,
+    client: &Client,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response<ResponseBody>, Refusal> {
+    #[cfg(feature = "fault-injection")]
+    assert!(request.uri().path() != "/portcullis/panic", "a test asked for it");
+    let (mut parts, incoming) = request.into_parts();
+    let line = service.line(&parts.method, &parts.uri, client.address);
+    let upgrade = headers::request(&mut parts, client)?;
+    let chosen = service.choose(&parts, client);
+    let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
+    let exchange = Exchange::new(service, progress, chosen, line, started);
+    Ok(forward::forward(service, progress, exchange, request, upgrade).await)
+}
+
+/// Counts a request whose head did not come in time.
+pub(in crate::proxy) fn head_timed_out(service: &Service) {
+    refused(service, StatusCode::REQUEST_TIMEOUT, service.settings.timeouts.request_head);
+}
+
+/// Counts a refusal of ours, which is charged to nobody.
+fn refused(service: &Service, status: StatusCode, whole: Duration) {
+    service.records.record(&Record {
+        version: None,
+        routed: Routed::default(),
+        outcome: Outcome::RefusedByUs,
+        charge: Charge::Nobody,
+        standing: Standing::Aside,
+        drawn: Drawn::Request,
+        arm: Arm::Rest,
+        endpoint: None,
+        status: status.as_u16(),
+        judged: Took::default(),
+        shown: Took { head: None, whole: Some(whole) },
+    });
+}

@@ -1,0 +1,34 @@
+//! What every worker needs of the configuration.
+
+use ipnet::IpNet;
+
+use crate::config::{AccessLog, Config, Ejection, Limits, Sticky, Timeouts};
+use crate::gate::policy::Counting;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub ejection: Ejection,
+    pub trusted_proxies: Vec<IpNet>,
+    pub access_log: AccessLog,
+    pub sticky: Option<Sticky>,
+    pub counting: Counting,
+    /// Of one worker alone.
+    pub connections: usize,
+}
+
+impl Settings {
+    pub fn new(config: &Config) -> Settings {
+        Settings {
+            timeouts: config.timeouts,
+            limits: config.limits,
+            ejection: config.ejection,
+            trusted_proxies: config.trusted_proxies.clone(),
+            access_log: config.access_log,
+            sticky: config.sticky.clone(),
+            counting: config.policy.counting.clone(),
+            connections: config.limits.connections.get().div_ceil(config.workers.get()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What both sides of the proxy are made of. [`socket`] is how bytes are sent, [`progress`] what one connection waits for
+//! and until when, [`body`] a request's body on its way, [`End`] one side of a tunnel.
+
+mod body;
+mod progress;
+mod socket;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+pub(in crate::proxy) use body::RequestBody;
+pub(in crate::proxy) use progress::{BodyFailure, Expired, PARK_AFTER, Phase, Progress};
+pub(in crate::proxy) use socket::{Owned, Sends, Socket};
+
+/// One end of a tunnel, with what was read from it before it was one.
+pub(in crate::proxy) struct End {
+    pub socket: Owned,
+    pub early: Bytes,
+}
+
+/// One more in a count for as long as it lives.
+pub(in crate::proxy) struct Counted(Rc<Cell<u32>>);
+
+impl Counted {
+    pub(in crate::proxy) fn new(count: &Rc<Cell<u32>>) -> Counted {
+        count.set(count.get() + 1);
+        Counted(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
