@@ -8,6 +8,7 @@
 //! - [`running`]: wires the parts below into one proxy, and drains it.
 //! - [`proxy`]: the way of a request, top to bottom. Absent: decisions, and locks that two workers share.
 //! - [`routing`]: the one value that the workers share, and the only ways to change it. A rollback wins every merge.
+//! - [`live`]: what it routes to: settings and endpoints, replaced whole.
 //! - [`measure`]: what a worker counts and the sliding windows over it.
 //! - [`gate`]: is green worse than blue? Pure. Absent: I/O, clock, async, randomness, logs, metrics.
 //! - [`release`]: what a release is and how it moves. Pure as well.
@@ -35,6 +36,7 @@ pub mod control;
 pub mod course;
 pub mod gate;
 pub mod journal;
+pub mod live;
 pub mod measure;
 pub mod proxy;
 pub mod release;

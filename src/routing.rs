@@ -1,4 +1,5 @@
-//! The routing table: the one value that the workers share. Immutable, read once per request, replaced whole.
+//! The one value that the workers share: the routing table and what it routes to. Immutable, read once per request,
+//! replaced whole.
 //!
 //! Every writer goes through [`Routing`], so that no weight can overtake a latch: a rollback wins every merge.
 
@@ -104,34 +105,62 @@ pub enum Notice {
 /// Room for the notices of one tick. `control` also looks at the table itself, so a lost one delays only its record.
 pub const NOTICES: usize = 64;
 
-/// The shared table, the streak, and the only ways to change them.
-pub struct Routing {
-    table: Arc<ArcSwap<Table>>,
+/// What a request is served by. `L` is what the table routes to.
+#[derive(Debug)]
+pub struct Shared<L> {
+    pub table: Table,
+    pub live: Arc<L>,
+    judged_by: Option<Arc<(Rule, Action)>>,
+}
+
+/// The shared value, the streak, and the only ways to change them. Where nothing is served, `L` is nothing.
+pub struct Routing<L = ()> {
+    shared: Arc<ArcSwap<Shared<L>>>,
     streak: AtomicU64,
-    judged_by: Option<(Rule, Action)>,
     notices: Sender<Notice>,
 }
 
-/// A worker's own view of the table: one load per request, without a reference count.
-pub type View = Cache<Arc<ArcSwap<Table>>, Arc<Table>>;
+/// A worker's own view of the shared value: one load per request, without a reference count.
+pub type View<L = ()> = Cache<Arc<ArcSwap<Shared<L>>>, Arc<Shared<L>>>;
 
 impl Routing {
     /// Starts with `table`, which is everything on blue unless the journal remembers more.
     pub fn new(table: Table, trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing {
+        Routing::to(Arc::new(()), table, trigger, notices)
+    }
+}
+
+impl<L> Routing<L> {
+    /// As [`Routing::new`], routing to `live`.
+    pub fn to(live: Arc<L>, table: Table, trigger: Option<StreakTrigger>, notices: Sender<Notice>) -> Routing<L> {
         Routing {
             streak: AtomicU64::new(Streak::opened(table.epoch).pack()),
-            table: Arc::new(ArcSwap::from_pointee(table)),
-            judged_by: trigger.map(|trigger| (Rule::new(&trigger), trigger.action)),
+            shared: Arc::new(ArcSwap::from_pointee(Shared { table, live, judged_by: judged_by(trigger) })),
             notices,
         }
     }
 
-    pub fn view(&self) -> View {
-        Cache::new(Arc::clone(&self.table))
+    pub fn view(&self) -> View<L> {
+        Cache::new(Arc::clone(&self.shared))
     }
 
     pub fn table(&self) -> Table {
-        **self.table.load()
+        self.shared.load().table
+    }
+
+    pub fn live(&self) -> Arc<L> {
+        Arc::clone(&self.shared.load().live)
+    }
+
+    /// Routes to `live` from the next request on.
+    pub fn serve(&self, live: &Arc<L>) {
+        self.replace(|shared| Some(Shared { live: Arc::clone(live), ..shared.clone() }));
+    }
+
+    /// Judges the streak by another trigger. What has been seen of it stays.
+    pub fn judge_by(&self, trigger: Option<StreakTrigger>) {
+        let judged_by = judged_by(trigger);
+        self.replace(|shared| Some(Shared { judged_by: judged_by.clone(), ..shared.clone() }));
     }
 
     /// The rollback: routes every request that starts from here on to blue. True if this call did it.
@@ -190,11 +219,12 @@ impl Routing {
 
     /// As [`Routing::observe`]; `before_telling` comes between what is done to the table and the notice of it.
     pub fn observe_and(&self, answer: Answer, before_telling: impl FnOnce()) {
-        let Some((rule, action)) = &self.judged_by else { return };
         let mut packed = self.streak.load(Ordering::Acquire);
         if Streak::is_untouched(packed, &answer) {
             return;
         }
+        let shared = self.shared.load();
+        let Some((rule, action)) = shared.judged_by.as_deref() else { return };
         let signal = loop {
             let (next, signal) = Streak::unpack(packed).observe(answer, rule);
             let next = next.pack();
@@ -239,10 +269,14 @@ impl Routing {
     }
 
     fn change(&self, next: impl Fn(&Table) -> Option<Table>) -> bool {
-        let mut current = self.table.load();
+        self.replace(|shared| Some(Shared { table: next(&shared.table)?, ..shared.clone() }))
+    }
+
+    fn replace(&self, next: impl Fn(&Shared<L>) -> Option<Shared<L>>) -> bool {
+        let mut current = self.shared.load();
         loop {
             let Some(wanted) = next(&current) else { return false };
-            let previous = self.table.compare_and_swap(&*current, Arc::new(wanted));
+            let previous = self.shared.compare_and_swap(&*current, Arc::new(wanted));
             if Arc::ptr_eq(&previous, &current) {
                 return true;
             }
@@ -251,137 +285,15 @@ impl Routing {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gate::Charge;
-    use crate::gate::trigger::Conviction;
-
-    fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
-        let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
-        let (name, conviction) = ("dead".to_owned(), Conviction::ByEvidence);
-        let trigger = StreakTrigger { name, at_least: 2, conviction, action: Action::Rollback };
-        (Routing::new(Table::default(), Some(trigger), sender), receiver)
-    }
-
-    fn observe(routing: &Routing, version: Version, charge: Charge) {
-        routing.observe(Answer::of(version, charge, routing.table().routed()));
-    }
-
-    /// Green fails every time, and blue answers thirty times between.
-    fn fail_until_latched(routing: &Routing) -> usize {
-        let failures = (1..=10).find(|_| {
-            observe(routing, Version::Green, Charge::Failed);
-            let latched = routing.table().route == Route::Latched;
-            (0..30).for_each(|_| observe(routing, Version::Blue, Charge::Served));
-            latched
-        });
-        failures.expect("green is convicted")
-    }
-
-    fn percent(weight: f64) -> Weight {
-        Weight::from_percent(weight).expect("a weight")
-    }
-
-    #[test]
-    fn promise_2_a_rollback_is_latched_and_only_a_new_epoch_opens_green_again() {
-        let (routing, _notices) = routing();
-        let first = Epoch::default().next();
-        assert!(routing.route(first, percent(50.0)));
-        assert!(routing.latch(first));
-        assert!(!routing.latch(first), "the second rollback of an epoch changes nothing");
-        assert!(!routing.route(first, percent(50.0)), "a weight that arrives late is refused");
-        assert_eq!(routing.table().weight(), Weight::ZERO);
-        assert!(routing.route(first.next(), percent(1.0)));
-        assert!(!routing.latch(first), "a rollback of an old epoch does not touch the new one");
-        assert_eq!(routing.table().weight(), percent(1.0));
-    }
-
-    #[test]
-    fn the_last_failures_of_a_completed_release_do_not_keep_it_from_being_rolled_back() {
-        let (routing, mut notices) = routing();
-        let first = Epoch::default().next();
-        assert!(routing.route(first, Weight::FULL));
-        observe(&routing, Version::Green, Charge::Failed);
-        assert!(routing.complete(first));
-        observe(&routing, Version::Blue, Charge::Served);
-        for _ in 0..3 {
-            observe(&routing, Version::Green, Charge::Failed);
-        }
-        assert!(!routing.latch(first) && !routing.route(first, percent(1.0)));
-        assert_eq!(routing.table().route, Route::Completed);
-        while let Ok(notice) = notices.try_recv() {
-            assert!(!matches!(notice, Notice::Convicted { .. }), "{notice:?}");
-        }
-        assert!(routing.revert(first));
-        assert_eq!((routing.table().route, routing.table().roles), (Route::Latched, Roles::AsConfigured));
-    }
-
-    #[test]
-    fn a_completed_release_makes_green_blue_and_its_rollback_undoes_that() {
-        let (routing, _notices) = routing();
-        let first = Epoch::default().next();
-        routing.route(first, Weight::FULL);
-        assert!(routing.complete(first));
-        let completed = routing.table();
-        assert_eq!(completed.weight(), Weight::ZERO);
-        assert_eq!(completed.roles.section(Version::Blue), Version::Green);
-        assert!(routing.revert(first));
-        let reverted = routing.table();
-        assert_eq!((reverted.route, reverted.roles.section(Version::Blue)), (Route::Latched, Version::Blue));
-        assert!(!routing.complete(first), "a latched epoch does not complete");
-        assert!(!routing.revert(first), "and is not rolled back twice");
-    }
-
-    #[test]
-    fn the_worker_that_sees_the_last_failure_of_the_streak_latches_the_table_before_it_tells_anyone() {
-        let (routing, mut notices) = routing();
-        let epoch = Epoch::default().next();
-        routing.route(epoch, percent(5.0));
-        assert_eq!(fail_until_latched(&routing), 4);
-        assert!(matches!(notices.try_recv(), Ok(Notice::Probing { .. })));
-        let Ok(Notice::Convicted { row, .. }) = notices.try_recv() else { panic!("convicted") };
-        assert_eq!((row.failures, row.at_weight, row.blue.bad, row.blue.units), (4, 4, 0, 90));
-        observe(&routing, Version::Green, Charge::Failed);
-        assert!(notices.try_recv().is_err(), "a request in flight at the flip does not trigger again");
-    }
-
-    #[test]
-    fn without_evidence_the_weight_drops_to_a_tenth_and_what_comes_there_convicts() {
-        let (routing, mut notices) = routing();
-        let epoch = Epoch::default().next();
-        routing.route(epoch, Weight::FULL);
-        observe(&routing, Version::Green, Charge::Failed);
-        observe(&routing, Version::Green, Charge::Failed);
-        assert_eq!(routing.table().weight(), Weight::PROBE);
-        assert!(matches!(notices.try_recv(), Ok(Notice::Probing { .. })));
-        observe(&routing, Version::Blue, Charge::Served);
-        assert_eq!(routing.table().weight(), Weight::PROBE, "a success of blue is no witness");
-        fail_until_latched(&routing);
-    }
-
-    #[test]
-    fn a_weight_that_is_set_again_leaves_what_is_under_way_as_evidence() {
-        let (routing, _notices) = routing();
-        let epoch = Epoch::default().next();
-        routing.route(epoch, percent(10.0));
-        let before = routing.table().routed();
-        routing.route(epoch, percent(10.0));
-        assert_eq!(routing.table().routed(), before);
-        routing.route(epoch, percent(20.0));
-        assert!(routing.table().routed().changed_since(before));
-    }
-
-    #[test]
-    fn a_restored_epoch_has_a_streak_however_high_its_number() {
-        let (sender, _notices) = tokio::sync::mpsc::channel(NOTICES);
-        let trigger = StreakTrigger {
-            name: "dead".to_owned(),
-            at_least: 2,
-            conviction: Conviction::ByEvidence,
-            action: Action::Rollback,
-        };
-        let table = Table { epoch: Epoch::from(200), route: Route::Split(percent(10.0)), ..Table::default() };
-        fail_until_latched(&Routing::new(table, Some(trigger), sender));
+impl<L> Clone for Shared<L> {
+    fn clone(&self) -> Shared<L> {
+        Shared { table: self.table, live: Arc::clone(&self.live), judged_by: self.judged_by.clone() }
     }
 }
+
+fn judged_by(trigger: Option<StreakTrigger>) -> Option<Arc<(Rule, Action)>> {
+    trigger.map(|trigger| Arc::new((Rule::new(&trigger), trigger.action)))
+}
+
+#[cfg(test)]
+mod tests;

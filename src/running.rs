@@ -20,10 +20,11 @@ use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
 use crate::gate::trigger::StreakTrigger;
-use crate::gate::{Action, ByVersion, Version};
+use crate::gate::{Action, Version};
 use crate::journal::{Bounds, Journal, OpenError, Restored};
+use crate::live::Live;
 use crate::measure::{Collectors, shard};
-use crate::proxy::{self, Phase, Settings, Upstreams};
+use crate::proxy::{self, Phase};
 use crate::routing::{NOTICES, Routing};
 use crate::telemetry::Telemetry;
 
@@ -65,9 +66,8 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let routing = Arc::new(Routing::new(beginning.table, streak(config), notify));
-    let endpoints = ByVersion::build(|version| config.versions.of(version).endpoints.as_slice());
-    let upstreams = Arc::new(Upstreams::new(endpoints));
+    let live = Arc::new(Live::new(config));
+    let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
 
@@ -76,19 +76,16 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     for (number, listener) in sockets.listeners.into_iter().enumerate() {
         let (recorder, collector) = shard::pair();
         collectors.push(collector);
-        let (routing, upstreams) = (Arc::clone(&routing), Arc::clone(&upstreams));
-        let settings = Settings::new(config);
-        workers.push(proxy::spawn(number, listener, settings, routing, upstreams, recorder, phase.clone())?);
+        workers.push(proxy::spawn(number, listener, Arc::clone(&routing), recorder, phase.clone())?);
     }
 
-    let checks = ByVersion::build(|version| config.versions.of(version).health_check.clone());
-    proxy::check(checks, Arc::clone(&upstreams), phase.clone())?;
-    let (publish, status) = watch::channel(Arc::new(first_status(config, &beginning, &upstreams)));
+    proxy::check(Arc::clone(&routing), phase.clone())?;
+    let (publish, status) = watch::channel(Arc::new(first_status(config, &beginning, &routing)));
     let events = Events::default();
     let last_word = Arc::clone(&routing);
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger };
     let outputs = Outputs { status: publish, events: events.clone() };
     let control = Control::new(config, beginning, inputs, outputs);
     std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
@@ -224,10 +221,17 @@ fn streak(config: &Config) -> Option<StreakTrigger> {
 }
 
 /// What is shown before the first tick.
-fn first_status(config: &Config, beginning: &Beginning, upstreams: &Upstreams) -> Status {
+fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
-    Status::new(&Names::new(config), &course, beginning.table, upstreams, beginning.rollback.clone(), now)
+    Status::new(
+        &Names::new(config),
+        &course,
+        beginning.table,
+        &routing.live().upstreams,
+        beginning.rollback.clone(),
+        now,
+    )
 }
 
 /// Why a proxy does not start.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use portcullis::config::{self, Config};
 use portcullis::gate::ByVersion;
+use portcullis::live::Live;
 use portcullis::measure::shard::{Sample, pair};
 use portcullis::measure::{Collectors, Tick};
-use portcullis::proxy::{self, Phase, Settings, Upstreams};
+use portcullis::proxy::{self, Phase};
 use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, Table};
 use tokio::sync::{mpsc, watch};
@@ -19,7 +20,7 @@ use crate::support::{Client, Connection, Upstream, config as text, eventually};
 /// One worker in front of two versions, in the first epoch.
 struct Worker {
     listen: SocketAddr,
-    routing: Arc<Routing>,
+    routing: Arc<Routing<Live>>,
     collectors: Collectors,
     /// What all ticks brought.
     samples: ByVersion<Sample>,
@@ -34,16 +35,14 @@ impl Worker {
         let text = text(&[blue.address], &[green.address], rest);
         let config: Config = config::parse(&text, "test", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
         let (notify, notices) = mpsc::channel(NOTICES);
-        let routing = Arc::new(Routing::new(Table::default(), config.policy.streak.clone(), notify));
+        let routing =
+            Arc::new(Routing::to(Arc::new(Live::new(&config)), Table::default(), config.policy.streak.clone(), notify));
         assert!(routing.route(Epoch::default().next(), Weight::from_percent(percent).expect("a weight")));
-        let upstreams =
-            Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
         let sockets = proxy::bind(config.listen, 1).expect("a free port");
         let listener = sockets.listeners.into_iter().next().expect("one was asked for");
         let (recorder, collector) = pair();
         let (lifecycle, phase) = watch::channel(Phase::Serving);
-        proxy::spawn(0, listener, Settings::new(&config), Arc::clone(&routing), upstreams, recorder, phase)
-            .expect("a thread");
+        proxy::spawn(0, listener, Arc::clone(&routing), recorder, phase).expect("a thread");
         Worker {
             listen: sockets.address,
             routing,

@@ -61,7 +61,7 @@ impl Choosing {
     }
 
     pub(crate) fn step(&mut self) -> Version {
-        let table = **self.view.load();
+        let table = self.view.load().table;
         self.draw.next(black_box(table.weight()))
     }
 }

@@ -108,7 +108,7 @@ pub struct VersionConfig {
 }
 
 /// How every endpoint of a version is asked whether it is well.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     pub probe: Probe,
     /// From the start of one check to the start of the next; not shorter than `timeout`.

@@ -25,9 +25,9 @@ use crate::course::{Course, Input, Streak, StreakFound};
 use crate::gate::streak::{Routed, Row};
 use crate::gate::{ByVersion, Version};
 use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
+use crate::live::Live;
 use crate::measure::window::SHORTEST_SLOT;
 use crate::measure::{Collectors, Tick};
-use crate::proxy::Upstreams;
 use crate::release::{self, Effect, Kind, Refusal, State};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
@@ -48,11 +48,10 @@ const PROXY: &str = "proxy";
 
 /// What `control` works on.
 pub struct Inputs {
-    pub routing: Arc<Routing>,
+    pub routing: Arc<Routing<Live>>,
     pub collectors: Collectors,
     pub notices: mpsc::Receiver<Notice>,
     pub commands: mpsc::Receiver<Command>,
-    pub upstreams: Arc<Upstreams>,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
 }
@@ -79,7 +78,7 @@ impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
-        let outliers = Outliers::of(&inputs.upstreams, beginning.table.roles, course.epoch());
+        let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
         let (names, ejection, rollback) = (Names::new(config), config.ejection, beginning.rollback);
         let mut control = Control { clock, names, course, rollback, outliers, ejection, inputs, outputs };
         control.begin(&beginning.found);
@@ -148,9 +147,8 @@ impl Control {
     fn tick(&mut self) {
         self.catch_up();
         let tick = self.collect();
-        let health = ByVersion::build(|version| {
-            self.inputs.upstreams.health(self.inputs.routing.table().roles.section(version))
-        });
+        let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
+        let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         let state = {
             let Control { course, inputs, names, clock, rollback, .. } = self;

@@ -7,9 +7,9 @@ use crate::course::{EndpointNews, Input, News};
 use crate::gate::outlier::{Order, Outlier, Siblings};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Version};
+use crate::live::{Stands, Upstreams};
 use crate::measure::Tick;
 use crate::measure::shard::{Arm, FailedAt};
-use crate::proxy::{Stands, Upstreams};
 use crate::release::Epoch;
 use crate::routing::Roles;
 
@@ -29,7 +29,7 @@ impl Outliers {
     }
 
     pub(super) fn of(upstreams: &Upstreams, roles: Roles, epoch: Epoch) -> Outliers {
-        Outliers::new(ByVersion::build(|version| upstreams.each(roles.section(version)).count()), epoch)
+        Outliers::new(ByVersion::build(|version| upstreams.numbers(roles.section(version))), epoch)
     }
 
     /// Adds the failures of `tick` that are the version's to its evidence, and returns the endpoints that are found to be bad.
@@ -66,13 +66,14 @@ impl Control {
         let now = self.clock.now();
         let roles = self.inputs.routing.table().roles;
         if self.outliers.epoch != routed.epoch {
-            self.outliers = Outliers::of(&self.inputs.upstreams, roles, routed.epoch);
+            self.outliers = Outliers::of(&self.inputs.routing.live().upstreams, roles, routed.epoch);
         }
         for (version, outlier) in self.outliers.sift(tick, routed, now) {
             let Outlier { order, endpoint, own, others } = outlier;
-            let (upstreams, section) = (&self.inputs.upstreams, roles.section(version));
-            let is_out = upstreams.stands(section, endpoint) != Stands::In
-                || upstreams.eject(section, endpoint, &self.ejection).is_some();
+            let (live, section) = (self.inputs.routing.live(), roles.section(version));
+            let is_out = live.upstreams.numbered(section, endpoint).is_none_or(|known| {
+                known.stands() != Stands::In || live.upstreams.eject(section, known, &self.ejection).is_some()
+            });
             match order {
                 Order::First if is_out => {
                     *self.outliers.out.of_mut(version) = Some(endpoint);
@@ -87,11 +88,12 @@ impl Control {
             }
         }
         for version in Version::BOTH {
-            let back = self
-                .outliers
-                .out
-                .of(version)
-                .filter(|endpoint| self.inputs.upstreams.stands(roles.section(version), *endpoint) == Stands::In);
+            let live = self.inputs.routing.live();
+            let is_in = |number: usize| {
+                let known = live.upstreams.numbered(roles.section(version), number);
+                known.is_none_or(|known| known.stands() == Stands::In)
+            };
+            let back = self.outliers.out.of(version).filter(|number| is_in(*number));
             if let Some(endpoint) = back {
                 *self.outliers.out.of_mut(version) = None;
                 self.tell_of_endpoint(version, endpoint, News::Back);
@@ -101,7 +103,8 @@ impl Control {
 
     fn tell_of_endpoint(&mut self, version: Version, endpoint: usize, news: News) {
         let section = self.inputs.routing.table().roles.section(version);
-        let name = self.inputs.upstreams.each(section).nth(endpoint).map(|(authority, _)| authority.to_string());
+        let live = self.inputs.routing.live();
+        let name = live.upstreams.numbered(section, endpoint).map(|known| known.authority.to_string());
         let news = EndpointNews { version, endpoint: name.unwrap_or_default(), news };
         self.feed(&Input::Endpoint(news), None).expect("no operator asks for it");
     }

@@ -12,8 +12,8 @@ use crate::gate::compare::Summary;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, Verdict, Version};
+use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
-use crate::proxy::Upstreams;
 use crate::release::{Approval, Cause, Epoch, Plan, Weight};
 use crate::routing::Table;
 
@@ -145,8 +145,8 @@ impl Status {
                 version: names.of(section).to_owned(),
                 counted: Counted::new(shown.of(version)),
                 warming_up: course.warming_up(now).filter(|_| version == Version::Green).map(|left| left.as_secs_f64()),
-                healthy_endpoints: upstreams.each(section).filter(|(_, healthy)| *healthy).count(),
-                endpoints: upstreams.each(section).count(),
+                healthy_endpoints: upstreams.of(section).iter().filter(|known| known.takes_requests()).count(),
+                endpoints: upstreams.of(section).len(),
             }
         };
         Status {

@@ -59,15 +59,16 @@ impl Control {
 
     pub(super) fn publish(&mut self) {
         let table = self.inputs.routing.table();
-        let (telemetry, upstreams) = (&mut self.inputs.telemetry, &self.inputs.upstreams);
+        let live = self.inputs.routing.live();
+        let telemetry = &mut self.inputs.telemetry;
         telemetry.weight(table.weight());
         telemetry.state(self.course.state().name());
         telemetry.verdict(self.course.verdict().kind);
         let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         telemetry.evidence(compared.as_ref());
         let of = |version: Version| {
-            let each = upstreams.each(table.roles.section(version));
-            each.map(move |(endpoint, healthy)| (version, endpoint.to_string(), healthy))
+            let each = live.upstreams.of(table.roles.section(version)).iter();
+            each.map(move |known| (version, known.authority.to_string(), known.takes_requests()))
         };
         telemetry.endpoints(table.roles, Version::BOTH.into_iter().flat_map(of));
         // Nobody reads of a decision here before the journal has it.
@@ -78,7 +79,14 @@ impl Control {
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
-        let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
-        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
+        let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
+        Arc::new(Status::new(
+            &self.names,
+            &self.course,
+            table,
+            &live.upstreams,
+            self.rollback.clone(),
+            self.clock.now(),
+        ))
     }
 }

@@ -5,14 +5,13 @@
 //! - [`request`]: one request from its head to its outcome; its stack is on one screen. Choosing, forwarding, recording.
 //! - [`upstream`]: what faces the endpoints: picking one, taking a bad one out, connections, health checks.
 //! - [`wire`]: what both sides are made of: sockets, and what a connection waits for.
-//! - [`settings`] and [`lifecycle`]: what all of them are told.
+//! - [`lifecycle`]: where the process is on its way out.
 //!
 //! Absent on purpose: any decision about a release, any lock that two workers share, any unbounded buffer.
 
 mod client;
 mod lifecycle;
 mod request;
-mod settings;
 mod upstream;
 mod wire;
 mod worker;
@@ -20,6 +19,5 @@ mod worker;
 pub use client::{Sockets, bind};
 pub use lifecycle::{Lifecycle, Phase};
 pub use request::{ClientShare, Draw, Lot};
-pub use settings::Settings;
-pub use upstream::{Stands, Upstreams, check};
+pub use upstream::check;
 pub use worker::spawn;

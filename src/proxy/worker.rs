@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::client::{self, Connections};
 use super::lifecycle::{Lifecycle, Phase};
 use super::request::Service;
-use super::settings::Settings;
-use super::upstream::{self, Upstreams};
+use super::upstream;
 use crate::gate::Version;
+use crate::live::Live;
 use crate::measure::shard::Recorder;
 use crate::routing::Routing;
 
@@ -28,16 +28,14 @@ const HALF_MINUTE: Duration = Duration::from_secs(30);
 pub fn spawn(
     number: usize,
     listener: std::net::TcpListener,
-    settings: Settings,
-    routing: Arc<Routing>,
-    upstreams: Arc<Upstreams>,
+    routing: Arc<Routing<Live>>,
     recorder: Recorder,
     lifecycle: Lifecycle,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name(format!("portcullis-{number}")).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async move {
-            let service = Rc::new(Service::new(settings, routing, &upstreams, recorder));
+            let service = Rc::new(Service::new(routing, recorder));
             run(&service, listener, lifecycle).await
         })
     })
@@ -60,11 +58,16 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
                     break;
                 }
             }
-            _ = hand_over.tick() => service.hand_over(),
+            _ = hand_over.tick() => {
+                // A worker without requests lets go of endpoints that have left, too.
+                service.serving();
+                service.hand_over();
+            }
             _ = half_minute.tick() => service.client_share.borrow_mut().half_minute_passed(),
             _ = sweep.tick() => {
-                for version in Version::BOTH {
-                    service.endpoints.of(version).iter().for_each(|endpoint| upstream::sweep(endpoint, Instant::now()));
+                let (serving, now) = (service.serving(), Instant::now());
+                for section in Version::BOTH {
+                    serving.endpoints.of(section).iter().for_each(|endpoint| upstream::sweep(endpoint, now));
                 }
             }
         }

@@ -16,6 +16,7 @@ use portcullis::control::status::Status;
 use portcullis::gate::Outcome;
 use portcullis::gate::streak::Answer;
 use portcullis::journal::Restored;
+use portcullis::live::Live;
 use portcullis::measure::clients::Drawn;
 use portcullis::measure::shard::{Arm, Gauges, Record, Recorder, Standing, Took, pair};
 use portcullis::proxy::Draw;
@@ -42,7 +43,7 @@ green: { version: v2, endpoints: ["127.0.0.1:9002"] }
 });
 
 struct Worker {
-    view: View,
+    view: View<Live>,
     draw: Draw,
     recorder: Recorder,
 }
@@ -53,7 +54,7 @@ struct World<'a> {
     random: Rng,
     workers: Vec<Worker>,
     due: BinaryHeap<Reverse<Due>>,
-    routing: Arc<Routing>,
+    routing: Arc<Routing<Live>>,
     commands: Commands,
     status: watch::Receiver<Arc<Status>>,
     events: broadcast::Receiver<Event>,
@@ -186,7 +187,7 @@ impl<'a> World<'a> {
                 let silent = self.scenario.silence.is_some_and(|(from, until)| (from..until).contains(&now));
                 if worker > 0 || !silent {
                     let Worker { view, recorder, .. } = &mut self.workers[worker];
-                    recorder.hand_over(Gauges::default(), view.load().routed(), std::iter::empty());
+                    recorder.hand_over(Gauges::default(), view.load().table.routed(), std::iter::empty());
                     self.ledger.handed_over(worker, now);
                 }
                 self.schedule(now + HAND_OVER_EVERY, Happening::HandsOver { worker });
@@ -203,7 +204,7 @@ impl<'a> World<'a> {
 
         let number = self.random.usize(..self.workers.len());
         let worker = &mut self.workers[number];
-        let table = **worker.view.load();
+        let table = worker.view.load().table;
         let version = worker.draw.next(table.weight());
         self.ledger.routed(table, version, now)?;
 

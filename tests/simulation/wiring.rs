@@ -10,10 +10,9 @@ use portcullis::control::restore::Beginning;
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
 use portcullis::course::Course;
-use portcullis::gate::ByVersion;
+use portcullis::live::Live;
 use portcullis::measure::Collectors;
 use portcullis::measure::shard::Collector;
-use portcullis::proxy::Upstreams;
 use portcullis::routing::{NOTICES, Routing};
 use portcullis::telemetry::Telemetry;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -21,7 +20,7 @@ use tokio::task::JoinHandle;
 
 /// A control task that runs, and the ends that others have of it.
 pub struct Wired {
-    pub routing: Arc<Routing>,
+    pub routing: Arc<Routing<Live>>,
     pub commands: Commands,
     pub status: watch::Receiver<Arc<Status>>,
     pub events: broadcast::Receiver<Event>,
@@ -31,9 +30,9 @@ pub struct Wired {
 pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: Vec<Collector>) -> Wired {
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
-    let routing = Arc::new(Routing::new(beginning.table, config.policy.streak.clone(), notify));
-    let upstreams =
-        Arc::new(Upstreams::new(ByVersion::build(|version| config.versions.of(version).endpoints.as_slice())));
+    let live = Arc::new(Live::new(config));
+    let upstreams = Arc::clone(&live.upstreams);
+    let routing = Arc::new(Routing::to(live, beginning.table, config.policy.streak.clone(), notify));
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), beginning.clock);
     let rollback = beginning.rollback.clone();
     let first = Status::new(&Names::new(config), &course, beginning.table, &upstreams, rollback, beginning.clock);
@@ -43,7 +42,7 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
     let collectors = Collectors::new(collectors);
     let routed = Arc::clone(&routing);
-    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, upstreams, telemetry, ledger };
+    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, telemetry, ledger };
     let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events }).run());
     Wired { routing, commands, status, events: listener, task }
 }

@@ -42,7 +42,9 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             }
             Ended::Upgraded(early, upstream) => {
                 let client = End { socket, early };
-                if let Err(error) = tunnel::join(client, upstream, service.settings.timeouts.tunnel_idle).await {
+                if let Err(error) =
+                    tunnel::join(client, upstream, service.serving().settings().timeouts.tunnel_idle).await
+                {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
@@ -55,7 +57,7 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
 
 /// Waits for the first byte of a request; false when the connection is to be closed instead.
 async fn readable(connections: &Connections, place: &Place, socket: &Socket) -> bool {
-    let mut until = std::pin::pin!(tokio::time::sleep(connections.service.settings.timeouts.keep_alive));
+    let mut until = std::pin::pin!(tokio::time::sleep(connections.service.serving().settings().timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         if let Poll::Ready(readable) = socket.poll_readable(cx) {
@@ -73,7 +75,7 @@ async fn readable(connections: &Connections, place: &Place, socket: &Socket) -> 
 /// not been sent by then waits as long as any part of a body may.
 async fn linger(service: &Service, socket: &Owned) {
     let mut stream = socket.share();
-    match tokio::time::timeout(service.settings.timeouts.body_idle, stream.shutdown()).await {
+    match tokio::time::timeout(service.serving().settings().timeouts.body_idle, stream.shutdown()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
         Err(_) => return abort(socket),

@@ -33,7 +33,7 @@ impl Connections {
     /// A place for one more connection; none when the bound is reached.
     pub(super) fn admit(self: &Rc<Self>) -> Option<Place> {
         let mut drivers = self.drivers.borrow_mut();
-        (drivers.len() < self.service.settings.connections).then(|| Place {
+        (drivers.len() < self.service.serving().settings().connections).then(|| Place {
             connections: Rc::clone(self),
             key: drivers.insert(None),
             _counted: Counted::new(&self.service.records.clients),

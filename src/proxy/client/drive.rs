@@ -78,7 +78,7 @@ pub(super) async fn drive(
     let now = Instant::now();
     progress.rest(now);
     connections.unparked.add(&progress, now);
-    let http = builder(&service.settings.limits);
+    let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
         let socket = ClientSocket { socket: socket.share(), early, progress: Rc::clone(&progress) };
@@ -108,12 +108,12 @@ pub(super) async fn drive(
                 continue;
             }
             if progress.phase.get() == Phase::HeadBegun {
-                progress.enter(Phase::Head, Instant::now(), service.settings.timeouts.request_head);
+                progress.enter(Phase::Head, Instant::now(), service.serving().settings().timeouts.request_head);
             }
             match progress.poll_due(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Phase::Idle) if !socket.is_drained() => {
-                    if unsent.rests_for(socket.unsent_bytes()) >= service.settings.timeouts.body_idle {
+                    if unsent.rests_for(socket.unsent_bytes()) >= service.serving().settings().timeouts.body_idle {
                         return Poll::Ready(Stop::Stalled);
                     }
                 }

@@ -13,10 +13,11 @@ use http::request::Parts;
 
 use super::client::Client;
 use super::client_share::{Class, origin};
-use super::service::Service;
+use super::service::{Service, Serving};
 use super::sticky::Lot;
 use crate::gate::Version;
 use crate::gate::streak::Routed;
+use crate::live::Settings;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Standing};
 use crate::release::Weight;
@@ -93,9 +94,9 @@ impl Draw {
 
 impl Service {
     /// By the table as of now. The head is the one that goes to the endpoint.
-    pub(super) fn choose(&self, head: &Parts, client: &Client) -> Chosen {
-        let table = self.table();
-        let lot = self.settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
+    pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
+        let (table, settings) = (self.table(), serving.settings());
+        let lot = settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
         let (version, drawn) = match lot {
             Some(lot) => (lot.version(table.weight()), Drawn::Client(lot.number())),
             None => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
@@ -105,17 +106,20 @@ impl Service {
             (Version::Blue, Some(lot)) => lot.arm(table.weight()),
             (Version::Blue, None) => self.arm_draw.borrow_mut().arm(table.weight()),
         };
-        let excluded = self.settings.counting.excludes(head.uri.path());
-        let standing =
-            if excluded || self.is_beyond_share(head, client, version) { Standing::Aside } else { Standing::Evidence };
+        let excluded = settings.counting.excludes(head.uri.path());
+        let standing = if excluded || self.is_beyond_share(settings, head, client, version) {
+            Standing::Aside
+        } else {
+            Standing::Evidence
+        };
         Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing }
     }
 
-    fn is_beyond_share(&self, head: &Parts, client: &Client, version: Version) -> bool {
+    fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {
         let mut shares = self.client_share.borrow_mut();
         let class = match client.class {
             Some(class) => class,
-            None => shares.class(origin(&head.headers, client.address, &self.settings.trusted_proxies)),
+            None => shares.class(origin(&head.headers, client.address, &settings.trusted_proxies)),
         };
         !shares.takes(class, version)
     }

@@ -19,7 +19,8 @@ pub(in crate::proxy) struct Client {
 impl Client {
     pub(in crate::proxy) fn new(service: &Service, peer: SocketAddr) -> Client {
         let address = peer.ip().to_canonical();
-        let trusted = service.settings.trusted_proxies.iter().any(|network| network.contains(&address));
+        let serving = service.serving();
+        let trusted = serving.settings().trusted_proxies.iter().any(|network| network.contains(&address));
         Client {
             address,
             trusted,

@@ -29,7 +29,7 @@ pub(super) async fn forward(
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
     match attempt(service, progress, &mut exchange, request).await {
-        Ok((upstream, response)) => answer(service, progress, exchange, upstream, response, upgrade),
+        Ok((upstream, response)) => answer(progress, exchange, upstream, response, upgrade),
         Err(Failed::NoEndpoint) => {
             let response = unavailable();
             exchange.status = response.status().as_u16();
@@ -104,7 +104,7 @@ async fn connect(
     exchange: &mut Exchange,
     wanted: Wanted,
 ) -> Result<Box<Upstream>, Failed> {
-    let timeouts = &service.settings.timeouts;
+    let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
     while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
@@ -117,7 +117,7 @@ async fn connect(
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
-        failed = match progress.within(Upstream::connect(&service.dialer, &endpoint, &service.settings.limits)).await {
+        failed = match progress.within(Upstream::connect(&service.dialer, &endpoint, &limits)).await {
             Ok(Ok(upstream)) => {
                 let stands = Instant::now();
                 progress.enter(Phase::Waiting, stands, timeouts.response_head);
@@ -141,11 +141,10 @@ fn another(service: &Service, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Op
     if tried.len() >= ENDPOINTS_TRIED {
         return None;
     }
-    pick(service.endpoints.of(exchange.section), tried, &mut service.random.borrow_mut())
+    pick(exchange.serving.endpoints.of(exchange.section), tried, &mut service.random.borrow_mut())
 }
 
 fn answer(
-    service: &Rc<Service>,
     progress: &Rc<Progress>,
     mut exchange: Exchange,
     mut upstream: Box<Upstream>,
@@ -172,7 +171,7 @@ fn answer(
         *progress.tunnel.borrow_mut() = Some(upstream.into_end());
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    progress.enter(Phase::Streaming, now, service.settings.timeouts.body_idle);
+    progress.enter(Phase::Streaming, now, exchange.serving.settings().timeouts.body_idle);
     let streaming = Streaming { incoming, upstream: Some(upstream), exchange, progress: Rc::clone(progress) };
     Response::from_parts(parts, ResponseBody::streaming(streaming))
 }

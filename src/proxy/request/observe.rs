@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::choose::Chosen;
 use super::records::Waiting;
-use super::service::Service;
+use super::service::{Service, Serving};
 use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
-use crate::gate::{Outcome, Version};
+use crate::gate::{Charge, Outcome, Version};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::upstream::{Endpoint, Trial};
@@ -19,6 +19,7 @@ use crate::proxy::wire::Progress;
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
 pub(in crate::proxy) struct Exchange {
     service: Rc<Service>,
+    pub serving: Rc<Serving>,
     progress: Rc<Progress>,
     pub version: Version,
     /// Where the endpoints of `version` are configured.
@@ -58,6 +59,7 @@ pub(super) struct Line {
 impl Exchange {
     pub(super) fn new(
         service: &Rc<Service>,
+        serving: Rc<Serving>,
         progress: &Rc<Progress>,
         chosen: Chosen,
         line: Option<Box<Line>>,
@@ -73,6 +75,7 @@ impl Exchange {
         in_flight.set(in_flight.get() + 1);
         Exchange {
             service: Rc::clone(service),
+            serving,
             progress: Rc::clone(progress),
             version,
             section,
@@ -99,7 +102,7 @@ impl Exchange {
         self.endpoint = Some(Rc::clone(endpoint));
         if self.version == Version::Green
             && self.standing == Standing::Evidence
-            && endpoint.warms_up(self.routed.epoch, &self.service.settings.counting.warm_up, self.started)
+            && endpoint.warms_up(self.routed.epoch, &self.serving.settings().counting.warm_up, self.started)
         {
             self.standing = Standing::WarmUp;
             self.waits_no_more();
@@ -109,7 +112,7 @@ impl Exchange {
     /// The endpoint failed to take the request, which goes on to another: the version is not charged.
     pub(super) fn endpoint_failed(&mut self) {
         if let Some(endpoint) = &self.endpoint {
-            endpoint.report(Outcome::ConnectError.charge(), &self.service.settings.ejection);
+            self.report(endpoint, Outcome::ConnectError.charge());
         }
         self.leave_endpoint();
     }
@@ -131,7 +134,7 @@ impl Exchange {
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
         let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
-        let charge = self.service.settings.counting.charge(outcome, status);
+        let charge = self.serving.settings().counting.charge(outcome, status);
         let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
@@ -153,7 +156,7 @@ impl Exchange {
             // Whoever hears of a finding has the requests that it rests on.
             self.service.routing.observe_and(answer, || self.service.hand_over());
             if let Some(endpoint) = &self.endpoint {
-                endpoint.report(charge, &self.service.settings.ejection);
+                self.report(endpoint, charge);
             }
         }
         self.waits_no_more();
@@ -175,6 +178,11 @@ impl Exchange {
                 "request"
             );
         }
+    }
+
+    fn report(&self, endpoint: &Endpoint, charge: Charge) {
+        let among = self.serving.among(self.section, self.version);
+        endpoint.report(charge, &self.serving.settings().ejection, among);
     }
 
     fn waits_no_more(&mut self) {
@@ -200,7 +208,7 @@ impl Drop for Exchange {
     }
 }
 
-impl Service {
+impl Serving {
     /// What the access log will say of a request, if it is on.
     pub(super) fn line(
         &self,
@@ -208,7 +216,7 @@ impl Service {
         target: &http::Uri,
         client: std::net::IpAddr,
     ) -> Option<Box<Line>> {
-        match self.settings.access_log {
+        match self.settings().access_log {
             AccessLog::Off => None,
             AccessLog::On => Some(Box::new(Line { method: method.clone(), target: target.clone(), client })),
         }

@@ -1,4 +1,4 @@
-//! What one worker answers requests with: its view of the table, its draws, its endpoints and its records.
+//! What one worker answers requests with: its view of what is shared, its draws, its endpoints and its records.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,50 +7,47 @@ use std::sync::Arc;
 use super::choose::Draw;
 use super::client_share::ClientShare;
 use super::records::Records;
-use crate::gate::ByVersion;
+use crate::gate::{ByVersion, Version};
+use crate::live::{Live, Settings};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::settings::Settings;
-use crate::proxy::upstream::{Dialer, Endpoint, Upstreams};
+use crate::proxy::upstream::{Among, Dialer, Endpoint};
 use crate::routing::{Routing, Table, View};
 
 pub(in crate::proxy) struct Service {
-    pub settings: Settings,
-    pub routing: Arc<Routing>,
-    view: RefCell<View>,
+    pub routing: Arc<Routing<Live>>,
+    view: RefCell<View<Live>>,
+    serving: RefCell<Rc<Serving>>,
     pub draw: RefCell<Draw>,
     /// Which of blue's requests stand in for green where blue is compared with itself.
     pub arm_draw: RefCell<Draw>,
     pub client_share: RefCell<ClientShare>,
-    pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
     pub random: RefCell<fastrand::Rng>,
     pub dialer: Dialer,
     pub records: Records,
     pub phase: Cell<Phase>,
 }
 
+/// What a request begins with, and ends on whatever becomes of it meanwhile.
+pub(in crate::proxy) struct Serving {
+    live: Arc<Live>,
+    /// Of each section.
+    pub endpoints: ByVersion<Vec<Rc<Endpoint>>>,
+}
+
 impl Service {
-    pub(in crate::proxy) fn new(
-        settings: Settings,
-        routing: Arc<Routing>,
-        upstreams: &Arc<Upstreams>,
-        recorder: Recorder,
-    ) -> Service {
+    pub(in crate::proxy) fn new(routing: Arc<Routing<Live>>, recorder: Recorder) -> Service {
         let mut random = fastrand::Rng::new();
-        let (share, seed) = (settings.counting.client_share, random.u64(..));
-        let client_share = match settings.sticky {
-            None => ClientShare::of_all(share, seed),
-            Some(_) => ClientShare::of_each_version(share, seed),
-        };
+        let serving = Serving::new(routing.live(), &ByVersion::default());
+        let client_share = client_share(serving.settings(), random.u64(..));
         let records = Records::new(recorder);
         Service {
-            settings,
             view: RefCell::new(routing.view()),
             routing,
+            serving: RefCell::new(Rc::new(serving)),
             draw: RefCell::new(Draw::new(random.u64(..))),
             arm_draw: RefCell::new(Draw::new(random.u64(..))),
             client_share: RefCell::new(client_share),
-            endpoints: ByVersion::build(|version| Endpoint::all(upstreams, version)),
             random: RefCell::new(random),
             dialer: Dialer { sends: Rc::default(), open: Rc::clone(&records.upstreams) },
             records,
@@ -60,10 +57,60 @@ impl Service {
 
     /// The table as of now.
     pub(super) fn table(&self) -> Table {
-        **self.view.borrow_mut().load()
+        self.view.borrow_mut().load().table
+    }
+
+    /// What serves as of now.
+    pub(in crate::proxy) fn serving(&self) -> Rc<Serving> {
+        let mut view = self.view.borrow_mut();
+        let live = &view.load().live;
+        let mut serving = self.serving.borrow_mut();
+        if !Arc::ptr_eq(live, &serving.live) {
+            *serving = self.adopt(live, &serving);
+        }
+        Rc::clone(&serving)
+    }
+
+    /// Goes over to `live`: the endpoints that stay keep their connections.
+    fn adopt(&self, live: &Arc<Live>, before: &Serving) -> Rc<Serving> {
+        let after = Serving::new(Arc::clone(live), &before.endpoints);
+        for section in Version::BOTH {
+            let stays = |one: &&Rc<Endpoint>| after.endpoints.of(section).iter().any(|other| Rc::ptr_eq(one, other));
+            before.endpoints.of(section).iter().filter(|one| !stays(one)).for_each(|endpoint| endpoint.retire());
+        }
+        let (was, is) = (before.settings(), after.settings());
+        if was.counting.client_share != is.counting.client_share || was.sticky.is_some() != is.sticky.is_some() {
+            let seed = self.random.borrow_mut().u64(..);
+            *self.client_share.borrow_mut() = client_share(is, seed);
+        }
+        Rc::new(after)
     }
 
     pub(in crate::proxy) fn hand_over(&self) {
         self.records.hand_over(self.table().routed());
+    }
+}
+
+impl Serving {
+    fn new(live: Arc<Live>, before: &ByVersion<Vec<Rc<Endpoint>>>) -> Serving {
+        let endpoints = ByVersion::build(|section| Endpoint::all(live.upstreams.of(section), before.of(section)));
+        Serving { live, endpoints }
+    }
+
+    pub(in crate::proxy) fn settings(&self) -> &Settings {
+        &self.live.settings
+    }
+
+    /// The endpoints of `section`, which serve `version`, as the siblings of one of them.
+    pub(super) fn among(&self, section: Version, version: Version) -> Among<'_> {
+        Among { upstreams: &self.live.upstreams, section, version }
+    }
+}
+
+fn client_share(settings: &Settings, seed: u64) -> ClientShare {
+    let share = settings.counting.client_share;
+    match settings.sticky {
+        None => ClientShare::of_all(share, seed),
+        Some(_) => ClientShare::of_each_version(share, seed),
     }
 }

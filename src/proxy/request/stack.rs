@@ -14,7 +14,7 @@ use super::body::ResponseBody;
 use super::client::Client;
 use super::observe::Exchange;
 use super::respond::Refusal;
-use super::service::Service;
+use super::service::{Service, Serving};
 use super::{forward, headers};
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, Outcome};
@@ -32,8 +32,9 @@ pub(in crate::proxy) async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let started = progress.now();
     let version = request.version();
-    progress.enter(Phase::Waiting, started, service.settings.timeouts.response_head);
-    let forwarded = AssertUnwindSafe(route(&service, &progress, &client, request, started)).catch_unwind();
+    let serving = service.serving();
+    progress.enter(Phase::Waiting, started, serving.settings().timeouts.response_head);
+    let forwarded = AssertUnwindSafe(route(&service, serving, &progress, &client, request, started)).catch_unwind();
     let outcome = forwarded.await.unwrap_or_else(|_| {
         service.records.panicked();
         Err(Refusal::Internal)
@@ -56,6 +57,7 @@ pub(in crate::proxy) async fn answer(
 /// Checks and rewrites the head, chooses the version, forwards.
 async fn route(
     service: &Rc<Service>,
+    serving: Rc<Serving>,
     progress: &Rc<Progress>,
     client: &Client,
     request: Request<Incoming>,
@@ -64,17 +66,17 @@ async fn route(
     #[cfg(feature = "fault-injection")]
     assert!(request.uri().path() != "/portcullis/panic", "a test asked for it");
     let (mut parts, incoming) = request.into_parts();
-    let line = service.line(&parts.method, &parts.uri, client.address);
+    let line = serving.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;
-    let chosen = service.choose(&parts, client);
+    let chosen = service.choose(&serving, &parts, client);
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
-    let exchange = Exchange::new(service, progress, chosen, line, started);
+    let exchange = Exchange::new(service, serving, progress, chosen, line, started);
     Ok(forward::forward(service, progress, exchange, request, upgrade).await)
 }
 
 /// Counts a request whose head did not come in time.
 pub(in crate::proxy) fn head_timed_out(service: &Service) {
-    refused(service, StatusCode::REQUEST_TIMEOUT, service.settings.timeouts.request_head);
+    refused(service, StatusCode::REQUEST_TIMEOUT, service.serving().settings().timeouts.request_head);
 }
 
 /// Counts a refusal of ours, which is charged to nobody.

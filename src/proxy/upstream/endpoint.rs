@@ -3,7 +3,7 @@
 //! One bad endpoint is ejected; a bad version is rolled back. So at most half of a version's endpoints are ejected at
 //! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use http::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::ejection::Stands;
 use super::pool::Upstream;
-use super::upstreams::Upstreams;
 use crate::config::{Authority, Ejection};
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
+use crate::live::{Known, Stands, Upstreams};
 use crate::release::Epoch;
 
 /// Of two endpoints nobody can say which is the odd one.
@@ -25,19 +24,27 @@ const ENOUGH_SIBLINGS: usize = 3;
 
 /// One endpoint as one worker sees it.
 pub(in crate::proxy) struct Endpoint {
-    upstreams: Arc<Upstreams>,
-    version: Version,
-    index: usize,
-    /// There are enough of them.
-    has_siblings: bool,
+    known: Arc<Known>,
     target: Target,
     pub host: HeaderValue,
     pub in_flight: Cell<u32>,
+    /// There are enough of its version.
+    has_siblings: Cell<bool>,
+    /// It is no longer one of its version's: no connection to it rests.
+    retired: Cell<bool>,
     failures: Cell<u32>,
     /// The epoch in which it is known to have warmed up.
     warm_in: Cell<Option<Epoch>>,
     #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
-    pub idle: RefCell<Vec<Box<Upstream>>>,
+    idle: RefCell<Vec<Box<Upstream>>>,
+}
+
+/// Whose endpoint one is: then it can be ejected if enough others are left.
+#[derive(Clone, Copy)]
+pub(in crate::proxy) struct Among<'u> {
+    pub upstreams: &'u Upstreams,
+    pub section: Version,
+    pub version: Version,
 }
 
 /// The endpoint for one request.
@@ -63,31 +70,47 @@ enum Target {
 }
 
 impl Endpoint {
-    /// All endpoints of a version, for one worker.
-    pub(in crate::proxy) fn all(upstreams: &Arc<Upstreams>, version: Version) -> Vec<Rc<Endpoint>> {
-        let count = upstreams.authorities(version).count();
-        let authorities = upstreams.authorities(version).enumerate();
-        authorities
-            .map(|(index, authority)| {
-                let Authority { host, port } = authority;
-                Rc::new(Endpoint {
-                    upstreams: Arc::clone(upstreams),
-                    version,
-                    index,
-                    has_siblings: count >= ENOUGH_SIBLINGS,
-                    target: match host.parse::<IpAddr>() {
-                        Ok(address) => Target::Address(SocketAddr::new(address, *port)),
-                        Err(_) => Target::Name(host.clone(), *port),
-                    },
-                    host: HeaderValue::from_str(&authority.to_string())
-                        .expect("a validated authority is a header value"),
-                    in_flight: Cell::new(0),
-                    failures: Cell::new(0),
-                    warm_in: Cell::new(None),
-                    idle: RefCell::new(Vec::new()),
-                })
-            })
-            .collect()
+    /// The endpoints of a section, for one worker. Those that are among `before` stay as they are.
+    pub(in crate::proxy) fn all(known: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
+        let has_siblings = known.len() >= ENOUGH_SIBLINGS;
+        let endpoint = |known: &Arc<Known>| {
+            let kept = before.iter().find(|endpoint| Arc::ptr_eq(&endpoint.known, known)).cloned();
+            let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known)));
+            endpoint.has_siblings.set(has_siblings);
+            endpoint
+        };
+        known.iter().map(endpoint).collect()
+    }
+
+    fn new(known: &Arc<Known>) -> Endpoint {
+        let authority = &known.authority;
+        let Authority { host, port } = authority;
+        Endpoint {
+            known: Arc::clone(known),
+            target: match host.parse::<IpAddr>() {
+                Ok(address) => Target::Address(SocketAddr::new(address, *port)),
+                Err(_) => Target::Name(host.clone(), *port),
+            },
+            host: HeaderValue::from_str(&authority.to_string()).expect("a validated authority is a header value"),
+            in_flight: Cell::new(0),
+            has_siblings: Cell::new(false),
+            retired: Cell::new(false),
+            failures: Cell::new(0),
+            warm_in: Cell::new(None),
+            idle: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Closes what rests, and lets nothing rest from here on.
+    pub(in crate::proxy) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.take();
+    }
+
+    /// The connections that rest; none may where the endpoint is no longer one of its version's.
+    #[expect(clippy::vec_box, reason = "as above")]
+    pub(super) fn idle(&self) -> Option<RefMut<'_, Vec<Box<Upstream>>>> {
+        (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
     pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
@@ -101,33 +124,33 @@ impl Endpoint {
         Ok(stream)
     }
 
-    /// Takes in what one request came to here; enough failures in a row eject it, and one is enough on trial.
-    pub(in crate::proxy) fn report(&self, charge: Charge, ejection: &Ejection) {
-        match (charge, self.stands()) {
+    /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
+    pub(in crate::proxy) fn report(&self, charge: Charge, ejection: &Ejection, among: Among<'_>) {
+        match (charge, self.known.stands()) {
             (Charge::Nobody, _) | (_, Stands::Out) => {}
             (Charge::Served, Stands::In) => self.failures.set(0),
             (Charge::Served, Stands::OnTrial) => {
-                if self.upstreams.served_on_trial(self.version, self.index) {
+                if self.known.served_on_trial() {
                     self.failures.set(0);
-                    tracing::info!(version = self.version.name(), endpoint = self.name(), "endpoint readmitted");
+                    tracing::info!(version = among.version.name(), endpoint = self.name(), "endpoint readmitted");
                 }
             }
             (Charge::Failed, Stands::In) => {
                 self.failures.set(self.failures.get() + 1);
                 if self.failures.get() >= ejection.failures {
-                    self.eject(ejection);
+                    self.eject(ejection, among);
                 }
             }
-            (Charge::Failed, Stands::OnTrial) => self.eject(ejection),
+            (Charge::Failed, Stands::OnTrial) => self.eject(ejection, among),
         }
     }
 
-    fn eject(&self, ejection: &Ejection) {
-        let Some(time) = self.upstreams.eject(self.version, self.index, ejection) else { return };
+    fn eject(&self, ejection: &Ejection, Among { upstreams, section, version }: Among<'_>) {
+        let Some(time) = upstreams.eject(section, &self.known, ejection) else { return };
         let failures = self.failures.take();
-        self.idle.borrow_mut().clear();
+        self.idle.take();
         let seconds = time.as_secs_f64();
-        tracing::warn!(version = self.version.name(), endpoint = self.name(), failures, seconds, "endpoint ejected");
+        tracing::warn!(version = version.name(), endpoint = self.name(), failures, seconds, "endpoint ejected");
     }
 
     fn name(&self) -> &str {
@@ -136,7 +159,7 @@ impl Endpoint {
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
     pub(in crate::proxy) fn number_among_siblings(&self) -> Option<usize> {
-        self.has_siblings.then_some(self.index)
+        self.has_siblings.get().then_some(self.known.number)
     }
 
     /// Whether a request that goes here now belongs to the warm-up. Counts it if so.
@@ -144,19 +167,11 @@ impl Endpoint {
         if self.warm_in.get() == Some(epoch) {
             return false;
         }
-        let warms_up = self.upstreams.warms_up(self.version, self.index, epoch, warm_up, now);
+        let warms_up = self.known.warms_up(epoch, warm_up, now);
         if !warms_up {
             self.warm_in.set(Some(epoch));
         }
         warms_up
-    }
-
-    fn stands(&self) -> Stands {
-        self.upstreams.stands(self.version, self.index)
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.upstreams.is_healthy(self.version, self.index)
     }
 }
 
@@ -169,8 +184,7 @@ async fn dear() {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        let Endpoint { upstreams, version, index, .. } = &*self.0;
-        upstreams.end_trial(*version, *index);
+        self.0.known.end_trial();
     }
 }
 
@@ -183,11 +197,11 @@ pub(in crate::proxy) fn pick(
 ) -> Option<Picked> {
     let served = |endpoint: &Rc<Endpoint>| Picked { endpoint: Rc::clone(endpoint), trial: None };
     if let [only] = endpoints {
-        return (tried.is_empty() && only.is_healthy()).then(|| served(only));
+        return (tried.is_empty() && only.known.is_healthy()).then(|| served(only));
     }
     let untried = |endpoint: &&Rc<Endpoint>| !tried.iter().any(|tried| Rc::ptr_eq(tried, endpoint));
-    let healthy = || endpoints.iter().filter(untried).filter(|endpoint| endpoint.is_healthy());
-    let usable = || healthy().filter(|endpoint| endpoint.stands() == Stands::In);
+    let healthy = || endpoints.iter().filter(untried).filter(|endpoint| endpoint.known.is_healthy());
+    let usable = || healthy().filter(|endpoint| endpoint.known.stands() == Stands::In);
     if let Some(picked) = on_trial(healthy(), random) {
         return Some(picked);
     }
@@ -206,9 +220,8 @@ pub(in crate::proxy) fn pick(
 }
 
 fn on_trial<'e>(mut healthy: impl Iterator<Item = &'e Rc<Endpoint>>, random: &mut fastrand::Rng) -> Option<Picked> {
-    let endpoint = healthy.find(|endpoint| endpoint.stands() == Stands::OnTrial)?;
-    let Endpoint { upstreams, version, index, .. } = &**endpoint;
-    let tries = random.u32(..ONE_IN) == 0 && upstreams.begin_trial(*version, *index);
+    let endpoint = healthy.find(|endpoint| endpoint.known.stands() == Stands::OnTrial)?;
+    let tries = random.u32(..ONE_IN) == 0 && endpoint.known.begin_trial();
     tries.then(|| Picked { endpoint: Rc::clone(endpoint), trial: Some(Trial(Rc::clone(endpoint))) })
 }
 
@@ -223,53 +236,61 @@ mod tests {
         let authorities: Vec<Authority> =
             (0..count).map(|number| Authority { host: "127.0.0.1".to_owned(), port: 1000 + number }).collect();
         let upstreams = Arc::new(Upstreams::new(ByVersion { blue: &authorities, green: &authorities }));
-        let all = Endpoint::all(&upstreams, Version::Green);
+        let all = Endpoint::all(upstreams.of(Version::Green), &[]);
         (upstreams, all)
     }
 
     const EJECTION: Ejection = Ejection { failures: 3, duration: Duration::from_secs(30) };
 
-    fn fail(endpoint: &Endpoint) {
+    fn green(upstreams: &Upstreams) -> Among<'_> {
+        Among { upstreams, section: Version::Green, version: Version::Green }
+    }
+
+    fn fail(endpoint: &Endpoint, upstreams: &Upstreams) {
         for _ in 0..EJECTION.failures {
-            endpoint.report(Charge::Failed, &EJECTION);
+            endpoint.report(Charge::Failed, &EJECTION, green(upstreams));
         }
+    }
+
+    fn in_use(upstreams: &Upstreams, version: Version) -> usize {
+        upstreams.of(version).iter().filter(|known| known.takes_requests()).count()
     }
 
     #[test]
     fn one_bad_endpoint_is_ejected_and_the_others_serve() {
         let (upstreams, all) = endpoints(3);
-        fail(&all[1]);
+        fail(&all[1], &upstreams);
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..100 {
             let picked = pick(&all, &[], &mut random).expect("two are left");
             assert!(!Rc::ptr_eq(&picked.endpoint, &all[1]));
         }
-        assert_eq!(upstreams.each(Version::Green).filter(|(_, healthy)| *healthy).count(), 2);
-        assert_eq!(upstreams.each(Version::Blue).filter(|(_, healthy)| *healthy).count(), 3);
+        assert_eq!(in_use(&upstreams, Version::Green), 2);
+        assert_eq!(in_use(&upstreams, Version::Blue), 3);
     }
 
     #[test]
     fn at_most_half_of_a_bad_version_is_ejected_and_never_its_last_endpoint() {
         for (count, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
             let (upstreams, all) = endpoints(count);
-            all.iter().for_each(|endpoint| fail(endpoint));
-            assert_eq!(upstreams.each(Version::Green).filter(|(_, healthy)| !healthy).count(), most, "of {count}");
+            all.iter().for_each(|endpoint| fail(endpoint, &upstreams));
+            assert_eq!(usize::from(count) - in_use(&upstreams, Version::Green), most, "of {count}");
         }
     }
 
     #[test]
     fn one_that_is_on_trial_gets_one_request_at_a_time_and_few() {
-        let (_upstreams, all) = endpoints(3);
+        let (upstreams, all) = endpoints(3);
         let ejection = Ejection { failures: 3, duration: Duration::ZERO };
-        (0..3).for_each(|_| all[1].report(Charge::Failed, &ejection));
+        (0..3).for_each(|_| all[1].report(Charge::Failed, &ejection, green(&upstreams)));
         let mut random = fastrand::Rng::with_seed(1);
-        while all[1].stands() == Stands::Out {}
+        while all[1].known.stands() == Stands::Out {}
         let mut trials: Vec<Trial> = (0..200).filter_map(|_| pick(&all, &[], &mut random)?.trial).collect();
         assert_eq!(trials.len(), 1, "the next waits for the end of the first");
         trials.clear();
         let tried = (0..1_000).filter(|_| pick(&all, &[], &mut random).is_some_and(|picked| picked.trial.is_some()));
         assert!((50..150).contains(&tried.count()), "one in ten");
-        (0..5).for_each(|_| all[1].report(Charge::Served, &ejection));
+        (0..5).for_each(|_| all[1].report(Charge::Served, &ejection, green(&upstreams)));
         let picked = (0..100).filter_map(|_| pick(&all, &[], &mut random));
         assert!(picked.filter(|picked| Rc::ptr_eq(&picked.endpoint, &all[1])).count() > 20, "it has its share again");
     }
@@ -278,9 +299,9 @@ mod tests {
     fn a_success_in_between_starts_the_count_again() {
         let (upstreams, all) = endpoints(2);
         for charge in [Charge::Failed, Charge::Failed, Charge::Served, Charge::Failed, Charge::Nobody, Charge::Failed] {
-            all[0].report(charge, &EJECTION);
+            all[0].report(charge, &EJECTION, green(&upstreams));
         }
-        assert!(upstreams.each(Version::Green).all(|(_, healthy)| healthy));
+        assert!(in_use(&upstreams, Version::Green) == 2);
     }
 
     #[test]
@@ -299,10 +320,10 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for count in [1, 2, 3] {
             let (upstreams, all) = endpoints(count);
-            (0..all.len()).for_each(|index| upstreams.checked(Version::Green, index, 3, false));
+            (0..all.len()).for_each(|index| all[index].known.checked(3, false));
             assert!(pick(&all, &[], &mut random).is_none(), "of {count}");
-            upstreams.checked(Version::Green, 0, 0, true);
-            fail(&all[0]);
+            all[0].known.checked(0, true);
+            fail(&all[0], &upstreams);
             for _ in 0..20 {
                 let picked = pick(&all, &[], &mut random).expect("one is healthy");
                 assert!(Rc::ptr_eq(&picked.endpoint, &all[0]), "of {count}");
@@ -313,9 +334,9 @@ mod tests {
 
     #[test]
     fn a_version_fails_its_checks_for_as_long_as_the_best_of_its_endpoints() {
-        let (upstreams, _all) = endpoints(2);
+        let (upstreams, all) = endpoints(2);
         let failing = |failed: [u32; 2]| {
-            (0..2).for_each(|index| upstreams.checked(Version::Green, index, failed[index], true));
+            (0..2).for_each(|index| all[index].known.checked(failed[index], true));
             upstreams.health(Version::Green).failing_for
         };
         assert_eq!(upstreams.health(Version::Green).failing_for, 0, "nothing was checked");

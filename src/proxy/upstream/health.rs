@@ -14,12 +14,14 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::upstreams::Upstreams;
 use crate::config::{Authority, HealthCheck, Probe};
-use crate::gate::{ByVersion, Version};
+use crate::gate::Version;
+use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
+use crate::routing::{Roles, Routing};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +49,26 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static("portcullis-health");
 /// Of an answer; its body is not read.
 const MOST_HEAD_BYTES: usize = 16 * 1024;
 
+/// How soon the checks follow a change of the endpoints.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Checks come at the interval give or take a tenth, so that those of many proxies do not meet.
 const JITTER: f64 = 0.1;
 
-/// Starts the thread that checks until the proxy closes; none when nothing is to be checked.
-pub fn check(
-    checks: ByVersion<Option<HealthCheck>>,
-    upstreams: Arc<Upstreams>,
-    mut lifecycle: Lifecycle,
-) -> io::Result<()> {
-    if checks.blue.is_none() && checks.green.is_none() {
-        return Ok(());
-    }
+/// Starts the thread that checks what `routing` serves by, until the proxy closes.
+pub fn check(routing: Arc<Routing<Live>>, mut lifecycle: Lifecycle) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("portcullis-health".to_owned()).spawn(move || {
         runtime.block_on(async {
-            for version in Version::BOTH {
-                let Some(check) = checks.of(version) else { continue };
-                for (index, authority) in upstreams.authorities(version).enumerate() {
-                    let (upstreams, authority, check) = (Arc::clone(&upstreams), authority.clone(), check.clone());
-                    tokio::spawn(watch(upstreams, version, index, authority, check));
+            let mut checks = Checks::default();
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            loop {
+                tokio::select! {
+                    _ = look.tick() => checks.follow(&routing.live(), routing.table().roles),
+                    // An error means that the proxy is gone, which ends the checks as well.
+                    _ = lifecycle.wait_for(|phase| *phase == Phase::Closing) => break,
                 }
             }
-            // An error means that the proxy is gone, which ends the checks as well.
-            lifecycle.wait_for(|phase| *phase == Phase::Closing).await.map(drop).ok();
         });
         // A lookup that hangs is left to end by itself.
         runtime.shutdown_background();
@@ -78,26 +76,79 @@ pub fn check(
     Ok(())
 }
 
-async fn watch(upstreams: Arc<Upstreams>, version: Version, index: usize, authority: Authority, check: HealthCheck) {
+/// The checks that run.
+#[derive(Default)]
+struct Checks {
+    live: Option<Arc<Live>>,
+    running: Vec<Running>,
+}
+
+/// Those of one endpoint; they end when this is dropped.
+struct Running {
+    known: Arc<Known>,
+    check: HealthCheck,
+    task: JoinHandle<()>,
+}
+
+impl Checks {
+    /// Checks the endpoints of `live` and no others.
+    fn follow(&mut self, live: &Arc<Live>, roles: Roles) {
+        if self.live.as_ref().is_some_and(|known| Arc::ptr_eq(known, live)) {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.running);
+        for section in Version::BOTH {
+            let Some(check) = live.health_checks.of(section) else { continue };
+            for known in live.upstreams.of(section) {
+                let same = |running: &Running| Arc::ptr_eq(&running.known, known) && running.check == *check;
+                let running = match before.iter().position(same) {
+                    Some(at) => before.swap_remove(at),
+                    None => Running::start(roles.section(section), known, check),
+                };
+                self.running.push(running);
+            }
+        }
+        for Running { known, .. } in &before {
+            if !self.running.iter().any(|running| Arc::ptr_eq(&running.known, known)) {
+                known.unchecked();
+            }
+        }
+        self.live = Some(Arc::clone(live));
+    }
+}
+
+impl Running {
+    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck) -> Running {
+        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone()));
+        Running { known: Arc::clone(known), check: check.clone(), task }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(version: Version, known: Arc<Known>, check: HealthCheck) {
+    let endpoint = &known.authority;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
-        let checked = tokio::time::timeout(check.timeout, probe(&authority, &check.probe)).await;
+        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe)).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
         let changed = standing.take(checked.is_ok(), &check);
-        upstreams.checked(version, index, standing.failed_in_a_row, standing.healthy);
+        known.checked(standing.failed_in_a_row, standing.healthy);
         match checked {
             Err(failure) if changed => tracing::warn!(
                 version = version.name(),
-                endpoint = %authority,
+                %endpoint,
                 failed = standing.failed_in_a_row,
                 %failure,
                 "endpoint unhealthy"
             ),
-            Err(failure) => tracing::debug!(version = version.name(), endpoint = %authority, %failure, "check failed"),
-            Ok(()) if changed => {
-                tracing::info!(version = version.name(), endpoint = %authority, "endpoint healthy again");
-            }
+            Err(failure) => tracing::debug!(version = version.name(), %endpoint, %failure, "check failed"),
+            Ok(()) if changed => tracing::info!(version = version.name(), %endpoint, "endpoint healthy again"),
             Ok(()) => {}
         }
         let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);

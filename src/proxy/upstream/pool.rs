@@ -148,7 +148,7 @@ impl Upstream {
 
     /// A connection that rested, not for too long, and is still open.
     pub(in crate::proxy) fn resting(endpoint: &Endpoint, now: Instant) -> Option<Box<Upstream>> {
-        let mut idle = endpoint.idle.borrow_mut();
+        let mut idle = endpoint.idle()?;
         while let Some(mut upstream) = idle.pop() {
             if upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open()) {
                 return Some(upstream);
@@ -230,8 +230,9 @@ impl Upstream {
         self.reused = true;
         self.idle_since = now;
         let endpoint = Rc::clone(&self.endpoint);
-        let mut idle = endpoint.idle.borrow_mut();
-        if idle.len() < IDLE_CONNECTIONS {
+        if let Some(mut idle) = endpoint.idle()
+            && idle.len() < IDLE_CONNECTIONS
+        {
             idle.push(self);
         }
     }
@@ -357,7 +358,9 @@ impl AsyncWrite for Patient {
 
 /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
 pub(in crate::proxy) fn sweep(endpoint: &Endpoint, now: Instant) {
-    endpoint.idle.borrow_mut().retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
+    if let Some(mut idle) = endpoint.idle() {
+        idle.retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
+    }
 }
 
 fn no_head(error: hyper::Error) -> NoHead {

@@ -193,7 +193,7 @@ impl<'a> World<'a> {
         self.report.requests += requests;
         for _ in 0..requests {
             let when = from + length.mul_f64(self.random.f64());
-            let table = **self.view.load();
+            let table = self.view.load().table;
             let green = self.random.f64() < table.weight().ratio();
             let version = if green { Version::Green } else { Version::Blue };
             self.witness.routed(version, table, at)?;

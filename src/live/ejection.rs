@@ -17,7 +17,7 @@ pub enum Stands {
 }
 
 /// What all workers know of one endpoint's times out. Times are milliseconds of one clock.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Ejection {
     /// 0 while it is in; on trial from then on.
     until_ms: AtomicU64,

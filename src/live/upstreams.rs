@@ -1,0 +1,249 @@
+//! What all workers know of the endpoints: which of them are ejected, pass their checks, or have only just begun.
+//!
+//! Everything that changes here is an atomic that is read often and written seldom, so that no worker waits for another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ejection::{Ejection, Stands};
+use crate::config::{self, Authority};
+use crate::gate::policy::WarmUp;
+use crate::gate::{ByVersion, Health, Version};
+use crate::release::Epoch;
+
+/// The endpoints of both sections.
+#[derive(Debug)]
+pub struct Upstreams {
+    started: Instant,
+    sections: ByVersion<Vec<Arc<Known>>>,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug)]
+pub struct Known {
+    pub authority: Authority,
+    /// Tells it from the others of its section for as long as it is there.
+    pub number: usize,
+    started: Instant,
+    ejection: Ejection,
+    /// Whether the first check has ended.
+    checked: AtomicBool,
+    /// Checks failed in a row; 0 without checks.
+    failed_checks: AtomicU32,
+    /// Enough of them that it gets no requests. An endpoint that has not been checked yet gets some.
+    unhealthy: AtomicBool,
+    warming: Warming,
+}
+
+/// The first requests of one epoch.
+#[derive(Debug, Default)]
+struct Warming {
+    /// The epoch in the upper half, its requests in the lower, which stops at as many as warm an endpoint up.
+    counted: AtomicU64,
+    /// When the first of them came, in milliseconds after the beginning of [`Upstreams`].
+    since_ms: AtomicU64,
+}
+
+impl Upstreams {
+    pub fn new(endpoints: ByVersion<&[Authority]>) -> Upstreams {
+        let none = Upstreams { started: Instant::now(), sections: ByVersion::default() };
+        none.with(Version::Blue, endpoints.blue).with(Version::Green, endpoints.green)
+    }
+
+    /// The same with other endpoints in `section`: of those that stay everything known is kept.
+    #[must_use]
+    pub fn with(&self, section: Version, endpoints: &[Authority]) -> Upstreams {
+        let before = self.sections.of(section);
+        let mut all: Vec<Option<Arc<Known>>> = endpoints
+            .iter()
+            .map(|authority| before.iter().find(|known| known.authority == *authority).cloned())
+            .collect();
+        let taken: Vec<usize> = all.iter().flatten().map(|known| known.number).collect();
+        let mut free = (0..).filter(|number| !taken.contains(number));
+        for (known, authority) in all.iter_mut().zip(endpoints) {
+            let mut number = || free.next().expect("there is always another number");
+            known.get_or_insert_with(|| Arc::new(Known::new(authority, number(), self.started)));
+        }
+        let mut sections = self.sections.clone();
+        *sections.of_mut(section) = all.into_iter().flatten().collect();
+        Upstreams { started: self.started, sections }
+    }
+
+    pub fn of(&self, section: Version) -> &[Arc<Known>] {
+        self.sections.of(section)
+    }
+
+    /// As many as any endpoint's number needs.
+    pub fn numbers(&self, section: Version) -> usize {
+        self.of(section).iter().map(|known| known.number + 1).max().unwrap_or_default()
+    }
+
+    /// The endpoint with this number, if it is there.
+    pub fn numbered(&self, section: Version, number: usize) -> Option<&Arc<Known>> {
+        self.of(section).iter().find(|known| known.number == number)
+    }
+
+    /// What the active checks say of `section` as a whole.
+    pub fn health(&self, section: Version) -> Health {
+        let checked = self.of(section).iter().filter(|known| known.checked.load(Ordering::Acquire));
+        Health::of(checked.map(|known| (known.failed_checks.load(Ordering::Relaxed), known.is_healthy())))
+    }
+
+    /// For how long the endpoint is out from here on; none where too many are out already.
+    pub fn eject(&self, section: Version, known: &Arc<Known>, policy: &config::Ejection) -> Option<Duration> {
+        let all = self.of(section);
+        let now = known.now_ms();
+        let others = all.iter().filter(|other| !Arc::ptr_eq(other, known));
+        let out = others.filter(|other| other.ejection.stands(|| now) != Stands::In).count();
+        ((out + 1) * 2 <= all.len()).then(|| known.ejection.eject(policy, now))
+    }
+}
+
+impl Known {
+    fn new(authority: &Authority, number: usize, started: Instant) -> Known {
+        Known {
+            authority: authority.clone(),
+            number,
+            started,
+            ejection: Ejection::default(),
+            checked: AtomicBool::new(false),
+            failed_checks: AtomicU32::new(0),
+            unhealthy: AtomicBool::new(false),
+            warming: Warming::default(),
+        }
+    }
+
+    /// Neither ejected nor unhealthy.
+    pub fn takes_requests(&self) -> bool {
+        self.stands() == Stands::In && self.is_healthy()
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        !self.unhealthy.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what an active check has found. Only the thread of the checks calls it.
+    pub fn checked(&self, failed_in_a_row: u32, healthy: bool) {
+        self.failed_checks.store(failed_in_a_row, Ordering::Relaxed);
+        self.unhealthy.store(!healthy, Ordering::Relaxed);
+        self.checked.store(true, Ordering::Release);
+    }
+
+    /// Nobody checks it any more.
+    pub fn unchecked(&self) {
+        self.checked.store(false, Ordering::Relaxed);
+        self.failed_checks.store(0, Ordering::Relaxed);
+        self.unhealthy.store(false, Ordering::Relaxed);
+    }
+
+    /// Where it stands between its times out.
+    pub fn stands(&self) -> Stands {
+        self.ejection.stands(|| self.now_ms())
+    }
+
+    /// A request was served while it is on trial. True if that readmits it.
+    pub fn served_on_trial(&self) -> bool {
+        self.ejection.served(self.now_ms())
+    }
+
+    /// Whether the next request may be the one on trial; [`Known::end_trial`] has to follow.
+    pub fn begin_trial(&self) -> bool {
+        self.ejection.begin_trial()
+    }
+
+    pub fn end_trial(&self) {
+        self.ejection.end_trial();
+    }
+
+    /// Counts a request that goes there in `epoch`. True while the endpoint warms up; once it is false it stays so in this
+    /// epoch.
+    pub fn warms_up(&self, epoch: Epoch, warm_up: &WarmUp, now: Instant) -> bool {
+        self.warming.counts(epoch, warm_up, self.ms_at(now))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.ms_at(Instant::now())
+    }
+
+    fn ms_at(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Warming {
+    fn counts(&self, epoch: Epoch, warm_up: &WarmUp, now_ms: u64) -> bool {
+        let of_epoch = u64::from(epoch.number()) << 32;
+        let mut known = self.counted.load(Ordering::Acquire);
+        loop {
+            if known >> 32 > of_epoch >> 32 {
+                // Of an epoch that is over, and so no evidence anyway.
+                return false;
+            }
+            let requests = if known >> 32 == of_epoch >> 32 { known as u32 } else { 0 };
+            if requests >= warm_up.requests && requests > 0 {
+                break;
+            }
+            if requests == 0 {
+                // Whoever sees the count below sees this too; others that begin at the same moment write the same.
+                self.since_ms.store(now_ms, Ordering::Relaxed);
+            }
+            let counted = of_epoch | u64::from(requests + 1);
+            match self.counted.compare_exchange_weak(known, counted, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) if requests < warm_up.requests => return true,
+                Ok(_) => break,
+                Err(seen) => known = seen,
+            }
+        }
+        let since_ms = self.since_ms.load(Ordering::Relaxed);
+        u128::from(now_ms.saturating_sub(since_ms)) < warm_up.time.as_millis()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warm_up(seconds: u64, requests: u32) -> WarmUp {
+        WarmUp { time: Duration::from_secs(seconds), requests }
+    }
+
+    /// How many of the requests at these milliseconds belonged to the warm-up.
+    fn warming(warm_up: &WarmUp, at_ms: impl IntoIterator<Item = u64>) -> usize {
+        let (warming, epoch) = (Warming::default(), Epoch::default().next());
+        at_ms.into_iter().filter(|now_ms| warming.counts(epoch, warm_up, *now_ms)).count()
+    }
+
+    #[test]
+    fn an_endpoint_is_warm_when_its_first_time_and_its_first_requests_have_both_passed() {
+        for (warm_up, at_ms, expected) in [
+            (warm_up(30, 20), (0..100).collect::<Vec<u64>>(), 100),
+            (warm_up(30, 20), (0..100).map(|number| number * 10_000).collect(), 20),
+            (warm_up(30, 20), (0..40).map(|number| number * 1_000).collect(), 30),
+            (warm_up(0, 20), (0..100).collect(), 20),
+            (warm_up(30, 0), (0..100).map(|number| number * 1_000).collect(), 30),
+            (warm_up(0, 0), (0..100).collect(), 0),
+        ] {
+            assert_eq!(warming(&warm_up, at_ms), expected, "{warm_up:?}");
+        }
+    }
+
+    #[test]
+    fn a_warm_up_begins_with_the_first_request_of_an_epoch_and_again_in_the_next() {
+        let (warming, warm_up) = (Warming::default(), warm_up(10, 1));
+        let (first, second) = (Epoch::default().next(), Epoch::default().next().next());
+        for (epoch, now_ms, expected) in [
+            (first, 500_000, true),
+            (first, 509_999, true),
+            (first, 510_000, false),
+            (second, 600_000, true),
+            (first, 600_001, false),
+            (second, 609_999, true),
+            (second, 610_000, false),
+        ] {
+            assert_eq!(warming.counts(epoch, &warm_up, now_ms), expected, "{epoch} at {now_ms} ms");
+        }
+    }
+}
