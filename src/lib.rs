@@ -15,6 +15,7 @@
 //! - [`course`]: one release after another: what can happen goes in, what must be done comes out. Pure, so that the journal
 //!   can be replayed.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
+//! - [`reload`]: reads the configuration again and has `control` go over to it, all or nothing.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.
 //! - [`report`]: what a release was, told in Markdown.
@@ -40,6 +41,7 @@ pub mod live;
 pub mod measure;
 pub mod proxy;
 pub mod release;
+pub mod reload;
 pub mod replay;
 pub mod report;
 pub mod routing;

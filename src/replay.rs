@@ -143,6 +143,15 @@ impl Replay {
                 }
                 self.feed(Input::Streak(streak), after);
             }
+            (Recorded::Rare(Rare::Changed(changed)), _) => self.feed(Input::Changed(changed), after),
+            (Recorded::Rare(Rare::Rules { configuration, changed }), _) => match &self.by {
+                By::Recorded(begun_by) => {
+                    let policy =
+                        if configuration.is_empty() { begun_by.policy.clone() } else { rules(&configuration)?.policy };
+                    self.feed(Input::Rules { policy: Box::new(policy), changed }, after);
+                }
+                By::Another(_) => self.feed(Input::Changed(changed), after),
+            },
             (Recorded::Rare(Rare::Restarted { configuration }), _) => {
                 self.restart(configuration.as_deref(), after)?;
                 self.feed(Input::Restarted, after);

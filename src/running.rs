@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::config::{Config, Drain};
+use crate::config::Config;
+use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::ledger::Ledger;
@@ -19,12 +20,12 @@ use crate::control::restore::Beginning;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
-use crate::gate::trigger::StreakTrigger;
-use crate::gate::{Action, Version};
+use crate::gate::Version;
 use crate::journal::{Bounds, Journal, OpenError, Restored};
 use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
+use crate::reload::Reloading;
 use crate::routing::{NOTICES, Routing};
 use crate::telemetry::Telemetry;
 
@@ -35,9 +36,10 @@ pub struct Running {
     pub status: watch::Receiver<Arc<Status>>,
     pub events: Events,
     pub commands: Commands,
+    pub reloading: Reloading,
+    routing: Arc<Routing<Live>>,
     lifecycle: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    drain: Drain,
 }
 
 /// How draining ended.
@@ -66,10 +68,11 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let live = Arc::new(Live::new(config));
+    let live = Arc::new(Live::new(&beginning.holding(config)));
     let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
+    let reloading = Reloading::new(config, commands.clone(), telemetry.reloads());
 
     let mut workers = Vec::new();
     let mut collectors = Vec::new();
@@ -82,7 +85,7 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     proxy::check(Arc::clone(&routing), phase.clone())?;
     let (publish, status) = watch::channel(Arc::new(first_status(config, &beginning, &routing)));
     let events = Events::default();
-    let last_word = Arc::clone(&routing);
+    let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
     let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger };
@@ -99,13 +102,12 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     })?;
 
     let context = admin::Context {
-        access: Arc::new(config.admin.access.clone()),
         commands: commands.clone(),
         events: events.clone(),
         status: status.clone(),
         lifecycle: phase,
         exposition,
-        signals: config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect(),
+        reloading: reloading.clone(),
         archive,
     };
     admin::spawn(admin_listener, context)?;
@@ -115,9 +117,10 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
         status,
         events,
         commands,
+        reloading,
+        routing: served,
         lifecycle,
         workers,
-        drain: config.drain,
     })
 }
 
@@ -125,14 +128,15 @@ impl Running {
     /// Readiness off, wait, stop accepting, let finish what runs, at the latest until the deadline.
     pub async fn drain(self) -> Drained {
         self.lifecycle.send_replace(Phase::Leaving);
-        tokio::time::sleep(self.drain.wait).await;
+        let drain = self.routing.live().settings.drain;
+        tokio::time::sleep(drain.wait).await;
         self.lifecycle.send_replace(Phase::Closing);
         let ended = async {
             while !self.workers.iter().all(JoinHandle::is_finished) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        match tokio::time::timeout(self.drain.deadline, ended).await {
+        match tokio::time::timeout(drain.deadline, ended).await {
             Ok(()) => Drained::Idle,
             Err(_) => Drained::CutOff,
         }
@@ -171,15 +175,18 @@ fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger),
         Ok((journal, restored)) => {
             let beginning = match restored.state.clone() {
                 Some(state) => {
-                    if Version::BOTH.iter().all(|version| config.versions.of(*version).version != state.stable) {
-                        let (was, is) = (&state.stable, &config.versions.blue.version);
+                    let stable = state.stable.clone();
+                    let beginning = Beginning::restored(state, config);
+                    let holding = beginning.holding(config).versions;
+                    if Version::BOTH.iter().all(|version| holding.of(*version).version != stable) {
+                        let (was, is) = (&stable, &holding.blue.version);
                         tracing::warn!(
                             was,
                             is,
                             "the blue of before is not configured: its traffic goes to another version"
                         );
                     }
-                    Beginning::restored(state, config)
+                    beginning
                 }
                 None => Beginning::default(),
             };
@@ -213,19 +220,12 @@ fn anew(dir: &Path, bounds: Bounds) -> Option<Journal> {
     }
 }
 
-/// The streak that the workers act on. Of an irreversible release they only tell, and `control` calls people.
-fn streak(config: &Config) -> Option<StreakTrigger> {
-    let irreversible = config.plan.as_ref().is_some_and(|plan| plan.irreversible.is_some());
-    let action = |streak: &StreakTrigger| if irreversible { Action::Pause } else { streak.action };
-    config.policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
-}
-
 /// What is shown before the first tick.
 fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
     Status::new(
-        &Names::new(config),
+        &Names::new(&beginning.holding(config)),
         &course,
         beginning.table,
         &routing.live().upstreams,

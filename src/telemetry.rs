@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
+use crate::live::Upstreams;
 use crate::measure::Shard;
 use crate::measure::shard::{Count, Gauges};
 use crate::release::Weight;
@@ -33,6 +34,8 @@ const NOTIFICATIONS: &str = "portcullis_notifications_total";
 const IN_FLIGHT: &str = "portcullis_inflight_requests";
 const CONNECTIONS: &str = "portcullis_connections";
 const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
+const RELOADS: &str = "portcullis_config_reload_total";
+const LAST_RELOAD: &str = "portcullis_config_last_reload_success_timestamp_seconds";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -56,11 +59,12 @@ pub struct Telemetry {
     exposition: Exposition,
 }
 
-/// An exporter of its own: what it once showed it shows for ever, and after an exchange of the roles an endpoint would be
-/// one of both versions.
+/// An exporter of its own: what it once showed it shows for ever, and an endpoint that has left, or is the other
+/// version's by now, would go on.
 struct Endpoints {
     recorder: PrometheusRecorder,
     roles: Roles,
+    upstreams: Arc<Upstreams>,
 }
 
 /// For the scrape.
@@ -100,6 +104,30 @@ struct Handles {
     journal_errors: Counter,
 }
 
+/// Counts how often the configuration was read again, and what came of it.
+#[derive(Clone)]
+pub struct Reloads {
+    successes: Counter,
+    failures: Counter,
+    /// When it was last loaded, in seconds since 1970.
+    last_success: Gauge,
+}
+
+impl Reloads {
+    pub fn failed(&self) {
+        self.failures.increment(1);
+    }
+
+    pub fn succeeded(&self) {
+        self.successes.increment(1);
+        self.loaded_now();
+    }
+
+    fn loaded_now(&self) {
+        self.last_success.set(jiff::Timestamp::now().as_millisecond() as f64 / 1e3);
+    }
+}
+
 impl Telemetry {
     pub fn new(policy: &Policy) -> Result<Telemetry, BuildError> {
         let recorder = PrometheusBuilder::new()
@@ -109,7 +137,8 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
         let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
-        let endpoints = Endpoints::of(Roles::default());
+        let none = Arc::new(Upstreams::new(ByVersion { blue: &[], green: &[] }));
+        let endpoints = Endpoints::of(Roles::default(), none);
         let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
         let exposition = Exposition { most: recorder.handle(), endpoints: shown };
         Ok(Telemetry { recorder, handles, endpoints, exposition })
@@ -117,6 +146,17 @@ impl Telemetry {
 
     pub fn exposition(&self) -> Exposition {
         self.exposition.clone()
+    }
+
+    /// The start counts as the first success.
+    pub fn reloads(&self) -> Reloads {
+        metrics::with_local_recorder(&self.recorder, || {
+            let result = |result: &'static str| metrics::counter!(RELOADS, "result" => result);
+            let last_success = metrics::gauge!(LAST_RELOAD);
+            let reloads = Reloads { successes: result("success"), failures: result("failure"), last_success };
+            reloads.loaded_now();
+            reloads
+        })
     }
 
     /// Sorts what was recorded into the buckets. Call it now and then, also when nobody scrapes.
@@ -207,18 +247,21 @@ impl Telemetry {
     }
 
     /// Every endpoint of both versions, and whether it takes requests.
-    pub fn endpoints(&mut self, roles: Roles, all: impl Iterator<Item = (Version, String, bool)>) {
-        let exchanged = self.endpoints.roles != roles;
-        if exchanged {
-            self.endpoints = Endpoints::of(roles);
+    pub fn endpoints(&mut self, roles: Roles, upstreams: &Arc<Upstreams>) {
+        let changed = self.endpoints.roles != roles || !Arc::ptr_eq(&self.endpoints.upstreams, upstreams);
+        if changed {
+            self.endpoints = Endpoints::of(roles, Arc::clone(upstreams));
         }
         metrics::with_local_recorder(&self.endpoints.recorder, || {
-            for (version, endpoint, healthy) in all {
-                let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
-                gauge.set(if healthy { 1.0 } else { 0.0 });
+            for version in Version::BOTH {
+                for known in upstreams.of(roles.section(version)) {
+                    let endpoint = known.authority.to_string();
+                    let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
+                    gauge.set(if known.takes_requests() { 1.0 } else { 0.0 });
+                }
             }
         });
-        if exchanged {
+        if changed {
             self.exposition.endpoints.store(Arc::new(self.endpoints.recorder.handle()));
         }
     }
@@ -249,7 +292,7 @@ impl Test {
 }
 
 impl Endpoints {
-    fn of(roles: Roles) -> Endpoints {
+    fn of(roles: Roles, upstreams: Arc<Upstreams>) -> Endpoints {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             metrics::describe_gauge!(
@@ -257,7 +300,7 @@ impl Endpoints {
                 "1 while an endpoint takes requests, 0 while it is ejected or fails its checks"
             );
         });
-        Endpoints { recorder, roles }
+        Endpoints { recorder, roles, upstreams }
     }
 }
 
@@ -334,6 +377,8 @@ fn describe() {
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
     describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
     describe_gauge!(CONNECTIONS, "Open connections");
+    describe_counter!(RELOADS, "Times that the configuration was read again, by what came of it");
+    describe_gauge!(LAST_RELOAD, "When the configuration was last loaded");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");

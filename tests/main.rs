@@ -21,6 +21,7 @@ mod gate_wait;
 mod health;
 mod latency;
 mod life;
+mod live;
 mod policies;
 mod prometheus;
 mod records;

@@ -24,7 +24,7 @@ pub(super) async fn authorise(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let actor = match &*context.access {
+    let actor = match &context.settings().access {
         Access::Loopback => LOCAL.to_owned(),
         Access::Tokens(tokens) => {
             let token = known(tokens, request.headers())?;
@@ -45,7 +45,7 @@ pub(super) async fn same_site(
     next: Next,
 ) -> Result<Response, Problem> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if matches!(*context.access, Access::Loopback) && !is_local(host) {
+    if matches!(context.settings().access, Access::Loopback) && !is_local(host) {
         return Err(Problem::OtherSite(format!("Host is {host}, which is neither an address nor localhost")));
     }
     if let Some(origin) = request.headers().get(header::ORIGIN)

@@ -87,10 +87,6 @@ pub(super) async fn weight(
     change(&context, Input::SetWeight { weight, actor, reason }).await
 }
 
-pub(super) async fn start(request: Operation) -> Answer {
-    request.carry_out(|actor, reason| Input::Start { actor, reason }).await
-}
-
 pub(super) async fn pause(request: Operation) -> Answer {
     request.carry_out(|actor, reason| Input::Pause { actor, reason }).await
 }
@@ -113,12 +109,12 @@ pub(super) async fn roll_back(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let Withdraw { reason, irreversible } = json_or_nothing(&headers, body).await?;
+    let Withdraw { reason, irreversible } = json_or_nothing(BODY_BYTES, &headers, body).await?;
     let acknowledged = if irreversible { Acknowledged::Yes } else { Acknowledged::No };
     change(&context, Input::Withdraw { actor, reason, acknowledged }).await
 }
 
-type Answer = Result<Json<Arc<Status>>, Problem>;
+pub(super) type Answer = Result<Json<Arc<Status>>, Problem>;
 
 async fn change(context: &Context, input: Input) -> Answer {
     Ok(Json(context.commands.send(Change::Operator(input)).await?))
@@ -137,7 +133,7 @@ impl FromRequest<Context> for Operation {
     async fn from_request(request: Request, context: &Context) -> Result<Operation, Problem> {
         let (parts, body) = request.into_parts();
         let Actor(actor) = parts.extensions.get::<Actor>().cloned().ok_or(Problem::Internal)?;
-        let Because { reason } = json_or_nothing(&parts.headers, body).await?;
+        let Because { reason } = json_or_nothing(BODY_BYTES, &parts.headers, body).await?;
         Ok(Operation { context: context.clone(), actor, reason })
     }
 }
@@ -164,8 +160,13 @@ async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T,
     json_within(BODY_BYTES, headers, body).await
 }
 
-async fn json_or_nothing<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let bytes = axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| Problem::TooLong(BODY_BYTES))?;
+/// An object of at most `most` bytes, or nothing at all.
+pub(super) async fn json_or_nothing<T: DeserializeOwned + Default>(
+    most: usize,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|_| Problem::TooLong(most))?;
     if bytes.is_empty() { Ok(T::default()) } else { parse(headers, &bytes) }
 }
 

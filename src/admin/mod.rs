@@ -1,7 +1,7 @@
 //! The admin API, on its own listener and its own thread.
 //!
 //! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
-//! [`signals`] what others tell, [`releases`] what is recorded; [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded; [`access`] who may use them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
@@ -9,6 +9,7 @@ mod fate;
 mod problem;
 mod releases;
 mod signals;
+mod versions;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -22,25 +23,32 @@ use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::Access;
+use crate::config::{Access, Config};
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
+use crate::reload::Reloading;
 use crate::telemetry::Exposition;
+
+/// What the configuration says to the API.
+#[derive(Debug)]
+pub struct Settings {
+    pub access: Access,
+    /// The names of the signals that triggers listen to.
+    pub signals: Vec<String>,
+}
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
 pub struct Context {
-    pub access: Arc<Access>,
     pub commands: Commands,
     pub events: Events,
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
     pub exposition: Exposition,
-    /// The names of the signals that triggers listen to.
-    pub signals: Arc<[String]>,
+    pub reloading: Reloading,
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
 }
@@ -69,12 +77,14 @@ fn router(context: Context) -> Router {
         .route("/v1/evidence", get(api::evidence))
         .route("/v1/events", get(api::events))
         .route("/v1/weight", put(api::weight))
-        .route("/v1/release", post(api::start))
+        .route("/v1/release", post(versions::start))
         .route("/v1/release/pause", post(api::pause))
         .route("/v1/release/resume", post(api::resume))
         .route("/v1/release/approve", post(api::approve))
         .route("/v1/release/promote", post(api::promote))
         .route("/v1/release/rollback", post(api::roll_back))
+        .route("/v1/versions/{version}/endpoints", put(versions::set_endpoints))
+        .route("/v1/config/reload", post(versions::reload))
         .route("/v1/signals/{name}", post(signals::post))
         .route("/v1/gate", get(fate::gate))
         .route("/v1/releases", get(releases::list))
@@ -93,7 +103,19 @@ fn router(context: Context) -> Router {
     authorised.merge(open).layer(stack).with_state(context)
 }
 
+impl Settings {
+    pub fn new(config: &Config) -> Settings {
+        let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
+        Settings { access: config.admin.access.clone(), signals }
+    }
+}
+
 impl Context {
+    /// What the configuration says as of now.
+    fn settings(&self) -> Arc<Settings> {
+        self.reloading.admin.load_full()
+    }
+
     fn is_serving(&self) -> bool {
         *self.lifecycle.borrow() == Phase::Serving
     }

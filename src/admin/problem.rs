@@ -8,8 +8,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::config::Faults;
 use crate::control::command::Failed;
 use crate::journal::ReadError;
+use crate::reload::NotReloaded;
 
 /// What is wrong with a request to the admin API.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,10 @@ pub(super) enum Problem {
     UnknownRelease(String),
     #[error("no trigger listens to a signal called `{name}`; {}", listened(known))]
     UnknownSignal { name: String, known: Vec<String> },
+    #[error("there is no version called `{0}`; those that there are are blue and green")]
+    UnknownVersion(String),
+    #[error(transparent)]
+    NotReloaded(#[from] NotReloaded),
     #[error("this proxy records nothing: it was started without --data DIR")]
     NoJournal,
     #[error("the evidence of {0} is not kept any more: `journal.age` and `journal.size` bound it")]
@@ -69,6 +75,9 @@ struct Document<'a> {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// Of a configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<&'a Faults>,
 }
 
 impl Problem {
@@ -80,7 +89,13 @@ impl Problem {
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
-            Problem::UnknownRelease(_) | Problem::UnknownSignal { .. } => StatusCode::NOT_FOUND,
+            Problem::NotReloaded(NotReloaded::NoFile) => StatusCode::CONFLICT,
+            Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::NotReloaded(NotReloaded::Failed(Failed::Refused(_))) => StatusCode::CONFLICT,
+            Problem::NotReloaded(NotReloaded::Failed(Failed::Gone)) => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::UnknownVersion(_) | Problem::UnknownRelease(_) | Problem::UnknownSignal { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Problem::EvidenceGone(_) => StatusCode::GONE,
             Problem::Failed(Failed::Gone) | Problem::Leaving | Problem::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
             Problem::NotFound => StatusCode::NOT_FOUND,
@@ -100,6 +115,10 @@ impl IntoResponse for Problem {
             detail: self.to_string(),
             field: match &self {
                 Problem::Field { field, .. } => Some(field),
+                _ => None,
+            },
+            faults: match &self {
+                Problem::NotReloaded(NotReloaded::Faults(faults)) => Some(faults),
                 _ => None,
             },
         };

@@ -71,8 +71,9 @@ pub(super) async fn post(
         );
         return Err(Problem::Field { field: "name".to_owned(), detail });
     }
-    if !context.signals.contains(&signal) {
-        return Err(Problem::UnknownSignal { name: signal, known: context.signals.to_vec() });
+    let settings = context.settings();
+    if !settings.signals.contains(&signal) {
+        return Err(Problem::UnknownSignal { name: signal, known: settings.signals.clone() });
     }
     let body: Value = json_within(BODY_BYTES, &headers, body).await?;
     let (state, sentence) = match body.get("alerts") {

@@ -12,6 +12,7 @@ mod demo;
 mod gate;
 mod history;
 mod release;
+mod reload;
 mod replay;
 mod run;
 mod status;
@@ -35,6 +36,7 @@ enum Command {
     Watch(watch::Watch),
     Weight(weight::SetWeight),
     Release(release::Release),
+    Reload(reload::Reload),
     Gate(gate::Gate),
     History(history::History),
     Report(history::Report),
@@ -52,6 +54,7 @@ impl Arguments {
             Command::Status(show) => finish(show.run()),
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),
+            Command::Reload(reload) => finish(reload.run()),
             Command::Watch(watch) => finish(watch.run()),
             Command::Gate(gate) => gate.run(),
             Command::History(history) => finish(history.run()),

@@ -17,7 +17,7 @@ pub(super) struct Release {
 #[derive(Debug, Subcommand)]
 enum Operation {
     /// Open a new epoch and begin with the plan, also after a rollback
-    Start(How),
+    Start(Start),
     /// Halt the plan at the present weight; the gate stays armed
     Pause(How),
     /// Go on with the plan, at the weight of its step
@@ -42,6 +42,21 @@ struct How {
 }
 
 #[derive(Debug, clap::Args)]
+struct Start {
+    /// The version to release; without it the green that the configuration declares
+    #[arg(long, value_name = "VERSION", requires = "endpoints")]
+    green: Option<String>,
+    /// Where it is reached; once for each endpoint
+    #[arg(long = "endpoint", value_name = "HOST:PORT", requires = "green")]
+    endpoints: Vec<String>,
+    /// Release a version that was the last to be rolled back
+    #[arg(long, requires = "green")]
+    again: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, clap::Args)]
 struct Rollback {
     /// Roll back a release that its plan calls irreversible
     #[arg(long)]
@@ -53,7 +68,7 @@ struct Rollback {
 impl Release {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let (path, how) = match &self.operation {
-            Operation::Start(how) => ("/v1/release", how),
+            Operation::Start(Start { how, .. }) => ("/v1/release", how),
             Operation::Pause(how) => ("/v1/release/pause", how),
             Operation::Resume(how) => ("/v1/release/resume", how),
             Operation::Approve(how) => ("/v1/release/approve", how),
@@ -63,6 +78,12 @@ impl Release {
         let mut body = json!({ "reason": how.reason });
         if let Operation::Rollback(Rollback { irreversible: true, .. }) = &self.operation {
             body["irreversible"] = true.into();
+        }
+        if let Operation::Start(Start { green: Some(version), endpoints, again, .. }) = &self.operation {
+            body["green"] = json!({ "version": version, "endpoints": endpoints });
+            if *again {
+                body["again"] = true.into();
+            }
         }
         how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
     }

@@ -1,11 +1,12 @@
 //! `portcullis run`: the proxy, until a signal drains it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::running::{self, Drained};
 use crate::telemetry;
 
@@ -15,6 +16,9 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Read the configuration again whenever its file has changed, as a mounted ConfigMap does
+    #[arg(long)]
+    watch: bool,
     /// Where the journal is kept; without it a restart begins in front of all releases
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -22,6 +26,10 @@ pub(super) struct Run {
 
 /// How often the workers are looked after.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Who reads the configuration again.
+const SIGNAL: &str = "SIGHUP";
+const WATCH: &str = "watch";
 
 impl Run {
     pub(super) fn run(&self) -> anyhow::Result<()> {
@@ -34,14 +42,35 @@ impl Run {
         };
         telemetry::logs();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(&config, self.data.as_deref()))
+        let watched = self.watch.then(|| Watched::new(&config));
+        runtime.block_on(serve(&config, self.data.as_deref(), watched))
     }
 }
 
-async fn serve(config: &config::Config, data: Option<&Path>) -> anyhow::Result<()> {
+/// The file, and what it said when it was last looked at.
+struct Watched {
+    text: Arc<str>,
+}
+
+impl Watched {
+    fn new(config: &Config) -> Watched {
+        Watched { text: Arc::clone(&config.text) }
+    }
+
+    /// Whether the file says something else by now. One that cannot be read will say so when it is read for good.
+    fn has_changed(&mut self, file: &Path) -> bool {
+        let text = config::read_text(file).unwrap_or_default();
+        let changed = *self.text != text;
+        self.text = text.into();
+        changed
+    }
+}
+
+async fn serve(config: &Config, data: Option<&Path>, mut watched: Option<Watched>) -> anyhow::Result<()> {
     // Before anything is served, so that no signal finds the default action.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let running = running::start(config, data).context("the proxy could not start")?;
     tracing::info!(
         listen = %running.listen,
@@ -55,9 +84,20 @@ async fn serve(config: &config::Config, data: Option<&Path>) -> anyhow::Result<(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = look.tick() => if running.has_failed() {
-                bail!("a worker has ended by itself; its log says why");
-            },
+            // What is wrong with the file is in the log, and nothing has changed.
+            _ = hang_up.recv() => {
+                _ = running.reloading.reload(SIGNAL).await;
+            }
+            _ = look.tick() => {
+                if running.has_failed() {
+                    bail!("a worker has ended by itself; its log says why");
+                }
+                if let (Some(watched), Some(file)) = (&mut watched, &config.file)
+                    && watched.has_changed(file)
+                {
+                    _ = running.reloading.reload(WATCH).await;
+                }
+            }
         }
     }
     tracing::info!(wait_seconds = config.drain.wait.as_secs_f64(), "draining");

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,9 @@ pub struct Config {
     pub policy: Policy,
     pub sticky: Option<Sticky>,
     pub journal: JournalBounds,
-    /// What it was read from.
+    /// What it was read from; and from which file, if from one.
     pub text: Arc<str>,
+    pub file: Option<PathBuf>,
 }
 
 /// The part of a configuration that decides.
@@ -69,6 +71,16 @@ pub struct Rules {
 pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     quantity::duration(range)(raw::Quantity(text.to_owned()))
         .map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
+}
+
+/// An endpoint written as in a configuration; the error says what would be right.
+pub fn endpoint(text: &str) -> Result<Authority, String> {
+    quantity::authority(text).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
+}
+
+/// The name of a version, as in a configuration.
+pub fn version_name(text: &str) -> Result<String, String> {
+    validate::label(text.to_owned()).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
 }
 
 #[derive(Clone, Debug)]

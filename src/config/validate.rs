@@ -51,7 +51,10 @@ enum TokensFile<'a> {
 pub fn load(path: &Path) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match read_text(path) {
-        Ok(text) => parse(&text, &name, path.parent().unwrap_or(Path::new(""))),
+        Ok(text) => {
+            let config = parse(&text, &name, path.parent().unwrap_or(Path::new("")))?;
+            Ok(Config { file: Some(path.to_owned()), ..config })
+        }
         Err(error) => {
             let source = Arc::new(Source::new(name, String::new(), Excerpts::Shown));
             Err(Faults::new(vec![Fault::of_file(&source, format!("the configuration cannot be read: {error}"))]))
@@ -165,6 +168,7 @@ fn config(
         sticky,
         journal: journal?,
         text: text.into(),
+        file: None,
     })
 }
 
@@ -255,7 +259,7 @@ fn too_many(scope: &mut Scope<'_, '_>, key: &str, count: usize, most: usize) -> 
 }
 
 /// A name that metrics and sentences show.
-fn label(text: String) -> Result<String, Wrong> {
+pub(super) fn label(text: String) -> Result<String, Wrong> {
     if text.trim().is_empty() {
         return Err(Wrong::new("is empty", "write a name"));
     }

@@ -5,15 +5,76 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Status;
+use crate::config::{Authority, Config};
+use crate::gate::Version;
 use crate::gate::signal::Posted;
-use crate::release::{Input, Refusal};
+use crate::release::{Epoch, Input, Refusal};
 
 /// What is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Change {
     /// One of the inputs that an operator gives.
     Operator(Input),
     Signal(Posted),
+    Release(Candidate),
+    Endpoints(NewEndpoints),
+    Reload(Reload),
+}
+
+/// The green of a release that is to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub version: String,
+    pub endpoints: Vec<Authority>,
+    pub again: Again,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// Whether a version may be released that was the last to be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    No,
+    Yes,
+}
+
+/// All endpoints of a version from here on. With none it serves nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEndpoints {
+    pub version: Version,
+    pub endpoints: Vec<Authority>,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// The configuration from here on.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    pub config: Box<Config>,
+    pub actor: String,
+}
+
+/// Why a change is not made. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Release(#[from] Refusal),
+    #[error("release {epoch} of {green} is open, so none of {asked} can begin; promote it or roll it back first")]
+    OtherGreen { epoch: Epoch, green: String, asked: String },
+    #[error("{asked} is blue already: it serves everything that green does not")]
+    IsBlue { asked: String },
+    #[error(
+        "{version} was the last to be rolled back ({reason}); to release it once more, say so with `\"again\": true`, or \
+         --again"
+    )]
+    RolledBackBefore { version: String, reason: String },
+    #[error("{keys} cannot change while the process runs; start it anew, or take the change back")]
+    Fixed { keys: String },
+    #[error(
+        "{version}.version is {is} in release {epoch}, which is open, and cannot become {wanted}; promote it or roll it back \
+         first"
+    )]
+    VersionOfOpen { epoch: Epoch, version: Version, is: String, wanted: String },
 }
 
 /// A change, and where the answer goes: the status after it.
@@ -23,7 +84,7 @@ pub struct Command {
     pub reply: Reply,
 }
 
-pub type Reply = oneshot::Sender<Result<Arc<Status>, Refusal>>;
+pub type Reply = oneshot::Sender<Result<Arc<Status>, Refused>>;
 
 /// Commands that wait. People send them, so a few are many.
 const WAITING: usize = 64;
@@ -32,7 +93,7 @@ const WAITING: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(Refused),
     #[error("the proxy is shutting down")]
     Gone,
 }

@@ -99,6 +99,11 @@ impl Ledger {
         self.release.as_ref().map(|release| release.began)
     }
 
+    /// The configuration from here on.
+    pub fn configured(&mut self, text: &Arc<str>) {
+        self.configuration = Arc::clone(text);
+    }
+
     /// Records the release that has begun in `course`.
     pub fn begin(&mut self, header: ReleaseHeader, plan: Value, course: &Course, now: Duration) {
         if self.journal.is_none() {
@@ -156,14 +161,16 @@ impl Ledger {
         Some((number, now - release.began))
     }
 
+    /// Whether it is time for [`Ledger::flush`].
+    pub fn is_to_flush(&self) -> bool {
+        let kept = self.release.as_ref().is_some_and(|release| release.inputs == Inputs::Kept);
+        (kept || self.owed.is_some()) && self.flushed.elapsed() >= FLUSH_EVERY
+    }
+
     /// Hands the evidence over that has come together, now and then. After a failure the state goes with it until that is
     /// on the disk: a latch must not wait there for the next decision.
-    pub fn flush(&mut self, state: impl FnOnce() -> StateRecord) -> Result<(), WriteError> {
-        let kept = self.release.as_ref().is_some_and(|release| release.inputs == Inputs::Kept);
-        if !kept && self.owed.is_none() || self.flushed.elapsed() < FLUSH_EVERY {
-            return Ok(());
-        }
-        self.write(state(), None, Vec::new(), Durable::Later)
+    pub fn flush(&mut self, state: StateRecord) -> Result<(), WriteError> {
+        self.write(state, None, Vec::new(), Durable::Later)
     }
 
     /// The reports that need not wait any longer, and what is wrong with the journal if they did in vain.

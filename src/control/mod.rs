@@ -1,9 +1,10 @@
 //! The one task that owns the release: it feeds the deciding core and carries out what that says.
 //!
-//! [`command`] is how others ask, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
+//! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
 //! [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
+pub mod changes;
 pub mod command;
 pub mod event;
 pub mod ledger;
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::config::{Config, Ejection};
+use crate::config::Config;
 use crate::course::{Course, Input, Streak, StreakFound};
 use crate::gate::streak::{Routed, Row};
 use crate::gate::{ByVersion, Version};
@@ -69,7 +70,10 @@ pub struct Control {
     course: Course,
     rollback: Option<Rollback>,
     outliers: Outliers,
-    ejection: Ejection,
+    /// As the file was when it was last read.
+    config: Config,
+    /// The version that was rolled back last, and why.
+    rolled_back: Option<(String, String)>,
     inputs: Inputs,
     outputs: Outputs,
 }
@@ -77,10 +81,13 @@ pub struct Control {
 impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
+        let names = Names::new(&beginning.holding(config));
         let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
-        let (names, ejection, rollback) = (Names::new(config), config.ejection, beginning.rollback);
-        let mut control = Control { clock, names, course, rollback, outliers, ejection, inputs, outputs };
+        let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
+        let (config, rollback) = (config.clone(), beginning.rollback);
+        let mut control = Control { clock, names, course, rollback, outliers, config, rolled_back, inputs, outputs };
+        control.remember_rollback();
         control.begin(&beginning.found);
         control
     }
@@ -120,6 +127,9 @@ impl Control {
 
     /// What a restart means for the release that was open.
     fn begin(&mut self, found: &Found) {
+        if let Some(difference) = self.difference() {
+            tracing::warn!(difference, "the versions are not those of the configuration");
+        }
         match found {
             Found::Nothing => {}
             Found::State if self.course.state().run().is_some() => {
@@ -151,11 +161,8 @@ impl Control {
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         let state = {
-            let Control { course, inputs, names, clock, rollback, .. } = self;
-            let times = Times { now: clock.now(), began: inputs.ledger.began().unwrap_or_default() };
-            let table = inputs.routing.table();
-            let record = || restore::record(course, table, names, times, rollback.as_ref());
-            inputs.ledger.flush(record)
+            let is_due = self.inputs.ledger.is_to_flush();
+            if is_due { self.inputs.ledger.flush(self.state_record()) } else { Ok(()) }
         };
         if let Err(error) = state {
             self.journal_failed(&error);
@@ -210,8 +217,7 @@ impl Control {
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {
                 self.rollback = None;
-                let roles = routing.table().roles;
-                let name = |version: Version| self.names.of(roles.section(version)).to_owned();
+                let name = |version: Version| self.name(version).to_owned();
                 let green = name(Version::Green);
                 let header = ReleaseHeader {
                     epoch: epoch.number(),
@@ -240,6 +246,7 @@ impl Control {
         let State::RolledBack { cause, .. } = self.course.state() else { return };
         self.inputs.telemetry.rolled_back(&cause.trigger, reaction);
         self.rollback = Some(Rollback::new(cause, Timestamp::now(), reaction));
+        self.remember_rollback();
     }
 
     /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
@@ -270,7 +277,12 @@ impl Control {
     fn state_record(&self) -> StateRecord {
         let times = Times { now: self.clock.now(), began: self.inputs.ledger.began().unwrap_or_default() };
         let table = self.inputs.routing.table();
-        restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
+        StateRecord {
+            versions: Some(self.versions()),
+            declared: Some(restore::declared(&self.config)),
+            rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
+            ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
+        }
     }
 
     /// Learns what the workers did before anything else is decided: also when their notice got lost.
@@ -316,16 +328,30 @@ impl Control {
     fn obey(&mut self, command: Command) {
         let Command { change, reply } = command;
         self.catch_up();
-        let input = match change {
-            Change::Operator(input) => Input::Operator(input),
-            Change::Signal(posted) => Input::Signal(posted),
+        let done = match change {
+            Change::Operator(release::Input::Start { actor, reason }) => self.release_declared(actor, reason, reply),
+            Change::Operator(input) => self.operate(input, reply),
+            Change::Signal(posted) => {
+                self.feed(&Input::Signal(posted), Some(reply)).map_err(|(refusal, reply)| (refusal.into(), reply))
+            }
+            Change::Release(candidate) => self.release(candidate, reply),
+            Change::Endpoints(wanted) => self.change_endpoints(wanted, reply),
+            Change::Reload(reload) => self.reload(reload, reply),
         };
-        if let Err((refusal, Some(reply))) = self.feed(&input, Some(reply))
-            && reply.send(Err(refusal)).is_err()
+        if let Err((refused, Some(reply))) = done
+            && reply.send(Err(refused)).is_err()
         {
             tracing::debug!("whoever asked did not wait for the answer");
         }
         self.catch_up();
+    }
+
+    fn operate(&mut self, input: release::Input, reply: Reply) -> changes::Done {
+        if self.course.state().run().is_none() {
+            self.course.plan_by(self.config.plan.clone());
+        }
+        let done = self.feed(&Input::Operator(input), Some(reply));
+        done.map_err(|(refusal, reply)| (refusal.into(), reply))
     }
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.

@@ -19,13 +19,15 @@ pub struct Outliers {
     siblings: ByVersion<Siblings<FailedAt>>,
     /// Ejected as the odd one, and not back yet.
     out: ByVersion<Option<usize>>,
+    /// Failures at endpoints that have left: nobody can say any more whose they were, so they are the version's.
+    owed: Vec<FailedAt>,
 }
 
 impl Outliers {
     /// For so many endpoints of each version.
     pub fn new(endpoints: ByVersion<usize>, epoch: Epoch) -> Outliers {
         let siblings = ByVersion::build(|version| Siblings::new(*endpoints.of(version)));
-        Outliers { epoch, siblings, out: ByVersion::default() }
+        Outliers { epoch, siblings, out: ByVersion::default(), owed: Vec::new() }
     }
 
     pub(super) fn of(upstreams: &Upstreams, roles: Roles, epoch: Epoch) -> Outliers {
@@ -35,6 +37,7 @@ impl Outliers {
     /// Adds the failures of `tick` that are the version's to its evidence, and returns the endpoints that are found to be bad.
     pub fn sift(&mut self, tick: &mut Tick, routed: Routed, now: Duration) -> Vec<(Version, Outlier)> {
         let mut found = Vec::new();
+        self.owed.drain(..).for_each(|failed| charge(tick, &failed, routed));
         for version in Version::BOTH {
             let of_version = tick.failed.extract_if(.., |failed| failed.version == version);
             let failed: Vec<_> = of_version.map(|failed| (failed.endpoint, failed)).collect();
@@ -72,7 +75,7 @@ impl Control {
             let Outlier { order, endpoint, own, others } = outlier;
             let (live, section) = (self.inputs.routing.live(), roles.section(version));
             let is_out = live.upstreams.numbered(section, endpoint).is_none_or(|known| {
-                known.stands() != Stands::In || live.upstreams.eject(section, known, &self.ejection).is_some()
+                known.stands() != Stands::In || live.upstreams.eject(section, known, &live.settings.ejection).is_some()
             });
             match order {
                 Order::First if is_out => {
@@ -98,6 +101,17 @@ impl Control {
                 *self.outliers.out.of_mut(version) = None;
                 self.tell_of_endpoint(version, endpoint, News::Back);
             }
+        }
+    }
+
+    /// The endpoint with this number is no longer one of the version's, or is another one by now.
+    pub(super) fn endpoint_left(&mut self, version: Version, number: usize, name: Option<String>) {
+        let held = self.outliers.siblings.of_mut(version).replace(number);
+        self.outliers.owed.extend(held);
+        if self.outliers.out.of(version) == &Some(number) {
+            *self.outliers.out.of_mut(version) = None;
+            let news = EndpointNews { version, endpoint: name.unwrap_or_default(), news: News::Left };
+            self.feed(&Input::Endpoint(news), None).expect("no operator asks for it");
         }
     }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::status::{Names, Rollback};
-use crate::config::Config;
+use crate::config::{self, Authority, Config, VersionConfig};
 use crate::course::Course;
-use crate::gate::Version;
-use crate::journal::{Latch, StateRecord};
+use crate::gate::{ByVersion, Version};
+use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
 use crate::release::input::JOURNAL;
 use crate::release::{Cause, Epoch, Held, Holds, Plan, Run, Stage, State, Weight};
 use crate::routing::{Roles, Route, Table};
@@ -26,6 +26,10 @@ pub struct Beginning {
     pub began: Duration,
     pub rollback: Option<Rollback>,
     pub found: Found,
+    /// The versions that hold where they are not those of the file.
+    pub versions: Option<ByVersion<VersionConfig>>,
+    /// The version that was rolled back last, and why.
+    pub rolled_back: Option<String>,
 }
 
 /// What the journal said.
@@ -71,6 +75,8 @@ impl Default for Beginning {
             began: Duration::ZERO,
             rollback: None,
             found: Found::Nothing,
+            versions: None,
+            rolled_back: None,
         }
     }
 }
@@ -96,6 +102,20 @@ impl Beginning {
 
     /// Goes on from what the journal remembers, as far as the configuration is still about the same versions.
     pub fn restored(record: StateRecord, config: &Config) -> Beginning {
+        let versions = holding(&record, config);
+        let rolled_back = record.rolled_back.clone();
+        let holding =
+            Config { versions: versions.clone().unwrap_or_else(|| config.versions.clone()), ..config.clone() };
+        Beginning { versions, rolled_back, ..Beginning::under(record, &holding) }
+    }
+
+    /// The configuration with the versions that hold.
+    pub fn holding(&self, config: &Config) -> Config {
+        let versions = self.versions.clone().unwrap_or_else(|| config.versions.clone());
+        Config { versions, ..config.clone() }
+    }
+
+    fn under(record: StateRecord, config: &Config) -> Beginning {
         let configured = |version: Version| config.versions.of(version).version.as_str();
         let exchanged = configured(Version::Green) == record.stable && configured(Version::Blue) != record.stable;
         let roles = if exchanged { Roles::Exchanged } else { Roles::AsConfigured };
@@ -113,6 +133,8 @@ impl Beginning {
             began: Duration::from_nanos(resume.began_nanos),
             rollback,
             found,
+            versions: None,
+            rolled_back: None,
         };
         let nothing = Route::Split(Weight::ZERO);
         // A completed release goes back to the version that was blue before it, and to no other.
@@ -140,6 +162,26 @@ impl Beginning {
             (None, None) => of(State::Idle { epoch }, nothing, None, Found::State),
         }
     }
+}
+
+/// The versions that are recorded, as long as the file says of them what it said then.
+fn holding(record: &StateRecord, config: &Config) -> Option<ByVersion<VersionConfig>> {
+    let recorded = record.versions.as_ref().filter(|_| record.declared == Some(declared(config)))?;
+    let of = |VersionRecord { version, endpoints }: &VersionRecord, of: Version| {
+        let endpoints: Result<Vec<_>, _> = endpoints.iter().map(|endpoint| config::endpoint(endpoint)).collect();
+        let health_check = config.versions.of(of).health_check.clone();
+        Some(VersionConfig { version: version.clone(), endpoints: endpoints.ok()?, health_check })
+    };
+    Some(ByVersion { blue: of(&recorded.blue, Version::Blue)?, green: of(&recorded.green, Version::Green)? })
+}
+
+/// What the file says of the versions.
+pub fn declared(config: &Config) -> Versions {
+    let of = |version: Version| {
+        let VersionConfig { version, endpoints, .. } = config.versions.of(version);
+        VersionRecord { version: version.clone(), endpoints: endpoints.iter().map(Authority::to_string).collect() }
+    };
+    Versions { blue: of(Version::Blue), green: of(Version::Green) }
 }
 
 /// The stage and the holds under the plan of today: a stage of another plan means nothing any more.
@@ -190,6 +232,9 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         blue: name(Version::Blue),
         green: name(Version::Green),
         stable: name(Version::Blue),
+        versions: None,
+        declared: None,
+        rolled_back: None,
         resume: serde_json::to_value(resume).expect("plain data"),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Course, EndpointNews, Input, StreakFound};
+use crate::course::{Changed, Course, EndpointNews, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
 use crate::journal::slot::{self, Beside, Buckets, Slot};
@@ -30,6 +30,12 @@ pub enum Rare {
     Operator(release::Input),
     Signal(Posted),
     Endpoint(EndpointNews),
+    Changed(Changed),
+    /// The policy of this configuration holds from here on.
+    Rules {
+        configuration: String,
+        changed: Changed,
+    },
     /// The process has started anew; `configuration` is the new text if it is another one than the release began with.
     Restarted {
         configuration: Option<String>,
@@ -52,6 +58,11 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
         Input::Endpoint(news) => rare(&Rare::Endpoint(news.clone())),
+        Input::Changed(changed) => rare(&Rare::Changed(changed.clone())),
+        Input::Rules { changed: told, .. } => {
+            let configuration = changed.unwrap_or_default().to_owned();
+            rare(&Rare::Rules { configuration, changed: told.clone() })
+        }
         Input::Restarted => rare(&Rare::Restarted { configuration: changed.map(str::to_owned) }),
     };
     Slot { after, input }

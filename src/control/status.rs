@@ -40,6 +40,8 @@ pub struct Status {
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
+    /// Where the versions are not those of the file: which of the two holds. Null where they are.
+    pub difference: Option<String>,
     /// The signals that fire.
     pub signals: Vec<String>,
     #[serde(skip)]
@@ -115,9 +117,13 @@ impl Names {
 }
 
 impl Names {
-    /// What the configuration calls the version of one of its sections.
+    /// What the version of a section is called.
     pub fn of(&self, section: Version) -> &str {
         self.versions.of(section)
+    }
+
+    pub fn set(&mut self, section: Version, version: String) {
+        *self.versions.of_mut(section) = version;
     }
 }
 
@@ -163,6 +169,7 @@ impl Status {
             verdict: course.verdict().clone(),
             pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
+            difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             windows: course.windows().each().map(WindowStatus::new).collect(),
             comparison: course.compared(),

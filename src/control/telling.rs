@@ -6,7 +6,6 @@ use super::event::Event;
 use super::ledger::Report;
 use super::status::Status;
 use super::{Control, PROXY};
-use crate::gate::Version;
 use crate::journal::WriteError;
 use crate::release::Kind;
 
@@ -66,11 +65,7 @@ impl Control {
         telemetry.verdict(self.course.verdict().kind);
         let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         telemetry.evidence(compared.as_ref());
-        let of = |version: Version| {
-            let each = live.upstreams.of(table.roles.section(version)).iter();
-            each.map(move |known| (version, known.authority.to_string(), known.takes_requests()))
-        };
-        telemetry.endpoints(table.roles, Version::BOTH.into_iter().flat_map(of));
+        telemetry.endpoints(table.roles, &live.upstreams);
         // Nobody reads of a decision here before the journal has it.
         if self.inputs.ledger.is_reporting() {
             return;
@@ -80,13 +75,8 @@ impl Control {
 
     pub(super) fn status(&self) -> Arc<Status> {
         let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
-        Arc::new(Status::new(
-            &self.names,
-            &self.course,
-            table,
-            &live.upstreams,
-            self.rollback.clone(),
-            self.clock.now(),
-        ))
+        let now = self.clock.now();
+        let status = Status::new(&self.names, &self.course, table, &live.upstreams, self.rollback.clone(), now);
+        Arc::new(Status { difference: self.difference(), ..status })
     }
 }

@@ -23,7 +23,7 @@ use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict, Ve
 use crate::measure::window::History;
 use crate::measure::{Tick, Windows};
 use crate::release::input::{ENDPOINTS, GATE};
-use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
+use crate::release::{self, Cause, Effect, Epoch, Held, Kind, Plan, Refusal, State, Weight};
 use grounds::Grounds;
 use warming::{Missing, Warming};
 
@@ -45,8 +45,24 @@ pub enum Input<'a> {
     Signal(Posted),
     /// One endpoint among several goes or comes back.
     Endpoint(EndpointNews),
+    /// Something of the release was changed that decides nothing.
+    Changed(Changed),
+    /// It is judged by another policy from here on.
+    Rules {
+        policy: Box<Policy>,
+        changed: Changed,
+    },
     /// The process has started anew: everything but the state is forgotten.
     Restarted,
+}
+
+/// A change that somebody made, to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    pub kind: Kind,
+    pub actor: String,
+    pub sentence: String,
 }
 
 /// What has become of one endpoint that is not like its siblings.
@@ -67,6 +83,8 @@ pub enum News {
     Another { own: Tally, others: Tally },
     /// It serves again.
     Back,
+    /// It is no longer one of the version's.
+    Left,
 }
 
 /// What a worker's failure streak came to, and on what.
@@ -88,6 +106,12 @@ enum RecordedStreak {
         came_to: Streak,
         row: Option<Row>,
     },
+}
+
+impl From<Changed> for Effect {
+    fn from(Changed { kind, actor, sentence }: Changed) -> Effect {
+        Effect::tell(kind, &actor, sentence)
+    }
 }
 
 impl From<RecordedStreak> for StreakFound {
@@ -193,6 +217,11 @@ impl Course {
                 Ok(vec![])
             }
             Input::Endpoint(news) => Ok(self.endpoint(news, now)),
+            Input::Changed(changed) => Ok(vec![changed.into()]),
+            Input::Rules { policy, changed } => {
+                self.judge_by(*policy, now);
+                Ok(vec![changed.into()])
+            }
             Input::Restarted => {
                 self.signals = Signals::default();
                 self.history = History::default();
@@ -251,6 +280,26 @@ impl Course {
         self.signals = signals;
     }
 
+    /// The plan of the release that begins next.
+    pub fn plan_by(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
+    }
+
+    /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
+    fn judge_by(&mut self, policy: Policy, now: Duration) {
+        self.windows.follow(&policy);
+        let before = std::mem::replace(&mut self.policy, policy);
+        if before.compare != self.policy.compare {
+            self.comparison = self.compared_with(&self.history.blue().clone(), now);
+        }
+        if (&before.triggers, &before.checks, &before.signals)
+            != (&self.policy.triggers, &self.policy.checks, &self.policy.signals)
+        {
+            self.gate = Gate::new(&self.policy);
+            self.gate.reset(now);
+        }
+    }
+
     fn streak(&mut self, StreakFound { came_to: streak, row }: StreakFound, now: Duration) -> Vec<Effect> {
         // A worker may have latched the epoch just before its release would have completed.
         let latched = streak == Streak::Convicted && matches!(self.state, State::Completed { .. });
@@ -292,6 +341,7 @@ impl Course {
             News::Out { own, others } => endpoint_is_out(version, &endpoint, own, others),
             News::Another { own, others } => another_endpoint_is_bad(version, &endpoint, own, others),
             News::Back => format!("{version}'s endpoint {endpoint} serves again"),
+            News::Left => format!("{version}'s endpoint {endpoint}, which was ejected, has left"),
         };
         match (version, news) {
             (Version::Green, News::Another { .. }) if !self.blue_misses => {
@@ -299,8 +349,8 @@ impl Course {
             }
             (Version::Blue, News::Out { .. } | News::Another { .. }) => self.blue_misses = true,
             (Version::Green, News::Out { .. } | News::Another { .. }) => self.missing = Some(sentence.clone()),
-            (Version::Green, News::Back) => self.missing = None,
-            (Version::Blue, News::Back) => {}
+            (Version::Green, News::Back | News::Left) => self.missing = None,
+            (Version::Blue, News::Back | News::Left) => {}
         }
         vec![Effect::Notify { trigger: ENDPOINTS.to_owned(), sentence }]
     }

@@ -122,6 +122,17 @@ impl<F> Siblings<F> {
         sifted
     }
 
+    /// Another endpoint has this number from here on, or none. Returns what was held of the one before.
+    pub fn replace(&mut self, endpoint: usize) -> Vec<F> {
+        if self.recent.len() <= endpoint {
+            self.recent.resize(endpoint + 1, Recent::default());
+        }
+        self.recent[endpoint] = Recent::default();
+        self.excused = self.excused.filter(|excused| *excused != endpoint);
+        let suspect = self.suspect.take_if(|suspect| suspect.endpoint == endpoint);
+        suspect.map(|suspect| suspect.held).unwrap_or_default()
+    }
+
     /// Charges every failure from here on.
     pub fn excuse_nobody(&mut self) {
         self.excused = None;

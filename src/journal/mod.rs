@@ -30,6 +30,7 @@ pub use self::archive::{Archive, Slots};
 pub use self::error::{OpenError, ReadError, WriteError};
 pub use self::record::{
     DecisionRecord, Latch, Outcome, ReleaseDocument, ReleaseHeader, ReleaseRecord, Restored, StateRecord,
+    VersionRecord, Versions,
 };
 pub use self::slot::{Chunk, Slot};
 pub use self::writer::{Answer, Durable, Queue, Queued, Write};

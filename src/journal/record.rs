@@ -27,6 +27,28 @@ pub struct StateRecord {
     pub stable: String,
     /// What else the deciding core needs to go on; the journal does not look into it.
     pub resume: Value,
+    /// The versions with their endpoints. None in journals of programs that took them from the file.
+    #[serde(default)]
+    pub versions: Option<Versions>,
+    /// What the file said of them then: for as long as it says the same, what is recorded holds.
+    #[serde(default)]
+    pub declared: Option<Versions>,
+    /// The version that was rolled back last.
+    #[serde(default)]
+    pub rolled_back: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    pub blue: VersionRecord,
+    pub green: VersionRecord,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    pub version: String,
+    /// As they are written in a configuration.
+    pub endpoints: Vec<String>,
 }
 
 /// Why and by whom an epoch was rolled back.

@@ -36,6 +36,9 @@ fn state(number: u16) -> StateRecord {
         blue: "v1".to_owned(),
         green: "v2".to_owned(),
         stable: "v1".to_owned(),
+        versions: None,
+        declared: None,
+        rolled_back: None,
         resume: json!({ "eProcess": 0.1_f64 + 0.2 }),
     }
 }

@@ -17,7 +17,7 @@ pub use ejection::Stands;
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Live {
     pub settings: Arc<Settings>,
     pub upstreams: Arc<Upstreams>,

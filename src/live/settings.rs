@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::config::{AccessLog, Config, Ejection, Limits, Sticky, Timeouts};
+use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts};
 use crate::gate::policy::Counting;
 
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub struct Settings {
     pub limits: Limits,
     pub ejection: Ejection,
     pub trusted_proxies: Vec<IpNet>,
+    pub drain: Drain,
     pub access_log: AccessLog,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
@@ -25,6 +26,7 @@ impl Settings {
             limits: config.limits,
             ejection: config.ejection,
             trusted_proxies: config.trusted_proxies.clone(),
+            drain: config.drain,
             access_log: config.access_log,
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),

@@ -65,6 +65,17 @@ impl Windows {
         }
     }
 
+    /// Looks at the windows of `policy` and no others. One that was looked at before keeps what it holds.
+    pub fn follow(&mut self, policy: &Policy) {
+        let mut wanted = Windows::new(policy);
+        for ring in &mut wanted.rings {
+            if let Some(at) = self.rings.iter().position(|old| old.length == ring.length && old.span == ring.span) {
+                *ring = self.rings.swap_remove(at);
+            }
+        }
+        self.rings = wanted.rings;
+    }
+
     /// Adds what was counted up to `now`, and drops what is too old by then.
     pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
         for ring in &mut self.rings {

@@ -44,6 +44,10 @@ pub enum Kind {
     Completed,
     RolledBack,
     Notified,
+    /// The endpoints of a version were changed.
+    EndpointsChanged,
+    /// The configuration was read again.
+    Reloaded,
     /// The process has started anew in the middle of the release.
     Restarted,
     /// The journal could not be written.
@@ -69,6 +73,8 @@ impl Kind {
             Kind::Completed => "completed",
             Kind::RolledBack => "rolledBack",
             Kind::Notified => "notified",
+            Kind::EndpointsChanged => "endpointsChanged",
+            Kind::Reloaded => "reloaded",
             Kind::Restarted => "restarted",
             Kind::JournalFailed => "journalFailed",
         }
@@ -76,7 +82,7 @@ impl Kind {
 }
 
 impl Effect {
-    pub(super) fn tell(kind: Kind, actor: &str, sentence: String) -> Effect {
+    pub fn tell(kind: Kind, actor: &str, sentence: String) -> Effect {
         Effect::Tell { kind, actor: actor.to_owned(), sentence }
     }
 }

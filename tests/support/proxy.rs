@@ -63,6 +63,11 @@ impl Proxy {
         Proxy::launch(program, text, "info", &["--data".as_ref(), data.as_ref()])
     }
 
+    /// Starts with a journal in `data`, and reads its configuration again whenever the file changes.
+    pub fn start_watching(data: &Path, text: &str) -> Proxy {
+        Proxy::launch(&[], text, "info", &["--watch".as_ref(), "--data".as_ref(), data.as_ref()])
+    }
+
     /// Starts where a new connection to an endpoint takes so many milliseconds.
     pub fn start_with_dear_connections(text: &str, millis: u64) -> Proxy {
         Proxy::launch(&["env", &format!("PORTCULLIS_FAULT_CONNECT_MS={millis}")], text, "info", &[])
@@ -145,8 +150,17 @@ impl Proxy {
     }
 
     pub fn sigterm(&self) {
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status();
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status();
         assert!(kill.is_ok_and(|status| status.success()));
+    }
+
+    /// Its configuration, where a test may write another one.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Ends it without a word, as a crash does, and waits until it is gone.

@@ -129,6 +129,9 @@ fn decisions(course: &mut Course, slot: &Slot, now: Duration) -> Result<Vec<Stri
         Recorded::Rare(Rare::Counted(tick)) => course.take(Input::Counted(&slots::counted(&tick)), now),
         Recorded::Rare(Rare::Endpoint(news)) => course.take(Input::Endpoint(news), now),
         Recorded::Rare(Rare::Restarted { .. }) => course.take(Input::Restarted, now),
+        Recorded::Rare(Rare::Changed(changed) | Rare::Rules { changed, .. }) => {
+            course.take(Input::Changed(changed), now)
+        }
         Recorded::Rare(Rare::Opening { .. }) => return broken(6, "an opening in the middle".to_owned()),
     };
     let effects = match effects {

@@ -1,0 +1,256 @@
+//! What changes while the process runs: the green of a release, the endpoints of a version, the configuration.
+//!
+//! What the file declares and what holds are two things: a release makes its green the new blue, and the file is what
+//! people wrote. The journal has both, and what is recorded holds until the file says something else.
+
+use std::sync::Arc;
+
+use super::Control;
+use super::command::{Again, Candidate, NewEndpoints, Refused, Reload, Reply};
+use super::restore::declared;
+use crate::config::{Authority, Config};
+use crate::course::{Changed, Input};
+use crate::gate::trigger::StreakTrigger;
+use crate::gate::{Action, Version};
+use crate::journal::{VersionRecord, Versions};
+use crate::live::{Live, Settings};
+use crate::release::{self, Kind, State};
+
+/// Done, or the refusal and where it goes.
+pub(super) type Done = Result<(), (Refused, Option<Reply>)>;
+
+impl Control {
+    /// Opens a release of the green that is named.
+    pub(super) fn release(&mut self, candidate: Candidate, reply: Reply) -> Done {
+        let Candidate { version, endpoints, again, actor, reason } = candidate;
+        if let Some(refused) = self.refuses(&version, again) {
+            return Err((refused, Some(reply)));
+        }
+        if self.course.state().run().is_none() {
+            self.name_green(&version, &endpoints);
+        }
+        self.operate(release::Input::Start { actor, reason }, reply)
+    }
+
+    /// Opens a release of the green that the file declares; where that is blue by now, of the version that was blue before.
+    pub(super) fn release_declared(&mut self, actor: String, reason: String, reply: Reply) -> Done {
+        let green = self.config.versions.green.clone();
+        let is_new = Version::BOTH.iter().all(|version| self.name(*version) != green.version);
+        if is_new && self.course.state().run().is_none() {
+            self.name_green(&green.version, &green.endpoints);
+        }
+        self.operate(release::Input::Start { actor, reason }, reply)
+    }
+
+    fn refuses(&self, asked: &str, again: Again) -> Option<Refused> {
+        let (asked, green) = (asked.to_owned(), self.name(Version::Green).to_owned());
+        if let Some(run) = self.course.state().run() {
+            return (green != asked).then_some(Refused::OtherGreen { epoch: run.epoch, green, asked });
+        }
+        if asked == self.name(Version::Blue) {
+            return Some(Refused::IsBlue { asked });
+        }
+        let (version, reason) = self.rolled_back.clone().filter(|(version, _)| *version == asked)?;
+        (again == Again::No).then_some(Refused::RolledBackBefore { version, reason })
+    }
+
+    /// Nothing may be released while this is called: green gets no requests.
+    fn name_green(&mut self, version: &str, endpoints: &[Authority]) {
+        let section = self.section(Version::Green);
+        self.names.set(section, version.to_owned());
+        let mut live = self.inputs.routing.live().with_endpoints(section, endpoints);
+        live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
+        self.serve(live);
+    }
+
+    /// Changes the endpoints of a version, also while it is released.
+    pub(super) fn change_endpoints(&mut self, wanted: NewEndpoints, reply: Reply) -> Done {
+        let NewEndpoints { version, endpoints, actor, reason } = wanted;
+        let before = self.inputs.routing.live();
+        let section = self.section(version);
+        self.serve(before.with_endpoints(section, &endpoints));
+        let name = self.name(version);
+        let (was, is) = (before.upstreams.of(section).len(), list(&endpoints));
+        let mut sentence =
+            format!("{version} ({name}) has {} endpoints, {was} before: {is}; by {actor}", endpoints.len());
+        if !reason.is_empty() {
+            sentence = format!("{sentence}: {reason}");
+        }
+        self.tell_of(Kind::EndpointsChanged, actor, sentence, Some(reply));
+        Ok(())
+    }
+
+    /// Goes over to another configuration, all or nothing.
+    pub(super) fn reload(&mut self, reload: Reload, reply: Reply) -> Done {
+        let Reload { config, actor } = reload;
+        if let Some(refused) = self.refuses_to_load(&config) {
+            return Err((refused, Some(reply)));
+        }
+        let mut changed = self.load_versions(&config);
+        let policy = config.policy != self.config.policy;
+        if policy {
+            changed.push("gate".to_owned());
+        }
+        if config.plan != self.config.plan {
+            changed.push(match self.course.state().run() {
+                Some(_) => "release (from the next one on)".to_owned(),
+                None => "release".to_owned(),
+            });
+        }
+        let live = self.inputs.routing.live();
+        self.serve(Live { settings: Arc::new(Settings::new(&config)), ..Live::clone(&live) });
+        self.inputs.routing.judge_by(streak(&config));
+        self.inputs.ledger.configured(&config.text);
+        let what = if changed.is_empty() { "settings".to_owned() } else { changed.join(", ") };
+        let changed = Changed {
+            kind: Kind::Reloaded,
+            sentence: format!("configuration loaded by {actor}; what changed: {what}"),
+            actor,
+        };
+        let text_is_the_same = config.text == self.config.text;
+        self.config = *config;
+        let input = match policy {
+            true => Input::Rules { policy: Box::new(self.config.policy.clone()), changed },
+            false if text_is_the_same => return self.answer(reply),
+            false => Input::Changed(changed),
+        };
+        self.feed(&input, Some(reply)).expect("no operator asks for it");
+        Ok(())
+    }
+
+    /// Takes what the file says of a version where it says something new. Returns what changed.
+    fn load_versions(&mut self, config: &Config) -> Vec<String> {
+        let mut changed = Vec::new();
+        for version in Version::BOTH {
+            let (was, is) = (self.config.versions.of(version), config.versions.of(version));
+            let section = self.section(version);
+            let mut live = Live::clone(&self.inputs.routing.live());
+            if was.health_check != is.health_check {
+                live.health_checks.of_mut(section).clone_from(&is.health_check);
+                changed.push(format!("{version}.healthCheck"));
+            }
+            if was.endpoints != is.endpoints || was.version != is.version {
+                live = live.with_endpoints(section, &is.endpoints);
+                changed.push(format!("{version} ({} at {})", is.version, list(&is.endpoints)));
+                self.names.set(section, is.version.clone());
+            }
+            self.serve(live);
+        }
+        changed
+    }
+
+    fn refuses_to_load(&self, config: &Config) -> Option<Refused> {
+        let was = &self.config;
+        let fixed = [
+            ("listen", was.listen != config.listen),
+            ("workers", was.workers != config.workers),
+            ("admin.listen", was.admin.listen != config.admin.listen),
+            ("service", was.service != config.service),
+            ("journal", was.journal != config.journal),
+        ];
+        let fixed: Vec<&str> = fixed.iter().filter_map(|(key, changed)| changed.then_some(*key)).collect();
+        if !fixed.is_empty() {
+            return Some(Refused::Fixed { keys: fixed.join(", ") });
+        }
+        let run = self.course.state().run()?;
+        let renamed = |version: &&Version| {
+            let (was, is) = (&was.versions.of(**version).version, &config.versions.of(**version).version);
+            was != is && is != self.name(**version)
+        };
+        let version = Version::BOTH.iter().find(renamed)?;
+        let wanted = config.versions.of(*version).version.clone();
+        Some(Refused::VersionOfOpen { epoch: run.epoch, version: *version, is: self.name(*version).to_owned(), wanted })
+    }
+
+    /// Serves by `live` from the next request on.
+    fn serve(&mut self, live: Live) {
+        let (before, live) = (self.inputs.routing.live(), Arc::new(live));
+        self.inputs.routing.serve(&live);
+        for version in Version::BOTH {
+            let section = self.section(version);
+            let (was, is) = (&before.upstreams, &live.upstreams);
+            for number in 0..was.numbers(section).max(is.numbers(section)) {
+                let (was, is) = (was.numbered(section, number), is.numbered(section, number));
+                if was.map(Arc::as_ptr) != is.map(Arc::as_ptr) {
+                    let left = was.map(|known| known.authority.to_string());
+                    self.endpoint_left(version, number, left);
+                }
+            }
+        }
+    }
+
+    fn tell_of(&mut self, kind: Kind, actor: String, sentence: String, reply: Option<Reply>) {
+        let changed = Changed { kind, actor, sentence };
+        self.feed(&Input::Changed(changed), reply).expect("no operator asks for it");
+    }
+
+    /// Nothing has changed, and that is the answer.
+    fn answer(&self, reply: Reply) -> Done {
+        if reply.send(Ok(self.status())).is_err() {
+            tracing::debug!("whoever asked did not wait for the answer");
+        }
+        Ok(())
+    }
+
+    pub(super) fn section(&self, version: Version) -> Version {
+        self.inputs.routing.table().roles.section(version)
+    }
+
+    pub(super) fn name(&self, version: Version) -> &str {
+        self.names.of(self.section(version))
+    }
+
+    /// What holds, by role.
+    pub(super) fn versions(&self) -> Versions {
+        let live = self.inputs.routing.live();
+        let of = |version: Version| VersionRecord {
+            version: self.name(version).to_owned(),
+            endpoints: live
+                .upstreams
+                .of(self.section(version))
+                .iter()
+                .map(|known| known.authority.to_string())
+                .collect(),
+        };
+        Versions { blue: of(Version::Blue), green: of(Version::Green) }
+    }
+
+    /// Where what holds is not what the file declares: which of the two it is.
+    pub(super) fn difference(&self) -> Option<String> {
+        difference(&self.versions(), &declared(&self.config))
+    }
+
+    /// A release that ends in a rollback is remembered by its version.
+    pub(super) fn remember_rollback(&mut self) {
+        if let State::RolledBack { cause, .. } = self.course.state() {
+            self.rolled_back = Some((self.name(Version::Green).to_owned(), cause.reason.clone()));
+        }
+    }
+}
+
+/// The sentence for two that differ.
+pub fn difference(holds: &Versions, declared: &Versions) -> Option<String> {
+    let of = |name: &str, holds: &VersionRecord, declared: &VersionRecord| {
+        let told = |record: &VersionRecord| format!("{} at [{}]", record.version, record.endpoints.join(", "));
+        (holds != declared).then(|| format!("{name} is {}, and {} in the file", told(holds), told(declared)))
+    };
+    let blue = of("blue", &holds.blue, &declared.blue);
+    let green = of("green", &holds.green, &declared.green);
+    let both: Vec<String> = blue.into_iter().chain(green).collect();
+    let holds = "what releases and operators made of it holds, until the file says something new of it";
+    (!both.is_empty()).then(|| format!("{}: {holds}", both.join("; ")))
+}
+
+/// The streak that the workers act on. Of an irreversible release they only tell, and `control` calls people.
+pub fn streak(config: &Config) -> Option<StreakTrigger> {
+    let irreversible = config.plan.as_ref().is_some_and(|plan| plan.irreversible.is_some());
+    let action = |streak: &StreakTrigger| if irreversible { Action::Pause } else { streak.action };
+    config.policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
+}
+
+fn list(endpoints: &[Authority]) -> String {
+    if endpoints.is_empty() {
+        return "none".to_owned();
+    }
+    endpoints.iter().map(Authority::to_string).collect::<Vec<_>>().join(", ")
+}

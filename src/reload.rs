@@ -1,0 +1,73 @@
+//! Reading the configuration again, all or nothing: by a signal, over the API, or because its file has changed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::admin;
+use crate::config::{self, Config, Faults};
+use crate::control::command::{Change, Commands, Failed, Reload};
+use crate::control::status::Status;
+use crate::telemetry::Reloads;
+
+/// What it takes to read a configuration again.
+#[derive(Clone)]
+pub struct Reloading {
+    /// None for a proxy that was not started from a file.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) commands: Commands,
+    /// What the API goes by, which changes with it.
+    pub(crate) admin: Arc<ArcSwap<admin::Settings>>,
+    pub(crate) counts: Reloads,
+    /// One at a time, so that what was read last holds.
+    pub(crate) turn: Arc<Mutex<()>>,
+}
+
+/// Why everything is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReloaded {
+    #[error("this proxy was not started from a file")]
+    NoFile,
+    #[error("{0}")]
+    Faults(Faults),
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl Reloading {
+    /// Reads the file and goes over to what it says.
+    pub async fn reload(&self, actor: &str) -> Result<Arc<Status>, NotReloaded> {
+        let _turn = self.turn.lock().await;
+        let done = self.try_reload(actor).await;
+        match &done {
+            Ok(_) => {
+                self.counts.succeeded();
+                tracing::info!(actor, "configuration loaded");
+            }
+            Err(error) => {
+                self.counts.failed();
+                tracing::error!(actor, %error, "the configuration was not loaded: everything is as it was");
+            }
+        }
+        done
+    }
+
+    async fn try_reload(&self, actor: &str) -> Result<Arc<Status>, NotReloaded> {
+        let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
+        let read = tokio::task::spawn_blocking(move || config::load(&file));
+        let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
+        let admin = admin::Settings::new(&config);
+        let reload = Reload { config: Box::new(config), actor: actor.to_owned() };
+        let status = self.commands.send(Change::Reload(reload)).await?;
+        self.admin.store(Arc::new(admin));
+        Ok(status)
+    }
+
+    /// For whoever started the proxy.
+    pub(crate) fn new(config: &Config, commands: Commands, counts: Reloads) -> Reloading {
+        let admin = Arc::new(ArcSwap::from_pointee(admin::Settings::new(config)));
+        Reloading { file: config.file.clone(), commands, admin, counts, turn: Arc::default() }
+    }
+}
