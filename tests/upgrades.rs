@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Connection, End, Proxy, Upstream};
+use serde_json::{Value, json};
+
+use crate::support::{Client, Connection, End, Proxy, Upstream, config};
 
 const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: x\r\n\r\n";
@@ -160,4 +162,59 @@ fn a_tunnel_ends_when_either_side_resets() {
     let mut client = upgrade(&proxy);
     client.send("a").rest();
     proxy.until_metric("portcullis_connections", &["side=\"client\""], 0.0);
+}
+
+/// What a client is told: 1012, "service restart".
+const RESTARTS: &[u8] = &[0x88, 0x02, 0x03, 0xf4];
+
+fn in_front_of(blue: &Upstream, green: &Upstream) -> Proxy {
+    let policy = "drain: { wait: 0s, deadline: 300ms }\ngate: { triggers: [{ name: alerts, metric: external }] }";
+    Proxy::start(&config(&[blue.address], &[green.address], policy))
+}
+
+#[test]
+fn row_98_a_websocket_on_green_is_told_of_a_rollback_between_two_frames_and_cut_at_the_deadline() {
+    let (blue, green) = (Upstream::scripted(echo), Upstream::scripted(echo));
+    let proxy = in_front_of(&blue, &green);
+    proxy.set_weight(100.0);
+    let (mut idle, mut busy) = (upgrade(&proxy), upgrade(&proxy));
+    // A frame of four bytes, of which half has passed.
+    assert_eq!(busy.send(b"\x82\x04ab").bytes(4), b"\x82\x04ab");
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    assert_eq!(idle.bytes(4), RESTARTS);
+    assert_eq!(busy.send(b"cd\x82\x01e").bytes(6), [b"cd", RESTARTS].concat());
+    for client in [&mut idle, &mut busy] {
+        assert_eq!(client.rest().0, b"", "nothing follows the close");
+    }
+    green.until_ended(1);
+}
+
+#[test]
+fn row_98_tunnels_of_blue_live_on_through_weights_releases_rollbacks_and_reloads() {
+    let (blue, green) = (Upstream::scripted(echo), Upstream::scripted(echo));
+    let proxy = in_front_of(&blue, &green);
+    let mut on_blue = upgrade(&proxy);
+    proxy.set_weight(100.0);
+    let mut on_green = upgrade(&proxy);
+    proxy.set_weight(0.0);
+    let endpoints = json!({ "endpoints": [blue.address.to_string(), "127.0.0.1:1"] });
+    assert_eq!(proxy.call("PUT", "/v1/versions/blue/endpoints", &endpoints).status, 200);
+    assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+    assert_eq!(on_green.send("a").bytes(1), b"a", "a weight of 0 is no rollback");
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    assert_eq!(on_green.bytes(4), RESTARTS);
+    on_green.rest();
+    assert_eq!(on_blue.send("b").bytes(1), b"b");
+}
+
+#[test]
+fn row_98_tunnels_to_an_endpoint_that_has_left_are_told_and_cut() {
+    let (blue, green) = (Upstream::scripted(echo), Upstream::scripted(echo));
+    let proxy = in_front_of(&blue, &green);
+    let mut client = upgrade(&proxy);
+    let endpoints = json!({ "endpoints": [green.address.to_string()] });
+    assert_eq!(proxy.call("PUT", "/v1/versions/blue/endpoints", &endpoints).status, 200);
+    assert_eq!(client.bytes(4), RESTARTS);
+    assert_eq!(client.rest().0, b"");
+    blue.until_ended(0);
 }

@@ -59,8 +59,7 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
                 }
             }
             _ = hand_over.tick() => {
-                // A worker without requests lets go of endpoints that have left, too.
-                service.serving();
+                service.look();
                 service.hand_over();
             }
             _ = half_minute.tick() => service.client_share.borrow_mut().half_minute_passed(),
@@ -75,6 +74,7 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
     accepting.await.map_err(std::io::Error::other)?;
     while !connections.is_empty() {
         hand_over.tick().await;
+        service.look();
         service.hand_over();
     }
     service.hand_over();

@@ -7,7 +7,8 @@ mod reload;
 use serde_json::{Value, json};
 
 use super::support::bench::GATE;
-use super::support::{Backend, Bench, Proxy, Response, Upstream, portcullis, refused};
+use super::support::upstream::refusing;
+use super::support::{Backend, Bench, Proxy, Response, Upstream, config, eventually, portcullis, refused};
 
 const QUICK: &str = "{ steps: [{ weight: 50%, bake: 200ms }], monitoring: 200ms }";
 const SLOW: &str = "{ steps: [{ weight: 50%, bake: 1h }], monitoring: 1h }";
@@ -182,4 +183,41 @@ fn connections_of_endpoints_that_stay_are_kept_and_those_of_endpoints_that_leave
     assert_eq!(blue.connections(), 1, "one connection carries them all");
     granted(&proxy.call("PUT", path, &list(&[&other])));
     blue.until_ended(0);
+}
+
+#[test]
+fn row_93_what_was_never_sent_to_a_green_that_cannot_be_reached_is_answered_by_blue_and_charged_to_green() {
+    let blue = Upstream::ok();
+    let (green, _unreachable) = refusing();
+    let policy = "gate: { triggers: [{ name: alerts, metric: external }], compare: { enabled: false } }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green], policy));
+    proxy.set_weight(100.0);
+    let mut client = proxy.client();
+    let body = "0123456789".repeat(1_000);
+    for method in ["GET", "POST", "PUT", "DELETE"] {
+        let length = body.len();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"));
+        assert_eq!(client.response().status, 200, "{method}");
+    }
+    assert!(blue.requests().iter().all(|request| request.body == body.as_bytes()));
+    let of_green = || proxy.metric("portcullis_requests_total", &["version=\"green\"", "outcome=\"connect_error\""]);
+    eventually("green's failures", || (of_green() >= 4.0).then_some(()));
+    assert_eq!(proxy.metric("portcullis_requests_total", &["version=\"blue\""]), 0.0, "each is counted once");
+    proxy.until(|status| status["green"]["failures"] == 4);
+}
+
+#[test]
+fn row_93_a_green_without_endpoints_is_neither_blamed_nor_passed_and_goes_on_when_they_come() {
+    let bench = Bench::with_plan(QUICK);
+    let third = Backend::answering(200);
+    granted(&bench.proxy.post("/v1/release", &json!({ "green": { "version": "v3", "endpoints": [] } })));
+    bench.events.until("stepped");
+    bench.load.until_more(300);
+    let status = bench.proxy.status();
+    assert_eq!((&status["state"], &status["weight"]), (&json!("stepping"), &json!(50.0)));
+    assert_eq!((&status["green"]["requests"], &status["verdict"]["kind"]), (&json!(0), &json!("wait")));
+    granted(&bench.proxy.call("PUT", "/v1/versions/green/endpoints", &endpoints(&[&third])));
+    bench.until_state("completed");
+    let tally = bench.load.stop();
+    assert_eq!((tally.failed, tally.lost), (0, vec![]));
 }

@@ -79,9 +79,10 @@ def get(connection, path):
     return body
 
 
-def closed_loop(port, core, seconds):
+def closed_loop(port, core, seconds, *fields):
     """wrk: every client sends its next request when the last is answered. Returns requests and requests per second."""
-    output = run_tool(core, ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", f"http://127.0.0.1:{port}/"], seconds)
+    sent = [argument for field in fields for argument in ("-H", field)]
+    output = run_tool(core, ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", *sent, f"http://127.0.0.1:{port}/"], seconds)
     trouble = re.search(r"(Socket errors|Non-2xx).*", output)
     if trouble:
         raise Unfit(trouble[0])

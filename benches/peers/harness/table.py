@@ -11,9 +11,9 @@ NOISE_BOUND = 0.10
 KEPT_UP = 0.97
 
 
-def ratios(results, name):
+def ratios(results, name, key="cpu_micros"):
     """CPU per request against the baseline's, round by round, so that a slow drift of the machine cancels out."""
-    return [each / baseline for each, baseline in in_each_round(results, name, BASELINE)]
+    return [each / baseline for each, baseline in in_each_round(results, name, BASELINE, key=key)]
 
 
 def extras(results):
@@ -21,9 +21,9 @@ def extras(results):
     return [(ours - bare) / baseline for ours, bare, baseline in in_each_round(results, OURS, BARE, BASELINE)]
 
 
-def in_each_round(results, *names):
+def in_each_round(results, *names, key="cpu_micros"):
     """CPU per request of these peers, for each round that has it of all of them."""
-    cpu = [{round["round"]: round["cpu_micros"] for round in results.get(name, [])} for name in names]
+    cpu = [{round["round"]: round[key] for round in results.get(name, []) if key in round} for name in names]
     return [[each[number] for each in cpu] for number in cpu[0] if all(number in each for each in cpu)]
 
 
@@ -43,6 +43,7 @@ COLUMNS = [
     ("CPU µs/request", "cpu_micros", ".2f"),
     ("requests/s", "requests_per_second", ",.0f"),
     ("core busy", "core_busy", ".0%"),
+    ("CPU µs/connection with a request", "connect_cpu_micros", ".2f"),
     ("CPU µs/request at {rate}/s", "paced_cpu_micros", ".2f"),
     ("p50 ms at {rate}/s", "p50_ms", ".2f"),
     ("p99 ms at {rate}/s", "p99_ms", ".2f"),
@@ -55,6 +56,7 @@ def markdown(report):
     rate = f"{report['settings']['rate']:,}"
     titles = [title.format(rate=rate) for title, _, _ in COLUMNS]
     titles.insert(1, "of HAProxy's")
+    titles.insert(titles.index("CPU µs/connection with a request") + 1, "of HAProxy's")
     lines = [
         f"{report['date']}; {report['machine']}; {report['kernel']}; "
         + f"{report['settings']['rounds']} rounds of {report['settings']['seconds']} s; median (least–most)",
@@ -65,6 +67,8 @@ def markdown(report):
     for name, rounds in results.items():
         cells = [cell(figures(rounds, key), form) for _, key, form in COLUMNS]
         cells.insert(1, cell(ratios(results, name), ".3f"))
+        connect = titles.index("CPU µs/connection with a request")
+        cells.insert(connect + 1, cell(ratios(results, name, "connect_cpu_micros"), ".3f"))
         lines.append(row([f"{name} {report['versions'][name]}", *cells]))
     direct = report["direct"]
     if direct:
@@ -96,7 +100,7 @@ def notes(report):
             yield f"short: {name} reached less than {rate:,}/s in {len(short)} of {len(reached)} rounds (at least {min(short):,.0f}/s)"
     foreign = [
         share for rounds in report["results"].values()
-        for key in ("foreign_busy", "paced_foreign_busy") for share in figures(rounds, key)
+        for key in ("foreign_busy", "connect_foreign_busy", "paced_foreign_busy") for share in figures(rounds, key)
     ]
     noisy = sum(share > NOISE_BOUND for share in foreign)
     if noisy:

@@ -27,10 +27,13 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
     let client = Rc::new(Client::new(service, peer));
     let socket = Socket::own(stream, &service.dialer.sends);
     let mut early = Bytes::new();
+    // Whoever connects has something to say: it is waited for with buffers at first.
+    let mut parked = false;
     loop {
-        if early.is_empty() && !readable(&connections, &place, &socket).await {
+        if parked && early.is_empty() && !readable(&connections, &place, &socket).await {
             return;
         }
+        parked = true;
         match drive(&connections, &place, &client, &socket, early).await {
             Ended::Parked(read) => early = read,
             Ended::HeadTimeout => {
@@ -43,14 +46,15 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             Ended::Upgraded(early, upstream) => {
                 let client = End { socket, early };
                 if let Err(error) =
-                    tunnel::join(client, upstream, service.serving().settings().timeouts.tunnel_idle).await
+                    tunnel::join(service, client, upstream, service.serving().settings().timeouts.tunnel_idle).await
                 {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
             }
             Ended::Aborted => return abort(&socket),
-            Ended::Finished => return linger(service, &socket).await,
+            Ended::Quiet if socket.send_now() => return,
+            Ended::Quiet | Ended::Finished => return linger(service, &socket).await,
         }
     }
 }

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use super::connections::{Connections, Place};
 use crate::config::Limits;
 use crate::proxy::lifecycle;
-use crate::proxy::request::{Client, answer};
-use crate::proxy::wire::{End, Owned, PARK_AFTER, Phase, Progress, Socket};
+use crate::proxy::request::{Client, Tunnel, answer};
+use crate::proxy::wire::{Owned, PARK_AFTER, Phase, Progress, Socket};
 
 /// How driving a connection ended.
 pub(super) enum Ended {
@@ -30,9 +30,11 @@ pub(super) enum Ended {
     /// The request head took too long.
     HeadTimeout,
     /// Both sides have agreed to leave HTTP: what the client sent already, and the other side.
-    Upgraded(Bytes, End),
+    Upgraded(Bytes, Tunnel),
     /// The answer was cut off, and only a reset can tell the client or end what the kernel still holds for it.
     Aborted,
+    /// Everything was answered, and nothing is on its way that closing would answer with a reset.
+    Quiet,
     /// Everything was answered; the client may still be sending.
     Finished,
 }
@@ -128,10 +130,11 @@ pub(super) async fn drive(
     .await;
     let parts = hyper.into_parts();
     let early = if parts.read_buf.is_empty() { parts.io.into_inner().early } else { parts.read_buf };
-    let tunnel = progress.tunnel.borrow_mut().take();
+    let tunnel = client.tunnel.borrow_mut().take();
     match stop {
         Stop::Done => match tunnel {
             Some(upstream) => Ended::Upgraded(early, upstream),
+            None if progress.all_read.get() && early.is_empty() => Ended::Quiet,
             None => Ended::Finished,
         },
         Stop::Park => {
@@ -188,6 +191,7 @@ impl AsyncRead for ClientSocket {
         }
         if self.progress.phase.get() == Phase::Idle {
             self.progress.phase.set(Phase::HeadBegun);
+            self.progress.all_read.set(false);
         }
         Poll::Ready(Ok(()))
     }

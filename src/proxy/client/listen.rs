@@ -39,6 +39,8 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Inherited by every connection that is accepted.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -71,10 +73,6 @@ pub(in crate::proxy) async fn accept(
 }
 
 fn take(connections: &Rc<Connections>, stream: tokio::net::TcpStream, peer: SocketAddr) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the connection was gone before it was served");
-        return;
-    }
     match connections.admit() {
         Some(place) => {
             tokio::task::spawn_local(connection::serve(Rc::clone(connections), place, stream, peer));

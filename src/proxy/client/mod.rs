@@ -1,6 +1,7 @@
 //! What faces the client. [`listen`] accepts on every worker, [`connections`] counts and wakes what is open,
 //! [`connection`] is one of them from accept to close, [`drive`] runs hyper on it and watches its deadlines, [`park`] says
-//! which idle ones keep their buffers, [`tunnel`] joins both sides after an upgrade.
+//! which idle ones keep their buffers, [`tunnel`] joins both sides after an upgrade, [`websocket`]
+//! finds the ends of frames there.
 
 mod connection;
 mod connections;
@@ -8,6 +9,7 @@ mod drive;
 mod listen;
 mod park;
 mod tunnel;
+mod websocket;
 
 pub(in crate::proxy) use connections::Connections;
 pub(in crate::proxy) use listen::accept;

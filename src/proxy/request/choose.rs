@@ -101,6 +101,13 @@ impl Service {
             Some(lot) => (lot.version(table.weight()), Drawn::Client(lot.number())),
             None => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
         };
+        let green_is_none = || serving.endpoints.of(table.roles.section(Version::Green)).is_empty();
+        if version == Version::Green && green_is_none() {
+            // Nothing is known of a version that is scaled to zero, and what blue does in its place is no fair sample.
+            let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
+            let section = table.roles.section(version);
+            return Chosen { version, section, routed: table.routed(), drawn, arm, standing };
+        }
         let arm = match (version, lot) {
             (Version::Green, _) => Arm::Rest,
             (Version::Blue, Some(lot)) => lot.arm(table.weight()),

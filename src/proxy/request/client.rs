@@ -1,11 +1,13 @@
 //! What is known of the client that sent a request.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderValue;
 
 use super::client_share::Class;
 use super::service::Service;
+use super::tunnel::Tunnel;
 
 pub(in crate::proxy) struct Client {
     pub address: IpAddr,
@@ -14,6 +16,8 @@ pub(in crate::proxy) struct Client {
     pub forwarded_for: HeaderValue,
     /// None where its requests may be those of others.
     pub class: Option<Class>,
+    /// Once an endpoint has agreed to leave HTTP.
+    pub tunnel: RefCell<Option<Tunnel>>,
 }
 
 impl Client {
@@ -25,6 +29,7 @@ impl Client {
             address,
             trusted,
             class: (!trusted).then(|| service.class(address)),
+            tunnel: RefCell::new(None),
             forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
         }
     }

@@ -5,42 +5,58 @@
 
 use std::rc::Rc;
 
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ResponseBody, Streaming};
+use super::client::Client;
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::respond::{Refusal, unavailable};
 use super::service::Service;
+use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
 use crate::proxy::wire::{BodyFailure, Expired, Phase, Progress, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
 const ENDPOINTS_TRIED: usize = 3;
 
-/// Sends `request` to the version of `exchange` and turns what comes back into the answer.
+/// Sends `request` to the version of `exchange`, or to blue where green cannot be reached at all, and turns what comes back
+/// into the answer.
 pub(super) async fn forward(
     service: &Rc<Service>,
     progress: &Rc<Progress>,
+    client: &Client,
     mut exchange: Exchange,
     request: Request<RequestBody>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
-    match attempt(service, progress, &mut exchange, request).await {
-        Ok((upstream, response)) => answer(progress, exchange, upstream, response, upgrade),
-        Err(Failed::NoEndpoint) => {
-            let response = unavailable();
-            exchange.status = response.status().as_u16();
-            exchange.finish(crate::gate::Outcome::ConnectError, Instant::now());
-            response
+    let mut unsent = Some(request);
+    loop {
+        let failed = match attempt(service, progress, &mut exchange, &mut unsent).await {
+            Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
+            Err(failed) => failed,
+        };
+        let (status, outcome) = match failed {
+            Failed::NoEndpoint => (StatusCode::SERVICE_UNAVAILABLE, Outcome::ConnectError),
+            Failed::Refused(refusal) => (refusal.status(), refusal.outcome()),
+        };
+        exchange.status = status.as_u16();
+        let now = Instant::now();
+        if exchange.version == Version::Green && unsent.is_some() {
+            // What was never sent to green blue can answer, whatever the method; green is charged.
+            let instead = exchange.instead(service.table().roles.section(Version::Blue));
+            exchange.finish(outcome, now);
+            exchange = instead;
+            progress.enter(Phase::Waiting, now, exchange.serving.settings().timeouts.response_head);
+            continue;
         }
-        Err(Failed::Refused(refusal)) => {
-            exchange.status = refusal.status().as_u16();
-            exchange.finish(refusal.outcome(), Instant::now());
-            refusal.response()
-        }
+        exchange.finish(outcome, now);
+        return match failed {
+            Failed::NoEndpoint => unavailable(),
+            Failed::Refused(refusal) => refusal.response(),
+        };
     }
 }
 
@@ -48,6 +64,7 @@ fn sendable(request: &Request<RequestBody>) -> Sendable {
     if request.method().is_idempotent() && request.body().is_empty() { Sendable::Again } else { Sendable::Once }
 }
 
+#[derive(Clone, Copy)]
 enum Failed {
     NoEndpoint,
     Refused(Refusal),
@@ -64,20 +81,21 @@ async fn attempt(
     service: &Rc<Service>,
     progress: &Rc<Progress>,
     exchange: &mut Exchange,
-    mut request: Request<RequestBody>,
+    unsent: &mut Option<Request<RequestBody>>,
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
         let mut upstream = connect(service, progress, exchange, wanted).await?;
+        let mut request = unsent.take().expect("it is put back before the next attempt");
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
         let sendable = if upstream.reused { sendable(&request) } else { Sendable::Once };
         match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
-            Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
+            Err(NoHead::NotSent(request)) if upstream.reused => *unsent = Some(*request),
             Err(NoHead::NotSent(_) | NoHead::Lost) => match upstream.sent_request() {
-                Some(sent) => request = sent,
+                Some(sent) => *unsent = Some(sent),
                 None => {
                     return Err(Failed::Refused(match progress.body_failure.get() {
                         Some(BodyFailure::Malformed) => Refusal::MalformedBody,
@@ -146,6 +164,7 @@ fn another(service: &Service, exchange: &Exchange, tried: &[Rc<Endpoint>]) -> Op
 
 fn answer(
     progress: &Rc<Progress>,
+    client: &Client,
     mut exchange: Exchange,
     mut upstream: Box<Upstream>,
     response: Response<Incoming>,
@@ -167,8 +186,9 @@ fn answer(
         return refusal.response();
     }
     if switches {
-        exchange.finish(crate::gate::Outcome::Success, now);
-        *progress.tunnel.borrow_mut() = Some(upstream.into_end());
+        exchange.finish(Outcome::Success, now);
+        let protocol = headers::protocol(&parts.headers);
+        *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
     progress.enter(Phase::Streaming, now, exchange.serving.settings().timeouts.body_idle);

@@ -9,6 +9,7 @@ use http::{Method, Uri, Version, response};
 
 use super::client::Client;
 use super::respond::Refusal;
+use crate::proxy::wire::Protocol;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -118,6 +119,12 @@ pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<
     }
     parts.version = Version::HTTP_11;
     Ok(())
+}
+
+/// What the sides of a tunnel have agreed on.
+pub(super) fn protocol(answer: &HeaderMap) -> Protocol {
+    let is_websocket = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if is_websocket { Protocol::WebSocket } else { Protocol::Other }
 }
 
 /// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2).

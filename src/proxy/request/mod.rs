@@ -1,7 +1,8 @@
 //! One request. [`stack`] is its way, outermost first; [`service`] is what a worker answers requests with, [`client`] what
 //! is known of who sent it. [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
-//! the head, [`body`] streams the answer, [`observe`] sees to one outcome of each, [`records`] counts them, [`respond`] turns our own refusals into answers.
+//! the head, [`body`] streams the answer, [`observe`] sees to one outcome of each, [`records`] counts them, [`respond`] turns our own refusals into answers. [`tunnel`] is what
+//! a request is after an upgrade.
 
 mod body;
 mod choose;
@@ -15,6 +16,7 @@ mod respond;
 mod service;
 mod stack;
 mod sticky;
+mod tunnel;
 
 pub use choose::Draw;
 pub(in crate::proxy) use client::Client;
@@ -23,3 +25,4 @@ pub(in crate::proxy) use respond::{HEAD_TIMEOUT, TOO_MANY_CONNECTIONS};
 pub(in crate::proxy) use service::Service;
 pub(in crate::proxy) use stack::{answer, head_timed_out};
 pub use sticky::Lot;
+pub(in crate::proxy) use tunnel::Tunnel;

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 use super::choose::Chosen;
 use super::records::Waiting;
 use super::service::{Service, Serving};
+use super::tunnel::Tunnel;
 use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, Outcome, Version};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::upstream::{Endpoint, Trial};
-use crate::proxy::wire::Progress;
+use crate::proxy::upstream::{Endpoint, Trial, Upstream};
+use crate::proxy::wire::{Progress, Protocol};
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
 pub(in crate::proxy) struct Exchange {
@@ -36,8 +37,16 @@ pub(in crate::proxy) struct Exchange {
     endpoint: Option<Rc<Endpoint>>,
     trial: Option<Trial>,
     finished: bool,
+    counted: Counted,
     /// For the access log; empty when it is off.
     line: Option<Box<Line>>,
+}
+
+/// Whether the request is in the records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    No,
+    Already,
 }
 
 /// The response head, once it has come.
@@ -90,8 +99,27 @@ impl Exchange {
             endpoint: None,
             trial: None,
             finished: false,
+            counted: Counted::No,
             line,
         }
+    }
+
+    /// The same request once more, for blue in green's place: it has been counted, and is no fair sample of blue.
+    pub(super) fn instead(&mut self, section: Version) -> Exchange {
+        let Exchange { routed, drawn, started, .. } = *self;
+        let (service, serving) = (&self.service, Rc::clone(&self.serving));
+        let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
+        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+        let mut instead = Exchange::new(service, serving, &self.progress, chosen, self.line.take(), started);
+        instead.counted = Counted::Already;
+        instead
+    }
+
+    /// The request has become a tunnel, by this connection.
+    pub(super) fn tunnel(&self, upstream: Upstream, protocol: Protocol) -> Tunnel {
+        let (section, routed) = (self.section, self.routed);
+        let (endpoint, serving) = (Rc::clone(&upstream.endpoint), Rc::clone(&self.serving));
+        Tunnel { protocol, section, routed, endpoint, serving, end: upstream.into_end() }
     }
 
     /// The request goes to `endpoint`, and no longer to the one before.
@@ -138,7 +166,7 @@ impl Exchange {
         let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
-        self.service.records.record(&Record {
+        let record = Record {
             version: Some(version),
             routed,
             outcome,
@@ -150,7 +178,10 @@ impl Exchange {
             status,
             judged,
             shown,
-        });
+        };
+        if self.counted == Counted::No {
+            self.service.records.record(&record);
+        }
         if standing != Standing::Aside {
             let answer = Answer { version, charge, routed, endpoint };
             // Whoever hears of a finding has the requests that it rests on.

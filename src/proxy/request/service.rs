@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::choose::Draw;
 use super::client_share::ClientShare;
 use super::records::Records;
@@ -26,6 +28,9 @@ pub(in crate::proxy) struct Service {
     pub dialer: Dialer,
     pub records: Records,
     pub phase: Cell<Phase>,
+    /// Something of the above has changed: for tunnels, which look at nothing by themselves.
+    pub changed: Notify,
+    seen: Cell<(Option<Table>, Phase)>,
 }
 
 /// What a request begins with, and ends on whatever becomes of it meanwhile.
@@ -52,6 +57,8 @@ impl Service {
             dialer: Dialer { sends: Rc::default(), open: Rc::clone(&records.upstreams) },
             records,
             phase: Cell::new(Phase::Serving),
+            changed: Notify::new(),
+            seen: Cell::new((None, Phase::Serving)),
         }
     }
 
@@ -84,6 +91,15 @@ impl Service {
             *self.client_share.borrow_mut() = client_share(is, seed);
         }
         Rc::new(after)
+    }
+
+    /// Goes over to what is shared as of now, also where no request asks for it.
+    pub(in crate::proxy) fn look(&self) {
+        let before = Rc::clone(&self.serving.borrow());
+        let seen = (Some(self.table()), self.phase.get());
+        if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(in crate::proxy) fn hand_over(&self) {

@@ -71,7 +71,7 @@ async fn route(
     let chosen = service.choose(&serving, &parts, client);
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
     let exchange = Exchange::new(service, serving, progress, chosen, line, started);
-    Ok(forward::forward(service, progress, exchange, request, upgrade).await)
+    Ok(forward::forward(service, progress, client, exchange, request, upgrade).await)
 }
 
 /// Counts a request whose head did not come in time.

@@ -107,6 +107,10 @@ impl Endpoint {
         self.idle.take();
     }
 
+    pub(in crate::proxy) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// The connections that rest; none may where the endpoint is no longer one of its version's.
     #[expect(clippy::vec_box, reason = "as above")]
     pub(super) fn idle(&self) -> Option<RefMut<'_, Vec<Box<Upstream>>>> {

@@ -19,6 +19,7 @@ pub(in crate::proxy) enum RequestBody {
 impl RequestBody {
     pub(in crate::proxy) fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
         if incoming.is_end_stream() {
+            progress.all_read.set(true);
             return RequestBody::Empty;
         }
         RequestBody::Streaming { incoming, progress: Rc::clone(progress) }

@@ -20,6 +20,13 @@ pub(in crate::proxy) struct End {
     pub early: Bytes,
 }
 
+/// What a tunnel carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Protocol {
+    WebSocket,
+    Other,
+}
+
 /// One more in a count for as long as it lives.
 pub(in crate::proxy) struct Counted(Rc<Cell<u32>>);
 

@@ -12,8 +12,6 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
-use super::End;
-
 /// An idle connection gives its buffers back after this long, and keeps its socket.
 pub(in crate::proxy) const PARK_AFTER: Duration = Duration::from_millis(250);
 
@@ -59,14 +57,14 @@ pub(in crate::proxy) struct Progress {
     awaiting_body: Cell<Option<Instant>>,
     /// How long it has waited for it before that.
     awaited_body: Cell<Duration>,
+    /// Nothing of the last request is left to be read.
+    pub all_read: Cell<bool>,
     /// What was wrong with the request's body, once something was.
     pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
     pub ends_by_close: Cell<bool>,
     /// The answer was cut off.
     pub truncated: Cell<bool>,
-    /// The endpoint's side of a tunnel, once it has agreed to an upgrade.
-    pub tunnel: RefCell<Option<End>>,
 }
 
 /// The wait was over before what was waited for.
@@ -88,10 +86,10 @@ impl Progress {
             sent: Cell::new(None),
             awaiting_body: Cell::new(None),
             awaited_body: Cell::new(Duration::ZERO),
+            all_read: Cell::new(false),
             body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
-            tunnel: RefCell::new(None),
         }
     }
 

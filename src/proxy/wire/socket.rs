@@ -83,6 +83,11 @@ impl Socket {
         self.shared.waiting.borrow().is_empty()
     }
 
+    /// Sends what waits without waiting for the flusher. True when nothing is left.
+    pub(in crate::proxy) fn send_now(&self) -> bool {
+        self.shared.send(&mut Context::from_waker(Waker::noop())) && self.shared.failed.get().is_none()
+    }
+
     /// Gives the buffer back; for a socket that will be idle for long.
     pub(in crate::proxy) fn shrink(&self) {
         if self.is_drained() {

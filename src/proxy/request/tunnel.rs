@@ -1,0 +1,44 @@
+//! A request that has become a tunnel: whose it is, and until when it may live.
+
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::service::{Service, Serving};
+use crate::gate::Version;
+use crate::gate::streak::Routed;
+use crate::proxy::lifecycle::Phase;
+use crate::proxy::upstream::Endpoint;
+use crate::proxy::wire::{End, Protocol};
+use crate::routing::Route;
+
+/// The endpoint's side, and what it is.
+pub(in crate::proxy) struct Tunnel {
+    pub end: End,
+    pub protocol: Protocol,
+    /// Whose endpoint it is.
+    pub(super) section: Version,
+    pub(super) routed: Routed,
+    pub(super) endpoint: Rc<Endpoint>,
+    pub(super) serving: Rc<Serving>,
+}
+
+impl Tunnel {
+    /// The time at which it is cut. Comes when its version was rolled back, its endpoint has left, or the process drains.
+    pub(in crate::proxy) async fn until_it_must_end(&self, service: &Service) -> Instant {
+        loop {
+            let changed = service.changed.notified();
+            if self.must_end(service) {
+                return Instant::now() + self.serving.settings().drain.deadline;
+            }
+            changed.await;
+        }
+    }
+
+    fn must_end(&self, service: &Service) -> bool {
+        let table = service.table();
+        let is_green = self.section == table.roles.section(Version::Green);
+        let rolled_back = is_green && table.epoch == self.routed.epoch && table.route == Route::Latched;
+        rolled_back || self.endpoint.is_retired() || service.phase.get() == Phase::Closing
+    }
+}
