@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
@@ -227,7 +228,8 @@ fn streak(config: &Config) -> Option<StreakTrigger> {
 fn first_status(config: &Config, beginning: &Beginning, upstreams: &Upstreams) -> Status {
     let now = beginning.clock;
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
-    Status::new(&Names::new(config), &course, beginning.table, upstreams, beginning.rollback.clone(), now)
+    let (names, rollback) = (Names::new(config), beginning.rollback.clone());
+    Status::new(&names, &course, beginning.table, upstreams, rollback, Timestamp::now(), now)
 }
 
 /// Why a proxy does not start.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::event::Event;
 use super::ledger::Report;
 use super::status::Status;
@@ -79,6 +81,7 @@ impl Control {
 
     pub(super) fn status(&self) -> Arc<Status> {
         let (table, upstreams) = (self.inputs.routing.table(), &self.inputs.upstreams);
-        Arc::new(Status::new(&self.names, &self.course, table, upstreams, self.rollback.clone(), self.clock.now()))
+        let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
+        Arc::new(Status::new(&self.names, &self.course, table, upstreams, rollback, at, now))
     }
 }

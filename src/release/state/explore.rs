@@ -14,9 +14,9 @@ use super::*;
 use crate::gate::streak::Answer;
 use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
-use crate::release::input::{GATE, Held, Judged};
+use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, Approval, OnLowTraffic, Step};
+use crate::release::{Acknowledged, Approval, Deadline, OnLowTraffic, Otherwise, Step};
 use crate::routing::{Roles, Route, Routing, Table};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,9 +67,23 @@ struct Key {
     epoch: Epoch,
     stage: (u8, usize),
     weight: Weight,
-    holds: (bool, bool, Option<Weight>, bool),
+    holds: (bool, Option<Holder>, Option<Weight>, Option<Holder>),
     baked: Duration,
+    waited: Option<Duration>,
     table: (Epoch, bool, bool, Weight, u8),
+}
+
+/// Who holds a release, as far as it matters to who ends that.
+#[derive(PartialEq, Eq, Hash)]
+enum Holder {
+    MissingApproval,
+    Another,
+}
+
+impl Holder {
+    fn of(held: &Held) -> Holder {
+        if held.by == APPROVAL_DEADLINE { Holder::MissingApproval } else { Holder::Another }
+    }
 }
 
 impl Node {
@@ -86,7 +100,8 @@ impl Node {
         };
         let holds = |Run { holds, .. }: &Run| {
             let restore = holds.probe.as_ref().map(|probe| probe.restore);
-            (holds.common.is_some(), holds.convicted.is_some(), restore, holds.paused.is_some())
+            let holder = |held: &Option<Held>| held.as_ref().map(Holder::of);
+            (holds.common.is_some(), holder(&holds.convicted), restore, holder(&holds.paused))
         };
         let route = match self.table.route {
             Route::Split(_) => 0,
@@ -102,6 +117,7 @@ impl Node {
             weight: self.state.weight(),
             holds: run.map(holds).unwrap_or_default(),
             baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
+            waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(LATE)),
             table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route),
         }
     }
@@ -192,8 +208,10 @@ impl Node {
             State::RolledBack { .. } => Route::Latched,
         };
         self.table = Table { epoch: self.state.epoch(), route, ..self.table };
-        if let State::Open(Run { epoch, stage, weight, holds, .. }) = self.state.clone() {
-            self.state = State::Open(Run::restored(epoch, stage, weight, holds, self.now));
+        if let State::Open(run) = self.state.clone() {
+            let waited = run.waited(self.now);
+            let Run { epoch, stage, weight, holds, .. } = run;
+            self.state = State::Open(Run::restored(epoch, stage, weight, holds, waited, self.now));
         }
     }
 }
@@ -263,6 +281,13 @@ fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: 
         on_low_traffic,
         irreversible: irreversible.map(str::to_owned),
     }
+}
+
+/// The same, where the approval is waited for as long as a step without progress.
+fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
+    plan.steps[1].approval = Approval::Within(Deadline { within: SECOND * 3, otherwise });
+    plan
 }
 
 /// How far a search went.
@@ -351,6 +376,21 @@ fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_passes() {
 #[test]
 fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_rolls_back() {
     check(Some(plan(OnLowTraffic::Rollback, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_rolls_back() {
+    check(Some(awaiting(Otherwise::Rollback, None)), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
+    check(Some(awaiting(Otherwise::Pause, None)), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
+    check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [0, 0, 0]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn kinds() -> Vec<(String, Kind)> {
     ];
     for (name, stage, weight, minutes) in open {
         let now = MINUTE * minutes;
-        let run = || State::Open(Run::restored(epoch, stage, percent(weight), Holds::default(), Duration::ZERO));
+        let run = || State::Open(Run::restored(epoch, stage, percent(weight), Holds::default(), None, Duration::ZERO));
         let after = |inputs: &[&str], plan: Option<Plan>| {
             let state = inputs.iter().fold(run(), |state, input| take(state, input, plan.as_ref(), now));
             (state, plan, now)
