@@ -225,3 +225,6 @@ impl Clock {
         self.before + self.started.elapsed()
     }
 }
+
+#[cfg(test)]
+mod tests;
