@@ -307,29 +307,6 @@ fn check(rows: &Table, used: &mut BTreeSet<(String, String)>, (name, kind): &(St
 }
 
 #[test]
-fn print_rows() {
-    for kind in awaited() {
-        let (name, (state, plan, now)) = &kind;
-        println!("\n{name} = {}", show(state, *now));
-        let mut rows: Vec<(String, Vec<&str>)> = vec![];
-        let t = table();
-        for (n, input) in inputs() {
-            if groups(&kind.1).iter().any(|g| t.contains_key(&((*g).to_owned(), n.to_owned()))) {
-                continue;
-            }
-            let out = outcome(state, input, plan.as_ref(), *now);
-            match rows.iter_mut().find(|(o, _)| *o == out) {
-                Some((_, names)) => names.push(n),
-                None => rows.push((out, vec![n])),
-            }
-        }
-        for (out, names) in rows {
-            println!("  {} -> {out}", names.join(" "));
-        }
-    }
-}
-
-#[test]
 fn every_state_takes_every_input_as_the_table_says() {
     let (rows, mut used) = (table(), BTreeSet::new());
     for kind in kinds() {
