@@ -24,6 +24,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Above every bound of the plan.
 const LATE: Duration = Duration::from_secs(4);
 
+/// Longer than the bake, so that an approval is asked for again after a crash.
+const WITHIN: Duration = Duration::from_secs(3);
+
 const LAST_EPOCH: u32 = 3;
 
 /// What can happen between two states.
@@ -67,23 +70,11 @@ struct Key {
     epoch: Epoch,
     stage: (u8, usize),
     weight: Weight,
-    holds: (bool, Option<Holder>, Option<Weight>, Option<Holder>),
+    /// Of what convicted and what paused: whether it is for want of an approval, which ends it.
+    holds: (bool, Option<bool>, Option<Weight>, Option<bool>),
     baked: Duration,
     waited: Option<Duration>,
     table: (Epoch, bool, bool, Weight, u8),
-}
-
-/// Who holds a release, as far as it matters to who ends that.
-#[derive(PartialEq, Eq, Hash)]
-enum Holder {
-    MissingApproval,
-    Another,
-}
-
-impl Holder {
-    fn of(held: &Held) -> Holder {
-        if held.by == APPROVAL_DEADLINE { Holder::MissingApproval } else { Holder::Another }
-    }
 }
 
 impl Node {
@@ -100,8 +91,8 @@ impl Node {
         };
         let holds = |Run { holds, .. }: &Run| {
             let restore = holds.probe.as_ref().map(|probe| probe.restore);
-            let holder = |held: &Option<Held>| held.as_ref().map(Holder::of);
-            (holds.common.is_some(), holder(&holds.convicted), restore, holder(&holds.paused))
+            let for_approval = |held: &Option<Held>| held.as_ref().map(|held| held.by == APPROVAL_DEADLINE);
+            (holds.common.is_some(), for_approval(&holds.convicted), restore, for_approval(&holds.paused))
         };
         let route = match self.table.route {
             Route::Split(_) => 0,
@@ -117,7 +108,7 @@ impl Node {
             weight: self.state.weight(),
             holds: run.map(holds).unwrap_or_default(),
             baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
-            waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(LATE)),
+            waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(WITHIN)),
             table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route),
         }
     }
@@ -283,10 +274,10 @@ fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: 
     }
 }
 
-/// The same, where the approval is waited for as long as a step without progress.
+/// The same, where the approval is waited for so long.
 fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
     let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
-    plan.steps[1].approval = Approval::Within(Deadline { within: SECOND * 3, otherwise });
+    plan.steps[1].approval = Approval::Within(Deadline { within: WITHIN, otherwise });
     plan
 }
 

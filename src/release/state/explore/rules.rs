@@ -5,6 +5,7 @@ mod approval;
 use std::collections::BTreeSet;
 
 use super::{Done, Happening, LATE, Node};
+use crate::release::input::APPROVAL_DEADLINE;
 use crate::release::run::{Consent, MONITORING};
 use crate::release::{
     Acknowledged, Effect, Epoch, Input, Judged, Kind, OnLowTraffic, Otherwise, Plan, Refusal, Run, Stage, State, Weight,
@@ -316,6 +317,7 @@ pub(super) struct Seen {
     told: BTreeSet<&'static str>,
     late: bool,
     overtaken: bool,
+    unapproved: bool,
     epochs: BTreeSet<Epoch>,
 }
 
@@ -326,6 +328,13 @@ impl Seen {
         self.epochs.insert(state.epoch());
         self.late |= state.run().is_some_and(|run| run.baked(*now) >= LATE);
         self.overtaken |= state.run().is_some() && table.route == Route::Latched;
+        self.unapproved |= match state {
+            State::RolledBack { cause, .. } => cause.trigger == APPROVAL_DEADLINE,
+            State::Open(run) => {
+                [&run.holds.convicted, &run.holds.paused].into_iter().flatten().any(approval::is_wanted)
+            }
+            State::Idle { .. } | State::Completed { .. } => false,
+        };
         if let Some(Ok(effects)) = &done.result {
             self.told.extend(effects.iter().filter_map(|effect| match effect {
                 Effect::Tell { kind, .. } => Some(kind.name()),
@@ -347,6 +356,8 @@ impl Seen {
         wanted.extend([Kind::Irreversible].into_iter().filter(|_| irreversible));
         let wanted: BTreeSet<_> = wanted.into_iter().map(Kind::name).collect();
         assert_eq!(self.told, wanted);
+        let deadlines = plan.is_some_and(|plan| plan.steps.iter().any(|step| step.approval.deadline().is_some()));
+        assert_eq!(self.unapproved, deadlines);
         assert!(self.late && self.overtaken != irreversible && self.epochs.len() == 4);
     }
 }
