@@ -80,7 +80,8 @@ fn the_status_says_by_when_an_approval_must_be_there_and_a_crash_does_not_put_th
 
     let text = bench.text.clone();
     bench.crash_and_start(&text);
-    let status = bench.until_state("paused");
+    let baked_again = |status: &Value| status["baked"].as_f64() >= Some(0.3) && status["state"] == "paused";
+    let status = bench.proxy.until(baked_again);
     assert!(status["approval"]["left"].as_f64().is_some_and(|left| left < 3600.0), "{status:#}");
     let release: Value = serde_json::from_str(&told(&bench, &["report", "v2-1", "--json"])).expect("JSON");
     let decisions = release["decisions"].as_array().expect("decisions").iter();

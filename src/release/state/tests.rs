@@ -119,11 +119,15 @@ fn kinds() -> Vec<(String, Kind)> {
     kinds
 }
 
+/// Its name, what comes of the approval otherwise, of what irreversible release, for how many minutes it has been waited
+/// for, and after which inputs.
+type Awaited = (&'static str, Consent, Otherwise, Option<&'static str>, Option<u32>, &'static [&'static str]);
+
 /// The second step after ten minutes, with an approval that is waited for 30 min and has been for so many.
 fn awaited() -> Vec<(String, Kind)> {
     let (pauses, rolls_back, now) = (Otherwise::Pause, Otherwise::Rollback, MINUTE * 10);
     let migration = Some("migration");
-    let kinds: [(&str, Consent, Otherwise, Option<&str>, Option<u32>, &[&str]); 11] = [
+    let cases: [Awaited; 11] = [
         ("step 2 over, in time", Consent::Open, pauses, None, None, &[]),
         ("step 2 asked, in time", Consent::Asked, pauses, None, Some(29), &[]),
         ("step 2 asked, in time, paused", Consent::Asked, pauses, None, Some(29), &["pause"]),
@@ -136,7 +140,7 @@ fn awaited() -> Vec<(String, Kind)> {
         ("step 2 asked, late, pauses", Consent::Asked, pauses, None, Some(30), &[]),
         ("step 2 asked, unapproved", Consent::Asked, pauses, None, Some(30), &["wait"]),
     ];
-    let kind = |(name, consent, otherwise, irreversible, waited, inputs): (&str, _, _, _, Option<u32>, &[&str])| {
+    let kind = |(name, consent, otherwise, irreversible, waited, inputs): Awaited| {
         let mut plan = plan(OnLowTraffic::Wait, irreversible);
         plan.steps[1].approval = Approval::Within(Deadline { within: MINUTE * 30, otherwise });
         let (stage, before) = (Stage::Step { index: 1, consent }, waited.map(|minutes| MINUTE * minutes - now));
@@ -144,7 +148,7 @@ fn awaited() -> Vec<(String, Kind)> {
         let state = inputs.iter().fold(State::Open(run), |state, input| take(state, input, Some(&plan), now));
         (name.to_owned(), (state, Some(plan), now))
     };
-    kinds.into_iter().map(kind).collect()
+    cases.into_iter().map(kind).collect()
 }
 
 /// What else is tried with this stage: after which inputs, under which plan.
