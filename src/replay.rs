@@ -211,7 +211,7 @@ impl Replay {
         let state = match course.state() {
             State::Open(run) => {
                 let (stage, holds) = under(plan.as_ref(), run.stage, run.holds.clone(), &shown(course.plan()));
-                State::Open(Run::restored(run.epoch, stage, run.weight, holds, now))
+                State::Open(Run::restored(run.epoch, stage, run.weight, holds, run.waited(now), now))
             }
             state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }) => state.clone(),
         };

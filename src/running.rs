@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
@@ -224,14 +225,8 @@ fn anew(dir: &Path, bounds: Bounds) -> Option<Journal> {
 fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
-    Status::new(
-        &Names::new(&beginning.holding(config)),
-        &course,
-        beginning.table,
-        &routing.live().upstreams,
-        beginning.rollback.clone(),
-        now,
-    )
+    let (names, rollback) = (Names::new(&beginning.holding(config)), beginning.rollback.clone());
+    Status::new(&names, &course, beginning.table, &routing.live().upstreams, rollback, Timestamp::now(), now)
 }
 
 /// Why a proxy does not start.

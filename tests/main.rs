@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, clippy::pedantic, reason = "one binary: nothing is public, and plainness comes first")]
 
 mod admin;
+mod approvals;
 mod blame;
 mod bodies;
 mod clients;

@@ -200,7 +200,7 @@ fn row_98_tunnels_of_blue_live_on_through_weights_releases_rollbacks_and_reloads
     let endpoints = json!({ "endpoints": [blue.address.to_string(), "127.0.0.1:1"] });
     assert_eq!(proxy.call("PUT", "/v1/versions/blue/endpoints", &endpoints).status, 200);
     assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
-    assert_eq!(on_green.send("a").bytes(1), b"a", "a weight of 0 is no rollback");
+    assert_eq!(on_green.send(b"\x82\x01a").bytes(3), b"\x82\x01a", "a weight of 0 is no rollback");
     assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
     assert_eq!(on_green.bytes(4), RESTARTS);
     on_green.rest();

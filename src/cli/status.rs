@@ -75,6 +75,9 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     }
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
     lines.extend(step(status));
+    if let Some(awaited) = awaited(status) {
+        lines.push(format!("  approval: {awaited}"));
+    }
     if let Some(pause) = status["pause"].as_str() {
         lines.push(format!("  paused: {pause}"));
     }
@@ -90,8 +93,37 @@ fn step(status: &Value) -> Option<String> {
     let step = steps.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
     let (baked, bake) = (seconds(&status["baked"]), seconds(&step["bake"]));
     let weight = step["weight"].as_f64()?;
-    let approval = if step["approval"] == true { ", then an approval" } else { "" };
-    Some(format!("  step {number} of {}: {weight} %, {baked} of {bake}{approval}", steps.len()))
+    Some(format!("  step {number} of {}: {weight} %, {baked} of {bake}{}", steps.len(), approval(step)))
+}
+
+/// What comes after the bake of this step of the plan, if it is an approval.
+pub(super) fn approval(step: &Value) -> String {
+    let deadline = &step["approvalDeadline"];
+    match (&step["approval"], deadline["otherwise"].as_str()) {
+        (Value::Bool(true), Some(otherwise)) => {
+            format!(", then an approval within {}, otherwise {}", seconds(&deadline["within"]), comes(otherwise))
+        }
+        (Value::Bool(true), None) => ", then an approval".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Until when the step's approval is waited for, and what comes otherwise; none when that is without end.
+pub(super) fn awaited(status: &Value) -> Option<String> {
+    let awaited = &status["approval"];
+    let otherwise = comes(awaited["otherwise"].as_str()?);
+    Some(match awaited["by"].as_str() {
+        Some(by) => format!("until {by}, otherwise {otherwise}"),
+        None => format!("{} are left when the release goes on, otherwise {otherwise}", seconds(&awaited["left"])),
+    })
+}
+
+fn comes(otherwise: &str) -> &str {
+    match otherwise {
+        "pause" => "a pause",
+        "rollback" => "a rollback",
+        other => other,
+    }
 }
 
 pub(super) fn text(value: &Value) -> &str {

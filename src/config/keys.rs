@@ -6,8 +6,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 
 use super::path::FieldPath;
 use super::raw::{
-    RawAdmin, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal, RawLimits, RawRelease,
-    RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
+    RawAdmin, RawApproval, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal,
+    RawLimits, RawRelease, RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -26,6 +26,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["drain"] => keys::<RawDrain>(),
         ["release"] => keys::<RawRelease>(),
         ["release", "steps", "*"] => keys::<RawStep>(),
+        ["release", "steps", "*", "approval"] => keys::<RawApproval>(),
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
         ["gate", "compare"] => keys::<RawCompare>(),
@@ -68,6 +69,9 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["release", "steps", "*"] => "- { weight: 10%, bake: 10m }",
         ["release", "steps", "*", "weight"] => "weight: 10%",
         ["release", "steps", "*", "bake"] => "bake: 10m",
+        ["release", "steps", "*", "approval"] => "approval: { within: 24h, otherwise: pause }",
+        ["release", "steps", "*", "approval", "within"] => "within: 24h",
+        ["release", "steps", "*", "approval", "otherwise"] => "otherwise: pause",
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
         ["gate", "exclude"] => "exclude: [\"/healthz\", \"/internal/*\"]",
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",

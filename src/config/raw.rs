@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 mod value;
 
-pub(super) use value::{Count, Mapping, Quantity};
+pub(super) use value::{Count, Mapping, Quantity, Switch};
 
 /// An element of a list; none when the element had a fault of its own.
 type Element<T> = Option<T>;
@@ -106,7 +106,14 @@ pub(super) struct RawRelease {
 pub(super) struct RawStep {
     pub(super) weight: Option<Quantity>,
     pub(super) bake: Option<Quantity>,
-    pub(super) approval: Option<bool>,
+    pub(super) approval: Option<Switch<RawApproval>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawApproval {
+    pub(super) within: Option<Quantity>,
+    pub(super) otherwise: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -60,6 +60,9 @@ struct Resume {
 struct OpenRun {
     stage: Stage,
     holds: Holds,
+    /// How long the stage's approval has been waited for.
+    #[serde(default)]
+    waited_nanos: Option<u64>,
 }
 
 /// Who holds a release whose plan was changed under it.
@@ -149,13 +152,14 @@ impl Beginning {
                 rollback.reaction_micros = resume.reaction_micros;
                 of(State::RolledBack { epoch, cause }, Route::Latched, Some(rollback), Found::State)
             }
-            (None, Some(OpenRun { stage, holds })) => {
+            (None, Some(OpenRun { stage, holds, waited_nanos })) => {
                 let clock = Duration::from_nanos(resume.clock_nanos);
                 let Some(weight) = Weight::from_basis_points(record.weight) else {
                     return Beginning::latched(epoch, roles, format!("the journal has a weight of {}", record.weight));
                 };
                 let (stage, holds) = under(config.plan.as_ref(), stage, holds, &resume.plan);
-                let run = Run::restored(epoch, stage, weight, holds, clock);
+                let waited = waited_nanos.map(Duration::from_nanos);
+                let run = Run::restored(epoch, stage, weight, holds, waited, clock);
                 of(State::Open(run), Route::Split(weight), None, Found::State)
             }
             (None, None) if completed => of(State::Completed { epoch }, Route::Completed, None, Found::State),
@@ -204,7 +208,11 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
     let state = course.state();
     let name = |version: Version| names.of(table.roles.section(version)).to_owned();
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let open = state.run().map(|run| OpenRun { stage: run.stage, holds: run.holds.clone() });
+    let open = state.run().map(|run| OpenRun {
+        stage: run.stage,
+        holds: run.holds.clone(),
+        waited_nanos: run.waited(times.now).map(nanos),
+    });
     let resume = Resume {
         open,
         clock_nanos: nanos(times.now),
@@ -262,3 +270,6 @@ impl Clock {
         self.before + self.started.elapsed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, Verdict, Version};
 use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
-use crate::release::{Approval, Cause, Epoch, Plan, Weight};
+use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Run, Weight};
 use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
@@ -32,6 +32,8 @@ pub struct Status {
     pub plan: Option<PlanStatus>,
     /// Seconds that the step has baked, without what passed while the release was held. Null when none is open.
     pub baked: Option<f64>,
+    /// The approval that is waited for; null when none is, or when it is waited for without end.
+    pub approval: Option<AwaitedStatus>,
     /// What is counted below is of this window.
     pub window: String,
     pub blue: VersionStatus,
@@ -58,12 +60,34 @@ pub struct PlanStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StepStatus {
     /// Percent.
     pub weight: Weight,
     /// Seconds.
     pub bake: f64,
+    /// Whether a person ends it.
     pub approval: bool,
+    /// Null when there is no approval, or when it is waited for without end.
+    pub approval_deadline: Option<DeadlineStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DeadlineStatus {
+    /// Seconds.
+    pub within: f64,
+    /// `pause` or `rollback`.
+    pub otherwise: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AwaitedStatus {
+    /// To the second. Null while the release is held, for then its time stands still.
+    pub by: Option<Timestamp>,
+    /// Seconds.
+    pub left: f64,
+    /// `pause` or `rollback`.
+    pub otherwise: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -141,6 +165,7 @@ impl Status {
         table: Table,
         upstreams: &Upstreams,
         rollback: Option<Rollback>,
+        at: Timestamp,
         now: Duration,
     ) -> Status {
         let state = course.state();
@@ -163,6 +188,7 @@ impl Status {
             step: state.run().and_then(|run| run.step_number(course.plan())),
             plan: course.plan().map(PlanStatus::new),
             baked: state.run().map(|run| run.baked(now).as_secs_f64()),
+            approval: state.run().and_then(|run| AwaitedStatus::of(run, course.plan(), at, now)),
             window: duration(STATUS_WINDOW),
             blue: of(Version::Blue),
             green: of(Version::Green),
@@ -182,11 +208,27 @@ impl PlanStatus {
         let step = |weight: Weight, bake: Duration, approval: Approval| StepStatus {
             weight,
             bake: bake.as_secs_f64(),
-            approval: approval == Approval::Operator,
+            approval: match approval {
+                Approval::Automatic => false,
+                Approval::Operator | Approval::Within(_) => true,
+            },
+            approval_deadline: approval.deadline().map(|Deadline { within, otherwise }| DeadlineStatus {
+                within: within.as_secs_f64(),
+                otherwise: otherwise.name(),
+            }),
         };
         let steps = plan.steps.iter().map(|of| step(of.weight, of.bake, of.approval));
         let last = step(Weight::FULL, plan.monitoring, Approval::Automatic);
         PlanStatus { steps: steps.chain([last]).collect(), irreversible: plan.irreversible.clone() }
+    }
+}
+
+impl AwaitedStatus {
+    fn of(run: &Run, plan: Option<&Plan>, at: Timestamp, now: Duration) -> Option<AwaitedStatus> {
+        let Awaited { left, otherwise } = run.awaited(plan, now)?;
+        let by = Timestamp::from_second((at + left).as_second()).expect("a time in this age");
+        let stands_still = run.holds.sentence().is_some();
+        Some(AwaitedStatus { by: (!stands_still).then_some(by), left: left.as_secs_f64(), otherwise: otherwise.name() })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::event::Event;
 use super::ledger::Report;
 use super::status::Status;
@@ -75,8 +77,8 @@ impl Control {
 
     pub(super) fn status(&self) -> Arc<Status> {
         let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
-        let now = self.clock.now();
-        let status = Status::new(&self.names, &self.course, table, &live.upstreams, self.rollback.clone(), now);
+        let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
+        let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
         Arc::new(Status { difference: self.difference(), ..status })
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Weight;
-use super::input::Held;
+use super::input::{APPROVAL_DEADLINE, Held};
 
 /// What keeps the plan from going on. Each is there for itself, and all must be gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,13 @@ impl Holds {
         let probe = self.probe.as_ref().map(|probe| &probe.held);
         let held = self.convicted.as_ref().or(probe).or(self.paused.as_ref());
         self.common.as_deref().or(held.map(|held| held.sentence.as_str()))
+    }
+
+    /// Ends what is there for want of an approval alone.
+    pub(super) fn approved(&mut self) {
+        for held in [&mut self.convicted, &mut self.paused] {
+            held.take_if(|held| held.by == APPROVAL_DEADLINE);
+        }
     }
 
     pub(super) fn none(&self) -> bool {

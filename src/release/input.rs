@@ -10,6 +10,9 @@ pub const OPERATOR: &str = "operator";
 /// The cause's trigger when no step was taken for too long.
 pub const PROGRESS_DEADLINE: &str = "progress-deadline";
 
+/// What rolled back or paused when nobody approved a step in time.
+pub const APPROVAL_DEADLINE: &str = "approval-deadline";
+
 /// The cause's trigger when a bake ended with too few requests and the plan says to roll back then.
 pub const LOW_TRAFFIC: &str = "low-traffic";
 
@@ -23,7 +26,8 @@ pub const UNRESOLVED: &str = "unresolved";
 pub const ENDPOINTS: &str = "endpoints";
 
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 7] = [OPERATOR, PROGRESS_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL, ENDPOINTS];
+pub const RESERVED: [&str; 8] =
+    [OPERATOR, PROGRESS_DEADLINE, APPROVAL_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL, ENDPOINTS];
 
 /// Those of them that notify people, beside the triggers that do.
 pub const NOTIFYING: [&str; 2] = [COMPARISON, ENDPOINTS];
@@ -60,7 +64,7 @@ pub(super) fn because(what: String, reason: &str) -> String {
 /// Who or what keeps the plan from going on, and the sentence for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// A trigger's name, or the operator's.
+    /// A trigger's name, the operator's, or one of [`RESERVED`].
     pub by: String,
     pub sentence: String,
 }

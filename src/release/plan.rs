@@ -34,7 +34,25 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approval {
     Automatic,
+    /// An operator, however long that takes.
     Operator,
+    /// An operator, or else the time.
+    Within(Deadline),
+}
+
+/// How long an approval is waited for, and what comes then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    pub within: Duration,
+    pub otherwise: Otherwise,
+}
+
+/// What comes when nobody has approved in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The weight stays as it is until an operator goes on.
+    Pause,
+    Rollback,
 }
 
 /// What ends a bake in which green had too few requests to be judged.
@@ -54,6 +72,25 @@ pub(super) enum Ruling {
     Waits,
     /// As [`Ruling::Waits`] until the bake is over; then the release is rolled back.
     TooFew(String),
+}
+
+impl Approval {
+    pub const fn deadline(self) -> Option<Deadline> {
+        match self {
+            Approval::Automatic | Approval::Operator => None,
+            Approval::Within(deadline) => Some(deadline),
+        }
+    }
+}
+
+impl Otherwise {
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Otherwise::Pause => "pause",
+            Otherwise::Rollback => "rollback",
+        }
+    }
 }
 
 impl OnLowTraffic {

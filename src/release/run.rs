@@ -1,5 +1,7 @@
 //! A release under way: where in its plan it is, what holds it, and what one input makes of it.
 
+mod approval;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::effect::{Effect, Kind};
 use super::holds::{Holds, Probe};
+use super::input::{APPROVAL_DEADLINE, GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
 use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
-use super::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
 use super::plan::Ruling;
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
 use crate::gate::verdict::duration;
+use approval::ASKS;
+pub use approval::{Awaited, Consent};
 
 /// A release under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Run {
     pub weight: Weight,
     pub holds: Holds,
     clock: Clock,
+    /// How long this step's approval has been asked for; none before that, or when it may be asked for without end.
+    asked: Option<Clock>,
 }
 
 /// Where in its plan a release is.
@@ -39,18 +45,6 @@ pub enum Stage {
     Monitoring,
 }
 
-/// How the approval stands that ends a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Consent {
-    NotNeeded,
-    /// The bake is not over.
-    Open,
-    /// The bake is over, and the release waits for an operator.
-    Asked,
-    Given,
-}
-
 /// What an input makes of a release under way.
 pub(super) enum Next {
     Open(Vec<Effect>),
@@ -62,12 +56,21 @@ impl Run {
     /// A release that has just begun: at its first step, or at 0 % until its delay has passed or an operator says more.
     pub(super) fn begin(epoch: Epoch, plan: Option<&Plan>, now: Duration) -> Run {
         let stage = if plan.is_some() { Stage::Delay } else { Stage::Manual };
-        Run { epoch, stage, weight: Weight::ZERO, holds: Holds::default(), clock: Clock::start(now) }
+        Run { epoch, stage, weight: Weight::ZERO, holds: Holds::default(), clock: Clock::start(now), asked: None }
     }
 
-    /// A release as the journal remembers it. Its stage begins anew: what was measured in it is gone.
-    pub fn restored(epoch: Epoch, stage: Stage, weight: Weight, holds: Holds, now: Duration) -> Run {
-        let mut run = Run { epoch, stage, weight, holds, clock: Clock::start(now) };
+    /// A release as the journal remembers it. Its stage begins anew, because what was measured in it is gone; the time for
+    /// which its approval has been `waited` for goes on.
+    pub fn restored(
+        epoch: Epoch,
+        stage: Stage,
+        weight: Weight,
+        holds: Holds,
+        waited: Option<Duration>,
+        now: Duration,
+    ) -> Run {
+        let asked = waited.map(|elapsed| Clock::Stopped { elapsed });
+        let mut run = Run { epoch, stage, weight, holds, clock: Clock::start(now), asked };
         run.run_clock(now);
         run
     }
@@ -94,10 +97,6 @@ impl Run {
             (Stage::Monitoring, Some(plan)) => Some(plan.steps.len() + 1),
             (Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => None,
         }
-    }
-
-    fn asks(&self) -> bool {
-        matches!(self.stage, Stage::Step { consent: Consent::Asked, .. })
     }
 
     pub(super) fn take(&mut self, input: Input, plan: Option<&Plan>, now: Duration) -> Result<Next, Refusal> {
@@ -142,7 +141,7 @@ impl Run {
     /// until an operator goes on.
     fn convict(&mut self, cause: Cause, plan: Option<&Plan>) -> Next {
         let Some(irreversible) = irreversible(plan) else { return Next::RolledBack(cause) };
-        if self.holds.convicted.is_some() {
+        if self.holds.convicted.as_ref().is_some_and(|held| held.by != APPROVAL_DEADLINE) {
             return Next::Open(vec![]);
         }
         let sentence =
@@ -202,20 +201,6 @@ impl Run {
         Ok(effects)
     }
 
-    fn approve(&mut self, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
-        match &mut self.stage {
-            Stage::Step { consent: consent @ (Consent::Open | Consent::Asked), .. } => {
-                *consent = Consent::Given;
-                let sentence = because(format!("approved by {actor}"), reason);
-                Ok(vec![Effect::tell(Kind::Approved, actor, sentence)])
-            }
-            Stage::Step { consent: Consent::NotNeeded | Consent::Given, .. }
-            | Stage::Manual
-            | Stage::Delay
-            | Stage::Monitoring => Err(Refusal::NothingToApprove { epoch: self.epoch }),
-        }
-    }
-
     /// To 100 %; from there, if nothing holds it, to the end.
     fn promote(&mut self, actor: String, reason: &str, now: Duration) -> Result<Next, Refusal> {
         let epoch = self.epoch;
@@ -232,9 +217,9 @@ impl Run {
         Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Promoted, &actor, sentence)]))
     }
 
-    /// A pause that a trigger asks for; one that is held already keeps its sentence.
+    /// A pause that a trigger asks for; one that is held already keeps its sentence, unless a late approval would end it.
     fn hold(&mut self, held: Held) -> Vec<Effect> {
-        if self.holds.paused.is_some() {
+        if self.holds.paused.as_ref().is_some_and(|paused| paused.by != APPROVAL_DEADLINE) {
             return vec![];
         }
         let effect = Effect::tell(Kind::Paused, GATE, held.sentence.clone());
@@ -274,7 +259,13 @@ impl Run {
     }
 
     fn judged(&mut self, judged: Judged, plan: Option<&Plan>, now: Duration) -> Next {
-        if self.is_held() {
+        if !self.holds.none() {
+            return Next::Open(vec![]);
+        }
+        if let Some(next) = self.overdue(plan, now) {
+            return next;
+        }
+        if self.asks() {
             return Next::Open(vec![]);
         }
         let baked = self.baked(now);
@@ -299,10 +290,7 @@ impl Run {
         let over = baked >= plan.steps[index].bake;
         match (ruling, consent) {
             (Ruling::TooFew(sentence), _) if over => self.low_traffic(&sentence, Some(plan), now),
-            (_, Consent::Open) if over => {
-                self.stage = Stage::Step { index, consent: Consent::Asked };
-                Next::Open(vec![Effect::tell(Kind::AwaitingApproval, PLAN, ASKS.to_owned())])
-            }
+            (_, Consent::Open) if over => Next::Open(self.ask(index, plan, now)),
             (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
             (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => match plan.progress_deadline {
                 Some(deadline) if baked >= deadline => {
@@ -331,7 +319,7 @@ impl Run {
             Some(step) => {
                 let consent = match step.approval {
                     Approval::Automatic => Consent::NotNeeded,
-                    Approval::Operator => Consent::Open,
+                    Approval::Operator | Approval::Within(_) => Consent::Open,
                 };
                 self.enter(Stage::Step { index, consent }, step.weight, now);
                 Kind::Stepped
@@ -349,6 +337,7 @@ impl Run {
         self.stage = stage;
         self.weight = weight;
         self.clock = Clock::start(now);
+        self.asked = None;
     }
 
     fn route(&self) -> Effect {
@@ -366,9 +355,11 @@ impl Run {
         }
     }
 
-    /// The clock stands still while the release is held.
+    /// The clock stands still while the release is held; that of an approval while anything else holds it.
     fn run_clock(&mut self, now: Duration) {
         self.clock = if self.is_held() { self.clock.stopped(now) } else { self.clock.running(now) };
+        let held = !self.holds.none();
+        self.asked = self.asked.map(|asked| if held { asked.stopped(now) } else { asked.running(now) });
     }
 }
 
@@ -393,6 +384,5 @@ fn irreversible(plan: Option<&Plan>) -> Option<&str> {
 /// How long a release without a plan stays at 100 % with the gate armed, once an operator has promoted it.
 pub const MONITORING: Duration = Duration::from_secs(600);
 
-const ASKS: &str = "the bake is over, and the step waits for an approval";
 const THAWED: &str = "the common cause has passed";
 const COMPLETED: &str = "green is the new blue";

@@ -126,7 +126,8 @@ impl Live {
         let Rules { policy, plan } = config::parse_rules(configuration, "the policy").expect("usable");
         let Some(run) = self.course.state().run() else { panic!("it is open") };
         let (stage, holds) = under(plan.as_ref(), run.stage, run.holds.clone(), &shown(self.course.plan()));
-        let run = Run::restored(run.epoch, stage, run.weight, holds, self.now - TICK);
+        let from = self.now - TICK;
+        let run = Run::restored(run.epoch, stage, run.weight, holds, run.waited(from), from);
         self.course = Course::new(policy, plan, State::Open(run), self.now);
         self.feed_under(Input::Restarted, (configuration != POLICY).then_some(configuration));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use portcullis::config::Config;
 use portcullis::control::command::Commands;
 use portcullis::control::event::{Event, Events};
@@ -35,7 +36,8 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let routing = Arc::new(Routing::to(live, beginning.table, config.policy.streak.clone(), notify));
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), beginning.clock);
     let rollback = beginning.rollback.clone();
-    let first = Status::new(&Names::new(config), &course, beginning.table, &upstreams, rollback, beginning.clock);
+    let (names, at, now) = (Names::new(config), Timestamp::now(), beginning.clock);
+    let first = Status::new(&names, &course, beginning.table, &upstreams, rollback, at, now);
     let (publish, status) = watch::channel(Arc::new(first));
     let events = Events::default();
     let listener = events.listen();

@@ -47,7 +47,7 @@ impl Bars {
         }
         let state = text(&of["state"]);
         let at = of["step"].as_u64().and_then(|step| usize::try_from(step).ok()).unwrap_or_default();
-        for (number, bar) in self.steps.iter().enumerate() {
+        for (number, (bar, step)) in self.steps.iter().zip(steps).enumerate() {
             let (colour, position) = match state {
                 "completed" => ("green", Some(u64::MAX)),
                 "idle" => ("dim", Some(0)),
@@ -58,6 +58,8 @@ impl Bars {
                 _ => ("dim", Some(0)),
             };
             bar.set_style(bar_style(colour));
+            let awaited = (number + 1 == at).then(|| status::awaited(of)).flatten();
+            bar.set_message(message(step, awaited));
             if let Some(position) = position {
                 bar.set_position(position);
             }
@@ -77,9 +79,17 @@ impl Bars {
         let bar = ProgressBar::new(millis(&step["bake"]).unwrap_or_default()).with_style(bar_style("dim"));
         let bar = self.area.insert(number, bar);
         bar.set_prefix(format!("{} %", step["weight"].as_f64().unwrap_or_default()));
-        let bake = status::seconds(&step["bake"]);
-        bar.set_message(if step["approval"] == true { format!("{bake}, then an approval") } else { bake });
+        bar.set_message(message(step, None));
         bar
+    }
+}
+
+/// What stands beside a step's bar.
+fn message(step: &Value, awaited: Option<String>) -> String {
+    let bake = status::seconds(&step["bake"]);
+    match awaited {
+        Some(awaited) => format!("{bake}, then an approval {awaited}"),
+        None => format!("{bake}{}", status::approval(step)),
     }
 }
 

@@ -11,6 +11,14 @@ use serde::{Deserialize, de};
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct Mapping<T>(pub(in crate::config) T);
 
+/// `true`, `false`, or a mapping that says more than `true`.
+#[derive(Clone, Debug)]
+pub(in crate::config) enum Switch<T> {
+    Off,
+    On,
+    With(T),
+}
+
 /// A value with a unit, or a number that is read as if it were text.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Quantity(pub(in crate::config) String);
@@ -36,6 +44,30 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mapping<T> {
         }
 
         deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Written<T> {
+            type Value = Switch<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or a mapping")
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Switch<T>, E> {
+                Ok(if on { Switch::On } else { Switch::Off })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Switch::With)
+            }
+        }
+
+        deserializer.deserialize_any(Written(PhantomData))
     }
 }
 

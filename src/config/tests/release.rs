@@ -1,7 +1,7 @@
 //! Each rule for the plan.
 
 use super::{LEAST, faults, loaded};
-use crate::release::Plan;
+use crate::release::{Approval, Deadline, Otherwise, Plan};
 use std::time::Duration;
 
 /// The least configuration with a plan of these keys.
@@ -81,7 +81,9 @@ fn a_step_below_100_percent_has_a_bake() {
     check_steps("{ weight: 10%, bake: 31d }", &["5:41 *[0].bake: `31d` is above 30d | from 0s to 30d"]);
     check_steps(
         "{ weight: 10%, bake: 1m, approval: yes }",
-        &["5:55 *[0].approval: expected `true` or `false`, found the text `yes` | expected `true` or `false`"],
+        &[
+            "5:55 *[0].approval: expected `true`, `false` or a mapping, found the text `yes` | expected `true`, `false` or a mapping",
+        ],
     );
     check_steps(
         "{ weight: 100%, approval: true }",
@@ -93,6 +95,57 @@ fn a_step_below_100_percent_has_a_bake() {
             &["5:41 *[0].bake: leaves no time for a request | write more, or `onLowTraffic: wait`"],
         );
     }
+}
+
+#[test]
+fn an_approval_may_have_a_time_and_then_says_what_comes_after_it() {
+    let step = |approval: &str| format!("steps: [{{ weight: 10%, bake: 1m, approval: {approval} }}]");
+    let within = |within, otherwise| Approval::Within(Deadline { within, otherwise });
+    for (written, expected) in [
+        ("true", Approval::Operator),
+        ("false", Approval::Automatic),
+        ("{ within: 24h, otherwise: rollback }", within(Duration::from_secs(24 * 3600), Otherwise::Rollback)),
+        ("{ otherwise: pause, within: 1m30s }", within(Duration::from_secs(90), Otherwise::Pause)),
+    ] {
+        assert_eq!(plan(&step(written)).steps[0].approval, expected, "{written}");
+    }
+    let check = |approval: &str, expected: &[&str]| check(&step(approval), expected);
+    check("{ within: 24h }", &["5:45 missing key `*[0].approval.otherwise` | has no `otherwise`"]);
+    check("{ otherwise: pause }", &["5:45 missing key `*[0].approval.within` | has no `within`"]);
+    check("{ within: 0s, otherwise: pause }", &["5:65 *[0].approval.within: `0s` is below 1s | from 1s to 30d"]);
+    check("{ within: 31d, otherwise: pause }", &["5:65 *[0].approval.within: `31d` is above 30d | from 1s to 30d"]);
+    check("{ within: 24, otherwise: pause }", &["5:65 *[0].approval.within: `24` has no unit | write `24s` or `24ms`"]);
+    check(
+        "{ within: 24h, otherwise: roll back }",
+        &[
+            "5:81 *[0].approval.otherwise: `roll back` is not what can come without an approval | did you mean `rollback`?",
+        ],
+    );
+    check(
+        "{ within: 24h, otherwise: promote }",
+        &[
+            "5:81 *[0].approval.otherwise: `promote` is not what can come without an approval | use one of `pause`, `rollback`",
+        ],
+    );
+    check(
+        "{ within: 24h, otherwise: true }",
+        &["5:81 *[0].approval.otherwise: expected a string, found `true` | expected a string"],
+    );
+    check(
+        "{ within: 24h, otherwise: }",
+        &["5:70 *[0].approval.otherwise: has no value | give it a value, or remove it"],
+    );
+    check("{ within: 24h, otherwise: pause, after: 1h }", &["5:88 unknown key `*[0].approval.after` | not a key here"]);
+    check(
+        "[true]",
+        &[
+            "5:55 *[0].approval: expected `true`, `false` or a mapping, found a list | expected `true`, `false` or a mapping",
+        ],
+    );
+    check_steps(
+        "{ weight: 100%, approval: { within: 24h, otherwise: pause } }",
+        &["5:46 *[0].approval: means nothing at the last step | nothing comes after 100%, write it at the step before"],
+    );
 }
 
 #[test]

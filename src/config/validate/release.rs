@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::not_among;
 use crate::config::quantity::{duration, quoted, shown, weight};
-use crate::config::raw::{Mapping, Quantity, RawRelease, RawStep};
+use crate::config::raw::{Mapping, Quantity, RawApproval, RawRelease, RawStep, Switch};
 use crate::config::report::{Scope, Wrong};
-use crate::release::{Approval, OnLowTraffic, Plan, Step, Weight};
+use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
 
 const MOST_STEPS: usize = 100;
 const LONGEST_REASON: usize = 500;
@@ -19,7 +19,7 @@ const MONITORING: Duration = Duration::from_secs(10 * 60);
 struct Written {
     weight: Option<Weight>,
     bake: Option<Duration>,
-    approval: Approval,
+    approval: Option<Approval>,
 }
 
 pub(super) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
@@ -45,7 +45,7 @@ pub(super) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
             scope.wrong("progressDeadline", Wrong::new(message, label));
         }
     }
-    let step = |step: Written| Some(Step { weight: step.weight?, bake: step.bake?, approval: step.approval });
+    let step = |step: Written| Some(Step { weight: step.weight?, bake: step.bake?, approval: step.approval? });
     Some(Plan {
         steps: written.into_iter().map(step).collect::<Option<_>>()?,
         initial_delay: initial_delay?,
@@ -103,12 +103,25 @@ fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTra
         let wrong = Wrong::new("leaves no time for a request", "write more, or `onLowTraffic: wait`");
         scope.wrong("bake", wrong);
     }
-    let approval = if raw.approval == Some(true) { Approval::Operator } else { Approval::Automatic };
-    if last && approval == Approval::Operator {
+    let approval = approval(scope, raw.approval);
+    if last && matches!(approval, Some(Approval::Operator | Approval::Within(_))) {
         let label = "nothing comes after 100%, write it at the step before";
         scope.wrong("approval", Wrong::new("means nothing at the last step", label));
     }
     Written { weight, bake, approval }
+}
+
+fn approval(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawApproval>>) -> Option<Approval> {
+    match raw {
+        None | Some(Switch::Off) => Some(Approval::Automatic),
+        Some(Switch::On) => Some(Approval::Operator),
+        Some(Switch::With(raw)) => {
+            let mut scope = scope.key("approval");
+            let within = scope.required("within", raw.within, duration(DEADLINES));
+            let otherwise = scope.required("otherwise", raw.otherwise, otherwise);
+            Some(Approval::Within(Deadline { within: within?, otherwise: otherwise? }))
+        }
+    }
 }
 
 /// At 100 % for how long: the bake of that step is the same.
@@ -142,6 +155,12 @@ fn on_low_traffic(text: String) -> Result<OnLowTraffic, Wrong> {
         "rollback" => Ok(OnLowTraffic::Rollback),
         other => Err(not_among(other, "a way to go on", &["wait", "pass", "rollback"])),
     }
+}
+
+fn otherwise(text: String) -> Result<Otherwise, Wrong> {
+    let known = [Otherwise::Pause, Otherwise::Rollback];
+    let meant = known.into_iter().find(|otherwise| otherwise.name() == text);
+    meant.ok_or_else(|| not_among(&text, "what can come without an approval", &known.map(Otherwise::name)))
 }
 
 /// As the configuration writes it.

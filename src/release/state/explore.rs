@@ -14,15 +14,18 @@ use super::*;
 use crate::gate::streak::Answer;
 use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
-use crate::release::input::{GATE, Held, Judged};
+use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, Approval, OnLowTraffic, Step};
+use crate::release::{Acknowledged, Approval, Deadline, OnLowTraffic, Otherwise, Step};
 use crate::routing::{Roles, Route, Routing, Table};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Above every bound of the plan.
 const LATE: Duration = Duration::from_secs(4);
+
+/// Longer than the bake, so that an approval is asked for again after a crash.
+const WITHIN: Duration = Duration::from_secs(3);
 
 const LAST_EPOCH: u32 = 3;
 
@@ -67,8 +70,10 @@ struct Key {
     epoch: Epoch,
     stage: (u8, usize),
     weight: Weight,
-    holds: (bool, bool, Option<Weight>, bool),
+    /// Of what convicted and what paused: whether it is for want of an approval, which ends it.
+    holds: (bool, Option<bool>, Option<Weight>, Option<bool>),
     baked: Duration,
+    waited: Option<Duration>,
     table: (Epoch, bool, bool, Weight, u8),
 }
 
@@ -86,7 +91,8 @@ impl Node {
         };
         let holds = |Run { holds, .. }: &Run| {
             let restore = holds.probe.as_ref().map(|probe| probe.restore);
-            (holds.common.is_some(), holds.convicted.is_some(), restore, holds.paused.is_some())
+            let for_approval = |held: &Option<Held>| held.as_ref().map(|held| held.by == APPROVAL_DEADLINE);
+            (holds.common.is_some(), for_approval(&holds.convicted), restore, for_approval(&holds.paused))
         };
         let route = match self.table.route {
             Route::Split(_) => 0,
@@ -102,6 +108,7 @@ impl Node {
             weight: self.state.weight(),
             holds: run.map(holds).unwrap_or_default(),
             baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
+            waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(WITHIN)),
             table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route),
         }
     }
@@ -192,8 +199,10 @@ impl Node {
             State::RolledBack { .. } => Route::Latched,
         };
         self.table = Table { epoch: self.state.epoch(), route, ..self.table };
-        if let State::Open(Run { epoch, stage, weight, holds, .. }) = self.state.clone() {
-            self.state = State::Open(Run::restored(epoch, stage, weight, holds, self.now));
+        if let State::Open(run) = self.state.clone() {
+            let waited = run.waited(self.now);
+            let Run { epoch, stage, weight, holds, .. } = run;
+            self.state = State::Open(Run::restored(epoch, stage, weight, holds, waited, self.now));
         }
     }
 }
@@ -263,6 +272,14 @@ fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: 
         on_low_traffic,
         irreversible: irreversible.map(str::to_owned),
     }
+}
+
+/// The second step alone, with an approval that is waited for so long.
+fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
+    plan.steps.remove(0);
+    plan.steps[0].approval = Approval::Within(Deadline { within: WITHIN, otherwise });
+    plan
 }
 
 /// How far a search went.
@@ -351,6 +368,21 @@ fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_passes() {
 #[test]
 fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_rolls_back() {
     check(Some(plan(OnLowTraffic::Rollback, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_rolls_back() {
+    check(Some(awaiting(Otherwise::Rollback, None)), [14_063, 365_610, 20]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
+    check(Some(awaiting(Otherwise::Pause, None)), [17_033, 442_830, 23]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
+    check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [7_352, 169_071, 22]);
 }
 
 #[test]

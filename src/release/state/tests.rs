@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::*;
 use crate::release::input::{GATE, Held, Judged};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, Approval, Holds, OnLowTraffic, Step};
+use crate::release::{Acknowledged, Approval, Deadline, Holds, OnLowTraffic, Otherwise, Step};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -105,7 +105,7 @@ fn kinds() -> Vec<(String, Kind)> {
     ];
     for (name, stage, weight, minutes) in open {
         let now = MINUTE * minutes;
-        let run = || State::Open(Run::restored(epoch, stage, percent(weight), Holds::default(), Duration::ZERO));
+        let run = || State::Open(Run::restored(epoch, stage, percent(weight), Holds::default(), None, Duration::ZERO));
         let after = |inputs: &[&str], plan: Option<Plan>| {
             let state = inputs.iter().fold(run(), |state, input| take(state, input, plan.as_ref(), now));
             (state, plan, now)
@@ -115,7 +115,40 @@ fn kinds() -> Vec<(String, Kind)> {
             kinds.push((format!("{name}, {how}"), after(inputs, plan)));
         }
     }
+    kinds.extend(awaited());
     kinds
+}
+
+/// Its name, what comes of the approval otherwise, of what irreversible release, for how many minutes it has been waited
+/// for, and after which inputs.
+type Awaited = (&'static str, Consent, Otherwise, Option<&'static str>, Option<u32>, &'static [&'static str]);
+
+/// The second step after ten minutes, with an approval that is waited for 30 min and has been for so many.
+fn awaited() -> Vec<(String, Kind)> {
+    let (pauses, rolls_back, now) = (Otherwise::Pause, Otherwise::Rollback, MINUTE * 10);
+    let migration = Some("migration");
+    let cases: [Awaited; 11] = [
+        ("step 2 over, in time", Consent::Open, pauses, None, None, &[]),
+        ("step 2 asked, in time", Consent::Asked, pauses, None, Some(29), &[]),
+        ("step 2 asked, in time, paused", Consent::Asked, pauses, None, Some(29), &["pause"]),
+        ("step 2 asked, in time, frozen", Consent::Asked, pauses, None, Some(29), &["freeze"]),
+        ("step 2 over, late", Consent::Open, rolls_back, None, Some(30), &[]),
+        ("step 2 asked, late", Consent::Asked, rolls_back, None, Some(30), &[]),
+        ("step 2 asked, late, probing", Consent::Asked, rolls_back, None, Some(30), &["probe"]),
+        ("step 2 asked, late, irreversible", Consent::Asked, rolls_back, migration, Some(30), &[]),
+        ("step 2 asked, unapproved, irreversible", Consent::Asked, rolls_back, migration, Some(30), &["wait"]),
+        ("step 2 asked, late, pauses", Consent::Asked, pauses, None, Some(30), &[]),
+        ("step 2 asked, unapproved", Consent::Asked, pauses, None, Some(30), &["wait"]),
+    ];
+    let kind = |(name, consent, otherwise, irreversible, waited, inputs): Awaited| {
+        let mut plan = plan(OnLowTraffic::Wait, irreversible);
+        plan.steps[1].approval = Approval::Within(Deadline { within: MINUTE * 30, otherwise });
+        let (stage, before) = (Stage::Step { index: 1, consent }, waited.map(|minutes| MINUTE * minutes - now));
+        let run = Run::restored(Epoch::from(3), stage, percent(50.0), Holds::default(), before, Duration::ZERO);
+        let state = inputs.iter().fold(State::Open(run), |state, input| take(state, input, Some(&plan), now));
+        (name.to_owned(), (state, Some(plan), now))
+    };
+    cases.into_iter().map(kind).collect()
 }
 
 /// What else is tried with this stage: after which inputs, under which plan.
@@ -178,6 +211,9 @@ fn show(state: &State, now: Duration) -> String {
         Stage::Monitoring => "monitoring".to_owned(),
     };
     write!(text, " {stage} {}m", run.baked(now).as_secs() / 60).expect("a string takes all");
+    if let Some(waited) = run.waited(now) {
+        write!(text, " waited {}m", waited.as_secs() / 60).expect("a string takes all");
+    }
     let Holds { common, convicted, probe, paused } = &run.holds;
     let probe = probe.as_ref().map(|probe| format!("probe from {}", probe.restore));
     let by = |what: &str, held: &Option<Held>| held.as_ref().map(|held| format!("{what} by {}", held.by));

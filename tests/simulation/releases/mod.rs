@@ -70,8 +70,18 @@ const OCCURRING: [&str; 29] = [
 ];
 
 /// What rolls back by itself, in the same way. `unresolved` takes more releases than these.
-const CAUSES: [&str; 9] =
-    ["comparison", "errors", "slow", "worse", "dead", "dead-checks", "synthetic", "low-traffic", "progress-deadline"];
+const CAUSES: [&str; 10] = [
+    "comparison",
+    "errors",
+    "slow",
+    "worse",
+    "dead",
+    "dead-checks",
+    "synthetic",
+    "low-traffic",
+    "progress-deadline",
+    "approval-deadline",
+];
 
 /// The inputs of every so many-th run are kept and decided upon again.
 const REPLAYED_EVERY: u64 = 5;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use portcullis::course::{Course, Input};
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::{ByVersion, Charge, Kind as VerdictKind, Version};
-use portcullis::release::input::{GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
+use portcullis::release::input::{APPROVAL_DEADLINE, GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
 use portcullis::release::{Effect, Epoch, Input as Ordered, Kind, Refusal, State, Weight};
 use portcullis::routing::{Roles, Route, Table};
 
@@ -319,7 +319,7 @@ impl<'a> Witness<'a> {
         };
         let numbers =
             actor == GATE && matches!(kind, Kind::RolledBack | Kind::Probing | Kind::Acquitted) && cause != "synthetic"
-                || [LOW_TRAFFIC, PROGRESS_DEADLINE].contains(&cause) && kind == Kind::RolledBack
+                || [APPROVAL_DEADLINE, LOW_TRAFFIC, PROGRESS_DEADLINE].contains(&cause) && kind == Kind::RolledBack
                 || matches!(kind, Kind::Stepped);
         let by_hand = matches!(input, Input::Operator(_));
         let silent = sentence.is_empty() || numbers && !sentence.contains(|c: char| c.is_ascii_digit());

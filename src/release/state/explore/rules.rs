@@ -1,11 +1,14 @@
 //! What must hold of every transition, whatever came before it.
 
+mod approval;
+
 use std::collections::BTreeSet;
 
 use super::{Done, Happening, LATE, Node};
+use crate::release::input::APPROVAL_DEADLINE;
 use crate::release::run::{Consent, MONITORING};
 use crate::release::{
-    Acknowledged, Effect, Epoch, Input, Judged, Kind, OnLowTraffic, Plan, Refusal, Run, Stage, State, Weight,
+    Acknowledged, Effect, Epoch, Input, Judged, Kind, OnLowTraffic, Otherwise, Plan, Refusal, Run, Stage, State, Weight,
 };
 use crate::routing::Route;
 
@@ -23,9 +26,11 @@ pub(super) fn hold(done: &Done, plan: Option<&Plan>) -> Rule {
     moves_traffic_first(done)?;
     rolls_back(done, plan)?;
     gives_up(done, plan)?;
+    approval::asks_in_time(done, plan)?;
     steps(done, plan)?;
     raises(done)?;
-    keeps_time(done)
+    keeps_time(done)?;
+    approval::keeps_its_time(done, plan)
 }
 
 fn routes_as_the_state_says(Node { state, table, roles, .. }: &Node) -> Rule {
@@ -146,9 +151,12 @@ fn rolls_back(Done { before, happening, result, after }: &Done, plan: Option<&Pl
             )
         }
         Happening::Take(Input::RollBack(_)) if irreversible && was_open => {
-            let held = after.state.run().is_some_and(|run| run.holds.convicted.is_some());
+            let convicted = |node: &Node| {
+                let held = node.state.run().and_then(|run| run.holds.convicted.as_ref());
+                held.is_some_and(|held| !approval::is_wanted(held))
+            };
+            let (held, before) = (convicted(after), convicted(before));
             let called = matches!(first, Some(Effect::Tell { kind: Kind::Irreversible, .. }));
-            let before = before.state.run().is_some_and(|run| run.holds.convicted.is_some());
             require(held && called != before, "what is irreversible is held instead, and people are called once")
         }
         Happening::Take(Input::RollBack(_)) => require(rolled_back, "promise 2: a rollback outranks everything"),
@@ -170,7 +178,11 @@ fn gives_up(Done { before, happening, result, after }: &Done, plan: Option<&Plan
     let low = matches!(judged, Judged::TooFew { .. }) && plan.on_low_traffic == OnLowTraffic::Rollback && baked >= bake;
     let asks = matches!(run.stage, Stage::Step { consent: Consent::Open, .. }) && baked >= bake;
     let late = deadline.is_some_and(|deadline| baked >= deadline);
-    let expected = free(run) && (low || late && !asks && !may_go_on(run, judged, Some(plan), before));
+    let expected = match approval::overdue(run, plan, before) {
+        Some(Otherwise::Rollback) => true,
+        Some(Otherwise::Pause) => false,
+        None => free(run) && (low || late && !asks && !may_go_on(run, judged, Some(plan), before)),
+    };
     let given_up = match &after.state {
         State::RolledBack { .. } => {
             !matches!(result, Some(Ok(effects)) if matches!(effects[0], Effect::Complete { .. }))
@@ -249,10 +261,13 @@ fn may_go_on(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> 
         }
 }
 
-fn free(Run { holds, stage, .. }: &Run) -> bool {
-    let asked = matches!(stage, Stage::Step { consent: Consent::Asked, .. });
-    let held = holds.convicted.is_some() || holds.probe.is_some() || holds.paused.is_some();
-    !asked && holds.common.is_none() && !held
+fn free(run: &Run) -> bool {
+    !matches!(run.stage, Stage::Step { consent: Consent::Asked, .. }) && !held(run)
+}
+
+/// Whether anything but an approval holds it.
+fn held(Run { holds, .. }: &Run) -> bool {
+    holds.common.is_some() || holds.convicted.is_some() || holds.probe.is_some() || holds.paused.is_some()
 }
 
 /// Who may raise the weight, and to what.
@@ -302,6 +317,7 @@ pub(super) struct Seen {
     told: BTreeSet<&'static str>,
     late: bool,
     overtaken: bool,
+    unapproved: bool,
     epochs: BTreeSet<Epoch>,
 }
 
@@ -312,6 +328,13 @@ impl Seen {
         self.epochs.insert(state.epoch());
         self.late |= state.run().is_some_and(|run| run.baked(*now) >= LATE);
         self.overtaken |= state.run().is_some() && table.route == Route::Latched;
+        self.unapproved |= match state {
+            State::RolledBack { cause, .. } => cause.trigger == APPROVAL_DEADLINE,
+            State::Open(run) => {
+                [&run.holds.convicted, &run.holds.paused].into_iter().flatten().any(approval::is_wanted)
+            }
+            State::Idle { .. } | State::Completed { .. } => false,
+        };
         if let Some(Ok(effects)) = &done.result {
             self.told.extend(effects.iter().filter_map(|effect| match effect {
                 Effect::Tell { kind, .. } => Some(kind.name()),
@@ -333,6 +356,8 @@ impl Seen {
         wanted.extend([Kind::Irreversible].into_iter().filter(|_| irreversible));
         let wanted: BTreeSet<_> = wanted.into_iter().map(Kind::name).collect();
         assert_eq!(self.told, wanted);
+        let deadlines = plan.is_some_and(|plan| plan.steps.iter().any(|step| step.approval.deadline().is_some()));
+        assert_eq!(self.unapproved, deadlines);
         assert!(self.late && self.overtaken != irreversible && self.epochs.len() == 4);
     }
 }

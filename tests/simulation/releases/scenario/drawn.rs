@@ -9,7 +9,7 @@ use portcullis::gate::trigger::{
     Action, Cadence, CheckTrigger, Condition, Confirm, Conviction, Quantile, Rate, Share, SignalTrigger, Span,
     StreakTrigger, Times, Trigger,
 };
-use portcullis::release::{Approval, OnLowTraffic, Plan, Step, Weight};
+use portcullis::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
 
 use super::{Kind, SIGNAL, minutes};
 
@@ -31,7 +31,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
         .map(|percent| Step {
             weight: Weight::from_percent(percent).expect("a weight"),
             bake: minutes(random, 1.0, longest),
-            approval: if random.u8(..5) == 0 { Approval::Operator } else { Approval::Automatic },
+            approval: approval(random),
         })
         .collect();
     let longest = steps.iter().map(|step| step.bake).max().unwrap_or_default();
@@ -43,6 +43,17 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
             [random.usize(..4)],
         irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
         steps,
+    }
+}
+
+fn approval(random: &mut Rng) -> Approval {
+    match random.u8(..10) {
+        0 => Approval::Operator,
+        1 => Approval::Within(Deadline {
+            within: minutes(random, 2.0, 20.0),
+            otherwise: if random.bool() { Otherwise::Pause } else { Otherwise::Rollback },
+        }),
+        _ => Approval::Automatic,
     }
 }
 

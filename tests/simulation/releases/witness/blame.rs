@@ -5,8 +5,10 @@ use std::time::Duration;
 use portcullis::course::Course;
 use portcullis::gate::trigger::{Cadence, Condition, Confirm};
 use portcullis::gate::{Action, Trigger};
-use portcullis::release::input::{COMPARISON, GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE, UNRESOLVED};
-use portcullis::release::{Cause, OnLowTraffic, Weight};
+use portcullis::release::input::{
+    APPROVAL_DEADLINE, COMPARISON, GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE, UNRESOLVED,
+};
+use portcullis::release::{Cause, OnLowTraffic, Otherwise, Plan, Weight};
 
 use super::super::scenario::Kind as Scene;
 use super::counts::{Tally, Window, measured, over};
@@ -83,6 +85,7 @@ impl Witness<'_> {
                 Some(deadline) if self.baked >= deadline => Ok(()),
                 deadline => broken(3, format!("at {now:?} {:?} of {deadline:?} had passed", self.baked)),
             },
+            APPROVAL_DEADLINE if !self.approved && plan.is_some_and(may_miss_an_approval) => Ok(()),
             other => broken(5, format!("at {now:?} rolled back by `{other}`: {reason}")),
         }
     }
@@ -194,4 +197,10 @@ fn is_plain(trigger: &Trigger) -> bool {
 
 fn rate(tally: Tally) -> f64 {
     if tally.failures == 0 { 0.0 } else { tally.failures as f64 / tally.requests.max(1) as f64 }
+}
+
+/// Whether one of its steps rolls back when nobody approves it in time.
+fn may_miss_an_approval(plan: &Plan) -> bool {
+    let mut deadlines = plan.steps.iter().filter_map(|step| step.approval.deadline());
+    deadlines.any(|deadline| deadline.otherwise == Otherwise::Rollback)
 }

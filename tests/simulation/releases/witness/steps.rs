@@ -80,7 +80,7 @@ impl Witness<'_> {
             return broken(3, format!("at {now:?} {:?} baked {:?} of {needed:?}", self.place, self.baked));
         }
         if let Place::Step(index) = self.place
-            && plan.steps[index].approval == Approval::Operator
+            && plan.steps[index].approval != Approval::Automatic
             && !self.approved
         {
             return broken(3, format!("at {now:?} {:?} ended without an approval", self.place));
