@@ -4,7 +4,6 @@
 //! counts. That one has 2,688 counts and walks all of them, while the requests of a tick or of a window lie in a few
 //! hundred beside each other.
 
-use std::iter;
 use std::time::Duration;
 
 use super::trigger::Quantile;
@@ -182,9 +181,9 @@ impl Latency {
         }
         // Exact, because doubling what is there could take twice of what all buckets need.
         self.counts.reserve_exact(end - start - self.counts.len());
-        self.counts.splice(..0, iter::repeat_n(0, self.first - start));
-        self.first = start;
         self.counts.resize(end - start, 0);
+        self.counts.rotate_right(self.first - start);
+        self.first = start;
     }
 
     /// Leaves out the stretches at both ends that hold nothing.
