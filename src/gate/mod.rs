@@ -1,16 +1,18 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
-//! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted,
-//! [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of that together,
-//! [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the traffic back,
-//! [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge themselves, [`judge`] the rulings of all triggers over time, [`compare`]
-//! the test that needs no bound of the user's, [`verdict`] the sentence.
+//! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted, [`latency`]
+//! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of
+//! that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
+//! traffic back, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
+//! themselves, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
+//! [`verdict`] the sentence.
 
 pub mod compare;
 pub mod crossing;
 pub mod evidence;
 pub mod health;
 pub mod judge;
+pub mod latency;
 pub mod outcome;
 pub mod outlier;
 pub mod policy;
@@ -21,9 +23,10 @@ pub mod trigger;
 pub mod verdict;
 pub mod version;
 
-pub use evidence::{Evidence, Latency, Window};
+pub use evidence::{Evidence, Window};
 pub use health::Health;
 pub use judge::{Gate, Judgement, Look, Order, Stands};
+pub use latency::Latency;
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;
 pub use signal::Signals;

@@ -1,8 +1,8 @@
 //! Sliding windows: one ring of slots for each window length and latency span that the policy names.
 //!
 //! A ring keeps at most 61 slots of evidence for both versions, their running sum, and what of it came since the weight last
-//! changed. A slot takes 2 × 10.5 KiB, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of the
-//! window.
+//! changed. A slot takes 2 × 10.5 KiB at most, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of
+//! the window. It is a fifth of that where the slowest requests take ten times as long as the quickest.
 
 use std::collections::VecDeque;
 use std::time::Duration;

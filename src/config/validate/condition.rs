@@ -9,7 +9,7 @@ use super::settings::DAY;
 use crate::config::quantity::{self, duration, quoted, share, shown};
 use crate::config::raw::{Quantity, RawTrigger};
 use crate::config::report::{Scope, Wrong};
-use crate::gate::evidence::LONGEST;
+use crate::gate::latency::LONGEST;
 use crate::gate::trigger::{Condition, Rate, Share, Span};
 
 const LATENCIES: RangeInclusive<Duration> = Duration::from_micros(1)..=DAY;

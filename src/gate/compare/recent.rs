@@ -7,7 +7,7 @@ use crate::gate::Latency;
 
 #[derive(Clone, Debug)]
 pub struct Recent {
-    /// Oldest first, each with the time when it ended or will end. At most `PARTS`, of 10.5 KiB each.
+    /// Oldest first, each with the time when it ended or will end. At most `PARTS`, of at most 10.5 KiB each.
     parts: VecDeque<(Duration, Latency)>,
     units: u64,
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::gate::evidence::LONGEST;
+use crate::gate::latency::LONGEST;
 use crate::gate::trigger::Quantile;
 use crate::gate::{ByVersion, Latency};
 use crate::journal::store::stored_bytes;
