@@ -1,8 +1,9 @@
 //! Instructions per request of the steps that requests take, counted by valgrind and held to a limit:
-//! `cargo bench --bench instructions`. The count is the same on a busy machine, which a time is not.
+//! `cargo run --release -p portcullis-instructions`. The count is the same on a busy machine, which a time is not.
 
 #![allow(clippy::pedantic, reason = "as in the tests: plainness comes first")]
 
+#[path = "../../steps/mod.rs"]
 mod steps;
 
 use std::hint::black_box;
