@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config;
+use crate::config::{self, Environment};
 use crate::running::{self, Drained};
 use crate::telemetry;
 
@@ -25,7 +25,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Run {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let config = match config::load(&self.config) {
+        let config = match config::load(&self.config, &Environment::of_process()) {
             Ok(config) => config,
             Err(faults) => {
                 anstream::eprintln!("{}", faults.styled());
@@ -33,6 +33,10 @@ impl Run {
             }
         };
         telemetry::logs();
+        for warning in config.warnings.iter() {
+            let (line, column) = warning.position().unzip();
+            tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(serve(&config, self.data.as_deref()))
     }
