@@ -213,15 +213,15 @@ fn one_endpoint_in_both_versions_is_warned_of_by_check_and_when_the_proxy_starts
     let output = portcullis(&["check", name], &[]);
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), format!("{name}: no faults\n")));
     let said = stderr(&output);
-    assert!(said.starts_with(&format!("warning: {message}\n --> {name}:5:34\n")), "{said}");
+    assert!(said.starts_with(&format!("warning: {message}\n --> {name}:5:35\n")), "{said}");
     assert!(said.ends_with(&format!("warning: 1 warning in {name}\n")), "{said}");
     let shown: Value = serde_json::from_str(&printed(&portcullis(&["check", "--json", name], &[]))).expect("JSON");
     let warning = &shown["warnings"][0];
-    assert_eq!((&warning["line"], &warning["column"], &warning["message"]), (&json!(5), &json!(34), &json!(message)));
+    assert_eq!((&warning["line"], &warning["column"], &warning["message"]), (&json!(5), &json!(35), &json!(message)));
     std::fs::remove_file(&file).expect("it was written");
 
     let logged = Proxy::start(&text).until_logged(&message);
-    assert_eq!((&logged["level"], &logged["line"], &logged["column"]), (&json!("WARN"), &json!(5), &json!(34)));
+    assert_eq!((&logged["level"], &logged["line"], &logged["column"]), (&json!("WARN"), &json!(5), &json!(35)));
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn token(scope: &mut Scope<'_, '_>, raw: RawToken, vault: Vault<'_>) -> Option<T
             scope.misplaced("token", wrong);
             None
         }
+        (false, false) if scope.report.is_spoiled(&scope.at.key("token")) => None,
         (true, false) => scope.required("token", raw.token, |text| hashed(&text, vault)),
         (false, _) => scope.required("sha256", raw.sha256, |text| digest(text, vault)),
     };
