@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::admin;
-use crate::config::{self, Config, Faults};
+use crate::config::{self, Config, Environment, Faults};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
 use crate::telemetry::Reloads;
@@ -56,7 +56,7 @@ impl Reloading {
 
     async fn try_reload(&self, actor: &str) -> Result<Arc<Status>, NotReloaded> {
         let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
-        let read = tokio::task::spawn_blocking(move || config::load(&file));
+        let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
         let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
         let admin = admin::Settings::new(&config);
         let reload = Reload { config: Box::new(config), actor: actor.to_owned() };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::{self, Faults, Rules};
+use crate::config::{self, Faults, References, Rules};
 use crate::control::restore::{shown, under};
 use crate::control::slots::{self, Rare, Recorded};
 use crate::course::{Course, Input};
@@ -308,7 +308,7 @@ impl From<&DecisionRecord> for Decided {
 }
 
 fn rules(text: &str) -> Result<Rules, ReplayError> {
-    config::parse_rules(text, "the recorded configuration").map_err(ReplayError::Configuration)
+    config::parse_rules(text, "the recorded configuration", References::Text).map_err(ReplayError::Configuration)
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {

@@ -147,11 +147,12 @@ fn written(name: &str, text: &str) -> PathBuf {
 #[test]
 fn check_shows_every_fault_with_line_and_column() {
     let address = "127.0.0.1:1".parse().expect("an address");
-    let good = written("good", &config(&[address], &[address], ""));
+    let other = "127.0.0.1:2".parse().expect("an address");
+    let good = written("good", &config(&[address], &[other], ""));
     let name = good.to_str().expect("text");
     assert_eq!(printed(&portcullis(&["check", name], &[])), format!("{name}: no faults\n"));
     let shown: Value = serde_json::from_str(&printed(&portcullis(&["check", name, "--json"], &[]))).expect("JSON");
-    assert_eq!(shown["faults"], json!([]));
+    assert_eq!((&shown["faults"], &shown["warnings"]), (&json!([]), &json!([])));
     std::fs::remove_file(&good).expect("it was written");
 
     let text = "listen: 127.0.0.1:8080\nadmin: { listen: 0.0.0.0:9090 }\nworkers: none\n\
@@ -179,6 +180,48 @@ fn check_shows_every_fault_with_line_and_column() {
 
     let said = refused(&portcullis(&["check", name], &[]), 2);
     assert!(said.contains(name) && said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn check_and_run_resolve_variables_and_check_lists_those_that_are_not_set() {
+    let backend = Backend::answering(200);
+    let text = config(&[backend.address], &[backend.address], "")
+        .replace("workers: 1", "workers: ${WORKERS}\nservice: ${SERVICE}-${STAGE:-test}");
+    let file = written("variables", &text);
+    let name = file.to_str().expect("text");
+    let said = refused(&portcullis(&["check", name], &[("STAGE", "staging")]), 1);
+    for (variable, position) in [("WORKERS", "3:10"), ("SERVICE", "4:10")] {
+        assert!(said.contains(&format!("the variable `{variable}` is not set\n --> {name}:{position}\n")), "{said}");
+    }
+    assert!(said.contains("2 faults in "), "{said}");
+    let environment = [("WORKERS", "1"), ("SERVICE", "checkout")];
+    assert_eq!(portcullis(&["check", name], &environment).status.code(), Some(0));
+    std::fs::remove_file(&file).expect("it was written");
+
+    let data = tempfile::tempdir().expect("a folder");
+    let proxy = Proxy::start_by(&["env", "WORKERS=1", "SERVICE=checkout"], data.path(), &text);
+    assert_eq!(proxy.status()["service"], "checkout-test");
+}
+
+#[test]
+fn one_endpoint_in_both_versions_is_warned_of_by_check_and_when_the_proxy_starts() {
+    let backend = Backend::answering(200);
+    let text = config(&[backend.address], &[backend.address], "");
+    let file = written("shared", &text);
+    let name = file.to_str().expect("text");
+    let message = format!("green.endpoints[0]: `{}` is an endpoint of blue too on line 4", backend.address);
+    let output = portcullis(&["check", name], &[]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), format!("{name}: no faults\n")));
+    let said = stderr(&output);
+    assert!(said.starts_with(&format!("warning: {message}\n --> {name}:5:35\n")), "{said}");
+    assert!(said.ends_with(&format!("warning: 1 warning in {name}\n")), "{said}");
+    let shown: Value = serde_json::from_str(&printed(&portcullis(&["check", "--json", name], &[]))).expect("JSON");
+    let warning = &shown["warnings"][0];
+    assert_eq!((&warning["line"], &warning["column"], &warning["message"]), (&json!(5), &json!(35), &json!(message)));
+    std::fs::remove_file(&file).expect("it was written");
+
+    let logged = Proxy::start(&text).until_logged(&message);
+    assert_eq!((&logged["level"], &logged["line"], &logged["column"]), (&json!("WARN"), &json!(5), &json!(35)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use portcullis::gate::ByVersion;
 use portcullis::live::Live;
 use portcullis::measure::shard::{Sample, pair};
@@ -33,7 +33,8 @@ struct Worker {
 impl Worker {
     fn start(blue: &Upstream, green: &Upstream, percent: f64, rest: &str) -> Worker {
         let text = text(&[blue.address], &[green.address], rest);
-        let config: Config = config::parse(&text, "test", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+        let config: Config = config::parse(&text, "test", Path::new(""), &Environment::default())
+            .unwrap_or_else(|faults| panic!("{faults}"));
         let (notify, notices) = mpsc::channel(NOTICES);
         let routing =
             Arc::new(Routing::to(Arc::new(Live::new(&config)), Table::default(), config.policy.streak.clone(), notify));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Backend, Bench, Proxy, Upstream, config, portcullis, printed, refused, stdout};
+use super::support::{Backend, Bench, Proxy, Upstream, config, eventually, portcullis, printed, refused, stdout};
 
 const SLOW: &str = "{ steps: [{ weight: 20%, bake: 300ms }, { weight: 50%, bake: 1h }], monitoring: 1h }";
 
@@ -58,6 +58,48 @@ fn promise_6_a_replay_decides_as_was_decided_to_the_last_bit_and_another_policy_
     bench.events.until("rolledBack");
     let shown = printed(&portcullis(&["replay", "v2-2", "--admin", &bench.url()], &[]));
     assert!(shown.contains("restarted by plan") && shown.contains("to the last bit"), "{shown}");
+}
+
+#[test]
+fn promise_6_a_release_of_variables_is_replayed_where_they_are_not_set_and_no_secret_is_recorded() {
+    let (blue, green) = (Backend::answering(200), Backend::answering(500));
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("tokens.yaml");
+    std::fs::write(&tokens, "tokens: [{ name: otto, role: operator, token: env:OTTO }]\n").expect("writable");
+    let gate =
+        "gate: { compare: { enabled: false }, triggers: [{ name: ${NAME}, metric: failureStreak, atLeast: ${FIVE} }] }";
+    let admin = format!("admin: {{ listen: 127.0.0.1:0, tokens: {tokens:?} }}");
+    let text = config(&[blue.address], &[green.address], gate).replace("admin: { listen: 127.0.0.1:0 }", &admin);
+    let secret = "hunter2-and-more";
+    let token = format!("OTTO={secret}");
+    let data = folder.path().join("data");
+    let proxy = Proxy::start_by(&["env", "NAME=dead-by-name", "FIVE=5", &token], &data, &text);
+    let authorization = format!("Authorization: Bearer {secret}");
+    let host = format!("Host: {}", proxy.admin);
+    let fields = [host.as_str(), authorization.as_str(), "Content-Type: application/json"];
+    let set = proxy.ask("PUT", "/v1/weight", &fields, r#"{"weight": 10, "reason": "a test"}"#);
+    assert_eq!(set.status, 200, "{}", set.text());
+    let mut client = proxy.client();
+    (0..100).for_each(|_| _ = client.get("/"));
+    let url = format!("http://{}", proxy.admin);
+    let call = |arguments: &[&str]| {
+        let to = ["--admin", &url, "--token", secret];
+        portcullis(&[arguments, &to].concat(), &[])
+    };
+    eventually("the rollback", || {
+        let status = parsed(&proxy.ask("GET", "/v1/status", &fields, "").text());
+        (status["state"] == "rolledBack").then_some(())
+    });
+    let replayed = printed(&call(&["replay", "v2-1"]));
+    assert!(replayed.ends_with("to the last bit.\n"), "{replayed}");
+    let release = proxy.ask("GET", "/v1/releases/v2-1", &fields, "").text();
+    assert!(release.contains("dead-by-name") && !release.contains("${FIVE}"), "{release}");
+    let log = proxy.log();
+    drop(proxy);
+    let journal = std::fs::read(data.join("journal.redb")).expect("it was written");
+    let holds = |secret: &str| journal.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
+    assert!(holds("dead-by-name") && !holds(secret), "the values are in the journal, the secret is not");
+    assert!(!log.contains(secret) && !release.contains(secret), "{log}{release}");
 }
 
 /// A journal of three releases: rolled back by the streak of then, by the comparison, and promoted. It was made by commit

@@ -1,16 +1,16 @@
-//! `portcullis check FILE`: every fault of a configuration, with line and column.
+//! `portcullis check FILE`: every fault of a configuration, with line and column, or what it is warned of.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config;
+use crate::config::{self, Environment};
 
 /// Show every fault of a configuration file
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Check {
-    /// The configuration file; the tokens file that it names is checked too
+    /// The configuration file; the variables, the tokens file and the secrets that it names are checked too
     pub file: PathBuf,
     /// Print the faults as JSON on standard output
     #[arg(long)]
@@ -31,10 +31,19 @@ impl Check {
                 return ExitCode::from(UNREADABLE);
             }
         };
-        let checked = config::parse(&text, &name, self.file.parent().unwrap_or(Path::new("")));
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let checked = config::parse(&text, &name, folder, &Environment::of_process());
         match &checked {
-            Ok(_) if self.json => anstream::println!("{:#}", json!({ "file": name, "faults": [] })),
-            Ok(_) => anstream::println!("{name}: no faults"),
+            Ok(config) if self.json => {
+                let shown = json!({ "file": name, "faults": [], "warnings": config.warnings });
+                anstream::println!("{shown:#}");
+            }
+            Ok(config) => {
+                if !config.warnings.is_empty() {
+                    anstream::eprintln!("{}", config.warnings.styled());
+                }
+                anstream::println!("{name}: no faults");
+            }
             Err(faults) if self.json => anstream::println!("{:#}", json!({ "file": name, "faults": faults })),
             Err(faults) => anstream::eprintln!("{}", faults.styled()),
         }

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::json;
 
 use super::client::{Admin, runtime};
-use crate::config;
+use crate::config::{self, Environment, References};
 use crate::gate::verdict::duration;
 use crate::journal::{DecisionRecord, ReleaseDocument};
 use crate::replay::{Decided, Replay, Replayed};
@@ -41,7 +41,8 @@ impl Again {
             Some(file) => {
                 let name = file.display().to_string();
                 let text = config::read_text(file).with_context(|| format!("{name} cannot be read"))?;
-                match config::parse_rules(&text, &name) {
+                let environment = Environment::of_process();
+                match config::parse_rules(&text, &name, References::To(&environment)) {
                     Ok(rules) => Replay::another(rules, &document.record)?,
                     Err(faults) => {
                         anstream::eprintln!("{}", faults.styled());

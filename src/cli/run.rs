@@ -1,12 +1,11 @@
 //! `portcullis run`: the proxy, until a signal drains it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Environment};
 use crate::running::{self, Drained};
 use crate::telemetry;
 
@@ -33,7 +32,12 @@ const WATCH: &str = "watch";
 
 impl Run {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let config = match config::load(&self.config) {
+        let mut watched = self.watch.then(Watched::default);
+        if let Some(watched) = &mut watched {
+            // Before it is read for good, so that no change in between is missed.
+            watched.has_changed(&self.config);
+        }
+        let config = match config::load(&self.config, &Environment::of_process()) {
             Ok(config) => config,
             Err(faults) => {
                 anstream::eprintln!("{}", faults.styled());
@@ -41,27 +45,27 @@ impl Run {
             }
         };
         telemetry::logs();
+        for warning in config.warnings.iter() {
+            let (line, column) = warning.position().unzip();
+            tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let watched = self.watch.then(|| Watched::new(&config));
         runtime.block_on(serve(&config, self.data.as_deref(), watched))
     }
 }
 
 /// The file, and what it said when it was last looked at.
+#[derive(Default)]
 struct Watched {
-    text: Arc<str>,
+    text: String,
 }
 
 impl Watched {
-    fn new(config: &Config) -> Watched {
-        Watched { text: Arc::clone(&config.text) }
-    }
-
     /// Whether the file says something else by now. One that cannot be read will say so when it is read for good.
     fn has_changed(&mut self, file: &Path) -> bool {
         let text = config::read_text(file).unwrap_or_default();
-        let changed = *self.text != text;
-        self.text = text.into();
+        let changed = self.text != text;
+        self.text = text;
         changed
     }
 }

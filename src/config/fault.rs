@@ -31,6 +31,10 @@ pub struct Fault {
 #[derive(Clone, Debug)]
 pub struct Faults(Vec<Fault>);
 
+/// What can be used and may be a mistake, in the order of the text.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Vec<Fault>);
+
 impl Faults {
     /// The faults of the configuration file come first, then those of the files that it names.
     pub(super) fn new(mut faults: Vec<Fault>) -> Faults {
@@ -51,23 +55,27 @@ impl Faults {
     }
 
     fn render(&self, renderer: &Renderer) -> String {
-        let mut text = String::new();
-        for fault in self.0.iter().take(MOST_SHOWN) {
-            text += &renderer.render(&[fault.group()]);
-            text += "\n\n";
-        }
-        text + &renderer.render(&[Group::with_title(Level::ERROR.primary_title(self.closing()))])
+        render(&self.0, renderer, Level::ERROR, "fault")
+    }
+}
+
+impl Warnings {
+    pub(super) fn new(mut warnings: Vec<Fault>) -> Warnings {
+        warnings.sort_by_key(|warning| warning.span.as_ref().map(|span| span.start));
+        Warnings(warnings)
     }
 
-    fn closing(&self) -> String {
-        let mut files: Vec<&str> = self.0.iter().map(|fault| fault.file.name.as_str()).collect();
-        files.dedup();
-        let files = files.join(" and ");
-        match self.0.len() {
-            1 => format!("1 fault in {files}"),
-            count if count > MOST_SHOWN => format!("{count} faults in {files}, the first {MOST_SHOWN} are shown"),
-            count => format!("{count} faults in {files}"),
-        }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// With colours, for a terminal.
+    pub fn styled(&self) -> String {
+        render(&self.0, &Renderer::styled(), Level::WARNING, "warning")
     }
 }
 
@@ -92,13 +100,22 @@ impl Fault {
         self.span.as_ref().map(|span| self.file.line_and_column(span.start))
     }
 
+    pub fn file(&self) -> &str {
+        &self.file.name
+    }
+
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    fn group(&self) -> Group<'_> {
+    /// What would be right, or why it matters.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn group(&self, level: Level<'static>) -> Group<'_> {
         let name = self.file.name.as_str();
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let title = level.primary_title(self.message.as_str());
         let hint = |level: Level<'static>, text: &str| level.message(normalize_untrusted_str(text));
         let mut group = match (&self.span, self.file.excerpts) {
             (None, _) => title.element(Origin::path(name)),
@@ -124,6 +141,26 @@ impl Fault {
     }
 }
 
+fn render(faults: &[Fault], renderer: &Renderer, level: Level<'static>, kind: &str) -> String {
+    let mut text = String::new();
+    for fault in faults.iter().take(MOST_SHOWN) {
+        text += &renderer.render(&[fault.group(level.clone())]);
+        text += "\n\n";
+    }
+    text + &renderer.render(&[Group::with_title(level.primary_title(closing(faults, kind)))])
+}
+
+fn closing(faults: &[Fault], kind: &str) -> String {
+    let mut files: Vec<&str> = faults.iter().map(|fault| fault.file.name.as_str()).collect();
+    files.dedup();
+    let files = files.join(" and ");
+    match faults.len() {
+        1 => format!("1 {kind} in {files}"),
+        count if count > MOST_SHOWN => format!("{count} {kind}s in {files}, the first {MOST_SHOWN} are shown"),
+        count => format!("{count} {kind}s in {files}"),
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(&Renderer::plain()))
@@ -133,6 +170,12 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 impl Serialize for Faults {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
+}
+
+impl Serialize for Warnings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(&self.0)
     }

@@ -90,6 +90,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         }
         ["tokens", "*", "name"] => "name: alice",
         ["tokens", "*", "role"] => "role: operator",
+        ["tokens", "*", "token"] => "token: env:ALICE_TOKEN",
         ["tokens", "*", "sha256"] => "sha256: \"<64 hexadecimal digits>\"",
         _ => return None,
     };

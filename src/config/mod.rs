@@ -2,8 +2,10 @@
 //!
 //! [`tree`] and [`source`] keep where each value stands in the text, [`raw`] is the file as serde reads it, [`keys`] names
 //! its keys, [`read`] goes from one to the other, [`validate`] turns it into the types below by the parsers of
-//! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc. No file but the
-//! two that are named is ever read, no environment variable at all.
+//! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc.
+//!
+//! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
+//! [`secret`] reads what may not stand in the text. No file is read but the tokens file and the secrets that it names.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -19,19 +21,24 @@ use ipnet::IpNet;
 use crate::gate::{ByVersion, Policy};
 use crate::release::Plan;
 
+mod environment;
 pub mod fault;
 mod keys;
 mod path;
 mod quantity;
 mod raw;
 mod read;
+mod reference;
 mod report;
+mod secret;
 mod source;
 mod tree;
 mod validate;
 
-pub use fault::{Fault, Faults};
+pub use environment::Environment;
+pub use fault::{Fault, Faults, Warnings};
 pub use path::FieldPath;
+pub use reference::References;
 pub use validate::{load, parse, parse_rules, read_text};
 
 /// A whole configuration; building one means that every value in it is usable.
@@ -55,8 +62,11 @@ pub struct Config {
     pub policy: Policy,
     pub sticky: Option<Sticky>,
     pub journal: JournalBounds,
-    /// What it was read from; and from which file, if from one.
+    /// What it was read from, with the values of variables in place and without secrets: [`parse_rules`] makes the same
+    /// of it wherever it is read.
     pub text: Arc<str>,
+    pub warnings: Warnings,
+    /// The file that it was read from, if from one.
     pub file: Option<PathBuf>,
 }
 
@@ -75,7 +85,7 @@ pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration,
 
 /// An endpoint written as in a configuration; the error says what would be right.
 pub fn endpoint(text: &str) -> Result<Authority, String> {
-    quantity::authority(text).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
+    quantity::endpoint(text).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
 }
 
 /// The name of a version, as in a configuration.

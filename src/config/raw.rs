@@ -196,4 +196,5 @@ pub(super) struct RawToken {
     pub(super) name: Option<String>,
     pub(super) role: Option<String>,
     pub(super) sha256: Option<String>,
+    pub(super) token: Option<String>,
 }

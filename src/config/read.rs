@@ -145,7 +145,9 @@ fn drop_nulls(value: &mut Value, path: &FieldPath, keys_at: KeysAt, report: &mut
             }
             let path = path.key(key);
             if value.is_null() {
-                report.add(path.clone(), Point::Key, nothing(&path));
+                if !report.is_spoiled(&path) {
+                    report.add(path.clone(), Point::Key, nothing(&path));
+                }
                 return false;
             }
             drop_nulls(value, &path, keys_at, report);
@@ -154,7 +156,7 @@ fn drop_nulls(value: &mut Value, path: &FieldPath, keys_at: KeysAt, report: &mut
         Value::Array(values) => {
             for (index, value) in values.iter_mut().enumerate() {
                 let path = path.index(index);
-                if value.is_null() {
+                if value.is_null() && !report.is_spoiled(&path) {
                     report.add(path.clone(), Point::Value, nothing(&path));
                 }
                 drop_nulls(value, &path, keys_at, report);

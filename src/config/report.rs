@@ -27,6 +27,7 @@ pub(super) enum Point {
 pub(super) struct Report<'d> {
     document: &'d Document,
     faults: Vec<Fault>,
+    warnings: Vec<Fault>,
     /// Values with a fault already, which are neither missing nor to be judged again.
     spoiled: HashSet<FieldPath>,
 }
@@ -49,11 +50,12 @@ impl Wrong {
 
 impl<'d> Report<'d> {
     pub(super) fn new(document: &'d Document, faults: Vec<Fault>) -> Report<'d> {
-        Report { document, faults, spoiled: HashSet::new() }
+        Report { document, faults, warnings: Vec::new(), spoiled: document.spoiled.iter().cloned().collect() }
     }
 
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        self.faults
+    /// What is wrong, and what may be meant otherwise.
+    pub(super) fn into_parts(self) -> (Vec<Fault>, Vec<Fault>) {
+        (self.faults, self.warnings)
     }
 
     pub(super) fn root(&mut self) -> Scope<'_, 'd> {
@@ -70,6 +72,19 @@ impl<'d> Report<'d> {
         let fault = self.fault(&path, point, wrong);
         self.faults.push(fault);
         self.spoiled.insert(path);
+    }
+
+    /// Points at a value that can be used, and may be a mistake.
+    pub(super) fn warn(&mut self, path: FieldPath, mut wrong: Wrong) {
+        wrong.message = format!("{path}: {}", wrong.message);
+        let warning = self.fault(&path, Point::Value, wrong);
+        self.warnings.push(warning);
+    }
+
+    /// The line on which a value begins.
+    pub(super) fn line(&self, path: &FieldPath) -> Option<usize> {
+        let place = self.document.place(path)?;
+        Some(self.document.source.line_and_column(place.value.start).0)
     }
 
     fn fault(&self, path: &FieldPath, point: Point, wrong: Wrong) -> Fault {

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::path::{FieldPath, Step};
-use super::tree::{self, Data, Node};
+use super::reference::References;
+use super::tree::{self, Built, Data, Node, Values};
 
 /// The text of one file.
 pub(super) struct Source {
@@ -33,7 +34,17 @@ pub(super) enum Excerpts {
 pub(super) struct Document {
     pub(super) source: Arc<Source>,
     pub(super) value: Value,
+    /// Values that are null because of a fault.
+    pub(super) spoiled: Vec<FieldPath>,
+    values: Values,
     places: HashMap<FieldPath, Place>,
+}
+
+/// What is known of the values of a document apart from the values.
+#[derive(Default)]
+struct About {
+    places: HashMap<FieldPath, Place>,
+    spoiled: Vec<FieldPath>,
 }
 
 /// Bytes of the text.
@@ -45,15 +56,17 @@ pub(super) struct Place {
 }
 
 /// What could be read, with what is wrong; no document when nothing could be read.
-pub(super) fn parse(source: Arc<Source>) -> (Option<Document>, Vec<Fault>) {
-    let (root, mut faults) = tree::build(&source);
+pub(super) fn parse(source: Arc<Source>, references: References<'_>) -> (Option<Document>, Vec<Fault>) {
+    let Built { root, mut faults, values } = tree::build(&source, references);
     let Some(root) = root else { return (None, faults) };
     match root.data {
         Data::Mapping(_) => {
-            let mut places = HashMap::new();
-            let value = flatten(root, FieldPath::default(), None, &mut places);
-            (Some(Document { source, value, places }), faults)
+            let mut about = About::default();
+            let value = flatten(root, FieldPath::default(), None, &mut about);
+            let About { places, spoiled } = about;
+            (Some(Document { source, value, spoiled, values, places }), faults)
         }
+        Data::Faulty => (None, faults),
         Data::Scalar(Value::Null) => {
             let help = "the least that works has the keys `listen`, `admin`, `blue` and `green`";
             faults.push(Fault::of_file(&source, "the file is empty").with_help(help));
@@ -71,6 +84,15 @@ pub(super) fn parse(source: Arc<Source>) -> (Option<Document>, Vec<Fault>) {
 impl Document {
     pub(super) fn place(&self, path: &FieldPath) -> Option<&Place> {
         self.places.get(path)
+    }
+
+    /// A text with the same values and without references.
+    pub(super) fn resolved(&self) -> String {
+        match self.values {
+            Values::AsWritten => self.source.text.clone(),
+            // JSON is YAML.
+            Values::Resolved => format!("{:#}", self.value),
+        }
     }
 
     pub(super) fn value_at(&self, path: &FieldPath) -> Option<&Value> {
@@ -116,20 +138,24 @@ impl Source {
     }
 }
 
-fn flatten(node: Node, path: FieldPath, key: Option<Range<usize>>, places: &mut HashMap<FieldPath, Place>) -> Value {
+fn flatten(node: Node, path: FieldPath, key: Option<Range<usize>>, about: &mut About) -> Value {
     let value = match node.data {
         Data::Scalar(value) => value,
+        Data::Faulty => {
+            about.spoiled.push(path.clone());
+            Value::Null
+        }
         Data::List(nodes) => {
-            nodes.into_iter().enumerate().map(|(index, node)| flatten(node, path.index(index), None, places)).collect()
+            nodes.into_iter().enumerate().map(|(index, node)| flatten(node, path.index(index), None, about)).collect()
         }
         Data::Mapping(entries) => entries
             .into_iter()
             .map(|entry| {
-                let value = flatten(entry.value, path.key(&entry.key), Some(entry.key_span), places);
+                let value = flatten(entry.value, path.key(&entry.key), Some(entry.key_span), about);
                 (entry.key, value)
             })
             .collect(),
     };
-    places.insert(path, Place { key, value: node.span });
+    about.places.insert(path, Place { key, value: node.span });
     value
 }

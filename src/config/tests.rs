@@ -11,7 +11,9 @@ use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
 mod gate;
 mod health;
+mod outside;
 mod release;
+mod secrets;
 mod settings;
 mod text;
 mod tokens;
@@ -68,16 +70,16 @@ gate:
 "#;
 
 fn loaded(text: &str) -> Config {
-    parse(text, "portcullis.yaml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"))
+    parse(text, "portcullis.yaml", Path::new(""), &Environment::default()).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 fn refused(text: &str) -> Faults {
-    parse(text, "portcullis.yaml", Path::new("")).expect_err("the configuration is faulty")
+    parse(text, "portcullis.yaml", Path::new(""), &Environment::default()).expect_err("the configuration is faulty")
 }
 
 /// Each fault as `line:column message | label`; none when the configuration is taken.
 fn faults(text: &str) -> Vec<String> {
-    match parse(text, "portcullis.yaml", Path::new("")) {
+    match parse(text, "portcullis.yaml", Path::new(""), &Environment::default()) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(told).collect(),
     }
@@ -241,7 +243,7 @@ fn faults_of_all_kinds_are_listed_at_once() {
             "2:18 admin.listen: `0.0.0.0:9090` is not on loopback, and there are no tokens | write `127.0.0.1:9090`",
             "3:18 blue.version: expected a string, found the number 1.1 | text that looks like something else stands \
              in quotes, write `\"1.10\"`",
-            "3:54 blue.endpoints[1]: `http://127.0.0.1:9001` has a scheme | write `127.0.0.1:9001` alone",
+            "3:54 blue.endpoints[1]: `http://127.0.0.1:9001` is in the list already | remove it",
             "4:22 timeouts.connect: `1` has no unit | write `1s` or `1ms`",
             "5:1 duplicate key `timeouts` | already on line 4",
             "6:1 drain: has no value | give it a value, or remove it",
@@ -342,7 +344,7 @@ proptest! {
 }
 
 fn show(text: &str) {
-    if let Err(faults) = parse(text, "portcullis.yaml", Path::new("")) {
+    if let Err(faults) = parse(text, "portcullis.yaml", Path::new(""), &Environment::default()) {
         assert!(faults.to_string().contains("in portcullis.yaml"));
         assert!(!faults.styled().is_empty());
         for fault in faults.iter() {

@@ -7,12 +7,15 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fault::{Fault, Faults};
+use super::environment::Environment;
+use super::fault::{Fault, Faults, Warnings};
 use super::keys::config_keys;
 use super::quantity::{self, quoted};
 use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
 use super::read::{closest, listed, read};
+use super::reference::References;
 use super::report::{Report, Scope, Wrong};
+use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
 use super::{Access, AccessLog, Admin, Config, Rules, Token};
 use crate::gate::{ByVersion, Version};
@@ -31,7 +34,7 @@ mod trigger;
 mod version;
 
 /// Larger than any configuration; a file that is still larger was named by mistake.
-const LARGEST_FILE: u64 = 1024 * 1024;
+const LARGEST_FILE: usize = 1024 * 1024;
 const MOST_WORKERS: i64 = 1024;
 const MOST_NETWORKS: usize = 1000;
 /// Names become metric labels.
@@ -40,19 +43,19 @@ const LONGEST_NAME: usize = 100;
 /// What becomes of the tokens file that a configuration names.
 #[derive(Clone, Copy)]
 enum TokensFile<'a> {
-    In(&'a Path),
+    In(Vault<'a>),
     Unread,
 }
 
-/// Reads a configuration and the tokens file that it names.
+/// Reads a configuration, the variables and the tokens file that it names, and the secrets that that names.
 ///
 /// # Errors
 /// Everything that is wrong with the two files, or that one cannot be read.
-pub fn load(path: &Path) -> Result<Config, Faults> {
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Faults> {
     let name = path.display().to_string();
     match read_text(path) {
         Ok(text) => {
-            let config = parse(&text, &name, path.parent().unwrap_or(Path::new("")))?;
+            let config = parse(&text, &name, path.parent().unwrap_or(Path::new("")), environment)?;
             Ok(Config { file: Some(path.to_owned()), ..config })
         }
         Err(error) => {
@@ -67,10 +70,14 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
 /// # Errors
 /// When it cannot be opened, is too large or is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
+    read_bounded(path, LARGEST_FILE)
+}
+
+pub(super) fn read_bounded(path: &Path, most: usize) -> io::Result<String> {
     let mut text = String::new();
-    let length = File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if length as u64 > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {LARGEST_FILE} bytes")));
+    let length = File::open(path)?.take(most as u64 + 1).read_to_string(&mut text)?;
+    if length > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")));
     }
     Ok(text)
 }
@@ -79,29 +86,37 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
-pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    parse_with(text, name, TokensFile::In(folder))
+pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -> Result<Config, Faults> {
+    parse_with(text, name, References::To(environment), TokensFile::In(Vault { environment, folder }))
 }
 
-/// What decides, from the text of a whole configuration. No other file is read.
+/// What decides, from the text of a whole configuration: a file's, or the [`Config::text`] of a configuration, whose
+/// references are text. No other file is read.
 ///
 /// # Errors
 /// Everything that is wrong with the text.
-pub fn parse_rules(text: &str, name: &str) -> Result<Rules, Faults> {
-    parse_with(text, name, TokensFile::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
+pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result<Rules, Faults> {
+    parse_with(text, name, references, TokensFile::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
 }
 
-fn parse_with(text: &str, name: &str, tokens_file: TokensFile<'_>) -> Result<Config, Faults> {
+fn parse_with(
+    text: &str,
+    name: &str,
+    references: References<'_>,
+    tokens_file: TokensFile<'_>,
+) -> Result<Config, Faults> {
     let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
-    let (document, faults) = source::parse(Arc::new(source));
+    let (document, faults) = source::parse(Arc::new(source), references);
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
     let mut tokens_faults = Vec::new();
-    let config = raw.and_then(|raw| config(&mut report, raw, text, tokens_file, &mut tokens_faults));
-    let mut faults = report.into_faults();
+    let config = raw.and_then(|raw| config(&mut report, raw, tokens_file, &mut tokens_faults));
+    let (mut faults, warnings) = report.into_parts();
     faults.append(&mut tokens_faults);
     match config {
-        Some(config) if faults.is_empty() => Ok(config),
+        Some(config) if faults.is_empty() => {
+            Ok(Config { text: document.resolved().into(), warnings: Warnings::new(warnings), ..config })
+        }
         _ => Err(Faults::new(faults)),
     }
 }
@@ -109,7 +124,6 @@ fn parse_with(text: &str, name: &str, tokens_file: TokensFile<'_>) -> Result<Con
 fn config(
     report: &mut Report<'_>,
     raw: RawConfig,
-    text: &str,
     tokens_file: TokensFile<'_>,
     tokens_faults: &mut Vec<Fault>,
 ) -> Option<Config> {
@@ -140,6 +154,9 @@ fn config(
         Some(green) => version::version(&mut root.key("green"), green.0, Version::Green),
         None => root.missing("green"),
     };
+    if let (Some(blue), Some(green)) = (&blue, &green) {
+        version::shared(root.report, blue, green);
+    }
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
     let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
@@ -167,7 +184,8 @@ fn config(
         policy: policy?,
         sticky,
         journal: journal?,
-        text: text.into(),
+        text: Arc::default(),
+        warnings: Warnings::default(),
         file: None,
     })
 }
@@ -188,7 +206,7 @@ fn admin(
     }
     let access = match raw.tokens {
         Some(file) => match tokens_file {
-            TokensFile::In(folder) => read_tokens(scope, &file, folder, tokens_faults).map(Access::Tokens),
+            TokensFile::In(vault) => read_tokens(scope, &file, vault, tokens_faults).map(Access::Tokens),
             // Without a token nobody has access.
             TokensFile::Unread => Some(Access::Tokens(Vec::new())),
         },
@@ -209,14 +227,14 @@ fn admin(
 fn read_tokens(
     scope: &mut Scope<'_, '_>,
     file: &str,
-    folder: &Path,
+    vault: Vault<'_>,
     tokens_faults: &mut Vec<Fault>,
 ) -> Option<Vec<Token>> {
     if file.is_empty() {
         scope.wrong("tokens", Wrong::new("is empty", "write the path of a file, like `tokens.yaml`"));
         return None;
     }
-    let path = folder.join(file);
+    let path = vault.folder.join(file);
     let text = match read_text(&path) {
         Ok(text) => text,
         Err(error) => {
@@ -225,7 +243,8 @@ fn read_tokens(
             return None;
         }
     };
-    tokens::parse(text, path.display().to_string()).map_err(|mut faults| tokens_faults.append(&mut faults)).ok()
+    let vault = Vault { folder: path.parent().unwrap_or(Path::new("")), ..vault };
+    tokens::parse(text, path.display().to_string(), vault).map_err(|mut faults| tokens_faults.append(&mut faults)).ok()
 }
 
 /// Whether one socket keeps the other from being bound; port 0 is chosen by the system.

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use portcullis::control::outliers::Outliers;
 use portcullis::course::{Course, EndpointNews, Input, News, Streak, StreakFound};
 use portcullis::gate::outlier::{Order, Outlier};
@@ -96,7 +96,8 @@ fn config_at(weight: f64) -> Config {
     let rest = format!("release: {{ initialDelay: 30s, steps: [{first}{{ weight: {weight}%, bake: 2h }}] }}");
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let other = std::net::SocketAddr::from(([127, 0, 0, 1], 2));
-    config::parse(&text(&[address], &[other], &rest), "test", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"))
+    config::parse(&text(&[address], &[other], &rest), "test", Path::new(""), &Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 impl World<'_> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use portcullis::course::{self, Course, Input, StreakFound};
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::streak::{Answer, Routed, Rule, Signal, Streak};
@@ -77,7 +77,8 @@ impl Play {
     pub fn with(file: &str, change: impl FnOnce(String) -> String) -> Play {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies").join(file);
         let text = change(config::read_text(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
-        let config = config::parse(&text, file, Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+        let config = config::parse(&text, file, Path::new(""), &Environment::default())
+            .unwrap_or_else(|faults| panic!("{faults}"));
         let now = Duration::from_secs(1_000);
         let idle = State::Idle { epoch: Epoch::default() };
         let mut play = Play {

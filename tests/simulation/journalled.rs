@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use portcullis::control::command::{Change, Failed};
 use portcullis::control::ledger::Ledger;
 use portcullis::control::restore::Beginning;
@@ -34,7 +34,8 @@ blue:  { version: v1, endpoints: ["127.0.0.1:9001"] }
 green: { version: v2, endpoints: ["127.0.0.1:9002"] }
 gate: { compare: { enabled: false }, triggers: [{ name: dead, metric: failureStreak, atLeast: 2, action: rollback }] }
 "#;
-    config::parse(text, "journalled.yaml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"))
+    config::parse(text, "journalled.yaml", Path::new(""), &Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"))
 });
 
 /// How long the ledger waits for a disk before it tells all the same.

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use portcullis::control::command::{Change, Commands};
 use portcullis::control::event::Event;
 use portcullis::control::ledger::Ledger as Journalled;
@@ -39,7 +39,8 @@ admin: { listen: 127.0.0.1:9090 }
 blue:  { version: v1, endpoints: ["127.0.0.1:9001"] }
 green: { version: v2, endpoints: ["127.0.0.1:9002"] }
 "#;
-    config::parse(text, "simulation.yaml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"))
+    config::parse(text, "simulation.yaml", Path::new(""), &Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"))
 });
 
 struct Worker {

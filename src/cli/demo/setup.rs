@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{self, Config, Faults};
+use crate::config::{self, Config, Environment, Faults};
 use crate::gate::ByVersion;
 
 /// Blue's version.
@@ -78,7 +78,7 @@ timeouts: {{ connect: 4s, responseHead: 4s }}
 drain: {{ wait: 0s, deadline: 5s }}
 {POLICY}"
     );
-    config::parse(&text, "the demo's configuration", Path::new(""))
+    config::parse(&text, "the demo's configuration", Path::new(""), &Environment::default())
 }
 
 #[cfg(test)]

@@ -45,17 +45,37 @@ pub(in crate::config) fn network(text: &str) -> Result<IpNet, Wrong> {
     Ok(network)
 }
 
-/// Where an endpoint is reached.
-pub(in crate::config) fn authority(text: &str) -> Result<Authority, Wrong> {
-    let wrong = |message: &str, label: String| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
-    const SHAPE: &str = "write `host:port`, the host a name or an IP address";
-    if let Some((_, rest)) = text.split_once("://") {
-        let label = match rest.split('/').next() {
-            Some(rest) if authority(rest).is_ok() => format!("write `{rest}` alone"),
-            _ => SHAPE.to_owned(),
-        };
-        return wrong("has a scheme", label);
+const SHAPE: &str = "write `host:port`, the host a name or an IP address";
+
+/// Where an endpoint is reached: `host:port`, or the same as `http://host:port`.
+pub(in crate::config) fn endpoint(text: &str) -> Result<Authority, Wrong> {
+    if text.contains('@') {
+        // Not shown, because a password may stand in it.
+        let label = "an endpoint is `host:port` without a user name and a password";
+        return Err(Wrong::new("has a user name", label));
     }
+    let Some((scheme, rest)) = text.split_once("://") else { return authority(text) };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, after) = rest.split_at(end);
+    let alone = authority(host).map_or(SHAPE.to_owned(), |authority| format!("write `{authority}` alone"));
+    let wrong = |message: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), alone));
+    match (scheme.to_ascii_lowercase().as_str(), after.chars().next()) {
+        ("https", _) => {
+            let message = format!("{}: TLS to endpoints is not supported yet", quoted(text));
+            let label = authority(host)
+                .map_or(SHAPE.to_owned(), |authority| format!("`http://{authority}` speaks HTTP to it, without TLS"));
+            Err(Wrong::new(message, label))
+        }
+        ("http", None) => authority(host),
+        ("http", Some('/')) => wrong("has a path, and requests have their own"),
+        ("http", Some('?')) => wrong("has a query, and requests have their own"),
+        ("http", Some(_)) => wrong("has a fragment"),
+        (_, _) => wrong("has a scheme that is not `http`"),
+    }
+}
+
+fn authority(text: &str) -> Result<Authority, Wrong> {
+    let wrong = |message: &str, label: String| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
     if text.is_empty() {
         return wrong("is empty", SHAPE.to_owned());
     }

@@ -119,8 +119,8 @@ fn versions_and_endpoints_are_checked_one_by_one() {
         ],
     );
     check(
-        r#"blue: { version: v1, endpoints: ["http://a:1/x"] }"#,
-        &["3:34 blue.endpoints[0]: `http://a:1/x` has a scheme | write `a:1` alone"],
+        r#"blue: { version: v1, endpoints: ["HTTP://a:1", "a:1"] }"#,
+        &["3:48 blue.endpoints[1]: `a:1` is in the list already | remove it"],
     );
     check("blue: { version: v1, endpoints: [a] }", &["3:34 blue.endpoints[0]: `a` has no port | write `a:8080`"]);
     check(
@@ -156,12 +156,6 @@ fn versions_and_endpoints_are_checked_one_by_one() {
         ],
     );
     check(
-        r#"blue: { version: v1, endpoints: ["user@a:80"] }"#,
-        &[
-            "3:34 blue.endpoints[0]: `user@a:80` has no usable host | write `host:port`, the host a name or an IP address",
-        ],
-    );
-    check(
         r#"blue: { version: v1, endpoints: ["A:1", "a:1"] }"#,
         &["3:41 blue.endpoints[1]: `a:1` is in the list already | remove it"],
     );
@@ -169,13 +163,51 @@ fn versions_and_endpoints_are_checked_one_by_one() {
         r#"blue: { version: v1, endpoints: ["", "http://", "fe80::1%eth0:80", "-a:1", "a..b:1", "1:2:3:4:5:6:7:8:9"] }"#,
         &[
             "3:34 blue.endpoints[0]: `` is empty | write `host:port`, the host a name or an IP address",
-            "3:38 blue.endpoints[1]: `http://` has a scheme | write `host:port`, the host a name or an IP address",
+            "3:38 blue.endpoints[1]: `` is empty | write `host:port`, the host a name or an IP address",
             "3:49 blue.endpoints[2]: `fe80::1%eth0:80` has no usable host | write `host:port`, the host a name or an IP address",
             "3:68 blue.endpoints[3]: `-a:1` has no usable host | write `host:port`, the host a name or an IP address",
             "3:76 blue.endpoints[4]: `a..b:1` has no usable host | write `host:port`, the host a name or an IP address",
             "3:86 blue.endpoints[5]: `1:2:3:4:5:6:7:8:9` is ambiguous | an IPv6 address stands in brackets, write `[1:2:3:4:5:6:7:8]:9`",
         ],
     );
+}
+
+#[test]
+fn an_endpoint_in_the_form_of_a_url_has_nothing_but_its_host_and_port() {
+    let check = |url: &str, expected: &str| {
+        let line = format!("blue: {{ version: v1, endpoints: [\"{url}\"] }}");
+        check(&line, &[&format!("3:34 blue.endpoints[0]: {expected}")]);
+    };
+    check("http://a:1/", "`http://a:1/` has a path, and requests have their own | write `a:1` alone");
+    check("http://a:1/x?y", "`http://a:1/x?y` has a path, and requests have their own | write `a:1` alone");
+    check("http://[::1]:2?y", "`http://[::1]:2?y` has a query, and requests have their own | write `[::1]:2` alone");
+    check("http://a:1#y", "`http://a:1#y` has a fragment | write `a:1` alone");
+    check("http://a", "`a` has no port | write `a:8080`");
+    check(
+        "http://a/x",
+        "`http://a/x` has a path, and requests have their own | write `host:port`, the host a name or an IP address",
+    );
+    let tls = "TLS to endpoints is not supported yet";
+    check("https://a:1/x", &format!("`https://a:1/x`: {tls} | `http://a:1` speaks HTTP to it, without TLS"));
+    check("HTTPS://a", &format!("`HTTPS://a`: {tls} | write `host:port`, the host a name or an IP address"));
+    check("tcp://a:1", "`tcp://a:1` has a scheme that is not `http` | write `a:1` alone");
+    for url in ["http://me:hunter2@a:1", "https://me:hunter2@a:1", "me:hunter2@a:1"] {
+        check(url, "has a user name | an endpoint is `host:port` without a user name and a password");
+    }
+}
+
+#[test]
+fn an_endpoint_in_both_versions_is_warned_of_and_is_no_fault() {
+    let text = "listen: 127.0.0.1:8080\nadmin: { listen: 127.0.0.1:9090 }\n\
+                blue: { version: v1, endpoints: [\"127.0.0.1:1\", \"a:2\"] }\n\
+                green:\n  version: v2\n  endpoints:\n  - b:2\n  - http://A:2\n";
+    let warnings = super::loaded(text).warnings;
+    assert_eq!(
+        warnings.iter().map(super::told).collect::<Vec<_>>(),
+        ["8:5 green.endpoints[1]: `a:2` is an endpoint of blue too on line 3 | what it does is charged to both \
+             versions, so that neither can be told from the other by it"]
+    );
+    assert!(super::loaded(super::LEAST).warnings.is_empty());
 }
 
 #[test]
@@ -309,6 +341,7 @@ fn the_journal_has_bounds() {
 fn what_is_right_is_taken() {
     check("timeouts: { connect: 1s, requestHead: 10 s, keepAlive: 1 min 30 s }", &[]);
     check(r#"listen: "[::1]:0""#, &[]);
+    check(r#"blue: { version: v1, endpoints: ["http://[::1]:1", "HTTP://a.example:1"] }"#, &[]);
     check("admin: { listen: 127.0.0.2:8080 }", &[]);
     check(r#"admin: { listen: "[::1]:9090" }"#, &[]);
     check("workers: 1024", &[]);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{LEAST, told};
-use crate::config::{Access, Faults, Role, Token, load};
+use crate::config::{Access, Environment, Faults, Role, Token, load};
 
 const DIGEST: &str = "00FF00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ab";
 
@@ -13,7 +13,7 @@ fn read(tokens: &str) -> Result<Vec<Token>, Faults> {
     let admin = "admin: { listen: 0.0.0.0:9090, tokens: tokens.yaml }";
     fs::write(&config, LEAST.replace("admin: { listen: 127.0.0.1:9090 }", admin)).expect("the folder is writable");
     fs::write(folder.path().join("tokens.yaml"), tokens).expect("the folder is writable");
-    load(&config).map(|config| match config.admin.access {
+    load(&config, &Environment::default()).map(|config| match config.admin.access {
         Access::Tokens(tokens) => tokens,
         Access::Loopback => panic!("a tokens file is named"),
     })
@@ -102,7 +102,7 @@ fn faults_of_both_files_are_listed_in_the_order_of_the_files() {
     let admin = "admin: { listen: 127.0.0.1:9090, tokens: tokens.yaml }\nworkers: 0";
     fs::write(&config, LEAST.replace("admin: { listen: 127.0.0.1:9090 }", admin)).expect("the folder is writable");
     fs::write(folder.path().join("tokens.yaml"), "tokens: []").expect("the folder is writable");
-    let faults = load(&config).expect_err("both files are faulty");
+    let faults = load(&config, &Environment::default()).expect_err("both files are faulty");
     let files: Vec<&str> = faults.iter().filter_map(|fault| fault.file.name.rsplit('/').next()).collect();
     assert_eq!(files, ["portcullis.yaml", "tokens.yaml"]);
     assert!(faults.to_string().contains("error: 2 faults in "));
@@ -110,6 +110,7 @@ fn faults_of_both_files_are_listed_in_the_order_of_the_files() {
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_a_fault() {
-    let faults = load(std::path::Path::new("no-such-folder/portcullis.yaml")).expect_err("there is no such file");
+    let faults = load(std::path::Path::new("no-such-folder/portcullis.yaml"), &Environment::default())
+        .expect_err("there is no such file");
     assert!(faults.to_string().starts_with("error: the configuration cannot be read: No such file"), "{faults}");
 }

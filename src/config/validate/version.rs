@@ -1,9 +1,10 @@
 //! One version: its name, its endpoints and how they are checked.
 
 use super::health;
+use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::RawVersion;
-use crate::config::report::{Scope, Wrong};
+use crate::config::report::{Report, Scope, Wrong};
 use crate::config::{Authority, VersionConfig};
 use crate::gate::Version;
 
@@ -24,13 +25,25 @@ pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -
     Some(VersionConfig { version: version?, endpoints: endpoints?, health_check })
 }
 
+/// Warns of endpoints that stand in both versions. Both lists are as they were written.
+pub(super) fn shared(report: &mut Report<'_>, blue: &VersionConfig, green: &VersionConfig) {
+    let place = |version: &str, index| FieldPath::default().key(version).key("endpoints").index(index);
+    for (index, endpoint) in green.endpoints.iter().enumerate() {
+        let Some(other) = blue.endpoints.iter().position(|other| other == endpoint) else { continue };
+        let line = report.line(&place("blue", other)).map_or(String::new(), |line| format!(" on line {line}"));
+        let message = format!("`{endpoint}` is an endpoint of blue too{line}");
+        let label = "what it does is charged to both versions, so that neither can be told from the other by it";
+        report.warn(place("green", index), Wrong::new(message, label));
+    }
+}
+
 fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
     super::too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
     let mut list = scope.key("endpoints");
     let mut endpoints: Vec<Authority> = Vec::new();
     for (index, text) in raw.into_iter().enumerate() {
         let Some(text) = text else { continue };
-        let wrong = match quantity::authority(&text) {
+        let wrong = match quantity::endpoint(&text) {
             Ok(authority) if !endpoints.contains(&authority) => {
                 endpoints.push(authority);
                 continue;

@@ -48,7 +48,8 @@ green: {{ version: v2, endpoints: ["127.0.0.1:9002"] }}
 release: {{ steps: [{{ weight: 20%, bake: 300ms, approval: {approval} }}, {{ weight: 50%, bake: 1m }}] }}
 "#
     );
-    let config = config::parse(&text, "portcullis.yaml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+    let config = config::parse(&text, "portcullis.yaml", Path::new(""), &config::Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"));
     let beginning = Beginning::restored(before(), &config);
     assert_eq!(beginning.found, Found::State);
     beginning.state.run().expect("the release goes on").clone()

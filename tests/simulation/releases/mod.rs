@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::support::number;
-use portcullis::config::{self, Config};
+use portcullis::config::{self, Config, Environment};
 use scenario::{KINDS, Scenario};
 use witness::{Unjust, Violation};
 use world::Report;
@@ -94,7 +94,8 @@ admin: { listen: 127.0.0.1:9090 }
 blue:  { version: v1, endpoints: ["127.0.0.1:9001"] }
 green: { version: v2, endpoints: ["127.0.0.1:9002"] }
 "#;
-    config::parse(text, "releases.yaml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"))
+    config::parse(text, "releases.yaml", Path::new(""), &Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"))
 });
 
 /// All runs, played once for all tests of this file.
