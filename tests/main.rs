@@ -26,6 +26,7 @@ mod prometheus;
 mod records;
 mod releases;
 mod request_head;
+mod reuse;
 mod signals;
 mod simulation;
 mod statistics;

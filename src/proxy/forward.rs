@@ -78,11 +78,12 @@ async fn attempt(
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
-        let mut upstream = connect(worker, progress, exchange, wanted).await?;
+        let sendable = Sendable::of(&request);
+        let mut upstream = connect(worker, progress, exchange, wanted, sendable).await?;
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
-        let sendable = if upstream.reused { Sendable::of(&request) } else { Sendable::Once };
+        let sendable = if upstream.reused { sendable } else { Sendable::Once };
         match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
             Err(NoHead::NotSent(unsent)) if upstream.reused => request = *unsent,
@@ -113,6 +114,7 @@ async fn connect(
     progress: &Progress,
     exchange: &mut Exchange,
     wanted: Wanted,
+    sendable: Sendable,
 ) -> Result<Box<Upstream>, Failed> {
     let timeouts = &worker.settings.timeouts;
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
@@ -120,7 +122,7 @@ async fn connect(
     while let Some(Picked { endpoint, trial }) = pick(worker, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint, progress.now())
+            && let Some(upstream) = Upstream::resting(&endpoint, sendable, progress.now())
         {
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
@@ -164,7 +166,7 @@ fn answer(
 ) -> Response<ResponseBody> {
     let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
-    upstream.rest_as_told(&parts.headers);
+    upstream.rest_as_told(&parts, &incoming);
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
     let rewritten = match upgrade {

@@ -7,7 +7,7 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::{Method, Uri, Version, response};
+use http::{Method, StatusCode, Uri, Version, response};
 
 use super::respond::Refusal;
 use super::serve::Client;
@@ -267,6 +267,14 @@ fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, foun
         headers.insert(VIA, ours);
     }
 }
+
+/// Whether the head of an answer without a body tells that there is none: by its status, a length or a coding.
+pub(super) fn tells_its_end(answer: &response::Parts) -> bool {
+    let by_status =
+        matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || answer.status.is_informational();
+    by_status || answer.headers.contains_key(CONTENT_LENGTH) || answer.headers.contains_key(TRANSFER_ENCODING)
+}
+
 /// For how long an endpoint keeps an idle connection, if its answer says so: `Keep-Alive: timeout=5`.
 pub(super) fn kept_alive_for(answer: &HeaderMap) -> Option<Duration> {
     answer.get(KEEP_ALIVE).and_then(|field| kept_for(field.as_bytes()))

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -66,6 +67,13 @@ impl Socket {
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.stream.borrow().poll_read_ready(cx)
+    }
+
+    /// Whether the kernel knows of nothing that came, not even of the end. It is asked, and not what it told before.
+    pub(super) fn is_silent(&self) -> bool {
+        let stream = self.shared.stream.borrow();
+        let peeked = socket2::SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The peer does not take what we send.
