@@ -18,6 +18,7 @@ mod flip;
 mod framing;
 mod gate;
 mod gate_wait;
+mod gone;
 mod health;
 mod latency;
 mod life;
