@@ -24,6 +24,7 @@ mod latency;
 mod life;
 mod policies;
 mod prometheus;
+mod proxy_status;
 mod records;
 mod releases;
 mod request_head;

@@ -15,7 +15,7 @@ use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::pool::{NoHead, Upstream};
 use super::progress::{BodyFailure, Expired, Phase, Progress};
-use super::respond::{Refusal, unavailable};
+use super::respond::{Refusal, Unreached, unavailable};
 use super::worker::Worker;
 
 /// Endpoints of one version that are tried when connections are refused.
@@ -99,7 +99,8 @@ async fn attempt(
             },
             Err(NoHead::Invalid(error)) => {
                 tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
-                return Err(Failed::Refused(Refusal::Invalid));
+                let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
+                return Err(Failed::Refused(refusal));
             }
             Err(NoHead::Expired) if progress.is_awaiting_body() => return Err(Failed::Refused(Refusal::SlowBody)),
             Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
@@ -139,7 +140,7 @@ async fn connect(
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, endpoint = ?endpoint.host, "no connection");
-                Failed::Refused(Refusal::Connect)
+                Failed::Refused(Refusal::Connect(Unreached::from(&error)))
             }
             Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),
         };
