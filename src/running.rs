@@ -62,8 +62,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError> {
     let (beginning, ledger) = remember(config, data)?;
     make_room(config.limits.connections.get());
-    let sockets = proxy::bind(config.listen, config.workers.get())?;
-    let admin_listener = admin::bind(config.admin.listen)?;
+    let unbound = |key, address| move |source| StartError::Listen { key, address, source };
+    let sockets = proxy::bind(config.listen, config.workers.get()).map_err(unbound("listen", config.listen))?;
+    let admin_listener = admin::bind(config.admin.listen).map_err(unbound("admin.listen", config.admin.listen))?;
     let admin_address = admin_listener.local_addr()?;
 
     let (notify, notices) = mpsc::channel(NOTICES);
@@ -234,6 +235,34 @@ fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>)
 pub enum StartError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("`{key}`: {address} cannot be listened on: {source}{}", remedy(source, *address))]
+    Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Journal(OpenError),
+}
+
+/// What would help, where that is known.
+fn remedy(error: &io::Error, address: SocketAddr) -> &'static str {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match error.kind() {
+        AddrInUse => "; another process listens there: stop it, or choose another port",
+        AddrNotAvailable => "; this machine has no such address: choose one that it has, or 0.0.0.0 for all",
+        PermissionDenied if address.port() < 1024 => {
+            "; ports below 1024 are privileged: choose a higher one, or grant CAP_NET_BIND_SERVICE"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_privileged_port_is_told_by_its_key_and_with_what_would_help() {
+        let (address, source) = (SocketAddr::from(([0, 0, 0, 0], 80)), io::Error::from_raw_os_error(13));
+        let told = StartError::Listen { key: "listen", address, source }.to_string();
+        assert!(told.starts_with("`listen`: 0.0.0.0:80 cannot be listened on: Permission denied"), "{told}");
+        assert!(told.ends_with("choose a higher one, or grant CAP_NET_BIND_SERVICE"), "{told}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Clients that go away, that are slow, that are idle and that are too many.
+//! Clients that are slow, that are idle and that are too many.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -6,90 +6,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::support::upstream::refusing;
-use crate::support::{Client, Cut, DEADLINE, Proxy, Upstream, config, eventually, message};
+use crate::support::{Client, Cut, DEADLINE, Proxy, Upstream, config, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
-
-/// How a client goes away.
-const GOES: [fn(Client); 2] = [|client| drop(client), Client::reset];
-
-/// The one request so far was given up by its client, which nobody is charged for.
-#[track_caller]
-fn check_cancelled(proxy: &Proxy, blue: &Upstream) {
-    blue.until_ended(0);
-    proxy.until_metric("portcullis_requests_total", &["outcome=\"client_cancelled\"", "version=\"blue\""], 1.0);
-    assert_eq!(proxy.metric("portcullis_requests_total", &[]), 1.0);
-    let status = proxy.status();
-    assert_eq!((status["blue"]["requests"].as_u64(), status["blue"]["failures"].as_u64()), (Some(0), Some(0)));
-    proxy.until_metric("portcullis_inflight_requests", &[], 0.0);
-}
-
-#[test]
-fn row_36_a_client_gone_before_the_head_cancels_the_upstream_and_charges_nobody() {
-    for go in GOES {
-        let blue = Upstream::scripted(|connection| {
-            connection.request();
-            connection.drain();
-        });
-        let proxy = Proxy::before(&blue);
-        let mut client = proxy.client();
-        client.send(GET);
-        blue.until("the request", |seen| (!seen.first()?.requests.is_empty()).then_some(()));
-        go(client);
-        check_cancelled(&proxy, &blue);
-    }
-}
-
-#[test]
-fn row_36_a_client_gone_after_the_head_cancels_the_upstream_and_charges_nobody() {
-    for go in GOES {
-        let blue = Upstream::scripted(|connection| {
-            connection.request();
-            connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello");
-            connection.drain();
-        });
-        let proxy = Proxy::before(&blue);
-        let mut client = proxy.client();
-        client.send(GET).response_head();
-        assert_eq!(client.bytes(5), b"hello");
-        go(client);
-        check_cancelled(&proxy, &blue);
-    }
-}
-
-#[test]
-fn row_36_a_client_gone_in_its_own_body_cancels_the_upstream_and_charges_nobody() {
-    for body in ["Content-Length: 100\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
-        for go in GOES {
-            let blue = Upstream::scripted(|connection| {
-                connection.request();
-            });
-            let proxy = Proxy::before(&blue);
-            let mut client = proxy.client();
-            client.send(format!("POST / HTTP/1.1\r\nHost: test\r\n{body}"));
-            blue.until("the body", |seen| message::find(&seen.first()?.bytes, b"hello"));
-            go(client);
-            check_cancelled(&proxy, &blue);
-            assert_eq!(blue.count(), 0, "half a body is never a whole one");
-        }
-    }
-}
-
-#[test]
-fn row_36_a_client_that_resets_while_an_endless_answer_streams_cancels_the_upstream() {
-    let blue = Upstream::scripted(|connection| {
-        connection.request();
-        connection.send("HTTP/1.1 200 OK\r\n\r\n");
-        while connection.offer(&[b'a'; 16 * 1024]) {}
-    });
-    let proxy = Proxy::before(&blue);
-    let mut client = proxy.client();
-    client.send(GET).response_head();
-    client.bytes(1024 * 1024);
-    client.reset();
-    proxy.until_outcome("client_cancelled", 1);
-    proxy.until_metric("portcullis_connections", &["side=\"upstream\""], 0.0);
-}
 
 #[test]
 fn row_35_an_early_answer_reaches_a_client_that_still_sends() {

@@ -1,5 +1,6 @@
 //! The commands that check a configuration and operate a running proxy: what they print, and how they exit.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -180,6 +181,42 @@ fn check_shows_every_fault_with_line_and_column() {
 
     let said = refused(&portcullis(&["check", name], &[]), 2);
     assert!(said.contains(name) && said.contains("cannot be read"), "{said}");
+}
+
+/// `run` does not start with `listen` or `admin.listen` at `address`, and says which, and what would help.
+#[track_caller]
+fn check_unbound(key: &str, address: SocketAddr, why: &str, remedy: &str) {
+    let free = "127.0.0.1:0".parse().expect("an address");
+    let (listen, admin) = if key == "listen" { (address, free) } else { (free, address) };
+    let endpoint = "127.0.0.1:1".parse().expect("an address");
+    let text = config(&[endpoint], &[endpoint], "").replace(
+        "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }",
+        &format!("listen: {listen}\nadmin: {{ listen: {admin} }}"),
+    );
+    let file = written("unbound", &text);
+    let said = refused(&portcullis(&["run", "--config", file.to_str().expect("text")], &[]), 1);
+    std::fs::remove_file(&file).expect("it was written");
+    let start = format!("error: the proxy could not start: `{key}`: {address} cannot be listened on: {why}");
+    assert!(said.starts_with(&start) && said.ends_with(&format!("; {remedy}\n")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn an_address_where_another_process_listens_is_named_with_its_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("a bound socket");
+    for key in ["listen", "admin.listen"] {
+        let remedy = "another process listens there: stop it, or choose another port";
+        check_unbound(key, address, "Address already in use", remedy);
+    }
+}
+
+#[test]
+fn an_address_that_this_machine_does_not_have_is_named_with_its_key() {
+    // Reserved for documentation (RFC 5737).
+    let nowhere = "192.0.2.1:8080".parse().expect("an address");
+    let remedy = "this machine has no such address: choose one that it has, or 0.0.0.0 for all";
+    check_unbound("listen", nowhere, "Cannot assign requested address", remedy);
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn row_71_a_request_that_hangs_is_seen_growing_older_before_it_ends() {
         });
     }
     assert_eq!(worker.counted, 0, "it has not ended");
-    drop(client);
+    client.reset();
     worker.until_waiting(|tick| tick.waiting.green.is_empty());
     worker.until_counted(1);
     assert_eq!(worker.samples.green.evidence.latency.slower_than(Duration::from_millis(300)), 1);

@@ -1,12 +1,9 @@
 //! What a client gets when an endpoint fails, and whom it is charged to.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::mpsc;
-use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
-
-use crate::support::upstream::refusing;
+use crate::support::upstream::{refusing, unreachable};
 use crate::support::{Client, Connection, Cut, End, Proxy, Upstream, config};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -35,18 +32,6 @@ fn row_38_an_upstream_that_refuses_is_502_and_charged() {
     assert_eq!((response.status, response.text().as_str()), (502, "the service could not be reached\n"));
     check_charged(&proxy, "connect_error", 502);
     assert_eq!(client.get("/").status, 502, "the connection goes on");
-}
-
-/// A socket whose queue is full: the next connection to it hangs.
-fn unreachable() -> (SocketAddr, Socket, TcpStream) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-    socket.listen(0).expect("a bound socket");
-    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
-    let queued = TcpStream::connect(address).expect("the queue holds one");
-    let full = TcpStream::connect_timeout(&address, Duration::from_millis(50));
-    assert!(full.is_err(), "the queue holds more than one");
-    (address, socket, queued)
 }
 
 #[test]
@@ -330,19 +315,20 @@ fn row_44_an_answer_that_is_no_http_is_502_and_charged() {
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
     ] {
-        check_invalid(answer.to_owned());
+        check_invalid(answer.to_owned(), "the service gave no valid HTTP answer\n");
     }
 }
 
 #[test]
 fn row_44_an_answer_head_over_64_kib_is_502_and_charged() {
     for length in [70_000, 1_000_000] {
-        check_invalid(format!("HTTP/1.1 200 OK\r\nX: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(length)));
+        let answer = format!("HTTP/1.1 200 OK\r\nX: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(length));
+        check_invalid(answer, "the service gave an answer whose head is too large\n");
     }
 }
 
 #[track_caller]
-fn check_invalid(answer: String) {
+fn check_invalid(answer: String, text: &str) {
     let shown: String = answer.escape_debug().take(100).collect();
     let blue = Upstream::scripted(move |connection| {
         connection.request();
@@ -352,11 +338,7 @@ fn check_invalid(answer: String) {
     let proxy = Proxy::before(&blue);
     let mut client: Client = proxy.client();
     let response = client.get("/");
-    assert_eq!(
-        (response.status, response.text().as_str()),
-        (502, "the service gave no valid HTTP answer\n"),
-        "{shown}"
-    );
+    assert_eq!((response.status, response.text().as_str()), (502, text), "{shown}");
     check_charged(&proxy, "reset", 502);
     blue.until_ended(0);
 }

@@ -48,9 +48,18 @@ fn row_28_fields_of_one_hop_do_not_reach_the_client() {
 }
 
 #[test]
-fn row_28_te_trailers_is_passed_on_and_nothing_else_of_te() {
-    assert_eq!(forwarded("", "TE: trailers\r\nConnection: close\r\n").head.one("te"), "trailers");
-    assert!(!forwarded("", "TE: trailers, deflate\r\n").head.has("te"));
+fn row_28_te_is_written_anew_as_trailers_or_left_out() {
+    for fields in [
+        "TE: trailers\r\nConnection: close\r\n",
+        "Connection: TE\r\nTE: Trailers\r\n",
+        "TE: trailers, deflate;q=0.5\r\n",
+        "TE: trailers\r\nTE: gzip\r\n",
+    ] {
+        assert_eq!(forwarded("", fields).head.one("te"), "trailers", "{fields}");
+    }
+    for fields in ["TE: gzip\r\n", "TE:\r\nTE: deflate\r\n", "TE: xtrailers\r\n"] {
+        assert_eq!(names(&forwarded("", fields).head), ADDED, "{fields}");
+    }
 }
 
 #[test]

@@ -114,6 +114,58 @@ fn row_8_chunked_in_any_case_and_with_spaces_around_is_one_request() {
 }
 
 #[test]
+fn row_94_transfer_encoding_and_content_length_are_written_anew_on_the_way_to_the_endpoint() {
+    let chunked = "5\r\nhello\r\n0\r\n\r\n";
+    for (fields, body, name, written) in [
+        ("Transfer-Encoding: CHUNKED", chunked, "transfer-encoding", "chunked"),
+        ("tRANSFER-eNCODING: \tcHunked ", chunked, "transfer-encoding", "chunked"),
+        ("Content-Length: 05", "hello", "content-length", "5"),
+        ("Content-Length: 000", "", "content-length", "0"),
+        ("Content-Length: 5\r\nContent-Length: 05", "hello", "content-length", "5"),
+    ] {
+        for method in ["POST", "GET"] {
+            let blue = wary();
+            let proxy = Proxy::before(&blue);
+            let request = format!("{method} / HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n{body}");
+            assert_eq!(proxy.client().send(request).response().status, 200, "{method} {fields:?}");
+            let head = blue.only_request().head;
+            assert_eq!(head.one(name), written, "{method} {fields:?}");
+            let framing = ["transfer-encoding", "content-length"].map(|field| head.all(field).len());
+            assert_eq!(framing.iter().sum::<usize>(), 1, "{method} {fields:?}: {head:?}");
+        }
+    }
+}
+
+#[test]
+fn row_94_transfer_encoding_and_content_length_are_written_anew_on_the_way_to_the_client() {
+    for (method, answer, name, written) in [
+        (
+            "GET",
+            "200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "transfer-encoding",
+            &["chunked"][..],
+        ),
+        ("GET", "200 OK\r\nContent-Length: 02\r\n\r\nok", "content-length", &["2"]),
+        ("GET", "200 OK\r\nContent-Length: 2, 02\r\n\r\nok", "content-length", &["2"]),
+        ("GET", "200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", "content-length", &["2"]),
+        ("HEAD", "200 OK\r\nContent-Length: 07\r\n\r\n", "content-length", &["7"]),
+        ("HEAD", "200 OK\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n", "content-length", &["7"]),
+        ("HEAD", "200 OK\r\nContent-Length: 7\r\nContent-Length: 8\r\n\r\n", "content-length", &[]),
+        ("HEAD", "200 OK\r\nContent-Length: +7\r\n\r\n", "content-length", &[]),
+        ("HEAD", "200 OK\r\nContent-Length: many\r\n\r\n", "content-length", &[]),
+    ] {
+        let blue = Upstream::answering(format!("HTTP/1.1 {answer}"));
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let response = if method == "HEAD" { client.response_to_head() } else { client.response() };
+        let body = if method == "HEAD" { "" } else { "ok" };
+        assert_eq!((response.status, response.text().as_str()), (200, body), "{answer:?}");
+        assert_eq!(response.head.all(name), written, "{answer:?}");
+    }
+}
+
+#[test]
 fn row_9_transfer_encoding_on_http_1_0_is_400() {
     check_none("POST / HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     check_none("POST / HTTP/1.0\r\nTransfer-Encoding: identity\r\nConnection: keep-alive\r\n\r\n");

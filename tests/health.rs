@@ -78,6 +78,7 @@ fn row_46_with_no_healthy_endpoint_the_answer_is_503_with_retry_after_and_charge
         healthy(&proxy, 0);
         let response = proxy.get("/");
         assert_eq!((response.status, response.text().as_str()), (503, "no endpoint is available\n"));
+        assert_eq!(response.head.one("proxy-status"), "portcullis; error=destination_unavailable");
         assert_eq!(response.head.one("retry-after"), "1");
         proxy.until_charged(1, 1);
         assert!(endpoints.iter().all(|endpoint| served(endpoint) == 0));

@@ -79,6 +79,62 @@ fn row_2_http_1_0_is_closed_or_kept_as_asked() {
     assert!(blue.requests().iter().all(|request| request.version == "HTTP/1.1"));
 }
 
+const KEPT_1_0: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\nHost: test\r\n\r\n";
+
+#[test]
+fn row_96_an_http_1_0_client_is_told_that_an_answer_without_a_length_ends_with_the_connection() {
+    for (answer, body) in [
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\n", ""),
+        ("\r\nhello", "hello"),
+        ("Connection: keep-alive\r\n\r\nhello", "hello"),
+    ] {
+        let blue = Upstream::scripted(move |connection| {
+            connection.request();
+            connection.send(format!("HTTP/1.1 200 OK\r\n{answer}"));
+        });
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        let head = client.send(KEPT_1_0).response_head().to_ascii_lowercase();
+        assert_eq!(head.matches("connection:").count(), 1, "{head}");
+        assert!(head.contains("\r\nconnection: close\r\n") && !head.contains("keep-alive"), "{head}");
+        let (rest, end) = client.rest();
+        assert_eq!((String::from_utf8_lossy(&rest).as_ref(), end), (body, End::Clean), "{answer:?}");
+        proxy.until_outcome("success", 1);
+    }
+}
+
+#[test]
+fn row_96_an_http_1_0_client_is_kept_after_an_answer_whose_end_it_sees() {
+    for (method, answer, body) in [
+        ("GET", "200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"),
+        ("GET", "200 OK\r\nContent-Length: 0\r\n\r\n", ""),
+        ("GET", "204 No Content\r\n\r\n", ""),
+        ("GET", "304 Not Modified\r\n\r\n", ""),
+        ("HEAD", "200 OK\r\n\r\n", ""),
+    ] {
+        let blue = Upstream::answering(format!("HTTP/1.1 {answer}"));
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        for _ in 0..2 {
+            client.send(KEPT_1_0.replace("GET", method));
+            let response = if method == "HEAD" { client.response_to_head() } else { client.response() };
+            let said = (response.head.one("connection"), response.text());
+            assert_eq!(said, ("keep-alive".to_owned(), body.to_owned()), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn row_96_an_http_1_0_client_is_told_only_to_close_by_a_refusal_that_closes() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    let response = client.send(KEPT_1_0.replace("GET", "TRACE")).response();
+    assert_eq!((response.status, response.head.one("connection").as_str()), (405, "close"));
+    client.ends();
+}
+
 #[test]
 fn row_3_http_1_1_without_host_is_400() {
     let blue = Upstream::ok();

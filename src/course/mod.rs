@@ -5,132 +5,25 @@
 
 pub mod evidence;
 pub mod grounds;
+mod input;
 mod judging;
 mod warming;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::gate::compare::{Comparison, Suspicion};
-use crate::gate::crossing::Tally;
-use crate::gate::signal::{Posted, Signals};
-use crate::gate::streak::Row;
+use crate::gate::signal::Signals;
 use crate::gate::verdict::{
     another_endpoint_is_bad, endpoint_is_out, streak_convicts, streak_is_common, streak_probes,
 };
-use crate::gate::{Action, ByVersion, Evidence, Gate, Health, Policy, Verdict, Version};
+use crate::gate::{Action, Evidence, Gate, Policy, Verdict, Version};
+use crate::measure::Windows;
 use crate::measure::window::History;
-use crate::measure::{Tick, Windows};
 use crate::release::input::{ENDPOINTS, GATE};
-use crate::release::{self, Cause, Effect, Epoch, Held, Kind, Plan, Refusal, State, Weight};
+use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
 use grounds::Grounds;
+pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use warming::{Missing, Warming};
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// Every tick, also when nothing was counted.
-    Tick {
-        counted: &'a Tick,
-        health: ByVersion<Health>,
-    },
-    /// What was counted before a worker's finding, between two ticks. The windows hold it from then on; the comparison, which
-    /// the finding ends, does without.
-    Counted(&'a Tick),
-    /// What a worker found by itself.
-    Streak(StreakFound),
-    /// One of the inputs that an operator gives.
-    Operator(release::Input),
-    Signal(Posted),
-    /// One endpoint among several goes or comes back.
-    Endpoint(EndpointNews),
-    /// Something of the release was changed that decides nothing.
-    Changed(Changed),
-    /// It is judged by another policy from here on.
-    Rules {
-        policy: Box<Policy>,
-        changed: Changed,
-    },
-    /// The process has started anew: everything but the state is forgotten.
-    Restarted,
-}
-
-/// A change that somebody made, to be told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Changed {
-    pub kind: Kind,
-    pub actor: String,
-    pub sentence: String,
-}
-
-/// What has become of one endpoint that is not like its siblings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EndpointNews {
-    pub version: Version,
-    pub endpoint: String,
-    pub news: News,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum News {
-    /// It fails, and its siblings do not: it is ejected, and its failures are not the version's.
-    Out { own: Tally, others: Tally },
-    /// It goes the way of the first, and its failures are the version's.
-    Another { own: Tally, others: Tally },
-    /// It serves again.
-    Back,
-    /// It is no longer one of the version's.
-    Left,
-}
-
-/// What a worker's failure streak came to, and on what.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", from = "RecordedStreak")]
-pub struct StreakFound {
-    pub came_to: Streak,
-    /// None where the worker's notice got lost, and in journals of versions that did not keep it.
-    pub row: Option<Row>,
-}
-
-/// As it may stand in a journal.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RecordedStreak {
-    Bare(Streak),
-    #[serde(rename_all = "camelCase")]
-    Found {
-        came_to: Streak,
-        row: Option<Row>,
-    },
-}
-
-impl From<Changed> for Effect {
-    fn from(Changed { kind, actor, sentence }: Changed) -> Effect {
-        Effect::tell(kind, &actor, sentence)
-    }
-}
-
-impl From<RecordedStreak> for StreakFound {
-    fn from(recorded: RecordedStreak) -> StreakFound {
-        match recorded {
-            RecordedStreak::Bare(came_to) => StreakFound { came_to, row: None },
-            RecordedStreak::Found { came_to, row } => StreakFound { came_to, row },
-        }
-    }
-}
-
-/// What the failure streak came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Streak {
-    Convicted,
-    Probing,
-    Common,
-}
 
 /// The deciding core of one proxy.
 #[derive(Clone, Debug)]

@@ -318,3 +318,15 @@ pub fn refusing() -> (SocketAddr, Socket) {
     let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
     (address, socket)
 }
+
+/// A socket whose queue is full: the next connection to it hangs.
+pub fn unreachable() -> (SocketAddr, Socket, TcpStream) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    socket.listen(0).expect("a bound socket");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
+    let queued = TcpStream::connect(address).expect("the queue holds one");
+    let full = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+    assert!(full.is_err(), "the queue holds more than one");
+    (address, socket, queued)
+}

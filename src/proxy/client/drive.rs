@@ -21,7 +21,7 @@ use super::connections::{Connections, Place};
 use crate::config::Limits;
 use crate::proxy::lifecycle;
 use crate::proxy::request::{Client, Tunnel, answer};
-use crate::proxy::wire::{Owned, PARK_AFTER, Phase, Progress, Socket};
+use crate::proxy::wire::{Heard, Owned, PARK_AFTER, Phase, Progress, Socket};
 
 /// How driving a connection ended.
 pub(super) enum Ended {
@@ -53,6 +53,15 @@ struct ClientSocket {
     socket: Socket,
     early: Bytes,
     progress: Rc<Progress>,
+}
+
+/// What is known of a client while it is answered.
+enum Attends {
+    Silently,
+    /// It has sent more, which is left for after the answer: what is behind it cannot be seen.
+    Speaking,
+    /// It has ended its sending side, and counts as reading until it resets the connection.
+    Ended(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 /// What the client had yet to take of its answers when this was last looked at.
@@ -91,6 +100,7 @@ pub(super) async fn drive(
     let mut timer = pin!(tokio::time::sleep(PARK_AFTER));
     let mut closing = false;
     let mut unsent = Unsent { bytes: 0, since: Instant::now() };
+    let mut attends = Attends::Silently;
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         progress.polled_by(cx.waker());
@@ -108,6 +118,11 @@ pub(super) async fn drive(
                 closing = true;
                 Pin::new(&mut *hyper).graceful_shutdown();
                 continue;
+            }
+            if matches!(progress.phase.get(), Phase::Waiting | Phase::Streaming)
+                && attends.poll_gone(socket, cx).is_ready()
+            {
+                return Poll::Ready(Stop::Broken);
             }
             if progress.phase.get() == Phase::HeadBegun {
                 progress.enter(Phase::Head, Instant::now(), service.serving().settings().timeouts.request_head);
@@ -148,6 +163,36 @@ pub(super) async fn drive(
     }
 }
 
+impl Attends {
+    /// Ready when the client has reset the connection. One that has closed it cannot be told from one that has ended only its
+    /// sending side, before something is sent to it.
+    fn poll_gone(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+        if let Attends::Ended(reset) = self {
+            return reset.as_mut().poll(cx);
+        }
+        if socket.poll_readable(cx).is_pending() {
+            *self = Attends::Silently;
+        } else if let Attends::Silently = self {
+            match socket.poll_heard(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Heard::Bytes) => *self = Attends::Speaking,
+                Poll::Ready(Heard::Reset) => return Poll::Ready(()),
+                Poll::Ready(Heard::End) => match socket.until_reset() {
+                    Ok(reset) => {
+                        *self = Attends::Ended(Box::pin(reset));
+                        return self.poll_gone(socket, cx);
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "a reset will be seen by the next write");
+                        *self = Attends::Speaking;
+                    }
+                },
+            }
+        }
+        Poll::Pending
+    }
+}
+
 impl Unsent {
     /// For how long it has been this much.
     fn rests_for(&mut self, bytes: usize) -> Duration {
@@ -162,6 +207,7 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Not pipeline_flush: it lifts the bound on hyper's write buffer, and holds an answer back while part of the next
     // request has been read.
+    builder.half_close(true);
     builder.max_header_size(limits.head_bytes);
     builder.max_buf_size(limits.head_bytes.max(READ_BUFFER_BYTES));
     if limits.head_fields != USUAL_HEAD_FIELDS {

@@ -13,7 +13,7 @@ use super::body::{ResponseBody, Streaming};
 use super::client::Client;
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
-use super::respond::{Refusal, unavailable};
+use super::respond::{Refusal, Unreached, unavailable};
 use super::service::Service;
 use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
@@ -85,12 +85,13 @@ async fn attempt(
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
-        let mut upstream = connect(service, progress, exchange, wanted).await?;
-        let mut request = unsent.take().expect("it is put back before the next attempt");
+        let sendable = sendable(unsent.as_ref().expect("it is put back before the next attempt"));
+        let mut upstream = connect(service, progress, exchange, wanted, sendable).await?;
+        let mut request = unsent.take().expect("it has just been looked at");
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
         }
-        let sendable = if upstream.reused { sendable(&request) } else { Sendable::Once };
+        let sendable = if upstream.reused { sendable } else { Sendable::Once };
         match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
             Err(NoHead::NotSent(request)) if upstream.reused => *unsent = Some(*request),
@@ -106,7 +107,8 @@ async fn attempt(
             },
             Err(NoHead::Invalid(error)) => {
                 tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
-                return Err(Failed::Refused(Refusal::Invalid));
+                let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
+                return Err(Failed::Refused(refusal));
             }
             Err(NoHead::Expired) if progress.is_awaiting_body() => return Err(Failed::Refused(Refusal::SlowBody)),
             Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
@@ -121,6 +123,7 @@ async fn connect(
     progress: &Progress,
     exchange: &mut Exchange,
     wanted: Wanted,
+    sendable: Sendable,
 ) -> Result<Box<Upstream>, Failed> {
     let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
@@ -128,7 +131,7 @@ async fn connect(
     while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint, progress.now())
+            && let Some(upstream) = Upstream::resting(&endpoint, sendable, progress.now())
         {
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
@@ -145,7 +148,7 @@ async fn connect(
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, endpoint = ?endpoint.host, "no connection");
-                Failed::Refused(Refusal::Connect)
+                Failed::Refused(Refusal::Connect(Unreached::from(&error)))
             }
             Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),
         };
@@ -172,7 +175,7 @@ fn answer(
 ) -> Response<ResponseBody> {
     let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
-    upstream.rest_as_told(&parts.headers);
+    upstream.rest_as_told(&parts, &incoming);
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
     let rewritten = match upgrade {

@@ -30,9 +30,10 @@ pub(super) enum Upgrade {
 
 /// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of seven; they change one by one")]
+#[expect(clippy::struct_excessive_bools, reason = "a set of eight; they change one by one")]
 struct Found {
     connection: bool,
+    length: bool,
     te: bool,
     transfer_encoding: bool,
     upgrade: bool,
@@ -45,6 +46,7 @@ impl Found {
     fn note(&mut self, name: &HeaderName) {
         match *name {
             CONNECTION => self.connection = true,
+            CONTENT_LENGTH => self.length = true,
             TE => self.te = true,
             UPGRADE => self.upgrade = true,
             VIA => self.via = true,
@@ -66,10 +68,17 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
     parts.headers.keys().for_each(|name| found.note(name));
     target(parts)?;
     let host = host(parts)?;
-    // The field stays, because hyper drops the body of a GET that has neither this nor a length.
-    if found.transfer_encoding && !is_only_chunked(&parts.headers) {
-        return Err(Refusal::TransferEncoding);
+    if found.transfer_encoding {
+        if !is_only_chunked(&parts.headers) {
+            return Err(Refusal::TransferEncoding);
+        }
+        // hyper writes what stands here, and drops the body of a GET that has neither this nor a length.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    if found.length {
+        write_length(&mut parts.headers);
+    }
+    let takes_trailers = found.te && tokens(&parts.headers, TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let upgrade = if found.upgrade { asked_upgrade(&mut parts.headers) } else { Upgrade::NotAsked };
     if found.connection {
         strip_named(&mut parts.headers);
@@ -77,7 +86,9 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
     if found.hop {
         strip_hop(&mut parts.headers);
     }
-    if found.te && parts.headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+    if takes_trailers {
+        parts.headers.insert(TE, HeaderValue::from_static("trailers"));
+    } else if found.te {
         parts.headers.remove(TE);
     }
     match upgrade {
@@ -92,16 +103,16 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
 
 /// Makes the endpoint's head the one for the client.
 pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
-    let (mut length, mut found) = (false, Found::default());
-    for name in parts.headers.keys() {
-        length |= *name == CONTENT_LENGTH;
-        found.note(name);
-    }
+    let mut found = Found::default();
+    parts.headers.keys().for_each(|name| found.note(name));
     if found.transfer_encoding {
-        if length || !is_only_chunked(&parts.headers) {
+        if found.length || !is_only_chunked(&parts.headers) {
             return Err(Refusal::Invalid);
         }
         parts.headers.remove(TRANSFER_ENCODING);
+    }
+    if found.length {
+        write_length(&mut parts.headers);
     }
     let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
     if found.connection {
@@ -160,6 +171,29 @@ fn host(parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
 fn is_only_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
+/// Writes the length as one plain number, which nobody reads otherwise: neither as octal nor as a list. What is no length
+/// comes only where none frames the body, in an answer to HEAD or a 304, and is not passed on.
+fn write_length(headers: &mut HeaderMap) {
+    let is_plain = |length: &[u8]| match length {
+        b"0" => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    if values.next().is_some_and(|length| is_plain(length.as_bytes())) && values.next().is_none() {
+        return;
+    }
+    let read =
+        |token: &str| token.bytes().all(|byte| byte.is_ascii_digit()).then(|| token.parse::<u64>().ok()).flatten();
+    let lengths: Vec<Option<u64>> = tokens(headers, CONTENT_LENGTH).map(read).collect();
+    headers.remove(CONTENT_LENGTH);
+    if let Some(&Some(length)) = lengths.first()
+        && lengths.iter().all(|other| *other == Some(length))
+    {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 /// What most endpoints send in Connection, and no field is called so, but one that is taken out anyway.

@@ -1,7 +1,9 @@
 //! Our own answers: the one place where an error becomes HTTP. By who is to blame: the client, the endpoint, or us.
 
+use std::io;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
@@ -26,18 +28,31 @@ pub(super) enum Refusal {
     #[error("the request body ended too early")]
     ClientGone,
     #[error("the service could not be reached")]
-    Connect,
+    Connect(Unreached),
     #[error("the service could not be reached in time")]
     ConnectTimeout,
     #[error("the service closed the connection before it answered")]
     Reset,
     #[error("the service gave no valid HTTP answer")]
     Invalid,
+    #[error("the service gave an answer whose head is too large")]
+    LargeHead,
     #[error("the service did not answer in time")]
     HeadTimeout,
     #[error("an error inside the proxy")]
     Internal,
 }
+
+/// Why there is no connection to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreached {
+    Refused,
+    NoRoute,
+    Otherwise,
+}
+
+/// Tells our own answers from those of an endpoint (RFC 9209).
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Seconds after which a client may try again where nothing could serve it.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -52,7 +67,7 @@ impl Refusal {
             | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Connect | Refusal::Reset | Refusal::Invalid => StatusCode::BAD_GATEWAY,
+            Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -60,9 +75,9 @@ impl Refusal {
 
     pub(super) const fn outcome(self) -> Outcome {
         match self {
-            Refusal::Connect => Outcome::ConnectError,
+            Refusal::Connect(_) => Outcome::ConnectError,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => Outcome::Timeout,
-            Refusal::Reset | Refusal::Invalid => Outcome::Reset,
+            Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => Outcome::Reset,
             Refusal::ClientGone => Outcome::ClientCancelled,
             Refusal::Host
             | Refusal::Target
@@ -74,17 +89,36 @@ impl Refusal {
         }
     }
 
+    /// With the registered error type (RFC 9209, section 2.3).
+    const fn proxy_status(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Refusal::Host
+            | Refusal::Target
+            | Refusal::TransferEncoding
+            | Refusal::SlowBody
+            | Refusal::MalformedBody
+            | Refusal::ClientGone => "portcullis; error=http_request_error",
+            Refusal::Method => "portcullis; error=http_request_denied",
+            Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
+            Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
+            Refusal::Connect(Unreached::Otherwise) => "portcullis; error=destination_unavailable",
+            Refusal::ConnectTimeout => "portcullis; error=connection_timeout",
+            Refusal::Reset => "portcullis; error=connection_terminated",
+            Refusal::Invalid => "portcullis; error=http_protocol_error",
+            Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
+            Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
+            Refusal::Internal => "portcullis; error=proxy_internal_error",
+        })
+    }
+
     /// Whether the connection must not carry another request.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
     }
 
     pub(super) fn response(self) -> Response<ResponseBody> {
-        let body = Bytes::from(format!("{self}\n"));
-        let mut response = Response::new(ResponseBody::Own(Some(body)));
-        *response.status_mut() = self.status();
+        let mut response = own(self.status(), self.proxy_status(), Bytes::from(format!("{self}\n")));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if self == Refusal::Method {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
@@ -95,23 +129,42 @@ impl Refusal {
     }
 }
 
+impl From<&io::Error> for Unreached {
+    fn from(error: &io::Error) -> Unreached {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Unreached::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
+            _ => Unreached::Otherwise,
+        }
+    }
+}
+
+fn own(status: StatusCode, proxy_status: HeaderValue, text: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Own(Some(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(PROXY_STATUS, proxy_status);
+    response
+}
+
 /// No endpoint takes requests.
 pub(super) fn unavailable() -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Own(Some(Bytes::from_static(b"no endpoint is available\n"))));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let proxy_status = HeaderValue::from_static("portcullis; error=destination_unavailable");
+    let text = Bytes::from_static(b"no endpoint is available\n");
+    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, proxy_status, text);
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     response
 }
 
 /// Sent raw where no request has been parsed.
-pub(in crate::proxy) const HEAD_TIMEOUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    content-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
+pub(in crate::proxy) const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    proxy-status: portcullis; error=http_request_error\r\ncontent-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
 
 /// Sent raw to a connection over the bound.
 pub(in crate::proxy) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: text/plain; charset=utf-8\r\nretry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
+    content-type: text/plain; charset=utf-8\r\nproxy-status: portcullis; error=http_request_denied\r\n\
+    retry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
     too many connections\n";
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -51,7 +52,22 @@ pub(in crate::proxy) async fn answer(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     progress.ends_by_close.set(version == Version::HTTP_10);
+    if version == Version::HTTP_10 {
+        for_http_1_0(&mut response);
+    }
     Ok(response)
+}
+
+/// Makes the end of the connection the end of an answer whose length is not known. hyper would add `keep-alive` to the
+/// answer of an HTTP/1.1 server, also to one that says `close`.
+fn for_http_1_0(response: &mut Response<ResponseBody>) {
+    let (body, headers) = (response.body(), response.headers());
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    *response.version_mut() = Version::HTTP_10;
 }
 
 /// Checks and rewrites the head, chooses the version, forwards.

@@ -1,14 +1,24 @@
-//! For how long an endpoint keeps an idle connection: `Keep-Alive: timeout=5`.
+//! For how long an endpoint keeps a connection, as far as its answer says: `Keep-Alive: timeout=5`, and whether it may end
+//! with the answer.
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What an answer says, if it says so.
 pub(super) fn promised(answer: &HeaderMap) -> Option<Duration> {
     answer.get(KEEP_ALIVE).and_then(|field| kept_for(field.as_bytes()))
+}
+
+/// Whether the head of an answer without a body tells that there is none: by its status, a length or a coding.
+pub(super) fn tells_its_end(answer: &Parts) -> bool {
+    let by_status =
+        matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || answer.status.is_informational();
+    by_status || answer.headers.contains_key(CONTENT_LENGTH) || answer.headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// The `timeout` of a Keep-Alive field, in whole seconds (draft-thomson-hybi-http-timeout, section 2.1).

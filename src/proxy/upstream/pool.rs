@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::response::Parts;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -67,6 +69,7 @@ pub(in crate::proxy) struct Upstream {
     pub endpoint: Rc<Endpoint>,
     /// It has carried a request before.
     pub reused: bool,
+    lasts: Lasts,
     idle_since: Instant,
     /// How long it may rest.
     idle_for: Duration,
@@ -85,6 +88,15 @@ struct Driver {
     sent: RefCell<Vec<u8>>,
     /// They are those of the next write.
     keeps_sent: Cell<bool>,
+}
+
+/// Whether the last answer said that the connection outlives it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    AsTold,
+    /// It was one to HEAD without a length or a coding. There are endpoints that answer GET until they close, and close
+    /// here too.
+    Untold,
 }
 
 #[derive(Default)]
@@ -140,21 +152,30 @@ impl Upstream {
             ended: false,
             endpoint: Rc::clone(endpoint),
             reused: false,
+            lasts: Lasts::AsTold,
             idle_since: Instant::now(),
             idle_for: IDLE_FOR,
             _counted: Counted::new(&dialer.open),
         }))
     }
 
-    /// A connection that rested, not for too long, and is still open.
-    pub(in crate::proxy) fn resting(endpoint: &Endpoint, now: Instant) -> Option<Box<Upstream>> {
+    /// A connection that rested, not for too long, and is still open. For a request that must not be sent twice the kernel
+    /// is asked whether it is.
+    pub(in crate::proxy) fn resting(endpoint: &Endpoint, sendable: Sendable, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle()?;
-        while let Some(mut upstream) = idle.pop() {
-            if upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open()) {
+        loop {
+            let mut upstream = match sendable {
+                Sendable::Again => idle.pop()?,
+                Sendable::Once => {
+                    let last = idle.iter().rposition(|upstream| upstream.lasts == Lasts::AsTold)?;
+                    idle.remove(last)
+                }
+            };
+            let open = upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open());
+            if open && (sendable == Sendable::Again || upstream.socket.is_silent()) {
                 return Some(upstream);
             }
         }
-        None
     }
 
     /// Sends the request and waits for the response head.
@@ -211,11 +232,14 @@ impl Upstream {
         }
     }
 
-    /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`.
-    pub(in crate::proxy) fn rest_as_told(&mut self, answer: &HeaderMap) {
-        if let Some(told) = keep_alive::promised(answer) {
+    /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`; and
+    /// whether it may end it at once.
+    pub(in crate::proxy) fn rest_as_told(&mut self, answer: &Parts, body: &Incoming) {
+        if let Some(told) = keep_alive::promised(&answer.headers) {
             self.idle_for = IDLE_FOR.min(told.saturating_sub(ON_THE_WAY).max(told / 2));
         }
+        let untold = body.is_end_stream() && !keep_alive::tells_its_end(answer);
+        self.lasts = if untold { Lasts::Untold } else { Lasts::AsTold };
     }
 
     fn may_rest(&self, now: Instant) -> bool {

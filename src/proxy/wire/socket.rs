@@ -5,14 +5,18 @@
 //! which saves more CPU time than the copy costs. A long write on an empty buffer goes to the kernel at once.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes that wait to be sent on one socket; a writer that has more waits.
@@ -44,6 +48,15 @@ struct Shared {
     writer: RefCell<Option<Waker>>,
 }
 
+/// What a peer did last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Heard {
+    Bytes,
+    /// It has ended its sending side, and may still read.
+    End,
+    Reset,
+}
+
 /// The worker's list of sockets with something to send.
 #[derive(Default)]
 pub(in crate::proxy) struct Sends {
@@ -66,6 +79,40 @@ impl Socket {
 
     pub(in crate::proxy) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.stream.borrow().poll_read_ready(cx)
+    }
+
+    /// What has come and was not read; looks, and leaves it.
+    pub(in crate::proxy) fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let mut byte = [0];
+        match std::task::ready!(self.shared.stream.borrow().poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) => Poll::Ready(Heard::End),
+            Ok(_) => Poll::Ready(Heard::Bytes),
+            Err(error) => {
+                tracing::trace!(%error, "the peer has gone");
+                Poll::Ready(Heard::Reset)
+            }
+        }
+    }
+
+    /// Ends when the peer resets the connection, of which nothing tells once it has ended its sending side. It holds a
+    /// descriptor of its own.
+    pub(in crate::proxy) fn until_reset(&self) -> io::Result<impl Future<Output = ()> + use<>> {
+        let twin = self.shared.stream.borrow().as_fd().try_clone_to_owned()?;
+        #[expect(deprecated, reason = "an owned descriptor stays open for as long as it is registered")]
+        let twin = AsyncFd::with_interest(twin, Interest::ERROR)?;
+        Ok(async move {
+            if let Err(error) = twin.ready(Interest::ERROR).await {
+                tracing::debug!(%error, "a reset will be seen by the next write");
+                std::future::pending().await
+            }
+        })
+    }
+
+    /// Whether the kernel knows of nothing that came, not even of the end. It is asked, and not what it told before.
+    pub(in crate::proxy) fn is_silent(&self) -> bool {
+        let stream = self.shared.stream.borrow();
+        let peeked = socket2::SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The peer does not take what we send.
