@@ -64,3 +64,39 @@ fn ten_releases_in_a_row_with_reloads_and_endpoints_that_change_lose_no_request(
     assert!(tally.answered >= wanted, "{} of {wanted}", tally.answered);
     println!("{} requests, {} of them the bad versions' own failures", tally.answered, tally.failed);
 }
+
+/// After a kill at any instant blue is the last version whose completion was told, or the one that was about to complete;
+/// and what was told to be rolled back gets nothing. `PORTCULLIS_TEST_KILLS=50` asks for more kills.
+#[test]
+fn promise_2_kills_in_releases_that_name_their_green_leave_blue_and_the_latch_as_they_were_told() {
+    let mut random = fastrand::Rng::with_seed(number("PORTCULLIS_TEST_SEED").unwrap_or(7));
+    let mut bench = Bench::with_plan("{ steps: [{ weight: 50%, bake: 50ms }], monitoring: 100ms }");
+    let text = bench.text.clone();
+    let mut blue = "v1".to_owned();
+    let mut kept = Vec::new();
+    for release in 1..=number("PORTCULLIS_TEST_KILLS").unwrap_or(6).min(50) {
+        let (version, green) = (format!("w{release}"), Backend::answering(200));
+        granted(&bench.proxy.post("/v1/release", &named(&version, &green)));
+        if release % 3 == 0 {
+            green.answer(500);
+        }
+        bench.load.until_more(random.u64(1..2_000));
+        bench.proxy.crash();
+        let told: Vec<String> = bench.events.heard().into_iter().map(|event| event.kind).collect();
+        bench.crash_and_start(&text);
+        let status = bench.proxy.status();
+        let is = status["blue"]["version"].as_str().expect("a name").to_owned();
+        let has_been_told = |kind: &str| told.iter().any(|told| told == kind);
+        if has_been_told("completed") {
+            assert_eq!(is, version, "release {release}: {status:#}");
+        } else {
+            assert!(is == version || is == blue, "release {release}: {is}, {told:?}");
+        }
+        if has_been_told("rolledBack") {
+            assert_eq!((&status["state"], &status["weight"]), (&json!("rolledBack"), &json!(0.0)), "{status:#}");
+        }
+        kept.push(green);
+        bench.proxy.post("/v1/release/rollback", &json!({ "reason": "the next one" }));
+        blue = bench.proxy.status()["blue"]["version"].as_str().expect("a name").to_owned();
+    }
+}

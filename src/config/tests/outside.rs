@@ -74,7 +74,7 @@ fn a_reference_needs_no_quotes_inside_of_braces_and_brackets() {
         "a: { b: ${HOST}, c: [${COUNT}, ${HOST}:${PORT}, '${YES}'] }",
         r#"{"a":{"b":"green.example","c":[7,"green.example:9002","true"]}}"#,
     );
-    check("{ a: ${NONE:-[x, y]: {z # !}, b: 1 }", r##"{"a":"[x, y]: {z # !","b":1}"##);
+    check("{ a: ${NONE:-[x, y]: {z # !}, b: 1 }", r#"{"a":"[x, y]: {z # !","b":1}"#);
     check("{ a: $${HOST}, b: [$$${PORT}] }", r#"{"a":"${HOST}","b":["$9002"]}"#);
     check("a: \u{fdd0} ${HOST}", "{\"a\":\"\u{fdd0} green.example\"}");
 }
