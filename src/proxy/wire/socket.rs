@@ -15,7 +15,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -98,8 +97,7 @@ impl Socket {
     /// descriptor of its own.
     pub(in crate::proxy) fn until_reset(&self) -> io::Result<impl Future<Output = ()> + use<>> {
         let twin = self.shared.stream.borrow().as_fd().try_clone_to_owned()?;
-        #[expect(deprecated, reason = "an owned descriptor stays open for as long as it is registered")]
-        let twin = AsyncFd::with_interest(twin, Interest::ERROR)?;
+        let twin = TcpStream::from_std(twin.into())?;
         Ok(async move {
             if let Err(error) = twin.ready(Interest::ERROR).await {
                 tracing::debug!(%error, "a reset will be seen by the next write");
