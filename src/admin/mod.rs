@@ -53,13 +53,19 @@ pub struct Context {
     pub archive: Option<Archive>,
 }
 
-/// Serves on a thread of its own until the process has nothing more to say.
+/// Serves on a thread of its own until the process ends, or another one has the listener.
 pub fn spawn(listener: TcpListener, context: Context) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name("portcullis-admin".to_owned()).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(context)).await
+            let mut lifecycle = context.lifecycle.clone();
+            let relieved = async move {
+                if lifecycle.wait_for(|phase| *phase == Phase::Relieved).await.is_err() {
+                    std::future::pending().await
+                }
+            };
+            axum::serve(listener, router(context)).with_graceful_shutdown(relieved).await
         })
     })
 }
