@@ -122,4 +122,3 @@ fn anew(dir: &Path, bounds: Bounds) -> Option<Journal> {
         }
     }
 }
-
