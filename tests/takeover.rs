@@ -3,14 +3,17 @@
 //! `PORTCULLIS_TEST_TAKEOVERS=N` replaces so often.
 
 use std::fs::File;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, accept, bind, connect, listen, recv, send, sendmsg, socket_with,
 };
 use serde_json::{Value, json};
 
@@ -178,6 +181,38 @@ impl Successor {
     }
 }
 
+/// Where a successor connects, with the test in the place of the process that was there.
+fn in_the_place_of_a_crashed_process(data: &Path) -> OwnedFd {
+    let path = data.join("take-over.sock");
+    std::fs::remove_file(&path).expect("the one of before");
+    let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let listener = listener.expect("a socket");
+    bind(&listener, &SocketAddrUnix::new(&path).expect("a short path")).expect("nobody has it");
+    listen(&listener, 1).expect("a socket");
+    listener
+}
+
+/// Hands these sockets over, and says that the epoch was sent to blue in the meantime.
+fn hand_over_latched(listener: &OwnedFd, sockets: [TcpListener; 2]) {
+    let successor = Successor(accept(listener).expect("a successor"));
+    successor.until("hello");
+    let [worker, admin] = sockets.map(OwnedFd::from);
+    for (role, socket) in [("worker", worker.as_fd()), ("admin", admin.as_fd()), ("takeOver", listener.as_fd())] {
+        let word = json!({ "socket": role }).to_string();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let sockets = [socket];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&sockets)));
+        sendmsg(&successor.0, &[IoSlice::new(word.as_bytes())], &mut control, SendFlags::NOSIGNAL).expect("it listens");
+    }
+    successor.say(&json!("all"));
+    successor.until("ready");
+    successor.say(&json!("yours"));
+    successor.until("opened");
+    successor.say(&json!({ "go": { "latched": 1 } }));
+    successor.until("serving");
+}
+
 /// A proxy with an open release at 40 %, and its data.
 fn releasing(green: &Backend) -> (Backend, String, tempfile::TempDir, Proxy) {
     let blue = Backend::answering(200);
@@ -259,4 +294,27 @@ fn row_60_a_worker_still_sends_everything_to_blue_while_nobody_has_the_journal_a
     let status = proxy.until(|status| status["state"] == "rolledBack");
     assert_eq!(status["rollback"]["trigger"], "dead", "{status:#}");
     load.stop();
+}
+
+#[test]
+fn row_60_a_successor_that_hears_of_a_worker_s_verdict_sends_nothing_to_green_and_records_the_rollback() {
+    let green = Backend::answering(200);
+    let (_blue, text, data, mut proxy) = releasing(&green);
+    proxy.crash();
+    let sockets = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    for socket in &sockets {
+        socket.set_nonblocking(true).expect("a socket");
+    }
+    let proxy = std::thread::scope(|scope| {
+        let listener = in_the_place_of_a_crashed_process(data.path());
+        let predecessor = scope.spawn(move || hand_over_latched(&listener, sockets));
+        let proxy = Proxy::take_over(data.path(), &text);
+        predecessor.join().expect("the proxy keeps to the protocol");
+        proxy
+    });
+    let at_green = green.count();
+    assert_eq!(Load::run(proxy.listen, 2, 50).lost, [""; 0]);
+    assert_eq!(green.count(), at_green);
+    let status = proxy.until(|status| status["state"] == "rolledBack");
+    assert_eq!(status["epoch"], 1, "{status:#}");
 }

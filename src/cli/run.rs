@@ -140,7 +140,9 @@ async fn serve(
                 running.drain().await
             }
             Some(relieved) => {
-                systemd::main_is(relieved.by);
+                if let Some(by) = relieved.by {
+                    systemd::main_is(by);
+                }
                 running.drain_relieved().await
             }
         }

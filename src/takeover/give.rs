@@ -33,7 +33,8 @@ pub struct Offer {
 /// Another process serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Relieved {
-    pub by: u32,
+    /// None for a process that has no number here, such as one of another container.
+    pub by: Option<u32>,
 }
 
 /// How long a process that has died may take to let go of the journal.

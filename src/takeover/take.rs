@@ -32,8 +32,8 @@ pub enum NotTaken {
     Nobody(PathBuf),
     #[error("this configuration cannot take over: {0}")]
     Unfit(#[from] Unfit),
-    #[error("the running process (pid {pid}) {what}: {why}")]
-    Broken { pid: u32, what: &'static str, why: String },
+    #[error("the running process {what}: {why}")]
+    Broken { what: &'static str, why: String },
     #[error("{}: {why}", path.display())]
     Unreachable { path: PathBuf, why: String },
 }
@@ -49,7 +49,7 @@ impl Claim {
             other => NotTaken::Unreachable { path, why: other.to_string() },
         })?;
         let claim = Claim { peer, data: dir.to_owned() };
-        let sockets = claim.sockets().map_err(|broken| claim.failed("does not hand over its sockets", broken))?;
+        let sockets = claim.sockets().map_err(|broken| Claim::failed("does not hand over its sockets", broken))?;
         if let Err(unfit) = sockets.listeners.check(config) {
             // It hangs up either way, and the reason belongs in both logs.
             claim.peer.say(&Word::Refused(unfit.to_string())).ok();
@@ -62,7 +62,7 @@ impl Claim {
     pub fn journal(&self) -> Result<(), NotTaken> {
         let said = self.peer.say(&Word::Ready);
         let given = said.and_then(|()| self.peer.expect(|word| matches!(word, Word::Yours).then_some(())));
-        given.map_err(|broken| self.failed("does not hand over the journal", broken))
+        given.map_err(|broken| Claim::failed("does not hand over the journal", broken))
     }
 
     /// Returns when this process may decide, with the epoch that was sent to blue in the meantime.
@@ -72,7 +72,7 @@ impl Claim {
             _ => None,
         };
         let gone = self.peer.say(&Word::Opened).and_then(|()| self.peer.expect(latched));
-        gone.map_err(|broken| self.failed("goes on itself", broken))
+        gone.map_err(|broken| Claim::failed("goes on itself", broken))
     }
 
     /// From here on this process is the one, whether the predecessor hears of it or has ended.
@@ -102,7 +102,7 @@ impl Claim {
         Ok(Sockets { listeners: Listeners { workers, admin }, next })
     }
 
-    fn failed(&self, what: &'static str, broken: Broken) -> NotTaken {
-        NotTaken::Broken { pid: self.peer.pid, what, why: broken.to_string() }
+    fn failed(what: &'static str, broken: Broken) -> NotTaken {
+        NotTaken::Broken { what, why: broken.to_string() }
     }
 }

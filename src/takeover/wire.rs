@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::retry_on_intr;
-use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg,
@@ -48,7 +48,8 @@ pub(super) enum Role {
 /// The process at the other end.
 pub(super) struct Peer {
     socket: OwnedFd,
-    pub(super) pid: u32,
+    /// None for a process that has no number here, such as one of another container.
+    pub(super) pid: Option<u32>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,12 +99,12 @@ impl Peer {
 
     /// Whoever is no process of our user is told nothing.
     fn known(socket: OwnedFd) -> Result<Peer, Broken> {
-        let theirs = socket_peercred(&socket)?;
-        let ours = rustix::process::geteuid();
-        if theirs.uid != ours {
-            return Err(Broken::Stranger { theirs: theirs.uid.as_raw(), ours: ours.as_raw() });
+        let (theirs, pid) = credentials(&socket)?;
+        let ours = rustix::process::geteuid().as_raw();
+        if theirs != ours {
+            return Err(Broken::Stranger { theirs, ours });
         }
-        let peer = Peer { socket, pid: theirs.pid.as_raw_nonzero().get().unsigned_abs() };
+        let peer = Peer { socket, pid };
         peer.wait_at_most(Some(PATIENCE))?;
         Ok(peer)
     }
@@ -172,6 +173,20 @@ impl Peer {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The user and the number of the process at the other end.
+///
+/// By way of tokio: rustix takes every process to have a number.
+fn credentials(socket: &OwnedFd) -> io::Result<(u32, Option<u32>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    let stream = std::os::unix::net::UnixStream::from(socket.try_clone()?);
+    stream.set_nonblocking(true)?;
+    let found = tokio::net::UnixStream::from_std(stream)?.peer_cred()?;
+    rustix::io::ioctl_fionbio(socket, false)?;
+    let pid = found.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    Ok((found.uid(), pid))
 }
 
 impl From<rustix::io::Errno> for Broken {
