@@ -17,7 +17,7 @@ use rustix::net::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Client, Load, Proxy, bench, config, folder, number, portcullis, refused};
+use crate::support::{Backend, Client, Load, Proxy, bench, config, eventually, folder, number, portcullis, refused};
 
 const TAKEOVERS: u64 = 3;
 
@@ -48,6 +48,11 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
     let (listen, admin) = (proxy.listen, proxy.admin);
     assert_eq!(proxy.post("/v1/release", &json!({ "reason": "a test" })).status, 200);
     let before = proxy.until(|status| status["weight"] == 40.0);
+    let watching = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["watch", "--json", "--admin", &format!("http://{admin}")])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary is built");
     let load = Load::start(listen, 4);
     let stop = AtomicBool::new(false);
     let mut old = Vec::new();
@@ -67,7 +72,8 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
                 assert_eq!(status[of], before[of], "{of}: {status:#}");
             }
             proxy.until_logged("another process has taken over");
-            assert_eq!(idle.get("/").head.all("connection"), ["close"], "the old one still serves who was there");
+            // Who was there before is served by the old one still, and asked to go.
+            eventually("a last answer", || (idle.get("/").head.all("connection") == ["close"]).then_some(()));
             let (at_blue, at_green) = (blue.count(), green.count());
             load.until_more(200);
             assert!(blue.count() > at_blue && green.count() > at_green, "the release goes on");
@@ -79,6 +85,10 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
     assert_eq!(proxy.post("/v1/release/promote", &Value::Null).status, 200);
     let status = proxy.until(|status| status["state"] == "completed");
     assert_eq!((&status["epoch"], &status["blue"]["version"]), (&before["epoch"], &json!("v2")));
+    let watched = watching.wait_with_output().expect("a child of ours");
+    assert!(watched.status.success(), "{watched:?}");
+    let watched = String::from_utf8(watched.stdout).expect("text");
+    assert!(watched.contains(r#""kind":"completed""#), "it was told by the last process: {watched}");
     let tally = load.stop();
     assert_eq!((tally.lost, tally.failed), (Vec::new(), 0));
     for mut process in old {
