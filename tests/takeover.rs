@@ -28,12 +28,12 @@ const GATE: &str = "gate: { minimumRequests: 5, warmUp: { time: 0s, requests: 0 
                     triggers: [{ name: dead, metric: failureStreak, atLeast: 5, action: rollback }] }\n";
 
 /// One request on each of many connections, until it is told to stop. Returns how many there were.
-fn connect_anew(address: SocketAddr, stop: &AtomicBool) -> u64 {
+fn connect_anew(address: SocketAddr, target: &str, stop: &AtomicBool) -> u64 {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut requests = 0;
     while !stop.load(Ordering::SeqCst) {
-        let response =
-            Client::connect(address).send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").response();
-        assert_eq!(response.status, 200);
+        let response = Client::connect(address).send(&request).response();
+        assert_eq!(response.status, 200, "{target}");
         requests += 1;
     }
     requests
@@ -58,7 +58,8 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
     let mut old = Vec::new();
     let mut longest = Duration::ZERO;
     let anew = std::thread::scope(|scope| {
-        let anew = scope.spawn(|| connect_anew(listen, &stop));
+        let anew = scope.spawn(|| connect_anew(listen, "/", &stop));
+        let asking = scope.spawn(|| connect_anew(admin, "/readyz", &stop));
         for _ in 0..number("PORTCULLIS_TEST_TAKEOVERS").unwrap_or(TAKEOVERS) {
             load.until_more(200);
             let mut idle = proxy.client();
@@ -80,6 +81,7 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
             old.push(std::mem::replace(&mut proxy, next));
         }
         stop.store(true, Ordering::SeqCst);
+        asking.join().expect("it is ready all the time");
         anew.join().expect("no connection is refused, and none without an answer")
     });
     assert_eq!(proxy.post("/v1/release/promote", &Value::Null).status, 200);
@@ -89,6 +91,8 @@ fn row_60_a_binary_that_is_replaced_under_load_loses_and_refuses_nobody_and_its_
     assert!(watched.status.success(), "{watched:?}");
     let watched = String::from_utf8(watched.stdout).expect("text");
     assert!(watched.contains(r#""kind":"completed""#), "it was told by the last process: {watched}");
+    let again = portcullis(&["replay", "v2-1", "--admin", &format!("http://{admin}")], &[]);
+    assert!(again.status.success(), "the evidence of all processes is whole: {again:?}");
     let tally = load.stop();
     assert_eq!((tally.lost, tally.failed), (Vec::new(), 0));
     for mut process in old {
