@@ -6,6 +6,9 @@
 //! - [`cli`]: one file a command; `run` starts a proxy, `demo` tells a whole release.
 //! - [`config`]: the YAML file, with all its faults at once. Absent: defaults anywhere else.
 //! - [`running`]: wires the parts below into one proxy, and drains it.
+//! - [`listeners`]: the sockets that are accepted on: bound, or inherited.
+//! - [`takeover`]: gives them and the journal to the process that comes after, and gets them from the one before.
+//! - [`systemd`]: what systemd is told of the process.
 //! - [`proxy`]: the way of a request, top to bottom. Absent: decisions, and locks that two workers share.
 //! - [`routing`]: the one value that the workers share, and the only ways to change it. A rollback wins every merge.
 //! - [`live`]: what it routes to: settings and endpoints, replaced whole.
@@ -37,6 +40,7 @@ pub mod control;
 pub mod course;
 pub mod gate;
 pub mod journal;
+pub mod listeners;
 pub mod live;
 pub mod measure;
 pub mod proxy;
@@ -46,4 +50,6 @@ pub mod replay;
 pub mod report;
 pub mod routing;
 pub mod running;
+pub mod systemd;
+pub mod takeover;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! One running proxy: wires the parts together, and takes them down in order.
 
+mod opening;
+
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -16,19 +19,21 @@ use crate::config::Config;
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
-use crate::control::ledger::Ledger;
 use crate::control::restore::Beginning;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
-use crate::gate::Version;
-use crate::journal::{Bounds, Journal, OpenError, Restored};
+use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
 use crate::reload::Reloading;
 use crate::routing::{NOTICES, Routing};
+use crate::takeover::{Offer, Relieved};
 use crate::telemetry::Telemetry;
+
+use opening::Opening;
+pub use opening::{Origin, StartError};
 
 /// A proxy that serves. Dropping it does not stop it; [`Running::drain`] does.
 pub struct Running {
@@ -38,6 +43,9 @@ pub struct Running {
     pub events: Events,
     pub commands: Commands,
     pub reloading: Reloading,
+    relieved: watch::Receiver<Option<Relieved>>,
+    /// What may be handed over.
+    listeners: Arc<ArcSwapOption<Listeners>>,
     routing: Arc<Routing<Live>>,
     lifecycle: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
@@ -55,30 +63,36 @@ pub enum Drained {
 /// How often a draining process looks whether its workers have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Binds the listeners and starts every thread.
+/// Opens the journal and the listeners, and starts every thread.
 ///
 /// With `data` the release survives the process: [`StartError::Journal`] when another process has that directory. Any
-/// other fault of the journal is an alarm, with everything on blue.
-pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError> {
-    let (beginning, ledger) = remember(config, data)?;
+/// other fault of the journal is an alarm, with everything on blue; where it is to be taken over, that is an error, too,
+/// and the process that has it goes on.
+pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Running, StartError> {
+    let Opening { beginning, ledger, listeners, claim, next } = opening::open(config, data, origin)?;
     make_room(config.limits.connections.get());
-    let unbound = |key, address| move |source| StartError::Listen { key, address, source };
-    let sockets = proxy::bind(config.listen, config.workers.get()).map_err(unbound("listen", config.listen))?;
-    let admin_listener = admin::bind(config.admin.listen).map_err(unbound("admin.listen", config.admin.listen))?;
-    let admin_address = admin_listener.local_addr()?;
+    let offered = listeners.try_clone()?;
+    let (listen, admin_address) = (listeners.workers[0].local_addr()?, listeners.admin.local_addr()?);
 
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
+    let (lend, lending) = mpsc::channel(1);
     let (lifecycle, phase) = watch::channel(Phase::Serving);
     let live = Arc::new(Live::new(&beginning.holding(config)));
     let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
     let reloading = Reloading::new(config, commands.clone(), telemetry.reloads());
+    if let Some(claim) = &claim
+        && let Some(latched) = claim.go()?
+    {
+        // As if a worker of this process had done it: `control` finds it in the table.
+        routing.latch(latched);
+    }
 
     let mut workers = Vec::new();
     let mut collectors = Vec::new();
-    for (number, listener) in sockets.listeners.into_iter().enumerate() {
+    for (number, listener) in listeners.workers.into_iter().enumerate() {
         let (recorder, collector) = shard::pair();
         collectors.push(collector);
         workers.push(proxy::spawn(number, listener, Arc::clone(&routing), recorder, phase.clone())?);
@@ -90,18 +104,9 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger };
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger, lending };
     let outputs = Outputs { status: publish, events: events.clone() };
-    let control = Control::new(config, beginning, inputs, outputs);
-    std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.expect("a runtime without I/O needs nothing that can be missing");
-        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(control.run()))).is_err() {
-            // Nobody judges green any more, so it gets nothing.
-            last_word.latch(last_word.table().epoch);
-            tracing::error!("control has ended by a panic: all traffic goes to blue until a restart");
-        }
-    })?;
+    spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
     let context = admin::Context {
         commands: commands.clone(),
@@ -112,24 +117,62 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
         reloading: reloading.clone(),
         archive,
     };
-    admin::spawn(admin_listener, context)?;
+    admin::spawn(listeners.admin, context)?;
+    if let Some(claim) = claim {
+        claim.serving();
+    }
+    let listeners = Arc::new(ArcSwapOption::from_pointee(offered));
+    let relieved = match (next, data) {
+        (Some(socket), Some(data)) => {
+            let (listeners, routing) = (Arc::clone(&listeners), Arc::clone(&served));
+            Offer { socket, listeners, lending: lend, routing, data: data.to_owned() }.spawn()?
+        }
+        _ => watch::channel(None).1,
+    };
     Ok(Running {
-        listen: sockets.address,
+        listen,
         admin: admin_address,
         status,
         events,
         commands,
         reloading,
+        relieved,
+        listeners,
         routing: served,
         lifecycle,
         workers,
     })
 }
 
+fn spawn_control(control: Control, last_word: Arc<Routing<Live>>) -> io::Result<()> {
+    std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime without I/O needs nothing that can be missing");
+        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(control.run()))).is_err() {
+            // Nobody judges green any more, so it gets nothing.
+            last_word.latch(last_word.table().epoch);
+            tracing::error!("control has ended by a panic: all traffic goes to blue until a restart");
+        }
+    })?;
+    Ok(())
+}
+
 impl Running {
     /// Readiness off, wait, stop accepting, let finish what runs, at the latest until the deadline.
     pub async fn drain(self) -> Drained {
-        self.lifecycle.send_replace(Phase::Leaving);
+        // Who holds them keeps the port open.
+        self.listeners.store(None);
+        self.leave(Phase::Leaving).await
+    }
+
+    /// As [`Running::drain`], when another process serves: this one accepts nothing more.
+    pub async fn drain_relieved(self) -> Drained {
+        self.listeners.store(None);
+        self.leave(Phase::Relieved).await
+    }
+
+    async fn leave(self, first: Phase) -> Drained {
+        self.lifecycle.send_replace(first);
         let drain = self.routing.live().settings.drain;
         tokio::time::sleep(drain.wait).await;
         self.lifecycle.send_replace(Phase::Closing);
@@ -141,6 +184,14 @@ impl Running {
         match tokio::time::timeout(drain.deadline, ended).await {
             Ok(()) => Drained::Idle,
             Err(_) => Drained::CutOff,
+        }
+    }
+
+    /// Returns when another process serves in the place of this one; never without a data directory. Cancel safe.
+    pub async fn relieved(&mut self) -> Relieved {
+        match self.relieved.wait_for(Option::is_some).await.map(|relieved| *relieved) {
+            Ok(Some(relieved)) => relieved,
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
@@ -167,102 +218,10 @@ fn make_room(connections: usize) {
 /// 8 MiB of the kernel's memory; whoever bounds connections by more finds the rest on the way.
 const MOST_ROOM: i32 = 1 << 20;
 
-/// What the journal remembers, and the journal.
-fn remember(config: &Config, data: Option<&Path>) -> Result<(Beginning, Ledger), StartError> {
-    let Some(dir) = data else {
-        return Ok((Beginning::default(), Ledger::new(None, &config.text, Restored::default(), Duration::ZERO)));
-    };
-    let bounds = Bounds { age: config.journal.age, size: config.journal.size };
-    match Journal::open(dir, bounds) {
-        Ok((journal, restored)) => {
-            let beginning = match restored.state.clone() {
-                Some(state) => {
-                    let stable = state.stable.clone();
-                    let beginning = Beginning::restored(state, config);
-                    let holding = beginning.holding(config).versions;
-                    if Version::BOTH.iter().all(|version| holding.of(*version).version != stable) {
-                        let (was, is) = (&stable, &holding.blue.version);
-                        tracing::warn!(
-                            was,
-                            is,
-                            "the blue of before is not configured: its traffic goes to another version"
-                        );
-                    }
-                    beginning
-                }
-                None => Beginning::default(),
-            };
-            let ledger = Ledger::new(Some(journal), &config.text, restored, beginning.began);
-            Ok((beginning, ledger))
-        }
-        Err(error @ OpenError::Held { .. }) => Err(StartError::Journal(error)),
-        Err(error) => {
-            let journal = match error {
-                OpenError::Corrupt { .. } => anew(dir, bounds),
-                _ => None,
-            };
-            let beginning = Beginning::unreadable(format!("the journal cannot be read: {error}"));
-            Ok((beginning, Ledger::new(journal, &config.text, Restored::default(), Duration::ZERO)))
-        }
-    }
-}
-
-/// A new journal in the place of one that is damaged, which is kept beside it.
-fn anew(dir: &Path, bounds: Bounds) -> Option<Journal> {
-    let opened = Journal::set_aside(dir).and_then(|kept| Ok((kept, Journal::open(dir, bounds)?)));
-    match opened {
-        Ok((kept, (journal, _))) => {
-            tracing::error!(kept = %kept.display(), "the journal was damaged and has been set aside");
-            Some(journal)
-        }
-        Err(error) => {
-            tracing::error!(%error, "a new journal cannot be made either");
-            None
-        }
-    }
-}
-
 /// What is shown before the first tick.
 fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
     let (names, rollback) = (Names::new(&beginning.holding(config)), beginning.rollback.clone());
     Status::new(&names, &course, beginning.table, &routing.live().upstreams, rollback, Timestamp::now(), now)
-}
-
-/// Why a proxy does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("`{key}`: {address} cannot be listened on: {source}{}", remedy(source, *address))]
-    Listen { key: &'static str, address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Journal(OpenError),
-}
-
-/// What would help, where that is known.
-fn remedy(error: &io::Error, address: SocketAddr) -> &'static str {
-    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-    match error.kind() {
-        AddrInUse => "; another process listens there: stop it, or choose another port",
-        AddrNotAvailable => "; this machine has no such address: choose one that it has, or 0.0.0.0 for all",
-        PermissionDenied if address.port() < 1024 => {
-            "; ports below 1024 are privileged: choose a higher one, or grant CAP_NET_BIND_SERVICE"
-        }
-        _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_privileged_port_is_told_by_its_key_and_with_what_would_help() {
-        let (address, source) = (SocketAddr::from(([0, 0, 0, 0], 80)), io::Error::from_raw_os_error(13));
-        let told = StartError::Listen { key: "listen", address, source }.to_string();
-        assert!(told.starts_with("`listen`: 0.0.0.0:80 cannot be listened on: Permission denied"), "{told}");
-        assert!(told.ends_with("choose a higher one, or grant CAP_NET_BIND_SERVICE"), "{told}");
-    }
 }

@@ -36,4 +36,6 @@ mod simulation;
 mod statistics;
 mod sticky;
 mod support;
+mod systemd;
+mod takeover;
 mod upgrades;

@@ -21,6 +21,7 @@ use super::access::Actor;
 use super::problem::Problem;
 use crate::control::command::Change;
 use crate::control::status::Status;
+use crate::proxy::Phase;
 use crate::release::{Acknowledged, Input, Weight};
 
 /// No body of this API is longer.
@@ -62,6 +63,9 @@ pub(super) async fn evidence(State(context): State<Context>) -> Json<Value> {
 
 /// Each event as it happens, named by its kind. A listener that is too slow is told how many it missed.
 pub(super) async fn events(State(context): State<Context>) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
+    let mut lifecycle = context.lifecycle.clone();
+    // What happens from then on, another process tells.
+    let relieved = async move { lifecycle.wait_for(|phase| *phase == Phase::Relieved).await.is_ok() };
     let events = BroadcastStream::new(context.events.listen()).map(|event| {
         Ok(match event {
             Ok(event) => {
@@ -71,7 +75,7 @@ pub(super) async fn events(State(context): State<Context>) -> Sse<impl Stream<It
             Err(lagged) => SentEvent::default().event("missed").data(lagged.to_string()),
         })
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Sse::new(events.take_until(relieved)).keep_alive(KeepAlive::default())
 }
 
 pub(super) async fn weight(

@@ -1,11 +1,12 @@
 //! The admin API, on its own listener and its own thread.
 //!
 //! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
-//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded; [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded; [`listen`] is where they are connected to, [`access`] who may use them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
 mod fate;
+mod listen;
 mod problem;
 mod releases;
 mod signals;
@@ -16,8 +17,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post, put};
+use http::{HeaderValue, header};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
@@ -30,7 +34,9 @@ use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 use crate::reload::Reloading;
+
 use crate::telemetry::Exposition;
+use listen::{Door, idle_ones_go};
 
 /// What the configuration says to the API.
 #[derive(Debug)]
@@ -53,13 +59,14 @@ pub struct Context {
     pub archive: Option<Archive>,
 }
 
-/// Serves on a thread of its own until the process has nothing more to say.
+/// Serves on a thread of its own until the process ends, or another one has the listener.
 pub fn spawn(listener: TcpListener, context: Context) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name("portcullis-admin".to_owned()).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(context)).await
+            let door = Door::new(listener, context.lifecycle.clone())?;
+            let leave = idle_ones_go(context.lifecycle.clone());
+            axum::serve(door, router(context)).with_graceful_shutdown(leave).await
         })
     })
 }
@@ -98,9 +105,19 @@ fn router(context: Context) -> Router {
         .route("/readyz", get(api::ready));
     let stack = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(context.clone(), farewell))
         .layer(from_fn_with_state(context.clone(), access::same_site))
         .layer(from_fn(problem::documented));
     authorised.merge(open).layer(stack).with_state(context)
+}
+
+/// Asks clients to connect anew, once another process answers.
+async fn farewell(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if *context.lifecycle.borrow() == Phase::Relieved {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Settings {
@@ -116,7 +133,8 @@ impl Context {
         self.reloading.admin.load_full()
     }
 
+    /// Whoever asks a process that was relieved, on a connection of before, means the one that relieved it.
     fn is_serving(&self) -> bool {
-        *self.lifecycle.borrow() == Phase::Serving
+        matches!(*self.lifecycle.borrow(), Phase::Serving | Phase::Relieved)
     }
 }

@@ -1,12 +1,17 @@
-//! `portcullis run`: the proxy, until a signal drains it.
+//! `portcullis run`: the proxy, until a signal drains it or another process has taken over.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, Environment};
-use crate::running::{self, Drained};
+use crate::listeners::Listeners;
+use crate::running::{self, Drained, Origin, Running};
+use crate::systemd::{self, Watchdog};
+use crate::takeover::Claim;
 use crate::telemetry;
 
 /// Serve until SIGTERM or Ctrl-C, then drain
@@ -21,10 +26,15 @@ pub(super) struct Run {
     /// Where the journal is kept; without it a restart begins in front of all releases
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Take over from the process that has the data directory: its sockets, its journal and its release; it drains
+    #[arg(long, requires = "data")]
+    take_over: bool,
 }
 
 /// How often the workers are looked after.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+const TAKE_OVER: &str = "--take-over";
 
 /// Who reads the configuration again.
 const SIGNAL: &str = "SIGHUP";
@@ -49,8 +59,22 @@ impl Run {
             let (line, column) = warning.position().unzip();
             tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
         }
+        let origin = self.origin(&config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(&config, self.data.as_deref(), watched))
+        runtime.block_on(serve(&config, self.data.as_deref(), watched, origin))
+    }
+
+    /// Clears the environment of what is inherited, so there may be no threads yet.
+    fn origin(&self, config: &Config) -> anyhow::Result<Origin> {
+        let inherited = Listeners::inherited(config).context("the sockets from LISTEN_FDS do not fit")?;
+        match (&self.data, self.take_over, inherited) {
+            (Some(dir), true, _) => {
+                let (claim, sockets) = Claim::of(dir, config)?;
+                Ok(Origin::Predecessor(claim, sockets))
+            }
+            (_, _, Some(listeners)) => Ok(Origin::Inherited(listeners)),
+            (_, _, None) => Ok(Origin::Configuration),
+        }
     }
 }
 
@@ -70,12 +94,17 @@ impl Watched {
     }
 }
 
-async fn serve(config: &Config, data: Option<&Path>, mut watched: Option<Watched>) -> anyhow::Result<()> {
+async fn serve(
+    config: &Config,
+    data: Option<&Path>,
+    mut watched: Option<Watched>,
+    origin: Origin,
+) -> anyhow::Result<()> {
     // Before anything is served, so that no signal finds the default action.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut end = Ends::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let running = running::start(config, data).context("the proxy could not start")?;
+    let mut replace = signal(SignalKind::user_defined2())?;
+    let mut running = running::start(config, data, origin).context("the proxy could not start")?;
     tracing::info!(
         listen = %running.listen,
         admin = %running.admin,
@@ -83,15 +112,18 @@ async fn serve(config: &Config, data: Option<&Path>, mut watched: Option<Watched
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    systemd::ready();
+    let mut watchdog = Watchdog::new(running.status.clone());
     let mut look = tokio::time::interval(LOOK_EVERY);
-    loop {
+    let relieved = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            // What is wrong with the file is in the log, and nothing has changed.
-            _ = hang_up.recv() => {
-                _ = running.reloading.reload(SIGNAL).await;
-            }
+            () = end.asked() => break None,
+            relieved = running.relieved() => break Some(relieved),
+            _ = hang_up.recv() => reload(&running, SIGNAL).await,
+            _ = replace.recv() => start_successor(),
+            () = watchdog.due() => if !running.has_failed() {
+                watchdog.beat();
+            },
             _ = look.tick() => {
                 if running.has_failed() {
                     bail!("a worker has ended by itself; its log says why");
@@ -99,20 +131,84 @@ async fn serve(config: &Config, data: Option<&Path>, mut watched: Option<Watched
                 if let (Some(watched), Some(file)) = (&mut watched, &config.file)
                     && watched.has_changed(file)
                 {
-                    _ = running.reloading.reload(WATCH).await;
+                    reload(&running, WATCH).await;
                 }
             }
         }
-    }
+    };
     tracing::info!(wait_seconds = config.drain.wait.as_secs_f64(), "draining");
+    let drained = async {
+        match relieved {
+            None => {
+                systemd::stopping();
+                running.drain().await
+            }
+            Some(relieved) => {
+                if let Some(by) = relieved.by {
+                    systemd::main_is(by);
+                }
+                running.drain_relieved().await
+            }
+        }
+    };
     let drained = tokio::select! {
-        drained = running.drain() => drained,
-        _ = terminate.recv() => bail!("stopped at once by a second signal"),
-        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+        drained = drained => drained,
+        never = watchdog.keep() => match never {},
+        () = end.asked() => bail!("stopped at once by a second signal"),
     };
     match drained {
         Drained::Idle => tracing::info!("drained"),
         Drained::CutOff => tracing::warn!("the deadline for draining has passed; what still ran was cut off"),
     }
     Ok(())
+}
+
+/// The signals that ask for the end.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        Ok(Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What is wrong with the file is in the log, and nothing has changed.
+async fn reload(running: &Running, actor: &str) {
+    systemd::reloading();
+    match running.reloading.reload(actor).await {
+        Ok(_) => systemd::ready(),
+        Err(error) => systemd::not_reloaded(&error.to_string()),
+    }
+}
+
+/// Starts the program that is in the place of this one by now, with the same arguments, to take over. It is then of the
+/// same service, user and sandbox.
+fn start_successor() {
+    let mut words = std::env::args_os();
+    let Some(program) = words.next() else { return };
+    let mut command = Command::new(program);
+    command.args(words.filter(|word| word != TAKE_OVER)).arg(TAKE_OVER);
+    // They are this process's, and by their absence everybody's.
+    command.env_remove("WATCHDOG_PID").env_remove("LISTEN_PID").env_remove("LISTEN_FDS");
+    match command.spawn() {
+        Ok(mut successor) => {
+            tracing::info!(pid = successor.id(), "a successor was started");
+            std::thread::spawn(move || {
+                if let Ok(status) = successor.wait() {
+                    tracing::error!(%status, "the successor has ended");
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "a successor could not be started"),
+    }
 }

@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::bail;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -54,7 +53,7 @@ impl Watch {
 
     async fn follow(&self, mut screen: Screen) -> anyhow::Result<()> {
         let (heard, mut events) = mpsc::channel(WAITING);
-        let listening = self.admin.lines("/v1/events", |line| {
+        let each = |line: &[u8]| {
             // What does not fit is missed, as the proxy does with a listener that is too slow.
             if let Some(data) = line.strip_prefix(b"data:")
                 && let Ok(event) = serde_json::from_slice::<Value>(data)
@@ -63,7 +62,15 @@ impl Watch {
                 tracing::debug!("an event was not shown");
             }
             Ok(ControlFlow::Continue(()))
-        });
+        };
+        let listening = async {
+            // The stream ends when another process has taken over, which goes on with it.
+            loop {
+                if let Err(error) = self.admin.lines("/v1/events", each).await {
+                    break error;
+                }
+            }
+        };
         tokio::pin!(listening);
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,10 +80,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 Some(event) = events.recv() => screen.event(&event),
-                ended = &mut listening => {
-                    ended?;
-                    bail!("the proxy has ended");
-                }
+                error = &mut listening => return Err(error),
                 _ = look.tick() => {
                     let status = self.admin.send(Method::GET, "/v1/status", None).await?;
                     screen.status(&status, first);

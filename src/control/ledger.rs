@@ -18,7 +18,7 @@ use super::status::Status;
 use crate::course::{Course, Input};
 use crate::journal::slot::OpenChunk;
 use crate::journal::{
-    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Outcome, ReleaseHeader, ReleaseRecord, Restored,
+    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Lent, Outcome, ReleaseHeader, ReleaseRecord, Restored,
     StateRecord, Write, WriteError,
 };
 
@@ -65,7 +65,7 @@ pub struct Report {
 }
 
 /// How long a report waits for the disk; shorter than whoever asks waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What of the evidence a crash may cost, beyond the last decision.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -171,6 +171,24 @@ impl Ledger {
     /// on the disk: a latch must not wait there for the next decision.
     pub fn flush(&mut self, state: StateRecord) -> Result<(), WriteError> {
         self.write(state, None, Vec::new(), Durable::Later)
+    }
+
+    /// Writes the state and all evidence at once, and returns the number of that write.
+    pub fn settle(&mut self, state: StateRecord) -> Result<u64, WriteError> {
+        let number = self.next_write;
+        self.write(state, None, Vec::new(), Durable::Now)?;
+        Ok(number)
+    }
+
+    /// Gives the journal away. Nothing is recorded from here on.
+    pub fn lend(&mut self) -> Option<Lent> {
+        self.journal.take().and_then(Journal::lend)
+    }
+
+    /// Records again. Whoever had the journal may have written: the next write brings everything.
+    pub fn take_back(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+        self.owed = Some(self.next_write);
     }
 
     /// The reports that need not wait any longer, and what is wrong with the journal if they did in vain.

@@ -2,12 +2,13 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 pub mod command;
 pub mod event;
 pub mod ledger;
+pub mod lending;
 pub mod outliers;
 pub mod restore;
 pub mod slots;
@@ -35,6 +36,7 @@ use crate::telemetry::Telemetry;
 use command::{Change, Command, Reply};
 use event::{Event, Events};
 use ledger::Ledger;
+use lending::Lending;
 use outliers::Outliers;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
@@ -55,6 +57,8 @@ pub struct Inputs {
     pub commands: mpsc::Receiver<Command>,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
+    /// Of whoever gives the journal to another process.
+    pub lending: mpsc::Receiver<Lending>,
 }
 
 /// What `control` publishes.
@@ -92,7 +96,7 @@ impl Control {
         control
     }
 
-    /// Runs until every sender of commands is gone.
+    /// Runs until every sender of commands is gone, or another process decides.
     pub async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,6 +115,9 @@ impl Control {
                 command = self.inputs.commands.recv() => match command {
                     Some(command) => self.obey(command),
                     None => break,
+                },
+                Some(word) = self.inputs.lending.recv() => if self.lending(word).await.is_break() {
+                    break;
                 },
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),

@@ -55,6 +55,12 @@ pub struct Journal {
     archive: Archive,
 }
 
+/// A journal that is closed, for another process to open.
+pub struct Lent {
+    store: Store,
+    archive: Archive,
+}
+
 impl Journal {
     /// Opens the journal in `dir`, or makes a new one. Blocks on the disk.
     pub fn open(dir: &Path, bounds: Bounds) -> Result<(Journal, Restored), OpenError> {
@@ -95,6 +101,26 @@ impl Journal {
     /// Writes what is queued, and closes the database. Blocks on the disk.
     pub fn close(self) {
         self.writer.close();
+    }
+
+    /// As [`Journal::close`], to be taken back if nobody else keeps it. None of a journal without a disk.
+    pub fn lend(self) -> Option<Lent> {
+        let Journal { writer, archive } = self;
+        writer.close().map(|store| Lent { store, archive })
+    }
+}
+
+impl Lent {
+    /// Opens it again, for the readers of before as well. Blocks on the disk.
+    pub fn take_back(self, dir: &Path) -> Result<Journal, (Lent, OpenError)> {
+        let reopened = place::prepare(dir).and_then(|(lock, path)| {
+            self.store.reopen().map_err(|failure| failure.at(path))?;
+            Ok(lock)
+        });
+        match reopened {
+            Ok(lock) => Ok(Journal { writer: Writer::start(self.store, lock), archive: self.archive }),
+            Err(error) => Err((self, error)),
+        }
     }
 }
 

@@ -119,6 +119,15 @@ impl Store {
         Archive::new(self.shared.clone())
     }
 
+    /// After another process may have had the file, and brought it to a schema that this one does not know.
+    pub(super) fn reopen(&self) -> Result<(), Failure> {
+        let known = guarded(|| migrate(&*self.database()?));
+        if known.is_err() {
+            self.close();
+        }
+        known
+    }
+
     /// After a failure the file is opened anew by the next write, which takes along what this one carried.
     pub(super) fn write(&mut self, write: Write) -> Result<(), Failure> {
         let state = seal(&write.state)?;

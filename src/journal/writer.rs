@@ -63,7 +63,7 @@ pub(super) struct Writer {
     answer: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
     /// None where somebody else takes the writes.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Store>>,
 }
 
 impl Queue {
@@ -112,15 +112,14 @@ impl Writer {
         self.answers.recv().await.expect("the writer keeps a sender of its own")
     }
 
-    pub(super) fn close(self) {
+    /// Writes what is queued, and gives the closed database back; none where there is no thread.
+    pub(super) fn close(self) -> Option<Store> {
         drop(self.queue);
-        if let Some(thread) = self.thread {
-            thread.join().expect("the thread catches every panic of the database");
-        }
+        self.thread.map(|thread| thread.join().expect("the thread catches every panic of the database"))
     }
 }
 
-fn run(mut store: Store, queue: &Queue, lock: Lock) {
+fn run(mut store: Store, queue: &Queue, lock: Lock) -> Store {
     for Queued { write, place } in &queue.0 {
         let number = write.number;
         let result = store.write(write).map_err(WriteError::from);
@@ -128,4 +127,5 @@ fn run(mut store: Store, queue: &Queue, lock: Lock) {
     }
     store.close();
     drop(lock);
+    store
 }

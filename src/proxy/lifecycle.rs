@@ -7,6 +7,8 @@ pub enum Phase {
     Serving,
     /// Readiness is off; answers ask clients to reconnect elsewhere.
     Leaving,
+    /// Another process has the listening sockets and takes what comes; answers ask clients to reconnect, to it.
+    Relieved,
     /// No new connection is taken; the open ones end with their request.
     Closing,
 }

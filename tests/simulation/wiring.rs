@@ -44,7 +44,8 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let telemetry = Telemetry::new(&config.policy).expect("constant buckets");
     let collectors = Collectors::new(collectors);
     let routed = Arc::clone(&routing);
-    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, telemetry, ledger };
+    let (_, lending) = mpsc::channel(1);
+    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, telemetry, ledger, lending };
     let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events }).run());
     Wired { routing, commands, status, events: listener, task }
 }

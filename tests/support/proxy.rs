@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,10 @@ use serde_json::{Value, json};
 
 use super::message::Response;
 use super::{Client, DEADLINE, Upstream, eventually};
+
+/// A script of a shell that runs a command with its standard input and output as the sockets from systemd.
+pub const AS_SYSTEMD: &str =
+    "exec 3<&0 4<&1; export LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=proxy:admin; exec \"$@\"";
 
 /// Runs until it is dropped.
 pub struct Proxy {
@@ -68,6 +73,17 @@ impl Proxy {
         Proxy::launch(&[], text, "info", &["--watch".as_ref(), "--data".as_ref(), data.as_ref()])
     }
 
+    /// Starts in the place of the process that has the journal in `data`.
+    pub fn take_over(data: &Path, text: &str) -> Proxy {
+        Proxy::launch(&[], text, "info", &["--data".as_ref(), data.as_ref(), "--take-over".as_ref()])
+    }
+
+    /// Starts on these sockets, as systemd does with those that it names `proxy` and `admin`.
+    pub fn start_on(proxy: TcpListener, admin: TcpListener, text: &str) -> Proxy {
+        let [proxy, admin] = [proxy, admin].map(|socket| Stdio::from(OwnedFd::from(socket)));
+        Proxy::launch_with([proxy, admin], &["sh", "-c", AS_SYSTEMD, "sh"], text, "info", &[])
+    }
+
     /// Starts where a new connection to an endpoint takes so many milliseconds.
     pub fn start_with_dear_connections(text: &str, millis: u64) -> Proxy {
         Proxy::launch(&["env", &format!("PORTCULLIS_FAULT_CONNECT_MS={millis}")], text, "info", &[])
@@ -79,6 +95,16 @@ impl Proxy {
     }
 
     fn launch(program: &[&str], text: &str, level: &str, arguments: &[&OsStr]) -> Proxy {
+        Proxy::launch_with([Stdio::null(), Stdio::inherit()], program, text, level, arguments)
+    }
+
+    fn launch_with(
+        [stdin, stdout]: [Stdio; 2],
+        program: &[&str],
+        text: &str,
+        level: &str,
+        arguments: &[&OsStr],
+    ) -> Proxy {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
@@ -89,7 +115,8 @@ impl Proxy {
             .arg(&file)
             .args(arguments)
             .env("RUST_LOG", level)
-            .stdin(Stdio::null())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary is built");

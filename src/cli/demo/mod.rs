@@ -27,7 +27,7 @@ use story::Story;
 use super::client::Admin;
 use crate::gate::ByVersion;
 use crate::gate::verdict::count;
-use crate::running::{self, Running};
+use crate::running::{self, Origin, Running};
 
 /// Watch a release go bad and roll back: blue, green, load and the proxy in one process
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,7 @@ impl Demo {
         let [proxy, admin] = [PROXY_PORT, ADMIN_PORT].map(Claim::new);
         let addresses = ByVersion { blue: blue.address, green: green.address };
         let config = setup::configuration(proxy.address, admin.address, addresses)?;
-        let running = running::start(&config, None).context("the proxy could not start")?;
+        let running = running::start(&config, None, Origin::Configuration).context("the proxy could not start")?;
         let plan = running.status.borrow().plan.clone().context("the demo has a plan")?;
         let screen = Screen::new(&plan.steps);
         self.introduce(&screen, &running);

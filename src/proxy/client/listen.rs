@@ -46,7 +46,8 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts until the phase is [`Phase::Closing`], and then whatever the kernel has queued already.
+/// Accepts until the phase is [`Phase::Closing`], and then whatever the kernel has queued already; or until it is
+/// [`Phase::Relieved`], when the queue is another process's as well.
 pub(in crate::proxy) async fn accept(
     connections: Rc<Connections>,
     listener: tokio::net::TcpListener,
@@ -55,7 +56,10 @@ pub(in crate::proxy) async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = lifecycle.wait_for(|phase| *phase == Phase::Closing) => break,
+            phase = lifecycle.wait_for(|phase| matches!(phase, Phase::Relieved | Phase::Closing)) => match phase.as_deref() {
+                Ok(Phase::Relieved) => return,
+                _ => break,
+            },
         };
         match accepted {
             Ok((stream, peer)) => take(&connections, stream, peer),
