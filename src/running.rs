@@ -1,5 +1,6 @@
 //! One running proxy: wires the parts together, and takes them down in order.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Authority, Config};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -26,6 +27,7 @@ use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
 use crate::reload::Reloading;
+use crate::resolve::{self, Wanted};
 use crate::routing::{NOTICES, Routing};
 use crate::telemetry::Telemetry;
 
@@ -68,11 +70,14 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let live = Arc::new(Live::new(&beginning.holding(config)));
+    let holding = beginning.holding(config);
+    let (want, wanted) = watch::channel(Wanted { names: names(&holding), nameservers: config.nameservers.clone() });
+    let resolve::Started { lookups, first, found } = resolve::start(wanted)?;
+    let live = Arc::new(Live::new(&holding, &first));
     let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
-    let reloading = Reloading::new(config, commands.clone(), telemetry.reloads());
+    let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());
 
     let mut workers = Vec::new();
     let mut collectors = Vec::new();
@@ -88,8 +93,8 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
     let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger };
-    let outputs = Outputs { status: publish, events: events.clone() };
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger };
+    let outputs = Outputs { status: publish, events: events.clone(), wanted: want };
     let control = Control::new(config, beginning, inputs, outputs);
     std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -103,6 +108,7 @@ pub fn start(config: &Config, data: Option<&Path>) -> Result<Running, StartError
 
     let context = admin::Context {
         commands: commands.clone(),
+        lookups,
         events: events.clone(),
         status: status.clone(),
         lifecycle: phase,
@@ -146,6 +152,12 @@ impl Running {
     pub fn has_failed(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
     }
+}
+
+/// The names among the endpoints.
+fn names(config: &Config) -> BTreeSet<String> {
+    let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
+    endpoints.filter_map(Authority::name).map(str::to_owned).collect()
 }
 
 /// Grows the table of open files to what the bound on connections can need, before there are threads to wait for.

@@ -23,13 +23,14 @@ use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Access, Config};
+use crate::config::{Access, Authority, Config};
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 use crate::reload::Reloading;
+use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
 
 /// What the configuration says to the API.
@@ -38,12 +39,15 @@ pub struct Settings {
     pub access: Access,
     /// The names of the signals that triggers listen to.
     pub signals: Vec<String>,
+    /// Of the green that the file declares.
+    pub green: Vec<Authority>,
 }
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
 pub struct Context {
     pub commands: Commands,
+    pub lookups: Lookups,
     pub events: Events,
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
@@ -106,7 +110,8 @@ fn router(context: Context) -> Router {
 impl Settings {
     pub fn new(config: &Config) -> Settings {
         let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
-        Settings { access: config.admin.access.clone(), signals }
+        let green = config.versions.green.endpoints.clone();
+        Settings { access: config.admin.access.clone(), signals, green }
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc. No file but the
 //! two that are named is ever read, no environment variable at all.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -54,6 +54,8 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    /// Asked for the addresses of names, in this order; empty for those of the system.
+    pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
     /// What it was read from; and from which file, if from one.
     pub text: Arc<str>,
@@ -154,7 +156,7 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-/// `host:port` of an endpoint. A name is looked up for each new connection.
+/// `host:port` of an endpoint. A name is an endpoint for each of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     pub host: String,
@@ -211,6 +213,18 @@ pub enum AccessLog {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// The host, where that is an address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// The host, where that has to be looked up.
+    pub fn name(&self) -> Option<&str> {
+        self.ip().is_none().then_some(self.host.as_str())
     }
 }
 

@@ -87,7 +87,7 @@ async fn attempt(
                 }
             },
             Err(NoHead::Invalid(error)) => {
-                tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
+                tracing::debug!(%error, endpoint = %upstream.endpoint.known, "invalid answer");
                 return Err(Failed::Refused(Refusal::Invalid));
             }
             Err(NoHead::Expired) if progress.is_awaiting_body() => return Err(Failed::Refused(Refusal::SlowBody)),
@@ -126,7 +126,7 @@ async fn connect(
                 return Ok(upstream);
             }
             Ok(Err(error)) => {
-                tracing::debug!(%error, endpoint = ?endpoint.host, "no connection");
+                tracing::debug!(%error, endpoint = %endpoint.known, "no connection");
                 Failed::Refused(Refusal::Connect)
             }
             Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),
