@@ -162,10 +162,10 @@ fn an_endpoint_may_be_given_by_name() {
 }
 
 #[test]
-fn a_name_that_means_nothing_is_502_and_charged() {
+fn a_name_that_means_nothing_is_503_and_charged() {
     let text = config(&[NOBODY], &[NOBODY], "").replacen("127.0.0.1:1\"", "nowhere.invalid:1\"", 1);
     let proxy = Proxy::start(&text);
-    assert_eq!(proxy.get("/").status, 502);
+    assert_eq!(proxy.get("/").status, 503);
     proxy.until_charged(1, 1);
 }
 

@@ -64,8 +64,12 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// resolv.conf(5): "If no nameserver entries are present, the default is to use the name server on the local machine."
 const NAMESERVER_AT_LEAST: &[u8] = b"\nnameserver 127.0.0.1\n";
 
-/// Two attempts of the five seconds that resolv.conf(5) grants each; whoever answers later is taken to be dead.
-const LONGEST_LOOKUP: Duration = Duration::from_secs(10);
+/// Of one attempt, where resolv.conf(5) grants five seconds: a datagram that is lost must not cost the whole of
+/// [`super::FIRST`].
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// With all its attempts, servers and search domains. Nobody waits for it but the next lookup of the same name.
+const LONGEST_LOOKUP: Duration = Duration::from_secs(5);
 
 /// Each holds a socket or two, and thousands of names would otherwise meet at the start.
 const AT_A_TIME: usize = 64;
@@ -147,6 +151,7 @@ fn resolver(
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     *options = system;
+    options.timeout = options.timeout.min(LONGEST_ATTEMPT);
     options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
     // An answer is asked for again only when its time to live has passed.
     options.cache_size = 0;
