@@ -141,7 +141,7 @@ fn a_name_that_does_not_resolve_at_the_start_is_said_and_serves_from_when_it_doe
 }
 
 #[test]
-fn a_proxy_whose_name_server_is_silent_serves_by_its_other_endpoints_after_two_seconds() {
+fn a_proxy_whose_name_server_is_silent_serves_by_its_other_endpoints() {
     let fleet = Fleet::of(1);
     let names = NameServer::knowing(NAME, &[]);
     names.answer(Answers::Nothing);

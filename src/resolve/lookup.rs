@@ -12,7 +12,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::system_conf::parse_resolv_conf;
+use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -62,7 +62,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// resolv.conf(5): "If no nameserver entries are present, the default is to use the name server on the local machine."
-const NAMESERVER_AT_LEAST: &[u8] = b"\nnameserver 127.0.0.1\n";
+const NAMESERVER_AT_LEAST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Of one attempt, where resolv.conf(5) grants five seconds: a datagram that is lost must not cost the whole of
 /// [`super::FIRST`].
@@ -118,12 +118,13 @@ impl Source {
 
 impl Read {
     fn new(texts: [Vec<u8>; 2], nameservers: &[SocketAddr]) -> Result<Read, Failure> {
-        let [of_hosts, resolv_conf] = &texts;
         let mut hosts = Hosts::default();
-        hosts.read_hosts_conf(of_hosts.as_slice()).map_err(|error| Failure::System(HOSTS, error.into()))?;
-        let local = [resolv_conf.as_slice(), NAMESERVER_AT_LEAST].concat();
-        let parsed = parse_resolv_conf(resolv_conf).or_else(|_| parse_resolv_conf(local));
-        let (config, options) = parsed.map_err(|error| Failure::System(RESOLV_CONF, error))?;
+        hosts.read_hosts_conf(texts[0].as_slice()).map_err(|error| Failure::System(HOSTS, error.into()))?;
+        let (config, options) = read_system_conf().unwrap_or_else(|error| {
+            tracing::debug!(%error, file = RESOLV_CONF, "it names nobody to ask");
+            let local = NameServerConfig::udp_and_tcp(NAMESERVER_AT_LEAST);
+            (ResolverConfig::from_parts(None, Vec::new(), vec![local]), ResolverOpts::default())
+        });
         let resolver = resolver(config, options, nameservers).map_err(|error| Failure::System(RESOLV_CONF, error))?;
         Ok(Read { at: Instant::now(), texts, hosts, resolver })
     }
@@ -216,4 +217,45 @@ fn has_route(address: IpAddr) -> bool {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((address, DISCARD))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[tokio::test]
+    async fn a_name_in_the_hosts_file_is_asked_of_nobody_in_either_family() {
+        let hosts =
+            b"127.0.0.1 localhost\n10.0.0.1 Shop.test shop # ours\nnonsense\n::5 six\n10.0.0.2 shop.test\n".to_vec();
+        let read =
+            Read::new([hosts, Vec::new()], &["127.0.0.1:1".parse().expect("an address")]).expect("both are read");
+        let source = Source::new(Vec::new());
+        *source.read.borrow_mut() = Some(read);
+        let look_up = async |name: &str| Source::look_up(&source, name, &[]).await.map(|answer| answer.addresses).ok();
+        assert_eq!(look_up("shop.test").await, Some(vec![ip("10.0.0.1"), ip("10.0.0.2")]));
+        assert_eq!(look_up("shop.test.").await, Some(vec![ip("10.0.0.1"), ip("10.0.0.2")]));
+        assert_eq!(look_up("shop").await, Some(vec![ip("10.0.0.1")]));
+        assert_eq!(look_up("six").await, Some(vec![ip("::5")]));
+        assert_eq!(look_up("nonsense.invalid").await, None);
+    }
+
+    #[test]
+    fn addresses_come_once_each_and_in_order_and_an_answer_is_never_longer_than_its_bound() {
+        let (first, second) = (ip("10.0.0.1"), ip("10.0.0.2"));
+        assert_eq!(usable(vec![second, first, second]), [first, second]);
+        let many = (0..1_000).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number).into());
+        assert_eq!(usable(many.collect()).len(), MOST_ADDRESSES);
+    }
+
+    #[test]
+    fn an_address_without_a_route_is_left_out_where_another_family_has_one_and_only_there() {
+        // To all hosts at once only a socket may send that was allowed to.
+        let (nowhere, here) = (ip("255.255.255.255"), ip("::1"));
+        assert_eq!(usable(vec![nowhere, here]), [here]);
+        assert_eq!(usable(vec![nowhere]), [nowhere]);
+    }
 }

@@ -204,14 +204,14 @@ fn name_servers_are_addresses() {
     };
     wrong(
         "dns.local",
-        &format!("5:42 resolver.nameservers[1]: `dns.local` is not the IP address of a name server | {SHAPE}"),
+        &format!("5:40 resolver.nameservers[1]: `dns.local` is not the IP address of a name server | {SHAPE}"),
     );
     wrong(
         "10.0.0.53:",
-        &format!("5:42 resolver.nameservers[1]: `10.0.0.53:` is not the IP address of a name server | {SHAPE}"),
+        &format!("5:40 resolver.nameservers[1]: `10.0.0.53:` is not the IP address of a name server | {SHAPE}"),
     );
-    wrong("10.0.0.53:0", &format!("5:42 resolver.nameservers[1]: `10.0.0.53:0` has port 0 | {SHAPE}"));
-    wrong("10.0.0.53:53", "5:42 resolver.nameservers[1]: `10.0.0.53:53` is in the list already | remove it");
+    wrong("10.0.0.53:0", &format!("5:40 resolver.nameservers[1]: `10.0.0.53:0` has port 0 | {SHAPE}"));
+    wrong("10.0.0.53:53", "5:40 resolver.nameservers[1]: `10.0.0.53:53` is in the list already | remove it");
     check(
         "resolver: { nameservers: [] }",
         &[
@@ -225,7 +225,7 @@ fn name_servers_are_addresses() {
     );
     check(
         "resolver: { nameserver: 10.0.0.53 }",
-        &["5:13 resolver.nameserver: unknown key | did you mean `nameservers`?"],
+        &["5:13 unknown key `resolver.nameserver` | did you mean `nameservers`?"],
     );
 }
 
