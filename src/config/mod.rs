@@ -54,7 +54,7 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
-    /// Asked for the addresses of names, in this order; empty for those of the system.
+    /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
     /// What it was read from; and from which file, if from one.

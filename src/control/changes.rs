@@ -174,7 +174,7 @@ impl Control {
             for number in 0..was.numbers(section).max(is.numbers(section)) {
                 let (was, is) = (was.numbered(section, number), is.numbered(section, number));
                 if was.map(Arc::as_ptr) != is.map(Arc::as_ptr) {
-                    let left = was.map(|known| known.to_string());
+                    let left = was.map(ToString::to_string);
                     self.endpoint_left(version, number, left);
                 }
             }

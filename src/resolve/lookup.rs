@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use hickory_resolver::config::{
-    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
-};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::ProtoError;
@@ -132,7 +131,7 @@ impl Read {
     fn listed(&self, name: &Name) -> Vec<IpAddr> {
         let of = |family| self.hosts.lookup_static_host(&Query::query(name.clone(), family));
         let both = [of(RecordType::A), of(RecordType::AAAA)];
-        let records = both.iter().flatten().flat_map(|lookup| lookup.answers());
+        let records = both.iter().flatten().flat_map(Lookup::answers);
         records.filter_map(|record| record.data.ip_addr()).collect()
     }
 }
@@ -158,7 +157,6 @@ fn resolver(
     options.cache_size = 0;
     // It is read above, and again when it changes.
     options.use_hosts_file = ResolveHosts::Never;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
     builder.build()
 }
 
