@@ -12,6 +12,7 @@
 //! - [`proxy`]: the way of a request, top to bottom. Absent: decisions, and locks that two workers share.
 //! - [`routing`]: the one value that the workers share, and the only ways to change it. A rollback wins every merge.
 //! - [`live`]: what it routes to: settings and endpoints, replaced whole.
+//! - [`resolve`]: what the names among the endpoints stand for, followed on a thread of its own.
 //! - [`measure`]: what a worker counts and the sliding windows over it.
 //! - [`gate`]: is green worse than blue? Pure. Absent: I/O, clock, async, randomness, logs, metrics.
 //! - [`release`]: what a release is and how it moves. Pure as well.
@@ -48,6 +49,7 @@ pub mod release;
 pub mod reload;
 pub mod replay;
 pub mod report;
+pub mod resolve;
 pub mod routing;
 pub mod running;
 pub mod systemd;

@@ -35,11 +35,11 @@ pub enum Unfit {
 
 /// An address of the configuration that is not to be had.
 #[derive(Debug, thiserror::Error)]
-#[error("`{key}`: {address} cannot be listened on: {source}{}", remedy(source, *address))]
+#[error("`{key}`: {address} cannot be listened on: {error}{}", remedy(error, *address))]
 pub struct Unbound {
     key: &'static str,
     address: SocketAddr,
-    source: io::Error,
+    error: io::Error,
 }
 
 /// How systemd names the socket of the admin API: `FileDescriptorName=admin`.
@@ -109,12 +109,12 @@ impl Listeners {
 fn bind_workers(config: &Config) -> Result<Vec<TcpListener>, Unbound> {
     let address = config.listen;
     let sockets = proxy::bind(address, config.workers.get());
-    sockets.map(|sockets| sockets.listeners).map_err(|source| Unbound { key: "listen", address, source })
+    sockets.map(|sockets| sockets.listeners).map_err(|error| Unbound { key: "listen", address, error })
 }
 
 fn bind_admin(config: &Config) -> Result<TcpListener, Unbound> {
     let address = config.admin.listen;
-    admin::bind(address).map_err(|source| Unbound { key: "admin.listen", address, source })
+    admin::bind(address).map_err(|error| Unbound { key: "admin.listen", address, error })
 }
 
 /// What would help, where that is known.
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn a_privileged_port_is_told_by_its_key_and_with_what_would_help() {
-        let (address, source) = (SocketAddr::from(([0, 0, 0, 0], 80)), io::Error::from_raw_os_error(13));
-        let told = Unbound { key: "listen", address, source }.to_string();
+        let (address, error) = (SocketAddr::from(([0, 0, 0, 0], 80)), io::Error::from_raw_os_error(13));
+        let told = Unbound { key: "listen", address, error }.to_string();
         assert!(told.starts_with("`listen`: 0.0.0.0:80 cannot be listened on: Permission denied"), "{told}");
         assert!(told.ends_with("choose a higher one, or grant CAP_NET_BIND_SERVICE"), "{told}");
     }

@@ -10,6 +10,8 @@ use crate::admin;
 use crate::config::{self, Config, Environment, Faults};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
+use crate::gate::Version;
+use crate::resolve::Lookups;
 use crate::telemetry::Reloads;
 
 /// What it takes to read a configuration again.
@@ -18,6 +20,7 @@ pub struct Reloading {
     /// None for a proxy that was not started from a file.
     pub(crate) file: Option<PathBuf>,
     pub(crate) commands: Commands,
+    pub(crate) lookups: Lookups,
     /// What the API goes by, which changes with it.
     pub(crate) admin: Arc<ArcSwap<admin::Settings>>,
     pub(crate) counts: Reloads,
@@ -59,15 +62,17 @@ impl Reloading {
         let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
         let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
         let admin = admin::Settings::new(&config);
+        let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
+        let found = self.lookups.of(endpoints).await;
         let reload = Reload { config: Box::new(config), actor: actor.to_owned() };
-        let status = self.commands.send(Change::Reload(reload)).await?;
+        let status = self.commands.send_knowing(Change::Reload(reload), found).await?;
         self.admin.store(Arc::new(admin));
         Ok(status)
     }
 
     /// For whoever started the proxy.
-    pub(crate) fn new(config: &Config, commands: Commands, counts: Reloads) -> Reloading {
+    pub(crate) fn new(config: &Config, commands: Commands, lookups: Lookups, counts: Reloads) -> Reloading {
         let admin = Arc::new(ArcSwap::from_pointee(admin::Settings::new(config)));
-        Reloading { file: config.file.clone(), commands, admin, counts, turn: Arc::default() }
+        Reloading { file: config.file.clone(), commands, lookups, admin, counts, turn: Arc::default() }
     }
 }

@@ -2,6 +2,7 @@
 
 mod opening;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Authority, Config};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -23,11 +24,13 @@ use crate::control::restore::Beginning;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
+use crate::gate::Version;
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
 use crate::reload::Reloading;
+use crate::resolve::{self, Wanted};
 use crate::routing::{NOTICES, Routing};
 use crate::takeover::{Offer, Relieved};
 use crate::telemetry::Telemetry;
@@ -78,11 +81,14 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (commands, commanded) = Commands::channel();
     let (lend, lending) = mpsc::channel(1);
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let live = Arc::new(Live::new(&beginning.holding(config)));
+    let holding = beginning.holding(config);
+    let (want, wanted) = watch::channel(Wanted { names: names(&holding), nameservers: config.nameservers.clone() });
+    let resolve::Started { lookups, first, found } = resolve::start(wanted)?;
+    let live = Arc::new(Live::new(&holding, &first));
     let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
-    let reloading = Reloading::new(config, commands.clone(), telemetry.reloads());
+    let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());
     if let Some(claim) = &claim
         && let Some(latched) = claim.go()?
     {
@@ -104,12 +110,13 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, telemetry, ledger, lending };
-    let outputs = Outputs { status: publish, events: events.clone() };
+    let inputs = Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
+    let outputs = Outputs { status: publish, events: events.clone(), wanted: want };
     spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
     let context = admin::Context {
         commands: commands.clone(),
+        lookups,
         events: events.clone(),
         status: status.clone(),
         lifecycle: phase,
@@ -199,6 +206,12 @@ impl Running {
     pub fn has_failed(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
     }
+}
+
+/// The names among the endpoints.
+fn names(config: &Config) -> BTreeSet<String> {
+    let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
+    endpoints.filter_map(Authority::name).map(str::to_owned).collect()
 }
 
 /// Grows the table of open files to what the bound on connections can need, before there are threads to wait for.

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
-use crate::live::Upstreams;
+use crate::live::{Addresses, Upstreams};
 use crate::measure::Shard;
 use crate::measure::shard::{Count, Gauges};
 use crate::release::Weight;
@@ -137,7 +137,7 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
         let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
-        let none = Arc::new(Upstreams::new(ByVersion { blue: &[], green: &[] }));
+        let none = Arc::new(Upstreams::new(ByVersion { blue: &[], green: &[] }, &Addresses::default()));
         let endpoints = Endpoints::of(Roles::default(), none);
         let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
         let exposition = Exposition { most: recorder.handle(), endpoints: shown };
@@ -255,7 +255,7 @@ impl Telemetry {
         metrics::with_local_recorder(&self.endpoints.recorder, || {
             for version in Version::BOTH {
                 for known in upstreams.of(roles.section(version)) {
-                    let endpoint = known.authority.to_string();
+                    let endpoint = known.to_string();
                     let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
                     gauge.set(if known.takes_requests() { 1.0 } else { 0.0 });
                 }
@@ -364,7 +364,7 @@ fn describe() {
         Unit::Seconds,
         "From the request head read to the response head received, as clients saw it"
     );
-    describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To look an endpoint up and connect to it; part of no verdict");
+    describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To connect to an endpoint; part of no verdict");
     describe_gauge!(WEIGHT, "Share of new requests that each version gets");
     describe_gauge!(STATE, "1 for the state that the release is in");
     describe_gauge!(VERDICT, "1 for the present verdict");

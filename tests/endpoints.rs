@@ -162,12 +162,12 @@ fn an_endpoint_may_be_given_by_name() {
 }
 
 #[test]
-fn a_name_that_means_nothing_is_502_and_charged() {
+fn a_name_that_means_nothing_is_503_and_charged() {
     let text = config(&[NOBODY], &[NOBODY], "").replacen("127.0.0.1:1\"", "nowhere.invalid:1\"", 1);
     let proxy = Proxy::start(&text);
     let response = proxy.get("/");
     let said = (response.status, response.head.one("proxy-status"));
-    assert_eq!(said, (502, "portcullis; error=destination_unavailable".to_owned()));
+    assert_eq!(said, (503, "portcullis; error=destination_unavailable".to_owned()));
     proxy.until_charged(1, 1);
 }
 
@@ -183,13 +183,14 @@ fn row_46_when_every_endpoint_refuses_the_answer_is_502_and_charged_once() {
 fn row_46_a_version_without_endpoints_is_503_with_retry_after_and_charged() {
     let blue = Upstream::ok();
     let proxy = Proxy::start(&config(&[blue.address], &[], ""));
-    proxy.set_weight(100.0);
+    let none = proxy.call("PUT", "/v1/versions/blue/endpoints", &serde_json::json!({ "endpoints": [] }));
+    assert_eq!(none.status, 200);
     let response = proxy.get("/");
     assert_eq!((response.status, response.text().as_str()), (503, "no endpoint is available\n"));
     assert_eq!(response.head.one("proxy-status"), "portcullis; error=destination_unavailable");
     assert_eq!(response.head.one("retry-after"), "1");
-    let status = proxy.until(|status| status["green"]["requests"] == 1);
-    assert_eq!(status["green"]["failures"], 1);
+    let status = proxy.until(|status| status["blue"]["requests"] == 1);
+    assert_eq!(status["blue"]["failures"], 1);
     assert_eq!(blue.count(), 0);
 }
 

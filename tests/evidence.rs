@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis::config::{self, Config, Environment};
 use portcullis::gate::ByVersion;
-use portcullis::live::Live;
+use portcullis::live::{Addresses, Live};
 use portcullis::measure::shard::{Sample, pair};
 use portcullis::measure::{Collectors, Tick};
 use portcullis::proxy::{self, Phase};
@@ -36,8 +36,12 @@ impl Worker {
         let config: Config = config::parse(&text, "test", Path::new(""), &Environment::default())
             .unwrap_or_else(|faults| panic!("{faults}"));
         let (notify, notices) = mpsc::channel(NOTICES);
-        let routing =
-            Arc::new(Routing::to(Arc::new(Live::new(&config)), Table::default(), config.policy.streak.clone(), notify));
+        let routing = Arc::new(Routing::to(
+            Arc::new(Live::new(&config, &Addresses::default())),
+            Table::default(),
+            config.policy.streak.clone(),
+            notify,
+        ));
         assert!(routing.route(Epoch::default().next(), Weight::from_percent(percent).expect("a weight")));
         let sockets = proxy::bind(config.listen, 1).expect("a free port");
         let listener = sockets.listeners.into_iter().next().expect("one was asked for");

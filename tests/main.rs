@@ -11,6 +11,7 @@ mod clients;
 mod commands;
 mod crash;
 mod disk;
+mod dns;
 mod endpoints;
 mod evidence;
 mod failures;

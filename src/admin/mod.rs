@@ -27,14 +27,14 @@ use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Access, Config};
+use crate::config::{Access, Authority, Config};
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 use crate::reload::Reloading;
-
+use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
 use listen::{Door, idle_ones_go};
 
@@ -44,12 +44,15 @@ pub struct Settings {
     pub access: Access,
     /// The names of the signals that triggers listen to.
     pub signals: Vec<String>,
+    /// Of the green that the file declares.
+    pub green: Vec<Authority>,
 }
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
 pub struct Context {
     pub commands: Commands,
+    pub lookups: Lookups,
     pub events: Events,
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
@@ -123,7 +126,8 @@ async fn farewell(State(context): State<Context>, request: Request, next: Next) 
 impl Settings {
     pub fn new(config: &Config) -> Settings {
         let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
-        Settings { access: config.admin.access.clone(), signals }
+        let green = config.versions.green.endpoints.clone();
+        Settings { access: config.admin.access.clone(), signals, green }
     }
 }
 

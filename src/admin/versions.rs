@@ -59,17 +59,20 @@ pub(super) async fn start(
     body: Body,
 ) -> Answer {
     let Start { green, again, reason } = json_or_nothing(BODY_BYTES, &headers, body).await?;
-    let change = match green {
-        None => Change::Operator(Input::Start { actor, reason }),
-        Some(Green { version, endpoints }) => Change::Release(Candidate {
-            version: config::version_name(&version).map_err(|wrong| field("green.version", &wrong))?,
-            endpoints: authorities("green.endpoints", &endpoints)?,
-            again: if again { Again::Yes } else { Again::No },
-            actor,
-            reason,
-        }),
+    let (change, found) = match green {
+        None => {
+            let found = context.lookups.of(&context.settings().green).await;
+            (Change::Operator(Input::Start { actor, reason }), found)
+        }
+        Some(Green { version, endpoints }) => {
+            let version = config::version_name(&version).map_err(|wrong| field("green.version", &wrong))?;
+            let endpoints = authorities("green.endpoints", &endpoints)?;
+            let again = if again { Again::Yes } else { Again::No };
+            let found = context.lookups.of(&endpoints).await;
+            (Change::Release(Candidate { version, endpoints, again, actor, reason }), found)
+        }
     };
-    Ok(Json(context.commands.send(change).await?))
+    Ok(Json(context.commands.send_knowing(change, found).await?))
 }
 
 pub(super) async fn set_endpoints(
@@ -84,8 +87,9 @@ pub(super) async fn set_endpoints(
     let version = version.ok_or(Problem::UnknownVersion(name))?;
     let Endpoints { endpoints, reason } = json_within(BODY_BYTES, &headers, body).await?;
     let endpoints = authorities("endpoints", &endpoints)?;
+    let found = context.lookups.of(&endpoints).await;
     let change = Change::Endpoints(NewEndpoints { version, endpoints, actor, reason });
-    Ok(Json(context.commands.send(change).await?))
+    Ok(Json(context.commands.send_knowing(change, found).await?))
 }
 
 pub(super) async fn reload(

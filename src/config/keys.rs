@@ -7,7 +7,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAdmin, RawApproval, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal,
-    RawLimits, RawRelease, RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
+    RawLimits, RawRelease, RawResolver, RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion,
+    RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -32,6 +33,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "compare"] => keys::<RawCompare>(),
         ["gate", "triggers", "*"] => keys::<RawTrigger>(),
         ["sticky"] => keys::<RawSticky>(),
+        ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
         _ => &[],
     }
@@ -84,6 +86,8 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "triggers", "*", "metric"] => "metric: errorRate",
         ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
         ["sticky"] => "sticky: { cookie: session }",
+        ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",
+        ["resolver", "nameservers"] => "nameservers: [\"10.0.0.53\"]",
         ["journal"] => "journal: { age: 7d, size: 256MiB }",
         ["tokens"] | ["tokens", "*"] => {
             "tokens: [{ name: alice, role: operator, sha256: \"<64 hexadecimal digits>\" }]"

@@ -7,7 +7,7 @@
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text. No file is read but the tokens file and the secrets that it names.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -61,6 +61,8 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    /// Asked for the addresses of names; empty for those of the system.
+    pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
     /// What it was read from, with the values of variables in place and without secrets: [`parse_rules`] makes the same
     /// of it wherever it is read.
@@ -164,7 +166,7 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-/// `host:port` of an endpoint. A name is looked up for each new connection.
+/// `host:port` of an endpoint. A name is an endpoint for each of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     pub host: String,
@@ -221,6 +223,18 @@ pub enum AccessLog {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// The host, where that is an address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// The host, where that has to be looked up.
+    pub fn name(&self) -> Option<&str> {
+        self.ip().is_none().then_some(self.host.as_str())
     }
 }
 

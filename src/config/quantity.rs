@@ -12,7 +12,7 @@ use crate::release::Weight;
 
 mod address;
 
-pub(super) use address::{endpoint, network, socket};
+pub(super) use address::{endpoint, nameserver, network, socket};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

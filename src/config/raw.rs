@@ -27,6 +27,7 @@ pub(super) struct RawConfig {
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
+    pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
 
@@ -175,6 +176,12 @@ pub(super) struct RawCompare {
 pub(super) struct RawSticky {
     pub(super) cookie: Option<String>,
     pub(super) header: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawResolver {
+    pub(super) nameservers: Option<Vec<Element<String>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -37,6 +37,9 @@ mod version;
 const LARGEST_FILE: usize = 1024 * 1024;
 const MOST_WORKERS: i64 = 1024;
 const MOST_NETWORKS: usize = 1000;
+
+/// A lookup that asks more of them one after the other takes longer than anybody waits.
+const MOST_NAMESERVERS: usize = 8;
 /// Names become metric labels.
 const LONGEST_NAME: usize = 100;
 
@@ -167,6 +170,7 @@ fn config(
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
+    let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     Some(Config {
         service: service?,
@@ -183,6 +187,7 @@ fn config(
         plan,
         policy: policy?,
         sticky,
+        nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),
         warnings: Warnings::default(),
@@ -267,6 +272,29 @@ fn networks(root: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Vec<ipnet::Ip
         }
     }
     networks
+}
+
+fn nameservers(resolver: &mut Scope<'_, '_>, raw: Option<Vec<Option<String>>>) -> Option<Vec<SocketAddr>> {
+    let Some(raw) = raw else { return Some(Vec::new()) };
+    too_many(resolver, "nameservers", raw.len(), MOST_NAMESERVERS)?;
+    if raw.is_empty() {
+        let label = "name at least one, or leave `resolver` out for those of /etc/resolv.conf";
+        resolver.wrong("nameservers", Wrong::new("is empty", label));
+        return None;
+    }
+    let mut list = resolver.key("nameservers");
+    let mut nameservers = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        match quantity::nameserver(&text) {
+            Ok(address) if nameservers.contains(&address) => {
+                list.wrong_element(index, Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it"));
+            }
+            Ok(address) => nameservers.push(address),
+            Err(wrong) => list.wrong_element(index, wrong),
+        }
+    }
+    Some(nameservers)
 }
 
 fn too_many(scope: &mut Scope<'_, '_>, key: &str, count: usize, most: usize) -> Option<()> {

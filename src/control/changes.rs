@@ -13,31 +13,32 @@ use crate::course::{Changed, Input};
 use crate::gate::trigger::StreakTrigger;
 use crate::gate::{Action, Version};
 use crate::journal::{VersionRecord, Versions};
-use crate::live::{Live, Settings};
+use crate::live::{Addresses, Live, Settings};
 use crate::release::{self, Kind, State};
+use crate::resolve::Found;
 
 /// Done, or the refusal and where it goes.
 pub(super) type Done = Result<(), (Refused, Option<Reply>)>;
 
 impl Control {
     /// Opens a release of the green that is named.
-    pub(super) fn release(&mut self, candidate: Candidate, reply: Reply) -> Done {
+    pub(super) fn release(&mut self, candidate: Candidate, found: &Addresses, reply: Reply) -> Done {
         let Candidate { version, endpoints, again, actor, reason } = candidate;
         if let Some(refused) = self.refuses(&version, again) {
             return Err((refused, Some(reply)));
         }
         if self.course.state().run().is_none() {
-            self.name_green(&version, &endpoints);
+            self.name_green(&version, &endpoints, found);
         }
         self.operate(release::Input::Start { actor, reason }, reply)
     }
 
     /// Opens a release of the green that the file declares; where that is blue by now, of the version that was blue before.
-    pub(super) fn release_declared(&mut self, actor: String, reason: String, reply: Reply) -> Done {
+    pub(super) fn release_declared(&mut self, actor: String, reason: String, found: &Addresses, reply: Reply) -> Done {
         let green = self.config.versions.green.clone();
         let is_new = Version::BOTH.iter().all(|version| self.name(*version) != green.version);
         if is_new && self.course.state().run().is_none() {
-            self.name_green(&green.version, &green.endpoints);
+            self.name_green(&green.version, &green.endpoints, found);
         }
         self.operate(release::Input::Start { actor, reason }, reply)
     }
@@ -55,22 +56,22 @@ impl Control {
     }
 
     /// Nothing may be released while this is called: green gets no requests.
-    fn name_green(&mut self, version: &str, endpoints: &[Authority]) {
+    fn name_green(&mut self, version: &str, endpoints: &[Authority], found: &Addresses) {
         let section = self.section(Version::Green);
         self.names.set(section, version.to_owned());
-        let mut live = self.inputs.routing.live().with_endpoints(section, endpoints);
+        let mut live = self.inputs.routing.live().with_endpoints(section, endpoints, found);
         live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
         self.serve(live);
     }
 
     /// Changes the endpoints of a version, also while it is released.
-    pub(super) fn change_endpoints(&mut self, wanted: NewEndpoints, reply: Reply) -> Done {
+    pub(super) fn change_endpoints(&mut self, wanted: NewEndpoints, found: &Addresses, reply: Reply) -> Done {
         let NewEndpoints { version, endpoints, actor, reason } = wanted;
         let before = self.inputs.routing.live();
         let section = self.section(version);
-        self.serve(before.with_endpoints(section, &endpoints));
+        self.serve(before.with_endpoints(section, &endpoints, found));
         let name = self.name(version);
-        let (was, is) = (before.upstreams.of(section).len(), list(&endpoints));
+        let (was, is) = (before.upstreams.declared(section).len(), list(&endpoints));
         let mut sentence =
             format!("{version} ({name}) has {} endpoints, {was} before: {is}; by {actor}", endpoints.len());
         if !reason.is_empty() {
@@ -81,12 +82,12 @@ impl Control {
     }
 
     /// Goes over to another configuration, all or nothing.
-    pub(super) fn reload(&mut self, reload: Reload, reply: Reply) -> Done {
+    pub(super) fn reload(&mut self, reload: Reload, found: &Addresses, reply: Reply) -> Done {
         let Reload { config, actor } = reload;
         if let Some(refused) = self.refuses_to_load(&config) {
             return Err((refused, Some(reply)));
         }
-        let mut changed = self.load_versions(&config);
+        let mut changed = self.load_versions(&config, found);
         let policy = config.policy != self.config.policy;
         if policy {
             changed.push("gate".to_owned());
@@ -101,6 +102,7 @@ impl Control {
         self.serve(Live { settings: Arc::new(Settings::new(&config)), ..Live::clone(&live) });
         self.inputs.routing.judge_by(streak(&config));
         self.inputs.ledger.configured(&config.text);
+        self.outputs.wanted.send_modify(|wanted| wanted.nameservers.clone_from(&config.nameservers));
         let what = if changed.is_empty() { "settings".to_owned() } else { changed.join(", ") };
         let changed = Changed {
             kind: Kind::Reloaded,
@@ -119,7 +121,7 @@ impl Control {
     }
 
     /// Takes what the file says of a version where it says something new. Returns what changed.
-    fn load_versions(&mut self, config: &Config) -> Vec<String> {
+    fn load_versions(&mut self, config: &Config, found: &Addresses) -> Vec<String> {
         let mut changed = Vec::new();
         for version in Version::BOTH {
             let (was, is) = (self.config.versions.of(version), config.versions.of(version));
@@ -130,7 +132,7 @@ impl Control {
                 changed.push(format!("{version}.healthCheck"));
             }
             if was.endpoints != is.endpoints || was.version != is.version {
-                live = live.with_endpoints(section, &is.endpoints);
+                live = live.with_endpoints(section, &is.endpoints, found);
                 changed.push(format!("{version} ({} at {})", is.version, list(&is.endpoints)));
                 self.names.set(section, is.version.clone());
             }
@@ -172,10 +174,20 @@ impl Control {
             for number in 0..was.numbers(section).max(is.numbers(section)) {
                 let (was, is) = (was.numbered(section, number), is.numbered(section, number));
                 if was.map(Arc::as_ptr) != is.map(Arc::as_ptr) {
-                    let left = was.map(|known| known.authority.to_string());
+                    let left = was.map(ToString::to_string);
                     self.endpoint_left(version, number, left);
                 }
             }
+        }
+        let names = live.upstreams.names();
+        self.outputs.wanted.send_if_modified(|wanted| std::mem::replace(&mut wanted.names, names) != wanted.names);
+    }
+
+    /// A name that is wanted has been looked up.
+    pub(super) fn resolved(&mut self, found: &Found) {
+        let live = self.inputs.routing.live();
+        if let Some(live) = live.with_addresses(&found.name, &found.addresses) {
+            self.serve(live);
         }
     }
 
@@ -205,12 +217,7 @@ impl Control {
         let live = self.inputs.routing.live();
         let of = |version: Version| VersionRecord {
             version: self.name(version).to_owned(),
-            endpoints: live
-                .upstreams
-                .of(self.section(version))
-                .iter()
-                .map(|known| known.authority.to_string())
-                .collect(),
+            endpoints: live.upstreams.declared(self.section(version)).map(Authority::to_string).collect(),
         };
         Versions { blue: of(Version::Blue), green: of(Version::Green) }
     }

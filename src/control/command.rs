@@ -8,6 +8,7 @@ use super::status::Status;
 use crate::config::{Authority, Config};
 use crate::gate::Version;
 use crate::gate::signal::Posted;
+use crate::live::Addresses;
 use crate::release::{Epoch, Input, Refusal};
 
 /// What is wanted.
@@ -81,6 +82,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Command {
     pub change: Change,
+    /// What the names that it brings stand for: nobody is routed to a version that is only about to be looked up.
+    pub found: Addresses,
     pub reply: Reply,
 }
 
@@ -110,8 +113,13 @@ impl Commands {
 
     /// Sends a change and waits until it is in force and recorded.
     pub async fn send(&self, change: Change) -> Result<Arc<Status>, Failed> {
+        self.send_knowing(change, Addresses::default()).await
+    }
+
+    /// As [`Commands::send`], for a change that may bring endpoints that are names.
+    pub async fn send_knowing(&self, change: Change, found: Addresses) -> Result<Arc<Status>, Failed> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Command { change, reply }).await.map_err(|_| Failed::Gone)?;
+        self.0.send(Command { change, found, reply }).await.map_err(|_| Failed::Gone)?;
         answer.await.map_err(|_| Failed::Gone)?.map_err(Failed::Refused)
     }
 }

@@ -31,6 +31,7 @@ use crate::live::Live;
 use crate::measure::window::SHORTEST_SLOT;
 use crate::measure::{Collectors, Tick};
 use crate::release::{self, Effect, Kind, Refusal, State};
+use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
 use command::{Change, Command, Reply};
@@ -55,6 +56,8 @@ pub struct Inputs {
     pub collectors: Collectors,
     pub notices: mpsc::Receiver<Notice>,
     pub commands: mpsc::Receiver<Command>,
+    /// What the names among the endpoints stand for.
+    pub found: mpsc::Receiver<Resolved>,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
     /// Of whoever gives the journal to another process.
@@ -65,6 +68,7 @@ pub struct Inputs {
 pub struct Outputs {
     pub status: watch::Sender<Arc<Status>>,
     pub events: Events,
+    pub wanted: watch::Sender<Wanted>,
 }
 
 /// The task's state.
@@ -119,6 +123,7 @@ impl Control {
                 Some(word) = self.inputs.lending.recv() => if self.lending(word).await.is_break() {
                     break;
                 },
+                Some(found) = self.inputs.found.recv() => self.resolved(&found),
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
@@ -333,17 +338,19 @@ impl Control {
     }
 
     fn obey(&mut self, command: Command) {
-        let Command { change, reply } = command;
+        let Command { change, found, reply } = command;
         self.catch_up();
         let done = match change {
-            Change::Operator(release::Input::Start { actor, reason }) => self.release_declared(actor, reason, reply),
+            Change::Operator(release::Input::Start { actor, reason }) => {
+                self.release_declared(actor, reason, &found, reply)
+            }
             Change::Operator(input) => self.operate(input, reply),
             Change::Signal(posted) => {
                 self.feed(&Input::Signal(posted), Some(reply)).map_err(|(refusal, reply)| (refusal.into(), reply))
             }
-            Change::Release(candidate) => self.release(candidate, reply),
-            Change::Endpoints(wanted) => self.change_endpoints(wanted, reply),
-            Change::Reload(reload) => self.reload(reload, reply),
+            Change::Release(candidate) => self.release(candidate, &found, reply),
+            Change::Endpoints(wanted) => self.change_endpoints(wanted, &found, reply),
+            Change::Reload(reload) => self.reload(reload, &found, reply),
         };
         if let Err((refused, Some(reply))) = done
             && reply.send(Err(refused)).is_err()

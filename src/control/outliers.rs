@@ -118,7 +118,7 @@ impl Control {
     fn tell_of_endpoint(&mut self, version: Version, endpoint: usize, news: News) {
         let section = self.inputs.routing.table().roles.section(version);
         let live = self.inputs.routing.live();
-        let name = live.upstreams.numbered(section, endpoint).map(|known| known.authority.to_string());
+        let name = live.upstreams.numbered(section, endpoint).map(ToString::to_string);
         let news = EndpointNews { version, endpoint: name.unwrap_or_default(), news };
         self.feed(&Input::Endpoint(news), None).expect("no operator asks for it");
     }

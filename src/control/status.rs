@@ -99,6 +99,7 @@ pub struct VersionStatus {
     /// Seconds for which the latencies are no evidence yet; null when they are.
     pub warming_up: Option<f64>,
     pub healthy_endpoints: usize,
+    /// A name that no address is known of is one too.
     pub endpoints: usize,
 }
 
@@ -177,7 +178,7 @@ impl Status {
                 counted: Counted::new(shown.of(version)),
                 warming_up: course.warming_up(now).filter(|_| version == Version::Green).map(|left| left.as_secs_f64()),
                 healthy_endpoints: upstreams.of(section).iter().filter(|known| known.takes_requests()).count(),
-                endpoints: upstreams.of(section).len(),
+                endpoints: upstreams.of(section).len() + upstreams.unresolved(section),
             }
         };
         Status {

@@ -2,17 +2,21 @@
 //! request ends on what it began with.
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
-//! those that stay keep what is known of them, [`ejection`] how a bad one is out for a while.
+//! those that stay keep what is known of them, [`addresses`] what names stand for, [`ejection`] how a bad endpoint is out
+//! for a while.
 
+mod addresses;
 mod ejection;
 mod settings;
 mod upstreams;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{Authority, Config, HealthCheck};
 use crate::gate::{ByVersion, Version};
 
+pub use addresses::Addresses;
 pub use ejection::Stands;
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
@@ -26,21 +30,30 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(config: &Config) -> Live {
+    pub fn new(config: &Config, found: &Addresses) -> Live {
         let endpoints = ByVersion::build(|section| config.versions.of(section).endpoints.as_slice());
         Live {
             settings: Arc::new(Settings::new(config)),
-            upstreams: Arc::new(Upstreams::new(endpoints)),
+            upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
         }
     }
 
-    /// The same with other endpoints in `section`.
+    /// The same with other endpoints in `section`, where names stand for what was `found`.
     #[must_use]
-    pub fn with_endpoints(&self, section: Version, endpoints: &[Authority]) -> Live {
+    pub fn with_endpoints(&self, section: Version, endpoints: &[Authority], found: &Addresses) -> Live {
+        self.to(self.upstreams.with(section, endpoints, found))
+    }
+
+    /// The same where `name` stands for these addresses; none where that is no news.
+    pub fn with_addresses(&self, name: &str, addresses: &[IpAddr]) -> Option<Live> {
+        self.upstreams.with_addresses(name, addresses).map(|upstreams| self.to(upstreams))
+    }
+
+    fn to(&self, upstreams: Upstreams) -> Live {
         Live {
             settings: Arc::clone(&self.settings),
-            upstreams: Arc::new(self.upstreams.with(section, endpoints)),
+            upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
         }
     }

@@ -1,13 +1,18 @@
-//! What all workers know of the endpoints: which of them are ejected, pass their checks, or have only just begun.
+//! What all workers know of the endpoints: which of them are ejected, pass their checks, or have only just begun. A name is
+//! an endpoint for each of its addresses.
 //!
 //! Everything that changes here is an atomic that is read often and written seldom, so that no worker waits for another.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::addresses::{Addresses, Declared};
 use super::ejection::{Ejection, Stands};
 use crate::config::{self, Authority};
 use crate::gate::policy::WarmUp;
@@ -18,13 +23,21 @@ use crate::release::Epoch;
 #[derive(Debug)]
 pub struct Upstreams {
     started: Instant,
-    sections: ByVersion<Vec<Arc<Known>>>,
+    sections: ByVersion<Section>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Section {
+    declared: Vec<Declared>,
+    known: Vec<Arc<Known>>,
 }
 
 /// What is known of one endpoint.
 #[derive(Debug)]
 pub struct Known {
+    /// As it was declared.
     pub authority: Authority,
+    pub address: SocketAddr,
     /// Tells it from the others of its section for as long as it is there.
     pub number: usize,
     started: Instant,
@@ -48,32 +61,83 @@ struct Warming {
 }
 
 impl Upstreams {
-    pub fn new(endpoints: ByVersion<&[Authority]>) -> Upstreams {
+    pub fn new(endpoints: ByVersion<&[Authority]>, found: &Addresses) -> Upstreams {
         let none = Upstreams { started: Instant::now(), sections: ByVersion::default() };
-        none.with(Version::Blue, endpoints.blue).with(Version::Green, endpoints.green)
+        none.with(Version::Blue, endpoints.blue, found).with(Version::Green, endpoints.green, found)
     }
 
-    /// The same with other endpoints in `section`: of those that stay everything known is kept.
+    /// The same with other endpoints in `section`: of those that stay everything known is kept. A name that is not among
+    /// `found` has the addresses that are known of it.
     #[must_use]
-    pub fn with(&self, section: Version, endpoints: &[Authority]) -> Upstreams {
-        let before = self.sections.of(section);
-        let mut all: Vec<Option<Arc<Known>>> = endpoints
-            .iter()
-            .map(|authority| before.iter().find(|known| known.authority == *authority).cloned())
-            .collect();
-        let taken: Vec<usize> = all.iter().flatten().map(|known| known.number).collect();
-        let mut free = (0..).filter(|number| !taken.contains(number));
-        for (known, authority) in all.iter_mut().zip(endpoints) {
-            let mut number = || free.next().expect("there is always another number");
-            known.get_or_insert_with(|| Arc::new(Known::new(authority, number(), self.started)));
-        }
+    pub fn with(&self, section: Version, endpoints: &[Authority], found: &Addresses) -> Upstreams {
+        let addresses = |authority: &Authority| match (authority.ip(), found.of(&authority.host)) {
+            (Some(address), _) => vec![address],
+            (None, Some(addresses)) => addresses.to_vec(),
+            (None, None) => self.known_addresses(&authority.host),
+        };
+        let declared =
+            |authority: &Authority| Declared { authority: authority.clone(), addresses: addresses(authority) };
         let mut sections = self.sections.clone();
-        *sections.of_mut(section) = all.into_iter().flatten().collect();
+        let of = sections.of_mut(section);
+        *of = self.section(of, endpoints.iter().map(declared).collect());
         Upstreams { started: self.started, sections }
     }
 
+    /// The same where `name` stands for these addresses; none where that is known already, or nobody has declared it.
+    pub fn with_addresses(&self, name: &str, addresses: &[IpAddr]) -> Option<Upstreams> {
+        let is_news = |declared: &Declared| declared.name() == Some(name) && declared.addresses != addresses;
+        let both = [&self.sections.blue, &self.sections.green];
+        both.iter().any(|section| section.declared.iter().any(is_news)).then(|| {
+            let sections = ByVersion::build(|version| {
+                let before = self.sections.of(version);
+                let mut declared = before.declared.clone();
+                for of_name in declared.iter_mut().filter(|declared| declared.name() == Some(name)) {
+                    of_name.addresses = addresses.to_vec();
+                }
+                self.section(before, declared)
+            });
+            Upstreams { started: self.started, sections }
+        })
+    }
+
+    fn section(&self, before: &Section, declared: Vec<Declared>) -> Section {
+        let wanted = || declared.iter().flat_map(|of| of.sockets().map(|address| (&of.authority, address)));
+        let mut all: Vec<Option<Arc<Known>>> =
+            wanted().map(|wanted| before.known.iter().find(|known| known.is(wanted)).cloned()).collect();
+        let taken: BTreeSet<usize> = all.iter().flatten().map(|known| known.number).collect();
+        let mut free = (0..).filter(|number| !taken.contains(number));
+        for (known, (authority, address)) in all.iter_mut().zip(wanted()) {
+            let mut number = || free.next().expect("there is always another number");
+            known.get_or_insert_with(|| Arc::new(Known::new(authority, address, number(), self.started)));
+        }
+        let known = all.into_iter().flatten().collect();
+        Section { declared, known }
+    }
+
+    fn known_addresses(&self, name: &str) -> Vec<IpAddr> {
+        let both = [&self.sections.blue, &self.sections.green];
+        let mut declared = both.iter().flat_map(|section| &section.declared);
+        declared.find(|declared| declared.name() == Some(name)).map_or_else(Vec::new, |found| found.addresses.clone())
+    }
+
+    /// The names that have to be looked up.
+    pub fn names(&self) -> BTreeSet<String> {
+        let both = [&self.sections.blue, &self.sections.green];
+        both.iter().flat_map(|section| &section.declared).filter_map(|of| of.name()).map(str::to_owned).collect()
+    }
+
+    /// The endpoints as somebody has declared them.
+    pub fn declared(&self, section: Version) -> impl ExactSizeIterator<Item = &Authority> {
+        self.sections.of(section).declared.iter().map(|declared| &declared.authority)
+    }
+
+    /// How many names no address is known of.
+    pub fn unresolved(&self, section: Version) -> usize {
+        self.sections.of(section).declared.iter().filter(|declared| declared.addresses.is_empty()).count()
+    }
+
     pub fn of(&self, section: Version) -> &[Arc<Known>] {
-        self.sections.of(section)
+        &self.sections.of(section).known
     }
 
     /// As many as any endpoint's number needs.
@@ -103,9 +167,10 @@ impl Upstreams {
 }
 
 impl Known {
-    fn new(authority: &Authority, number: usize, started: Instant) -> Known {
+    fn new(authority: &Authority, address: SocketAddr, number: usize, started: Instant) -> Known {
         Known {
             authority: authority.clone(),
+            address,
             number,
             started,
             ejection: Ejection::default(),
@@ -114,6 +179,10 @@ impl Known {
             unhealthy: AtomicBool::new(false),
             warming: Warming::default(),
         }
+    }
+
+    fn is(&self, (authority, address): (&Authority, SocketAddr)) -> bool {
+        self.address == address && self.authority == *authority
     }
 
     /// Neither ejected nor unhealthy.
@@ -170,6 +239,16 @@ impl Known {
 
     fn ms_at(&self, now: Instant) -> u64 {
         u64::try_from((now - self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// As declared; the address follows where that is a name.
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.authority.name() {
+            Some(_) => write!(f, "{} ({})", self.authority, self.address.ip()),
+            None => self.authority.fmt(f),
+        }
     }
 }
 
@@ -245,5 +324,50 @@ mod tests {
         ] {
             assert_eq!(warming.counts(epoch, &warm_up, now_ms), expected, "{epoch} at {now_ms} ms");
         }
+    }
+
+    fn named(host: &str) -> Authority {
+        Authority { host: host.to_owned(), port: 80 }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn shown(upstreams: &Upstreams, section: Version) -> Vec<String> {
+        upstreams.of(section).iter().map(|known| format!("{} {known}", known.number)).collect()
+    }
+
+    #[test]
+    fn row_47_a_name_is_an_endpoint_per_address_and_an_address_that_stays_keeps_what_is_known_of_it() {
+        let declared = [named("shop"), named("10.0.0.9")];
+        let found = Addresses::from_iter([("shop".to_owned(), vec![ip("10.0.0.1"), ip("::2")])]);
+        let first = Upstreams::new(ByVersion { blue: &declared, green: &declared[..1] }, &found);
+        let blue = ["0 shop:80 (10.0.0.1)", "1 shop:80 (::2)", "2 10.0.0.9:80"];
+        assert_eq!(
+            (shown(&first, Version::Blue), shown(&first, Version::Green)),
+            (blue.map(str::to_owned).to_vec(), blue[..2].iter().map(|text| (*text).to_owned()).collect())
+        );
+        assert!(first.with_addresses("shop", &[ip("10.0.0.1"), ip("::2")]).is_none(), "that is known");
+        assert!(first.with_addresses("other", &[ip("10.0.0.1")]).is_none(), "nobody has declared it");
+        assert!(first.with_addresses("10.0.0.9", &[ip("10.0.0.1")]).is_none(), "it is no name");
+
+        let second = first.with_addresses("shop", &[ip("::2"), ip("10.0.0.3"), ip("10.0.0.4")]).expect("news");
+        let blue = ["1 shop:80 (::2)", "0 shop:80 (10.0.0.3)", "3 shop:80 (10.0.0.4)", "2 10.0.0.9:80"];
+        assert_eq!(shown(&second, Version::Blue), blue);
+        assert!(Arc::ptr_eq(&first.of(Version::Blue)[1], &second.of(Version::Blue)[0]));
+        assert!(Arc::ptr_eq(&first.of(Version::Blue)[2], &second.of(Version::Blue)[3]));
+        let names: Vec<String> = second.declared(Version::Blue).map(Authority::to_string).collect();
+        assert_eq!(names, ["shop:80", "10.0.0.9:80"]);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_resolved_has_no_endpoint_and_one_that_another_section_knows_has_its_addresses() {
+        let found = Addresses::from_iter([("shop".to_owned(), vec![ip("10.0.0.1")])]);
+        let upstreams = Upstreams::new(ByVersion { blue: &[named("shop")], green: &[named("nowhere")] }, &found);
+        assert_eq!((shown(&upstreams, Version::Green), upstreams.unresolved(Version::Green)), (vec![], 1));
+        let upstreams = upstreams.with(Version::Green, &[named("shop")], &Addresses::default());
+        assert_eq!(shown(&upstreams, Version::Green), ["0 shop:80 (10.0.0.1)"]);
+        assert_eq!(upstreams.names(), BTreeSet::from(["shop".to_owned()]));
     }
 }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{endpoints, granted, named};
+use crate::support::events::Event;
 use crate::support::{Backend, Bench, number};
 
 const PLAN: &str = "{ steps: [{ weight: 50%, bake: 100ms, approval: true }], monitoring: 200ms }";
@@ -82,11 +83,12 @@ fn promise_2_kills_in_releases_that_name_their_green_leave_blue_and_the_latch_as
         }
         bench.load.until_more(random.u64(1..2_000));
         bench.proxy.crash();
-        let told: Vec<String> = bench.events.heard().into_iter().map(|event| event.kind).collect();
+        let of_release = |event: &Event| event.data["epoch"] == release;
+        let told: Vec<Event> = bench.events.heard().into_iter().filter(of_release).collect();
         bench.crash_and_start(&text);
         let status = bench.proxy.status();
         let is = status["blue"]["version"].as_str().expect("a name").to_owned();
-        let has_been_told = |kind: &str| told.iter().any(|told| told == kind);
+        let has_been_told = |kind: &str| told.iter().any(|told| told.kind == kind);
         if has_been_told("completed") {
             assert_eq!(is, version, "release {release}: {status:#}");
         } else {

@@ -11,9 +11,10 @@ use portcullis::control::restore::Beginning;
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
 use portcullis::course::Course;
-use portcullis::live::Live;
+use portcullis::live::{Addresses, Live};
 use portcullis::measure::Collectors;
 use portcullis::measure::shard::Collector;
+use portcullis::resolve::Wanted;
 use portcullis::routing::{NOTICES, Routing};
 use portcullis::telemetry::Telemetry;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -31,7 +32,7 @@ pub struct Wired {
 pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: Vec<Collector>) -> Wired {
     let (notify, notices) = mpsc::channel(NOTICES);
     let (commands, commanded) = Commands::channel();
-    let live = Arc::new(Live::new(config));
+    let live = Arc::new(Live::new(config, &Addresses::default()));
     let upstreams = Arc::clone(&live.upstreams);
     let routing = Arc::new(Routing::to(live, beginning.table, config.policy.streak.clone(), notify));
     let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), beginning.clock);
@@ -45,7 +46,9 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let collectors = Collectors::new(collectors);
     let routed = Arc::clone(&routing);
     let (_, lending) = mpsc::channel(1);
-    let inputs = Inputs { routing: routed, collectors, notices, commands: commanded, telemetry, ledger, lending };
-    let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events }).run());
+    let ((_, found), (wanted, _)) = (mpsc::channel(1), watch::channel(Wanted::default()));
+    let inputs =
+        Inputs { routing: routed, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
+    let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events, wanted }).run());
     Wired { routing, commands, status, events: listener, task }
 }

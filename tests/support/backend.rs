@@ -29,7 +29,12 @@ pub const LATE: &str = "/late";
 
 impl Backend {
     pub fn answering(status: u16) -> Backend {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Backend::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), status)
+    }
+
+    /// At an address of its own, such as another one of loopback's.
+    pub fn at(address: SocketAddr, status: u16) -> Backend {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let inner = Arc::new(Inner {
             status: AtomicU16::new(status),

@@ -11,6 +11,7 @@ pub mod command;
 pub mod events;
 pub mod load;
 pub mod message;
+pub mod names;
 pub mod proxy;
 pub mod upstream;
 
@@ -25,6 +26,7 @@ pub use command::{portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
 pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};
+pub use names::{Answers, NameServer};
 pub use proxy::{Proxy, config};
 pub use upstream::{Connection, Upstream};
 

@@ -45,6 +45,20 @@ pub(in crate::config) fn network(text: &str) -> Result<IpNet, Wrong> {
     Ok(network)
 }
 
+/// A name server; without a port it is at 53.
+pub(in crate::config) fn nameserver(text: &str) -> Result<SocketAddr, Wrong> {
+    const PORT: u16 = 53;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, PORT));
+    let wrong = |message: &str, label: &str| Wrong::new(format!("{} {message}", quoted(text)), label);
+    const SHAPE: &str = "write an IP address like `10.0.0.53`, `10.0.0.53:5353` or `[fd00::53]:5353`";
+    match address.or_else(|_| text.parse::<SocketAddr>()) {
+        Ok(address) if address.port() == 0 => Err(wrong("has port 0", SHAPE)),
+        Ok(address) => Ok(address),
+        Err(_) => Err(wrong("is not the IP address of a name server", SHAPE)),
+    }
+}
+
 const SHAPE: &str = "write `host:port`, the host a name or an IP address";
 
 /// Where an endpoint is reached: `host:port`, or the same as `http://host:port`.

@@ -229,6 +229,39 @@ fn networks_are_networks() {
 }
 
 #[test]
+fn name_servers_are_addresses() {
+    const SHAPE: &str = "write an IP address like `10.0.0.53`, `10.0.0.53:5353` or `[fd00::53]:5353`";
+    let wrong = |text: &str, expected: &str| {
+        check(&format!("resolver: {{ nameservers: [\"10.0.0.53\", \"{text}\"] }}"), &[expected]);
+    };
+    wrong(
+        "dns.local",
+        &format!("5:40 resolver.nameservers[1]: `dns.local` is not the IP address of a name server | {SHAPE}"),
+    );
+    wrong(
+        "10.0.0.53:",
+        &format!("5:40 resolver.nameservers[1]: `10.0.0.53:` is not the IP address of a name server | {SHAPE}"),
+    );
+    wrong("10.0.0.53:0", &format!("5:40 resolver.nameservers[1]: `10.0.0.53:0` has port 0 | {SHAPE}"));
+    wrong("10.0.0.53:53", "5:40 resolver.nameservers[1]: `10.0.0.53:53` is in the list already | remove it");
+    check(
+        "resolver: { nameservers: [] }",
+        &[
+            "5:26 resolver.nameservers: is empty | name at least one, or leave `resolver` out for those of /etc/resolv.conf",
+        ],
+    );
+    let nine: Vec<String> = (1..=9).map(|last| format!("10.0.0.{last}")).collect();
+    check(
+        &format!("resolver: {{ nameservers: [{}] }}", nine.join(", ")),
+        &["5:26 resolver.nameservers: has 9 elements | at most 8 are allowed"],
+    );
+    check(
+        "resolver: { nameserver: 10.0.0.53 }",
+        &["5:13 unknown key `resolver.nameserver` | did you mean `nameservers`?"],
+    );
+}
+
+#[test]
 fn durations_have_a_unit_and_a_range() {
     check("timeouts: { connect: 5 }", &["5:22 timeouts.connect: `5` has no unit | write `5s` or `5ms`"]);
     check(r#"timeouts: { connect: "5" }"#, &["5:22 timeouts.connect: `5` has no unit | write `5s` or `5ms`"]);
@@ -351,5 +384,6 @@ fn what_is_right_is_taken() {
     check("limits: { headBytes: 1024, headFields: 1000, responseHeadBytes: 8KiB, connections: 1 }", &[]);
     check("drain: { wait: 0s }", &[]);
     check("sticky: { cookie: __Host-session }", &[]);
+    check(r#"resolver: { nameservers: ["10.0.0.53", "10.0.0.53:5353", "[fd00::53]:53", "::1"] }"#, &[]);
     check("journal: { age: 1w, size: 16MiB }", &[]);
 }

@@ -106,7 +106,7 @@ async fn attempt(
                 }
             },
             Err(NoHead::Invalid(error)) => {
-                tracing::debug!(%error, endpoint = ?upstream.endpoint.host, "invalid answer");
+                tracing::debug!(%error, endpoint = %upstream.endpoint.known, "invalid answer");
                 let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
                 return Err(Failed::Refused(refusal));
             }
@@ -147,7 +147,7 @@ async fn connect(
                 return Ok(upstream);
             }
             Ok(Err(error)) => {
-                tracing::debug!(%error, endpoint = ?endpoint.host, "no connection");
+                tracing::debug!(%error, endpoint = %endpoint.known, "no connection");
                 Failed::Refused(Refusal::Connect(Unreached::from(&error)))
             }
             Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),

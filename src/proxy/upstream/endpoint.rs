@@ -4,7 +4,6 @@
 //! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::pool::Upstream;
-use crate::config::{Authority, Ejection};
+use crate::config::Ejection;
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
 use crate::live::{Known, Stands, Upstreams};
@@ -24,8 +23,8 @@ const ENOUGH_SIBLINGS: usize = 3;
 
 /// One endpoint as one worker sees it.
 pub(in crate::proxy) struct Endpoint {
-    known: Arc<Known>,
-    target: Target,
+    pub known: Arc<Known>,
+    /// For a request that names none.
     pub host: HeaderValue,
     pub in_flight: Cell<u32>,
     /// There are enough of its version.
@@ -63,12 +62,6 @@ const ONE_IN: u32 = 10;
 #[cfg(feature = "fault-injection")]
 const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
 
-enum Target {
-    Address(SocketAddr),
-    /// Looked up for every new connection, so a changed record is followed.
-    Name(String, u16),
-}
-
 impl Endpoint {
     /// The endpoints of a section, for one worker. Those that are among `before` stay as they are.
     pub(in crate::proxy) fn all(known: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
@@ -83,15 +76,10 @@ impl Endpoint {
     }
 
     fn new(known: &Arc<Known>) -> Endpoint {
-        let authority = &known.authority;
-        let Authority { host, port } = authority;
+        let host = known.authority.to_string();
         Endpoint {
             known: Arc::clone(known),
-            target: match host.parse::<IpAddr>() {
-                Ok(address) => Target::Address(SocketAddr::new(address, *port)),
-                Err(_) => Target::Name(host.clone(), *port),
-            },
-            host: HeaderValue::from_str(&authority.to_string()).expect("a validated authority is a header value"),
+            host: HeaderValue::from_str(&host).expect("a validated authority is a header value"),
             in_flight: Cell::new(0),
             has_siblings: Cell::new(false),
             retired: Cell::new(false),
@@ -120,10 +108,7 @@ impl Endpoint {
     pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        let stream = match &self.target {
-            Target::Address(address) => TcpStream::connect(address).await?,
-            Target::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
-        };
+        let stream = TcpStream::connect(self.known.address).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -136,7 +121,7 @@ impl Endpoint {
             (Charge::Served, Stands::OnTrial) => {
                 if self.known.served_on_trial() {
                     self.failures.set(0);
-                    tracing::info!(version = among.version.name(), endpoint = self.name(), "endpoint readmitted");
+                    tracing::info!(version = among.version.name(), endpoint = %self.known, "endpoint readmitted");
                 }
             }
             (Charge::Failed, Stands::In) => {
@@ -154,11 +139,11 @@ impl Endpoint {
         let failures = self.failures.take();
         self.idle.take();
         let seconds = time.as_secs_f64();
-        tracing::warn!(version = version.name(), endpoint = self.name(), failures, seconds, "endpoint ejected");
+        tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }
 
-    fn name(&self) -> &str {
-        self.host.to_str().unwrap_or_default()
+    fn is_ipv4(&self) -> bool {
+        self.known.address.is_ipv4()
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
@@ -194,6 +179,10 @@ impl Drop for Trial {
 
 /// The less busy of two random healthy endpoints that are in and not in `tried`, or now and then one that is on trial; none
 /// when there is no healthy one left to try.
+///
+/// After one that could not be reached comes one of the other address family, if there is any: should a whole family be out of
+/// reach, the other is tried before the attempts are used up (RFC 8305, section 4). Connections are not raced: what RFC 8305 wins
+/// by that, for one client without memory, an ejection wins for all of them.
 pub(in crate::proxy) fn pick(
     endpoints: &[Rc<Endpoint>],
     tried: &[Rc<Endpoint>],
@@ -210,6 +199,12 @@ pub(in crate::proxy) fn pick(
         return Some(picked);
     }
     let nth = |number: usize| usable().nth(number);
+    let other_family = |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| endpoint.is_ipv4() != last.is_ipv4();
+    if let Some(last) = tried.last()
+        && let count @ 1.. = usable().filter(|endpoint| other_family(endpoint, last)).count()
+    {
+        return usable().filter(|endpoint| other_family(endpoint, last)).nth(random.usize(..count)).map(served);
+    }
     match usable().count() {
         // An ejected endpoint is still better than none.
         0 => healthy().next().map(served),
@@ -234,12 +229,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Authority;
     use crate::gate::ByVersion;
+    use crate::live::Addresses;
 
     fn endpoints(count: u16) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
+        at((0..count).map(|number| ("127.0.0.1", 1000 + number)))
+    }
+
+    fn at(addresses: impl Iterator<Item = (&'static str, u16)>) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
         let authorities: Vec<Authority> =
-            (0..count).map(|number| Authority { host: "127.0.0.1".to_owned(), port: 1000 + number }).collect();
-        let upstreams = Arc::new(Upstreams::new(ByVersion { blue: &authorities, green: &authorities }));
+            addresses.map(|(host, port)| Authority { host: host.to_owned(), port }).collect();
+        let both = ByVersion { blue: authorities.as_slice(), green: authorities.as_slice() };
+        let upstreams = Arc::new(Upstreams::new(both, &Addresses::default()));
         let all = Endpoint::all(upstreams.of(Version::Green), &[]);
         (upstreams, all)
     }
@@ -320,6 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn after_an_endpoint_that_cannot_be_reached_one_of_the_other_address_family_is_tried() {
+        let (_upstreams, all) = at((1..=9).map(|port| ("::1", port)).chain([("127.0.0.1", 1)]));
+        let mut random = fastrand::Rng::with_seed(1);
+        for number in 0..9 {
+            let second = pick(&all, &all[number..=number], &mut random).expect("nine are left");
+            assert!(second.endpoint.is_ipv4());
+        }
+        let third = pick(&all, &[Rc::clone(&all[0]), Rc::clone(&all[9])], &mut random).expect("eight are left");
+        assert!(!third.endpoint.is_ipv4());
+        assert!(!Rc::ptr_eq(&third.endpoint, &all[0]));
+        let last = pick(&all, &[all[..8].to_vec(), all[9..].to_vec()].concat(), &mut random).expect("one is left");
+        assert!(Rc::ptr_eq(&last.endpoint, &all[8]), "one of the same family where there is no other");
+    }
+
+    #[test]
     fn row_46_an_unhealthy_endpoint_is_not_picked_even_when_it_is_the_last_and_an_ejected_one_is() {
         let mut random = fastrand::Rng::with_seed(1);
         for count in [1, 2, 3] {
@@ -346,7 +363,7 @@ mod tests {
         assert_eq!(upstreams.health(Version::Green).failing_for, 0, "nothing was checked");
         assert_eq!([failing([5, 0]), failing([5, 3]), failing([4, 4])], [0, 3, 4]);
         assert_eq!(upstreams.health(Version::Blue).failing_for, 0);
-        let none = Upstreams::new(ByVersion { blue: &[], green: &[] });
+        let none = Upstreams::new(ByVersion { blue: &[], green: &[] }, &Addresses::default());
         assert_eq!(none.health(Version::Green).failing_for, 0);
     }
 }

@@ -1,5 +1,4 @@
-//! Active health checks of every endpoint, on a thread of their own: no slow lookup and no slow answer keeps a worker
-//! from a request. What they find is no evidence; it decides which endpoints are chosen, and feeds the rules that the
+//! Active health checks of every endpoint, on a thread of their own: no slow answer keeps a worker from a request. What they find is no evidence; it decides which endpoints are chosen, and feeds the rules that the
 //! policy has about health.
 
 use std::convert::Infallible;
@@ -17,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::config::{Authority, HealthCheck, Probe};
+use crate::config::{HealthCheck, Probe};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
@@ -70,8 +69,6 @@ pub fn check(routing: Arc<Routing<Live>>, mut lifecycle: Lifecycle) -> io::Resul
                 }
             }
         });
-        // A lookup that hangs is left to end by itself.
-        runtime.shutdown_background();
     })?;
     Ok(())
 }
@@ -131,7 +128,7 @@ impl Drop for Running {
 }
 
 async fn watch(version: Version, known: Arc<Known>, check: HealthCheck) {
-    let endpoint = &known.authority;
+    let endpoint = &*known;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
@@ -176,20 +173,20 @@ impl Standing {
     }
 }
 
-/// One check on a connection of its own. The name is looked up every time.
-async fn probe(authority: &Authority, probe: &Probe) -> Result<(), Failure> {
-    let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+/// One check on a connection of its own.
+async fn probe(endpoint: &Known, probe: &Probe) -> Result<(), Failure> {
+    let stream = TcpStream::connect(endpoint.address).await?;
     match probe {
         Probe::Tcp => Ok(()),
-        Probe::Http { path } => match get(stream, authority, path).await? {
+        Probe::Http { path } => match get(stream, endpoint, path).await? {
             status if status.is_success() || status.is_redirection() => Ok(()),
             status => Err(Failure::Status(status)),
         },
     }
 }
 
-async fn get(stream: TcpStream, authority: &Authority, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
-    let host = HeaderValue::from_str(&authority.to_string()).expect("a validated authority is a header value");
+async fn get(stream: TcpStream, endpoint: &Known, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
+    let host = HeaderValue::from_str(&endpoint.authority.to_string()).expect("a validated authority is a header value");
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = path.clone().into();
     request.headers_mut().extend([

@@ -101,7 +101,7 @@ impl Socket {
         Ok(async move {
             if let Err(error) = twin.ready(Interest::ERROR).await {
                 tracing::debug!(%error, "a reset will be seen by the next write");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }
@@ -311,5 +311,32 @@ impl AsyncWrite for Socket {
             return Poll::Pending;
         }
         Pin::new(&mut *self.shared.stream.borrow_mut()).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Ipv4Addr, Shutdown};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_kernel_knows_is_asked_before_it_has_told() {
+        let ends: [fn(&mut std::net::TcpStream); 2] = [
+            |peer| peer.shutdown(Shutdown::Write).expect("an open socket"),
+            |peer| peer.write_all(b"x").expect("an open socket"),
+        ];
+        for end in ends {
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+            let (mut peer, _) = listener.accept().expect("it connected");
+            let socket = Socket::own(stream, &Rc::default());
+            assert!(socket.is_silent());
+            end(&mut peer);
+            let mut nobody = Context::from_waker(Waker::noop());
+            assert!(socket.poll_readable(&mut nobody).is_pending(), "nothing has been waited for since");
+            assert!(!socket.is_silent());
+        }
     }
 }
