@@ -72,8 +72,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// other fault of the journal is an alarm, with everything on blue; where it is to be taken over, that is an error, too,
 /// and the process that has it goes on.
 pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Running, StartError> {
-    let Opening { beginning, ledger, listeners, claim, next } = opening::open(config, data, origin)?;
     make_room(config.limits.connections.get());
+    let Opening { beginning, ledger, listeners, claim, next } = opening::open(config, data, origin)?;
     let offered = listeners.try_clone()?;
     let (listen, admin_address) = (listeners.workers[0].local_addr()?, listeners.admin.local_addr()?);
 

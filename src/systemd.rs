@@ -1,4 +1,4 @@
-//! What systemd, or whoever else reads NOTIFY_SOCKET, is told of the process: sd_notify(3). Nothing where nobody does.
+//! What systemd, or whoever else reads `NOTIFY_SOCKET`, is told of the process: `sd_notify(3)`. Nothing where nobody does.
 
 use std::convert::Infallible;
 use std::io;

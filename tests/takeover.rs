@@ -273,6 +273,22 @@ fn row_60_a_successor_that_dies_half_way_leaves_the_old_process_serving_deciding
 }
 
 #[test]
+fn row_60_the_journal_that_is_handed_over_has_all_evidence_also_what_no_decision_has_brought_there() {
+    let green = Backend::answering(200);
+    let (_blue, text, data, mut proxy) = releasing(&green);
+    assert_eq!(Load::run(proxy.listen, 2, 100).lost, [""; 0]);
+    let of = |status: &Value| ["blue", "green"].iter().filter_map(|of| status[of]["requests"].as_u64()).sum::<u64>();
+    proxy.until(|status| of(status) == 200);
+    let _successor = Successor::with_the_journal(data.path());
+    proxy.crash();
+    let proxy = Proxy::start_in(data.path(), &text);
+    let evidence = proxy.call("GET", "/v1/releases/v2-1/evidence", &Value::Null).text();
+    let slots = evidence.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let recorded: u64 = slots.map(|slot| of(&slot["input"]["tick"])).sum();
+    assert_eq!(recorded, 200, "{evidence}");
+}
+
+#[test]
 fn row_60_a_successor_that_keeps_the_journal_and_does_not_serve_is_an_alarm_and_decisions_go_on() {
     let green = Backend::answering(200);
     let (_blue, text, data, mut proxy) = releasing(&green);

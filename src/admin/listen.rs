@@ -46,7 +46,7 @@ impl Listener for Door {
 pub(super) async fn idle_ones_go(mut lifecycle: Lifecycle) {
     for phase in [Phase::Relieved, Phase::Closing] {
         if lifecycle.wait_for(|is| *is == phase).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

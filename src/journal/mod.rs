@@ -112,14 +112,14 @@ impl Journal {
 
 impl Lent {
     /// Opens it again, for the readers of before as well. Blocks on the disk.
-    pub fn take_back(self, dir: &Path) -> Result<Journal, (Lent, OpenError)> {
+    pub fn take_back(self, dir: &Path) -> Result<Journal, (Box<Lent>, OpenError)> {
         let reopened = place::prepare(dir).and_then(|(lock, path)| {
             self.store.reopen().map_err(|failure| failure.at(path))?;
             Ok(lock)
         });
         match reopened {
             Ok(lock) => Ok(Journal { writer: Writer::start(self.store, lock), archive: self.archive }),
-            Err(error) => Err((self, error)),
+            Err(error) => Err((Box::new(self), error)),
         }
     }
 }

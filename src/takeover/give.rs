@@ -156,7 +156,7 @@ impl Offer {
                     return;
                 }
                 Err((still, error)) => {
-                    lent = still;
+                    lent = *still;
                     error
                 }
             };
