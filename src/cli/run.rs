@@ -20,7 +20,7 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Read the configuration again whenever its file has changed, as a mounted ConfigMap does
+    /// Read the configuration again whenever its file has changed, as that of a mounted `ConfigMap` does
     #[arg(long)]
     watch: bool,
     /// Where the journal is kept; without it a restart begins in front of all releases

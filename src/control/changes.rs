@@ -65,7 +65,7 @@ impl Control {
     }
 
     /// Changes the endpoints of a version, also while it is released.
-    pub(super) fn change_endpoints(&mut self, wanted: NewEndpoints, found: &Addresses, reply: Reply) -> Done {
+    pub(super) fn change_endpoints(&mut self, wanted: NewEndpoints, found: &Addresses, reply: Reply) {
         let NewEndpoints { version, endpoints, actor, reason } = wanted;
         let before = self.inputs.routing.live();
         let section = self.section(version);
@@ -78,7 +78,6 @@ impl Control {
             sentence = format!("{sentence}: {reason}");
         }
         self.tell_of(Kind::EndpointsChanged, actor, sentence, Some(reply));
-        Ok(())
     }
 
     /// Goes over to another configuration, all or nothing.
@@ -113,7 +112,10 @@ impl Control {
         self.config = *config;
         let input = match policy {
             true => Input::Rules { policy: Box::new(self.config.policy.clone()), changed },
-            false if text_is_the_same => return self.answer(reply),
+            false if text_is_the_same => {
+                self.answer(reply);
+                return Ok(());
+            }
             false => Input::Changed(changed),
         };
         self.feed(&input, Some(reply)).expect("no operator asks for it");
@@ -197,11 +199,10 @@ impl Control {
     }
 
     /// Nothing has changed, and that is the answer.
-    fn answer(&self, reply: Reply) -> Done {
+    fn answer(&self, reply: Reply) {
         if reply.send(Ok(self.status())).is_err() {
             tracing::debug!("whoever asked did not wait for the answer");
         }
-        Ok(())
     }
 
     pub(super) fn section(&self, version: Version) -> Version {

@@ -349,7 +349,10 @@ impl Control {
                 self.feed(&Input::Signal(posted), Some(reply)).map_err(|(refusal, reply)| (refusal.into(), reply))
             }
             Change::Release(candidate) => self.release(candidate, &found, reply),
-            Change::Endpoints(wanted) => self.change_endpoints(wanted, &found, reply),
+            Change::Endpoints(wanted) => {
+                self.change_endpoints(wanted, &found, reply);
+                Ok(())
+            }
             Change::Reload(reload) => self.reload(reload, &found, reply),
         };
         if let Err((refused, Some(reply))) = done
