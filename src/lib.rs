@@ -27,8 +27,8 @@
 //! - [`telemetry`]: every metric name and label, and the logs.
 //!
 //! The workers, `control` and the admin API never wait for each other. A worker hands its counts to `control` through a
-//! queue of its own and reads one pointer; `control` publishes its status through a watch; the admin API sends commands
-//! and waits for their answer.
+//! queue of its own and reads one pointer; `control` publishes its status through a watch, and the names that it wants followed
+//! through another, whose addresses come back through a queue; the admin API sends commands and waits for their answer.
 //!
 //! The promises are tests: each is named `promise_N_…`.
 

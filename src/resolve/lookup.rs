@@ -83,14 +83,15 @@ impl Source {
 
     /// Looks `name` up. Of a family whose own lookup fails the addresses that are `known` hold.
     pub(super) async fn look_up(&self, name: &str, known: &[IpAddr]) -> Result<Answer, Failure> {
-        let _turn = self.at_a_time.acquire().await.expect("nobody closes it");
         let name = Name::from_ascii(name)?;
         let (listed, resolver) = self.read(&name)?;
         let (addresses, time_to_live) = match listed {
             listed if !listed.is_empty() => (listed, READ_EVERY),
-            _ => timeout(LONGEST_LOOKUP, ask(&resolver, name, known))
-                .await
-                .map_err(|_| Failure::Timeout(LONGEST_LOOKUP))??,
+            _ => {
+                let _turn = self.at_a_time.acquire().await.expect("nobody closes it");
+                let asked = timeout(LONGEST_LOOKUP, ask(&resolver, name, known)).await;
+                asked.map_err(|_| Failure::Timeout(LONGEST_LOOKUP))??
+            }
         };
         let addresses = usable(addresses);
         if addresses.is_empty() { Err(Failure::NoAddress) } else { Ok(Answer { addresses, time_to_live }) }
