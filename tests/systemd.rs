@@ -133,8 +133,17 @@ fn a_socket_of_systemd_that_is_not_the_configured_one_is_named() {
     let folder = folder();
     let file = folder.path().join("portcullis.yaml");
     std::fs::write(&file, text).expect("a file");
-    let output = Command::new("sh")
-        .args(["-c", AS_SYSTEMD, "sh", env!("CARGO_BIN_EXE_portcullis"), "run", "--config"])
+    let output = Command::new("timeout")
+        .args([
+            &DEADLINE.as_secs().to_string(),
+            "sh",
+            "-c",
+            AS_SYSTEMD,
+            "sh",
+            env!("CARGO_BIN_EXE_portcullis"),
+            "run",
+            "--config",
+        ])
         .arg(file)
         .stdin(OwnedFd::from(proxy))
         .stdout(OwnedFd::from(admin))

@@ -141,7 +141,8 @@ fn row_60_without_a_running_process_or_a_data_directory_there_is_nothing_to_take
     Proxy::start_in(data.path(), &text).crash();
     let said = takes_nothing_over(data.path(), &text);
     assert!(said.contains(nobody), "what a crash leaves behind is nobody: {said}");
-    Proxy::start_in(data.path(), &text);
+    let running = Proxy::start_in(data.path(), &text);
+    assert_eq!(Proxy::take_over(data.path(), &text).listen, running.listen, "nor is it in the way");
     let said = refused(&portcullis(&["run", "--config", "x.yaml", "--take-over"], &[]), 2);
     assert!(said.contains("--data <DIR>"), "{said}");
 }
