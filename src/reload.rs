@@ -6,8 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::admin;
-use crate::config::{self, Config, Environment, Faults};
+use crate::config::{self, Access, Authority, Config, Environment, Faults};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
 use crate::gate::Version;
@@ -22,10 +21,20 @@ pub struct Reloading {
     pub(crate) commands: Commands,
     pub(crate) lookups: Lookups,
     /// What the API goes by, which changes with it.
-    pub(crate) admin: Arc<ArcSwap<admin::Settings>>,
+    pub(crate) admin: Arc<ArcSwap<AdminSettings>>,
     pub(crate) counts: Reloads,
     /// One at a time, so that what was read last holds.
     pub(crate) turn: Arc<Mutex<()>>,
+}
+
+/// What the configuration says to the API.
+#[derive(Debug)]
+pub struct AdminSettings {
+    pub access: Access,
+    /// The names of the signals that triggers listen to.
+    pub signals: Vec<String>,
+    /// Of the green that the file declares.
+    pub green: Vec<Authority>,
 }
 
 /// Why everything is as it was.
@@ -37,6 +46,14 @@ pub enum NotReloaded {
     Faults(Faults),
     #[error(transparent)]
     Failed(#[from] Failed),
+}
+
+impl AdminSettings {
+    pub fn new(config: &Config) -> AdminSettings {
+        let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
+        let green = config.versions.green.endpoints.clone();
+        AdminSettings { access: config.admin.access.clone(), signals, green }
+    }
 }
 
 impl Reloading {
@@ -61,7 +78,7 @@ impl Reloading {
         let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
         let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
         let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
-        let admin = admin::Settings::new(&config);
+        let admin = AdminSettings::new(&config);
         let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
         let found = self.lookups.of(endpoints).await;
         let reload = Reload { config: Box::new(config), actor: actor.to_owned() };
@@ -72,7 +89,7 @@ impl Reloading {
 
     /// For whoever started the proxy.
     pub(crate) fn new(config: &Config, commands: Commands, lookups: Lookups, counts: Reloads) -> Reloading {
-        let admin = Arc::new(ArcSwap::from_pointee(admin::Settings::new(config)));
+        let admin = Arc::new(ArcSwap::from_pointee(AdminSettings::new(config)));
         Reloading { file: config.file.clone(), commands, lookups, admin, counts, turn: Arc::default() }
     }
 }

@@ -27,26 +27,15 @@ use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Access, Authority, Config};
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
-use crate::reload::Reloading;
+use crate::reload::{AdminSettings, Reloading};
 use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
 use listen::{Door, idle_ones_go};
-
-/// What the configuration says to the API.
-#[derive(Debug)]
-pub struct Settings {
-    pub access: Access,
-    /// The names of the signals that triggers listen to.
-    pub signals: Vec<String>,
-    /// Of the green that the file declares.
-    pub green: Vec<Authority>,
-}
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
@@ -123,17 +112,9 @@ async fn farewell(State(context): State<Context>, request: Request, next: Next) 
     response
 }
 
-impl Settings {
-    pub fn new(config: &Config) -> Settings {
-        let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
-        let green = config.versions.green.endpoints.clone();
-        Settings { access: config.admin.access.clone(), signals, green }
-    }
-}
-
 impl Context {
     /// What the configuration says as of now.
-    fn settings(&self) -> Arc<Settings> {
+    fn settings(&self) -> Arc<AdminSettings> {
         self.reloading.admin.load_full()
     }
 
