@@ -188,8 +188,8 @@ fn check_shows_every_fault_with_line_and_column() {
 fn check_unbound(key: &str, address: SocketAddr, why: &str, remedy: &str) {
     let free = "127.0.0.1:0".parse().expect("an address");
     let (listen, admin) = if key == "listen" { (address, free) } else { (free, address) };
-    let endpoint = "127.0.0.1:1".parse().expect("an address");
-    let text = config(&[endpoint], &[endpoint], "").replace(
+    let [blue, green] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let text = config(&[blue], &[green], "").replace(
         "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }",
         &format!("listen: {listen}\nadmin: {{ listen: {admin} }}"),
     );
