@@ -85,7 +85,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (want, wanted) = watch::channel(Wanted { names: names(&holding), nameservers: config.nameservers.clone() });
     let resolve::Started { lookups, first, found } = resolve::start(wanted)?;
     let live = Arc::new(Live::new(&holding, &first));
-    let routing = Arc::new(Routing::to(live, beginning.table, streak(config), notify));
+    let routing = Arc::new(Routing::to(live, beginning.table, streak(&config.policy, config.plan.as_ref()), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
     let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());

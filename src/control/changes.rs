@@ -11,10 +11,10 @@ use super::restore::declared;
 use crate::config::{Authority, Config};
 use crate::course::{Changed, Input};
 use crate::gate::trigger::StreakTrigger;
-use crate::gate::{Action, Version};
+use crate::gate::{Action, Policy, Version};
 use crate::journal::{VersionRecord, Versions};
 use crate::live::{Addresses, Live, Settings};
-use crate::release::{self, Kind, State};
+use crate::release::{self, Kind, Plan, State};
 use crate::resolve::Found;
 
 /// Done, or the refusal and where it goes.
@@ -86,7 +86,7 @@ impl Control {
         if let Some(refused) = self.refuses_to_load(&config) {
             return Err((refused, Some(reply)));
         }
-        let mut changed = self.load_versions(&config, found);
+        let (live, mut changed) = self.with_versions_of(&config, found);
         let policy = config.policy != self.config.policy;
         if policy {
             changed.push("gate".to_owned());
@@ -97,9 +97,9 @@ impl Control {
                 None => "release".to_owned(),
             });
         }
-        let live = self.inputs.routing.live();
-        self.serve(Live { settings: Arc::new(Settings::new(&config)), ..Live::clone(&live) });
-        self.inputs.routing.judge_by(streak(&config));
+        self.serve(Live { settings: Arc::new(Settings::new(&config)), ..live });
+        // The release under way goes on by its own plan.
+        self.inputs.routing.judge_by(streak(&config.policy, self.course.plan()));
         self.inputs.ledger.configured(&config.text);
         self.outputs.wanted.send_modify(|wanted| wanted.nameservers.clone_from(&config.nameservers));
         let what = if changed.is_empty() { "settings".to_owned() } else { changed.join(", ") };
@@ -122,25 +122,29 @@ impl Control {
         Ok(())
     }
 
-    /// Takes what the file says of a version where it says something new. Returns what changed.
-    fn load_versions(&mut self, config: &Config, found: &Addresses) -> Vec<String> {
-        let mut changed = Vec::new();
+    /// Takes what the file says of a version where it says something new. Returns what is to be served, and what changed.
+    fn with_versions_of(&mut self, config: &Config, found: &Addresses) -> (Live, Vec<String>) {
+        let (mut live, mut changed) = (Live::clone(&self.inputs.routing.live()), Vec::new());
         for version in Version::BOTH {
             let (was, is) = (self.config.versions.of(version), config.versions.of(version));
             let section = self.section(version);
-            let mut live = Live::clone(&self.inputs.routing.live());
             if was.health_check != is.health_check {
                 live.health_checks.of_mut(section).clone_from(&is.health_check);
                 changed.push(format!("{version}.healthCheck"));
             }
-            if was.endpoints != is.endpoints || was.version != is.version {
+            if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);
                 changed.push(format!("{version} ({} at {})", is.version, list(&is.endpoints)));
                 self.names.set(section, is.version.clone());
             }
-            self.serve(live);
         }
-        changed
+        (live, changed)
+    }
+
+    /// Whether `config` says something of a version that the file did not say before.
+    fn says_anew(&self, config: &Config, version: Version) -> bool {
+        let (was, is) = (self.config.versions.of(version), config.versions.of(version));
+        was.endpoints != is.endpoints || was.version != is.version
     }
 
     fn refuses_to_load(&self, config: &Config) -> Option<Refused> {
@@ -157,11 +161,11 @@ impl Control {
             return Some(Refused::Fixed { keys: fixed.join(", ") });
         }
         let run = self.course.state().run()?;
-        let renamed = |version: &&Version| {
-            let (was, is) = (&was.versions.of(**version).version, &config.versions.of(**version).version);
-            was != is && is != self.name(**version)
+        // Also where only its endpoints are new: they are those of another version than the one that serves.
+        let renames = |version: &&Version| {
+            self.says_anew(config, **version) && config.versions.of(**version).version != self.name(**version)
         };
-        let version = Version::BOTH.iter().find(renamed)?;
+        let version = Version::BOTH.iter().find(renames)?;
         let wanted = config.versions.of(*version).version.clone();
         Some(Refused::VersionOfOpen { epoch: run.epoch, version: *version, is: self.name(*version).to_owned(), wanted })
     }
@@ -250,10 +254,10 @@ pub fn difference(holds: &Versions, declared: &Versions) -> Option<String> {
 }
 
 /// The streak that the workers act on. Of an irreversible release they only tell, and `control` calls people.
-pub fn streak(config: &Config) -> Option<StreakTrigger> {
-    let irreversible = config.plan.as_ref().is_some_and(|plan| plan.irreversible.is_some());
+pub fn streak(policy: &Policy, plan: Option<&Plan>) -> Option<StreakTrigger> {
+    let irreversible = plan.is_some_and(|plan| plan.irreversible.is_some());
     let action = |streak: &StreakTrigger| if irreversible { Action::Pause } else { streak.action };
-    config.policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
+    policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
 }
 
 fn list(endpoints: &[Authority]) -> String {

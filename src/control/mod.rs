@@ -172,11 +172,9 @@ impl Control {
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
-        let state = {
-            let is_due = self.inputs.ledger.is_to_flush();
-            if is_due { self.inputs.ledger.flush(self.state_record()) } else { Ok(()) }
-        };
-        if let Err(error) = state {
+        if self.inputs.ledger.is_to_flush()
+            && let Err(error) = self.inputs.ledger.flush(self.state_record())
+        {
             self.journal_failed(&error);
         }
     }
@@ -364,8 +362,9 @@ impl Control {
     }
 
     fn operate(&mut self, input: release::Input, reply: Reply) -> changes::Done {
-        if self.course.state().run().is_none() {
+        if self.course.state().run().is_none() && self.course.plan() != self.config.plan.as_ref() {
             self.course.plan_by(self.config.plan.clone());
+            self.inputs.routing.judge_by(changes::streak(&self.config.policy, self.course.plan()));
         }
         let done = self.feed(&Input::Operator(input), Some(reply));
         done.map_err(|(refusal, reply)| (refusal.into(), reply))

@@ -167,3 +167,32 @@ fn a_green_that_was_named_stays_through_a_reload_of_the_same_file() {
     let status = granted(&bench.proxy.post(RELOAD, &Value::Null));
     assert_eq!((&status["green"]["version"], &status["state"]), (&json!("v3"), &json!("stepping")));
 }
+
+#[test]
+fn new_endpoints_of_the_green_of_the_file_do_not_take_the_place_of_another_green_that_is_being_released() {
+    let bench = Bench::with_plan(SLOW);
+    let (third, fourth) = (Backend::answering(200), Backend::answering(200));
+    granted(&bench.proxy.post("/v1/release", &named("v3", &third)));
+    write(&bench.proxy, &bench.text.replace(&bench.green.address.to_string(), &fourth.address.to_string()));
+    let detail = refusal(&bench.proxy.post(RELOAD, &Value::Null), 409);
+    assert!(detail.starts_with("green.version is v3 in release 1, which is open, and cannot become v2"), "{detail}");
+    assert_eq!(bench.proxy.status()["green"]["version"], "v3");
+    bench.events.until("stepped");
+    bench.load.until_more(100);
+    assert!(third.count() > 0 && fourth.count() == 0);
+}
+
+#[test]
+fn a_release_that_is_irreversible_stays_so_when_the_file_no_longer_says_it() {
+    let plan = |irreversible: &str| format!("{{ steps: [{{ weight: 50%, bake: 1h }}], monitoring: 1h{irreversible} }}");
+    let (with, without) = (plan(", irreversible: \"the table is gone\""), plan(""));
+    // By the default policy, in which the workers roll back by themselves.
+    let bench = Bench::with(&format!("release: {with}\n"));
+    bench.operate("start");
+    bench.events.until("stepped");
+    write(&bench.proxy, &bench.text.replace(&with, &without));
+    granted(&bench.proxy.post(RELOAD, &Value::Null));
+    bench.green.answer(500);
+    bench.events.until("irreversible");
+    assert_eq!(bench.proxy.status()["weight"], 50.0);
+}
