@@ -20,6 +20,7 @@ use crate::config::{Authority, Config};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
+use crate::control::lending::Lending;
 use crate::control::restore::Beginning;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
@@ -52,6 +53,9 @@ pub struct Running {
     routing: Arc<Routing<Live>>,
     lifecycle: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    control: JoinHandle<()>,
+    /// To `control`, of the journal.
+    lending: mpsc::Sender<Lending>,
 }
 
 /// How draining ended.
@@ -65,6 +69,9 @@ pub enum Drained {
 
 /// How often a draining process looks whether its workers have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long the end of the process waits for the disk.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Opens the journal and the listeners, and starts every thread.
 ///
@@ -112,7 +119,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let archive = ledger.archive();
     let inputs = Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
     let outputs = Outputs { status: publish, events: events.clone(), wanted: want };
-    spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
+    let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
     let context = admin::Context {
         commands: commands.clone(),
@@ -132,7 +139,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let relieved = match (next, data) {
         (Some(socket), Some(data)) => {
             let (listeners, routing) = (Arc::clone(&listeners), Arc::clone(&served));
-            Offer { socket, listeners, lending: lend, routing, data: data.to_owned() }.spawn()?
+            Offer { socket, listeners, lending: lend.clone(), routing, data: data.to_owned() }.spawn()?
         }
         _ => watch::channel(None).1,
     };
@@ -148,10 +155,12 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
         routing: served,
         lifecycle,
         workers,
+        control,
+        lending: lend,
     })
 }
 
-fn spawn_control(control: Control, last_word: Arc<Routing<Live>>) -> io::Result<()> {
+fn spawn_control(control: Control, last_word: Arc<Routing<Live>>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("portcullis-control".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime without I/O needs nothing that can be missing");
@@ -160,8 +169,7 @@ fn spawn_control(control: Control, last_word: Arc<Routing<Live>>) -> io::Result<
             last_word.latch(last_word.table().epoch);
             tracing::error!("control has ended by a panic: all traffic goes to blue until a restart");
         }
-    })?;
-    Ok(())
+    })
 }
 
 impl Running {
@@ -188,9 +196,26 @@ impl Running {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        match tokio::time::timeout(drain.deadline, ended).await {
+        let drained = match tokio::time::timeout(drain.deadline, ended).await {
             Ok(()) => Drained::Idle,
             Err(_) => Drained::CutOff,
+        };
+        self.close_journal().await;
+        drained
+    }
+
+    /// So that the last that was seen is in it, and that the next start need not repair it. With a disk that does not
+    /// answer it stays as a crash would leave it.
+    async fn close_journal(self) {
+        let closed = async {
+            // A process that has taken over has the journal, and `control` has ended.
+            self.lending.send(Lending::Ended).await.ok();
+            while !self.control.is_finished() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::error!("the journal was not closed: its disk does not answer");
         }
     }
 

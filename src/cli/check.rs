@@ -5,13 +5,18 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::{self, Environment};
+use crate::config::{self, Config, Environment};
+use crate::control::restore::Beginning;
+use crate::journal::{Journal, OpenError};
 
 /// Show every fault of a configuration file
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Check {
     /// The configuration file; the variables, the tokens file and the secrets that it names are checked too
     pub file: PathBuf,
+    /// Say where the versions in this journal are not those of the file; that of a proxy that runs tells `status`
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Print the faults as JSON on standard output
     #[arg(long)]
     pub json: bool,
@@ -35,10 +40,22 @@ impl Check {
         let checked = config::parse(&text, &name, folder, &Environment::of_process());
         match &checked {
             Ok(config) if self.json => {
-                let shown = json!({ "file": name, "faults": [], "warnings": config.warnings });
+                let (difference, unread) = match self.difference(config) {
+                    Ok(difference) => (difference, None),
+                    Err(error) => (None, Some(error.to_string())),
+                };
+                let shown = json!({
+                    "file": name, "faults": [], "warnings": config.warnings,
+                    "difference": difference, "journalUnread": unread,
+                });
                 anstream::println!("{shown:#}");
             }
             Ok(config) => {
+                match self.difference(config) {
+                    Ok(Some(difference)) => anstream::eprintln!("note: {difference}"),
+                    Ok(None) => {}
+                    Err(error) => anstream::eprintln!("note: the journal was not read: {error}"),
+                }
                 if !config.warnings.is_empty() {
                     anstream::eprintln!("{}", config.warnings.styled());
                 }
@@ -48,6 +65,13 @@ impl Check {
             Err(faults) => anstream::eprintln!("{}", faults.styled()),
         }
         ExitCode::from(if checked.is_ok() { 0 } else { FAULTY })
+    }
+
+    /// Where a start with this journal would not begin with the versions of the file.
+    fn difference(&self, config: &Config) -> Result<Option<String>, OpenError> {
+        let found = self.data.as_deref().map(Journal::look).transpose()?.flatten();
+        let state = found.and_then(|found| found.state);
+        Ok(state.and_then(|state| Beginning::restored(state, config).difference(config)))
     }
 }
 
@@ -61,7 +85,7 @@ mod tests {
     fn the_exit_code_tells_no_faults_from_faults_from_no_file() {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("portcullis.yaml");
-        let check = |json| Check { file: file.clone(), json }.run();
+        let check = |json| Check { file: file.clone(), data: None, json }.run();
         assert_eq!(check(false), ExitCode::from(2));
         fs::write(&file, "listen: 127.0.0.1:0\n").expect("the folder is writable");
         assert_eq!((check(false), check(true)), (ExitCode::from(1), ExitCode::from(1)));

@@ -18,6 +18,8 @@ pub enum Lending {
     Asked(Loan),
     /// What was [`Returned::Missing`] is here.
     Back(Journal),
+    /// The process ends, and its journal shall be whole and closed.
+    Ended,
 }
 
 /// The journal is wanted, whole and closed.
@@ -45,13 +47,17 @@ pub enum NotLent {
 }
 
 impl Control {
-    /// Breaks when another process decides.
+    /// Breaks when another process decides, or none.
     pub(super) async fn lending(&mut self, word: Lending) -> ControlFlow<()> {
         let Loan { lent, returned } = match word {
             Lending::Asked(loan) => loan,
             Lending::Back(journal) => {
                 self.take_back(journal);
                 return ControlFlow::Continue(());
+            }
+            Lending::Ended => {
+                self.end().await;
+                return ControlFlow::Break(());
             }
         };
         let journal = self.lend().await;
@@ -60,6 +66,13 @@ impl Control {
             tracing::error!("whoever asked for the journal is gone");
         }
         if is_lent { self.until_returned(returned).await } else { ControlFlow::Continue(()) }
+    }
+
+    async fn end(&mut self) {
+        self.catch_up();
+        if let Err(NotLent::NotWritten(error)) = self.settle().await {
+            tracing::error!(%error, "the last that was seen of the release is not in the journal");
+        }
     }
 
     async fn lend(&mut self) -> Result<Lent, NotLent> {

@@ -100,7 +100,7 @@ impl Control {
         control
     }
 
-    /// Runs until every sender of commands is gone, or another process decides.
+    /// Runs until every sender of commands is gone, another process decides, or the process ends.
     pub async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::changes::difference;
 use super::status::{Names, Rollback};
 use crate::config::{self, Authority, Config, VersionConfig};
 use crate::course::Course;
@@ -116,6 +117,17 @@ impl Beginning {
     pub fn holding(&self, config: &Config) -> Config {
         let versions = self.versions.clone().unwrap_or_else(|| config.versions.clone());
         Config { versions, ..config.clone() }
+    }
+
+    /// Where what holds is not what the file declares: which of the two it is.
+    pub fn difference(&self, config: &Config) -> Option<String> {
+        let Versions { blue, green } = declared(&self.holding(config));
+        let holds = if self.table.roles == Roles::Exchanged {
+            Versions { blue: green, green: blue }
+        } else {
+            Versions { blue, green }
+        };
+        difference(&holds, &declared(config))
     }
 
     fn under(record: StateRecord, config: &Config) -> Beginning {

@@ -21,6 +21,8 @@ pub enum OpenError {
     Corrupt { path: PathBuf, detail: String },
     #[error("{} has schema {found}, and this program knows none above {known}: it was written by a newer one", path.display())]
     Newer { path: PathBuf, found: u64, known: u64 },
+    #[error("{} has yet to be repaired or brought up to date, which `portcullis run` does", path.display())]
+    Unrepaired { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -66,7 +68,12 @@ pub enum ReadError {
 pub(super) enum Failure {
     Io(io::Error),
     Corrupt(String),
-    Newer { found: u64, known: u64 },
+    Newer {
+        found: u64,
+        known: u64,
+    },
+    /// Only for who must not write.
+    Unrepaired,
     Busy,
     TooLarge(usize),
 }
@@ -137,6 +144,7 @@ impl Failure {
             },
             Failure::Corrupt(detail) => OpenError::Corrupt { path, detail },
             Failure::Newer { found, known } => OpenError::Newer { path, found, known },
+            Failure::Unrepaired => OpenError::Unrepaired { path },
             Failure::Busy => OpenError::Held { dir: path.parent().map(Into::into).unwrap_or(path), pid: None },
             Failure::TooLarge(size) => OpenError::Corrupt { path, detail: format!("a record of {size} bytes") },
         }
@@ -153,6 +161,7 @@ impl From<Failure> for WriteError {
             },
             Failure::Corrupt(detail) => WriteError::Corrupt(detail),
             Failure::Newer { found, .. } => WriteError::Corrupt(format!("it has schema {found} now")),
+            Failure::Unrepaired => WriteError::Corrupt("it has not been repaired".to_owned()),
             Failure::Busy => WriteError::Busy,
             Failure::TooLarge(size) => WriteError::TooLarge(size),
         }
@@ -165,7 +174,7 @@ impl From<Failure> for ReadError {
             Failure::Io(error) => ReadError::Io(error.to_string()),
             Failure::Corrupt(detail) => ReadError::Corrupt(detail),
             Failure::Newer { found, .. } => ReadError::Corrupt(format!("it has schema {found} now")),
-            Failure::Busy => ReadError::Unavailable,
+            Failure::Unrepaired | Failure::Busy => ReadError::Unavailable,
             Failure::TooLarge(size) => ReadError::Corrupt(format!("a record of {size} bytes")),
         }
     }

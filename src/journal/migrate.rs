@@ -36,7 +36,7 @@ pub(super) fn migrate(database: &redb::Database) -> Result<(), Failure> {
     Ok(transaction.commit()?)
 }
 
-fn schema(database: &redb::Database) -> Result<u64, Failure> {
+pub(super) fn schema(database: &impl ReadableDatabase) -> Result<u64, Failure> {
     let transaction = database.begin_read()?;
     match transaction.open_table(META) {
         Ok(meta) => {

@@ -71,6 +71,11 @@ impl Journal {
         Ok((Journal { writer: Writer::start(store, lock), archive }, restored))
     }
 
+    /// What a journal in `dir` that nobody has open would go on from. Writes nothing.
+    pub fn look(dir: &Path) -> Result<Option<Restored>, OpenError> {
+        place::look(dir)
+    }
+
     /// A journal without a disk, for a simulation: whoever holds the other end says what becomes of each write, and when.
     /// There is nothing to read in it.
     pub fn scripted() -> (Journal, Queue) {

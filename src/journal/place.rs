@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use redb::Database;
+use redb::{Database, DatabaseError};
 
 use super::error::{Failure, OpenError};
 use super::file::Allocated;
-use super::store::{Opener, initialize};
+use super::migrate::{SCHEMA, schema};
+use super::record::Restored;
+use super::store::{Opener, initialize, restore};
 
 const FILE: &str = "journal.redb";
 /// A new file until it is whole: a crash while it is made must not leave one that cannot be opened.
@@ -69,6 +71,26 @@ pub(super) fn set_aside(dir: &Path) -> Result<PathBuf, OpenError> {
     let aside = dir.join(format!("{FILE}.corrupt-{}", Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ")));
     fs::rename(&path, &aside).and_then(|()| sync(dir)).map_err(|error| Failure::Io(error).at(path))?;
     Ok(aside)
+}
+
+/// What is in the file, if there is one. Changes nothing, so it cannot read a file that a crash left, or one of an older
+/// schema, which [`opener`] and who uses it bring up to date.
+pub(super) fn look(dir: &Path) -> Result<Option<Restored>, OpenError> {
+    let path = dir.join(FILE);
+    let read = || {
+        if !path.try_exists()? {
+            return Ok(None);
+        }
+        let database = match builder().open_read_only(&path) {
+            Err(DatabaseError::RepairAborted) => return Err(Failure::Unrepaired),
+            opened => opened?,
+        };
+        if schema(&database)? == SCHEMA { restore(&database).map(Some) } else { Err(Failure::Unrepaired) }
+    };
+    guarded(read).map_err(|failure| match (failure, File::open(dir.join(LOCK))) {
+        (Failure::Busy, Ok(mut lock)) => OpenError::Held { dir: dir.to_owned(), pid: pid_in(&mut lock) },
+        (failure, _) => failure.at(path.clone()),
+    })
 }
 
 impl Lock {

@@ -231,7 +231,7 @@ impl Held {
     }
 }
 
-fn restore(database: &Database) -> Result<Restored, Failure> {
+pub(super) fn restore(database: &impl ReadableDatabase) -> Result<Restored, Failure> {
     let transaction = database.begin_read()?;
     let state: Option<StateRecord> =
         transaction.open_table(STATE)?.get(STATE_KEY)?.map(|state| unseal(state.value())).transpose()?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::support::bench::GATE;
 use super::support::upstream::refusing;
-use super::support::{Backend, Bench, Proxy, Response, Upstream, config, eventually, portcullis, refused};
+use super::support::{Backend, Bench, Proxy, Response, Upstream, config, eventually, portcullis, refused, stderr};
 
 const QUICK: &str = "{ steps: [{ weight: 50%, bake: 200ms }], monitoring: 200ms }";
 const SLOW: &str = "{ steps: [{ weight: 50%, bake: 1h }], monitoring: 1h }";
@@ -57,10 +57,39 @@ fn a_green_that_is_named_becomes_blue_and_is_still_blue_after_a_restart_with_the
     assert!(difference.starts_with(&expected), "{difference}");
     let told = bench.proxy.until_logged("the versions are not those of the configuration");
     assert_eq!(told["difference"], difference);
+    assert!(check(&bench).contains("is in use by process"), "what holds there is what the status says");
 
     // And goes back to what was blue before it, if it must.
     bench.operate("rollback");
     bench.assert_all_to(&bench.blue, &third);
+}
+
+/// What `check` says of the file and the journal.
+#[track_caller]
+fn check(bench: &Bench) -> String {
+    let (file, data) = (bench.proxy.file().to_str().expect("text"), bench.data.path().to_str().expect("text"));
+    let output = portcullis(&["check", file, "--data", data], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    stderr(&output)
+}
+
+#[test]
+fn check_says_where_the_journal_of_a_proxy_that_has_stopped_differs_from_the_file() {
+    let mut bench = Bench::with_plan(QUICK);
+    let third = Backend::answering(200);
+    granted(&bench.proxy.post("/v1/release", &named("v3", &third)));
+    bench.until_state("completed");
+    let difference = bench.proxy.status()["difference"].as_str().expect("they differ").to_owned();
+    bench.proxy.crash();
+    assert!(check(&bench).contains("has yet to be repaired"), "to repair it would be to write");
+    let text = bench.text.clone();
+    bench.crash_and_start(&text);
+    bench.proxy.sigterm();
+    assert!(bench.proxy.wait_exit().success());
+    assert_eq!(check(&bench), format!("note: {difference}\n"));
+    std::fs::remove_dir_all(bench.data.path()).expect("it is there");
+    assert_eq!(check(&bench), "");
+    assert!(!bench.data.path().exists(), "who only looks makes nothing");
 }
 
 #[test]
