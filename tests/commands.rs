@@ -203,9 +203,12 @@ fn check_unbound(key: &str, address: SocketAddr, why: &str, remedy: &str) {
 
 #[test]
 fn an_address_where_another_process_listens_is_named_with_its_key() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("a bound socket");
-    for key in ["listen", "admin.listen"] {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let foreign = listener.local_addr().expect("a bound socket");
+    let Running { proxy, .. } = &running();
+    let taken =
+        [("listen", foreign), ("admin.listen", foreign), ("listen", proxy.listen), ("admin.listen", proxy.admin)];
+    for (key, address) in taken {
         let remedy = "another process listens there: stop it, or choose another port";
         check_unbound(key, address, "Address already in use", remedy);
     }

@@ -25,6 +25,8 @@ const ACCEPT_RESTS: Duration = Duration::from_millis(100);
 
 /// Binds one socket for each worker. Port 0 picks one port for all.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
+    // Workers share the port, and the kernel would let another proxy share it as well and take half of the connections.
+    socket_for(address)?.bind(&address.into())?;
     let first = bind_one(address)?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
@@ -34,9 +36,14 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     Ok(Sockets { address, listeners })
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn socket_for(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket_for(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     // Inherited by every connection that is accepted.
