@@ -23,6 +23,7 @@ mod gate_wait;
 mod gone;
 mod health;
 mod latency;
+mod leaving;
 mod life;
 mod live;
 mod policies;

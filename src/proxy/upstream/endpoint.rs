@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::pool::Upstream;
+use super::under_way::Requests;
 use crate::config::Ejection;
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
@@ -26,7 +27,7 @@ pub(in crate::proxy) struct Endpoint {
     pub known: Arc<Known>,
     /// For a request that names none.
     pub host: HeaderValue,
-    pub in_flight: Cell<u32>,
+    pub(super) under_way: Requests,
     /// There are enough of its version.
     has_siblings: Cell<bool>,
     /// It is no longer one of its version's: no connection to it rests.
@@ -80,7 +81,7 @@ impl Endpoint {
         Endpoint {
             known: Arc::clone(known),
             host: HeaderValue::from_str(&host).expect("a validated authority is a header value"),
-            in_flight: Cell::new(0),
+            under_way: Requests::default(),
             has_siblings: Cell::new(false),
             retired: Cell::new(false),
             failures: Cell::new(0),
@@ -213,7 +214,7 @@ pub(in crate::proxy) fn pick(
             let first = random.usize(0..count);
             let second = (first + random.usize(1..count)) % count;
             let (first, second) = (nth(first)?, nth(second)?);
-            Some(served(if second.in_flight.get() < first.in_flight.get() { second } else { first }))
+            Some(served(if second.under_way.count() < first.under_way.count() { second } else { first }))
         }
     }
 }
@@ -232,6 +233,7 @@ mod tests {
     use crate::config::Authority;
     use crate::gate::ByVersion;
     use crate::live::Addresses;
+    use crate::proxy::wire::Progress;
 
     fn endpoints(count: u16) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
         at((0..count).map(|number| ("127.0.0.1", 1000 + number)))
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn the_busier_of_two_is_not_picked() {
         let (_upstreams, all) = endpoints(2);
-        all[0].in_flight.set(5);
+        let _under_way = all[0].begin(&Rc::new(Progress::new()));
         let mut random = fastrand::Rng::with_seed(1);
         assert!(
             (0..50).all(|_| pick(&all, &[], &mut random).is_some_and(|picked| Rc::ptr_eq(&picked.endpoint, &all[1])))

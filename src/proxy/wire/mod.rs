@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 pub(in crate::proxy) use body::RequestBody;
-pub(in crate::proxy) use progress::{BodyFailure, Expired, PARK_AFTER, Phase, Progress};
+pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};
 pub(in crate::proxy) use socket::{Heard, Owned, Sends, Socket};
 
 /// One end of a tunnel, with what was read from it before it was one.
