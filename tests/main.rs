@@ -40,4 +40,5 @@ mod sticky;
 mod support;
 mod systemd;
 mod takeover;
+mod unix;
 mod upgrades;

@@ -138,7 +138,8 @@ impl Refusal {
 impl From<&io::Error> for Unreached {
     fn from(error: &io::Error) -> Unreached {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Unreached::Refused,
+            // Of a socket in the file system that nobody has made.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
             _ => Unreached::Otherwise,
         }

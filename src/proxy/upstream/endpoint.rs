@@ -4,19 +4,21 @@
 //! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::connect::connect;
 use super::pool::Upstream;
 use super::under_way::Requests;
 use crate::config::Ejection;
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
-use crate::live::{Known, Stands, Upstreams};
+use crate::live::{Address, Known, Stands, Upstreams};
+use crate::proxy::wire::Stream;
 use crate::release::Epoch;
 
 /// Of two endpoints nobody can say which is the odd one.
@@ -56,6 +58,14 @@ pub(in crate::proxy) struct Picked {
 /// The one request that an endpoint on trial gets, for as long as it is under way.
 pub(in crate::proxy) struct Trial(Rc<Endpoint>);
 
+/// What can be out of reach as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    IpV4,
+    IpV6,
+    Unix,
+}
+
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
 
@@ -77,10 +87,9 @@ impl Endpoint {
     }
 
     fn new(known: &Arc<Known>) -> Endpoint {
-        let host = known.authority.to_string();
         Endpoint {
             known: Arc::clone(known),
-            host: HeaderValue::from_str(&host).expect("a validated authority is a header value"),
+            host: HeaderValue::from_str(&known.declared.host()).expect("a validated host is a header value"),
             under_way: Requests::default(),
             has_siblings: Cell::new(false),
             retired: Cell::new(false),
@@ -106,12 +115,10 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        let stream = TcpStream::connect(self.known.address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        connect(&self.known.address).await
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
@@ -143,8 +150,12 @@ impl Endpoint {
         tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }
 
-    fn is_ipv4(&self) -> bool {
-        self.known.address.is_ipv4()
+    fn family(&self) -> Family {
+        match self.known.address {
+            Address::Ip(SocketAddr::V4(_)) => Family::IpV4,
+            Address::Ip(SocketAddr::V6(_)) => Family::IpV6,
+            Address::Unix(_) => Family::Unix,
+        }
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
@@ -200,7 +211,7 @@ pub(in crate::proxy) fn pick(
         return Some(picked);
     }
     let nth = |number: usize| usable().nth(number);
-    let other_family = |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| endpoint.is_ipv4() != last.is_ipv4();
+    let other_family = |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| endpoint.family() != last.family();
     if let Some(last) = tried.last()
         && let count @ 1.. = usable().filter(|endpoint| other_family(endpoint, last)).count()
     {
@@ -230,7 +241,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Authority;
+    use crate::config::{self, Authority};
     use crate::gate::ByVersion;
     use crate::live::Addresses;
     use crate::proxy::wire::Progress;
@@ -240,8 +251,8 @@ mod tests {
     }
 
     fn at(addresses: impl Iterator<Item = (&'static str, u16)>) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
-        let authorities: Vec<Authority> =
-            addresses.map(|(host, port)| Authority { host: host.to_owned(), port }).collect();
+        let at = |(host, port): (&str, u16)| config::Endpoint::At(Authority { host: host.to_owned(), port });
+        let authorities: Vec<config::Endpoint> = addresses.map(at).collect();
         let both = ByVersion { blue: authorities.as_slice(), green: authorities.as_slice() };
         let upstreams = Arc::new(Upstreams::new(both, &Addresses::default()));
         let all = Endpoint::all(upstreams.of(Version::Green), &[]);
@@ -329,10 +340,10 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for number in 0..9 {
             let second = pick(&all, &all[number..=number], &mut random).expect("nine are left");
-            assert!(second.endpoint.is_ipv4());
+            assert!(second.endpoint.family() == Family::IpV4);
         }
         let third = pick(&all, &[Rc::clone(&all[0]), Rc::clone(&all[9])], &mut random).expect("eight are left");
-        assert!(!third.endpoint.is_ipv4());
+        assert!(third.endpoint.family() == Family::IpV6);
         assert!(!Rc::ptr_eq(&third.endpoint, &all[0]));
         let last = pick(&all, &[all[..8].to_vec(), all[9..].to_vec()].concat(), &mut random).expect("one is left");
         assert!(Rc::ptr_eq(&last.endpoint, &all[8]), "one of the same family where there is no other");

@@ -1,6 +1,7 @@
 //! What faces the endpoints. [`endpoint`] picks one and takes a bad one out, [`pool`] keeps the connections to them,
 //! [`keep_alive`] for how long, [`health`] is the thread that checks them.
 
+mod connect;
 mod endpoint;
 mod health;
 mod keep_alive;
