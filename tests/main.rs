@@ -29,6 +29,7 @@ mod live;
 mod policies;
 mod prometheus;
 mod proxy_status;
+mod race;
 mod records;
 mod releases;
 mod request_head;

@@ -13,6 +13,7 @@ use super::body::{ResponseBody, Streaming};
 use super::client::Client;
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
+use super::race;
 use super::respond::{Refusal, Unreached, unavailable};
 use super::service::Service;
 use crate::gate::{Outcome, Version};
@@ -143,7 +144,14 @@ async fn connect(
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
-        let refusal = match progress.within(Upstream::connect(&service.dialer, &endpoint, &limits)).await {
+        let connecting = async {
+            if endpoint.has_twin() {
+                // On the heap, or every request would have room for it.
+                return Box::pin(race::connect(service, exchange, &endpoint, &mut tried)).await;
+            }
+            Upstream::connect(&service.dialer, &endpoint, &limits).await
+        };
+        let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {
                 let stands = Instant::now();
                 progress.enter(Phase::Waiting, stands, timeouts.response_head);
@@ -158,8 +166,7 @@ async fn connect(
             Err(Interrupt::Expired) => Refusal::ConnectTimeout,
             Err(Interrupt::Cut) => Refusal::Left,
         };
-        exchange.endpoint_failed(refusal.outcome());
-        tried.push(endpoint);
+        tried.extend(exchange.endpoint_failed(refusal.outcome()));
         failed = Failed::Refused(refusal);
     }
     Err(failed)

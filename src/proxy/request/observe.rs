@@ -137,12 +137,12 @@ impl Exchange {
         }
     }
 
-    /// The endpoint failed to take the request, which goes on to another: the version is not charged.
-    pub(super) fn endpoint_failed(&mut self, outcome: Outcome) {
-        if let Some(at) = &self.at {
-            self.report(&at.endpoint, outcome.charge());
-        }
+    /// The endpoint failed to take the request, which goes on to another: the version is not charged. Returns which it was.
+    pub(super) fn endpoint_failed(&mut self, outcome: Outcome) -> Option<Rc<Endpoint>> {
+        let endpoint = self.at.as_ref().map(|at| Rc::clone(&at.endpoint))?;
+        self.report(&endpoint, outcome.charge());
         self.leave_endpoint();
+        Some(endpoint)
     }
 
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
@@ -211,7 +211,7 @@ impl Exchange {
         }
     }
 
-    fn report(&self, endpoint: &Endpoint, charge: Charge) {
+    pub(super) fn report(&self, endpoint: &Endpoint, charge: Charge) {
         let among = self.serving.among(self.section, self.version);
         endpoint.report(charge, &self.serving.settings().ejection, among);
     }

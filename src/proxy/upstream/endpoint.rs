@@ -4,7 +4,6 @@
 //! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,11 +12,12 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::pool::Upstream;
+use super::twin::{Family, are_twins};
 use super::under_way::Requests;
 use crate::config::Ejection;
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
-use crate::live::{Address, Known, Stands, Upstreams};
+use crate::live::{Known, Stands, Upstreams};
 use crate::proxy::wire::Stream;
 use crate::release::Epoch;
 
@@ -32,6 +32,7 @@ pub(in crate::proxy) struct Endpoint {
     pub(super) under_way: Requests,
     /// There are enough of its version.
     has_siblings: Cell<bool>,
+    has_twin: Cell<bool>,
     /// It is no longer one of its version's: no connection to it rests.
     retired: Cell<bool>,
     failures: Cell<u32>,
@@ -58,14 +59,6 @@ pub(in crate::proxy) struct Picked {
 /// The one request that an endpoint on trial gets, for as long as it is under way.
 pub(in crate::proxy) struct Trial(Rc<Endpoint>);
 
-/// What can be out of reach as a whole.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    IpV4,
-    IpV6,
-    Unix,
-}
-
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
 
@@ -75,15 +68,16 @@ const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
 
 impl Endpoint {
     /// The endpoints of a section, for one worker. Those that are among `before` stay as they are.
-    pub(in crate::proxy) fn all(known: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
-        let has_siblings = known.len() >= ENOUGH_SIBLINGS;
+    pub(in crate::proxy) fn all(all: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
+        let has_siblings = all.len() >= ENOUGH_SIBLINGS;
         let endpoint = |known: &Arc<Known>| {
             let kept = before.iter().find(|endpoint| Arc::ptr_eq(&endpoint.known, known)).cloned();
             let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known)));
             endpoint.has_siblings.set(has_siblings);
+            endpoint.has_twin.set(all.iter().any(|other| are_twins(known, other)));
             endpoint
         };
-        known.iter().map(endpoint).collect()
+        all.iter().map(endpoint).collect()
     }
 
     fn new(known: &Arc<Known>) -> Endpoint {
@@ -92,6 +86,7 @@ impl Endpoint {
             host: HeaderValue::from_str(&known.declared.host()).expect("a validated host is a header value"),
             under_way: Requests::default(),
             has_siblings: Cell::new(false),
+            has_twin: Cell::new(false),
             retired: Cell::new(false),
             failures: Cell::new(0),
             warm_in: Cell::new(None),
@@ -150,12 +145,9 @@ impl Endpoint {
         tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }
 
-    fn family(&self) -> Family {
-        match self.known.address {
-            Address::Ip(SocketAddr::V4(_)) => Family::IpV4,
-            Address::Ip(SocketAddr::V6(_)) => Family::IpV6,
-            Address::Unix(_) => Family::Unix,
-        }
+    /// Whether its name has an address of another family.
+    pub(in crate::proxy) fn has_twin(&self) -> bool {
+        self.has_twin.get()
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
@@ -193,8 +185,7 @@ impl Drop for Trial {
 /// when there is no healthy one left to try.
 ///
 /// After one that could not be reached comes one of the other address family, if there is any: should a whole family be out of
-/// reach, the other is tried before the attempts are used up (RFC 8305, section 4). Connections are not raced: what RFC 8305 wins
-/// by that, for one client without memory, an ejection wins for all of them.
+/// reach, the other is tried before the attempts are used up (RFC 8305, section 4).
 pub(in crate::proxy) fn pick(
     endpoints: &[Rc<Endpoint>],
     tried: &[Rc<Endpoint>],
@@ -211,7 +202,8 @@ pub(in crate::proxy) fn pick(
         return Some(picked);
     }
     let nth = |number: usize| usable().nth(number);
-    let other_family = |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| endpoint.family() != last.family();
+    let other_family =
+        |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| Family::of(&endpoint.known) != Family::of(&last.known);
     if let Some(last) = tried.last()
         && let count @ 1.. = usable().filter(|endpoint| other_family(endpoint, last)).count()
     {
@@ -340,10 +332,10 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for number in 0..9 {
             let second = pick(&all, &all[number..=number], &mut random).expect("nine are left");
-            assert!(second.endpoint.family() == Family::IpV4);
+            assert!(Family::of(&second.endpoint.known) == Family::IpV4);
         }
         let third = pick(&all, &[Rc::clone(&all[0]), Rc::clone(&all[9])], &mut random).expect("eight are left");
-        assert!(third.endpoint.family() == Family::IpV6);
+        assert!(Family::of(&third.endpoint.known) == Family::IpV6);
         assert!(!Rc::ptr_eq(&third.endpoint, &all[0]));
         let last = pick(&all, &[all[..8].to_vec(), all[9..].to_vec()].concat(), &mut random).expect("one is left");
         assert!(Rc::ptr_eq(&last.endpoint, &all[8]), "one of the same family where there is no other");
