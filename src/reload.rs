@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::config::{self, Access, Authority, Config, Environment, Faults};
+use crate::config::{self, Access, Config, Endpoint, Environment, Faults};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
 use crate::gate::Version;
@@ -34,7 +34,7 @@ pub struct AdminSettings {
     /// The names of the signals that triggers listen to.
     pub signals: Vec<String>,
     /// Of the green that the file declares.
-    pub green: Vec<Authority>,
+    pub green: Vec<Endpoint>,
 }
 
 /// Why everything is as it was.

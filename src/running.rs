@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::config::{Authority, Config};
+use crate::config::{Config, Endpoint};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -236,7 +236,7 @@ impl Running {
 /// The names among the endpoints.
 fn names(config: &Config) -> BTreeSet<String> {
     let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
-    endpoints.filter_map(Authority::name).map(str::to_owned).collect()
+    endpoints.filter_map(Endpoint::name).map(str::to_owned).collect()
 }
 
 /// Grows the table of open files to what the bound on connections can need, before there are threads to wait for.

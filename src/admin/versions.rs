@@ -13,7 +13,7 @@ use super::Context;
 use super::access::Actor;
 use super::api::{Answer, json_or_nothing, json_within};
 use super::problem::Problem;
-use crate::config::{self, Authority};
+use crate::config::{self, Endpoint};
 use crate::control::command::{Again, Candidate, Change, NewEndpoints};
 use crate::control::status::Status;
 use crate::gate::Version;
@@ -99,7 +99,7 @@ pub(super) async fn reload(
     Ok(Json(context.reloading.reload(&actor).await?))
 }
 
-fn authorities(key: &str, texts: &[String]) -> Result<Vec<Authority>, Problem> {
+fn authorities(key: &str, texts: &[String]) -> Result<Vec<Endpoint>, Problem> {
     if texts.len() > MOST_ENDPOINTS {
         return Err(field(key, &format!("has {} entries, and {MOST_ENDPOINTS} are the most", texts.len())));
     }

@@ -47,7 +47,7 @@ struct Start {
     #[arg(long, value_name = "VERSION", requires = "endpoints")]
     green: Option<String>,
     /// Where it is reached; once for each endpoint
-    #[arg(long = "endpoint", value_name = "HOST:PORT", requires = "green")]
+    #[arg(long = "endpoint", value_name = "ENDPOINT", requires = "green")]
     endpoints: Vec<String>,
     /// Release a version that was the last to be rolled back
     #[arg(long, requires = "green")]

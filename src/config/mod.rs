@@ -86,7 +86,7 @@ pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration,
 }
 
 /// An endpoint written as in a configuration; the error says what would be right.
-pub fn endpoint(text: &str) -> Result<Authority, String> {
+pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     quantity::endpoint(text).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
 }
 
@@ -127,7 +127,7 @@ pub enum Role {
 pub struct VersionConfig {
     pub version: String,
     /// Blue has at least one; green may not run yet.
-    pub endpoints: Vec<Authority>,
+    pub endpoints: Vec<Endpoint>,
     pub health_check: Option<HealthCheck>,
 }
 
@@ -166,7 +166,15 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-/// `host:port` of an endpoint. A name is an endpoint for each of its addresses.
+/// Where an endpoint is reached, as it was declared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `host:port`. A name is an endpoint for each of its addresses.
+    At(Authority),
+    /// `unix:/path`: a socket in the file system, by its absolute path.
+    Unix(String),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     pub host: String,
@@ -223,6 +231,41 @@ pub enum AccessLog {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// The host, where that is an address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::At(authority) => authority.ip(),
+            Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// The host, where that has to be looked up.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Endpoint::At(authority) => authority.name(),
+            Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// What goes into the Host field where no client says it.
+    pub fn host(&self) -> String {
+        match self {
+            Endpoint::At(authority) => authority.to_string(),
+            Endpoint::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::At(authority) => authority.fmt(f),
+            Endpoint::Unix(path) => write!(f, "unix:{path}"),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::gate::policy::{Counting, WarmUp};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
+mod endpoints;
 mod gate;
 mod health;
 mod outside;
@@ -190,7 +191,7 @@ fn how_often_and_with_whom_a_trigger_judges_arrives() {
 fn every_key_of_a_fuller_configuration_arrives() {
     let config = loaded(FULLER);
     assert_eq!((config.service.as_str(), config.workers.get()), ("checkout", 2));
-    let endpoints: Vec<String> = config.versions.green.endpoints.iter().map(Authority::to_string).collect();
+    let endpoints: Vec<String> = config.versions.green.endpoints.iter().map(Endpoint::to_string).collect();
     assert_eq!(endpoints, ["green.example:9002", "[::1]:9003"]);
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Control;
 use super::command::{Again, Candidate, NewEndpoints, Refused, Reload, Reply};
 use super::restore::declared;
-use crate::config::{Authority, Config};
+use crate::config::{Config, Endpoint};
 use crate::course::{Changed, Input};
 use crate::gate::trigger::StreakTrigger;
 use crate::gate::{Action, Policy, Version};
@@ -56,7 +56,7 @@ impl Control {
     }
 
     /// Nothing may be released while this is called: green gets no requests.
-    fn name_green(&mut self, version: &str, endpoints: &[Authority], found: &Addresses) {
+    fn name_green(&mut self, version: &str, endpoints: &[Endpoint], found: &Addresses) {
         let section = self.section(Version::Green);
         self.names.set(section, version.to_owned());
         let mut live = self.inputs.routing.live().with_endpoints(section, endpoints, found);
@@ -222,7 +222,7 @@ impl Control {
         let live = self.inputs.routing.live();
         let of = |version: Version| VersionRecord {
             version: self.name(version).to_owned(),
-            endpoints: live.upstreams.declared(self.section(version)).map(Authority::to_string).collect(),
+            endpoints: live.upstreams.declared(self.section(version)).map(Endpoint::to_string).collect(),
         };
         Versions { blue: of(Version::Blue), green: of(Version::Green) }
     }
@@ -260,9 +260,9 @@ pub fn streak(policy: &Policy, plan: Option<&Plan>) -> Option<StreakTrigger> {
     policy.streak.as_ref().map(|streak| StreakTrigger { action: action(streak), ..streak.clone() })
 }
 
-fn list(endpoints: &[Authority]) -> String {
+fn list(endpoints: &[Endpoint]) -> String {
     if endpoints.is_empty() {
         return "none".to_owned();
     }
-    endpoints.iter().map(Authority::to_string).collect::<Vec<_>>().join(", ")
+    endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>().join(", ")
 }

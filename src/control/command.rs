@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Status;
-use crate::config::{Authority, Config};
+use crate::config::{Config, Endpoint};
 use crate::gate::Version;
 use crate::gate::signal::Posted;
 use crate::live::Addresses;
@@ -26,7 +26,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub version: String,
-    pub endpoints: Vec<Authority>,
+    pub endpoints: Vec<Endpoint>,
     pub again: Again,
     pub actor: String,
     pub reason: String,
@@ -43,7 +43,7 @@ pub enum Again {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEndpoints {
     pub version: Version,
-    pub endpoints: Vec<Authority>,
+    pub endpoints: Vec<Endpoint>,
     pub actor: String,
     pub reason: String,
 }

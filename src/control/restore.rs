@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::changes::difference;
 use super::status::{Names, Rollback};
-use crate::config::{self, Authority, Config, VersionConfig};
+use crate::config::{self, Config, Endpoint, VersionConfig};
 use crate::course::Course;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
@@ -195,7 +195,7 @@ fn holding(record: &StateRecord, config: &Config) -> Option<ByVersion<VersionCon
 pub fn declared(config: &Config) -> Versions {
     let of = |version: Version| {
         let VersionConfig { version, endpoints, .. } = config.versions.of(version);
-        VersionRecord { version: version.clone(), endpoints: endpoints.iter().map(Authority::to_string).collect() }
+        VersionRecord { version: version.clone(), endpoints: endpoints.iter().map(Endpoint::to_string).collect() }
     };
     Versions { blue: of(Version::Blue), green: of(Version::Green) }
 }

@@ -21,7 +21,7 @@ pub enum Outcome {
     GrpcFailure,
     /// The client went away before the answer was whole.
     ClientCancelled,
-    /// We refused the request ourselves: a bound, a malformed head, no endpoint.
+    /// We refused the request ourselves, or cut it off: a bound, a malformed head, an endpoint that has left.
     RefusedByUs,
 }
 

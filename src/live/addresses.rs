@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Authority;
+use crate::config::{Authority, Endpoint};
 
 /// The addresses of names; of one whose lookup has failed there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(BTreeMap<String, Vec<IpAddr>>);
 
-/// A declared endpoint: an address, or a name and the addresses that it stands for.
+/// Where connections to one endpoint go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Ip(SocketAddr),
+    /// By the path of a socket.
+    Unix(String),
+}
+
+/// A declared endpoint: one address, or a name and the addresses that it stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
-    pub(super) authority: Authority,
+    pub(super) endpoint: Endpoint,
+    /// None where the endpoint is no host.
     pub(super) addresses: Vec<IpAddr>,
 }
 
@@ -29,12 +38,17 @@ impl FromIterator<(String, Vec<IpAddr>)> for Addresses {
 }
 
 impl Declared {
-    /// None where the endpoint is an address.
+    /// None where there is nothing to look up.
     pub(super) fn name(&self) -> Option<&str> {
-        self.authority.name()
+        self.endpoint.name()
     }
 
-    pub(super) fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
-        self.addresses.iter().map(|address| SocketAddr::new(*address, self.authority.port))
+    pub(super) fn all(&self) -> Vec<Address> {
+        match &self.endpoint {
+            Endpoint::At(Authority { port, .. }) => {
+                self.addresses.iter().map(|address| Address::Ip(SocketAddr::new(*address, *port))).collect()
+            }
+            Endpoint::Unix(path) => vec![Address::Unix(path.clone())],
+        }
     }
 }

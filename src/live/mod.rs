@@ -13,10 +13,10 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Authority, Config, HealthCheck};
+use crate::config::{Config, Endpoint, HealthCheck};
 use crate::gate::{ByVersion, Version};
 
-pub use addresses::Addresses;
+pub use addresses::{Address, Addresses};
 pub use ejection::Stands;
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
@@ -41,7 +41,7 @@ impl Live {
 
     /// The same with other endpoints in `section`, where names stand for what was `found`.
     #[must_use]
-    pub fn with_endpoints(&self, section: Version, endpoints: &[Authority], found: &Addresses) -> Live {
+    pub fn with_endpoints(&self, section: Version, endpoints: &[Endpoint], found: &Addresses) -> Live {
         self.to(self.upstreams.with(section, endpoints, found))
     }
 

@@ -5,16 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::addresses::{Addresses, Declared};
+use super::addresses::{Address, Addresses, Declared};
 use super::ejection::{Ejection, Stands};
-use crate::config::{self, Authority};
+use crate::config::{self, Endpoint};
 use crate::gate::policy::WarmUp;
 use crate::gate::{ByVersion, Health, Version};
 use crate::release::Epoch;
@@ -36,8 +36,8 @@ struct Section {
 #[derive(Debug)]
 pub struct Known {
     /// As it was declared.
-    pub authority: Authority,
-    pub address: SocketAddr,
+    pub declared: Endpoint,
+    pub address: Address,
     /// Tells it from the others of its section for as long as it is there.
     pub number: usize,
     started: Instant,
@@ -61,7 +61,7 @@ struct Warming {
 }
 
 impl Upstreams {
-    pub fn new(endpoints: ByVersion<&[Authority]>, found: &Addresses) -> Upstreams {
+    pub fn new(endpoints: ByVersion<&[Endpoint]>, found: &Addresses) -> Upstreams {
         let none = Upstreams { started: Instant::now(), sections: ByVersion::default() };
         none.with(Version::Blue, endpoints.blue, found).with(Version::Green, endpoints.green, found)
     }
@@ -69,14 +69,12 @@ impl Upstreams {
     /// The same with other endpoints in `section`: of those that stay everything known is kept. A name that is not among
     /// `found` has the addresses that are known of it.
     #[must_use]
-    pub fn with(&self, section: Version, endpoints: &[Authority], found: &Addresses) -> Upstreams {
-        let addresses = |authority: &Authority| match (authority.ip(), found.of(&authority.host)) {
-            (Some(address), _) => vec![address],
-            (None, Some(addresses)) => addresses.to_vec(),
-            (None, None) => self.known_addresses(&authority.host),
+    pub fn with(&self, section: Version, endpoints: &[Endpoint], found: &Addresses) -> Upstreams {
+        let addresses = |endpoint: &Endpoint| match endpoint.name() {
+            Some(name) => found.of(name).map_or_else(|| self.known_addresses(name), <[IpAddr]>::to_vec),
+            None => endpoint.ip().into_iter().collect(),
         };
-        let declared =
-            |authority: &Authority| Declared { authority: authority.clone(), addresses: addresses(authority) };
+        let declared = |endpoint: &Endpoint| Declared { endpoint: endpoint.clone(), addresses: addresses(endpoint) };
         let mut sections = self.sections.clone();
         let of = sections.of_mut(section);
         *of = self.section(of, endpoints.iter().map(declared).collect());
@@ -101,14 +99,14 @@ impl Upstreams {
     }
 
     fn section(&self, before: &Section, declared: Vec<Declared>) -> Section {
-        let wanted = || declared.iter().flat_map(|of| of.sockets().map(|address| (&of.authority, address)));
+        let wanted = || declared.iter().flat_map(|of| of.all().into_iter().map(|address| (&of.endpoint, address)));
         let mut all: Vec<Option<Arc<Known>>> =
-            wanted().map(|wanted| before.known.iter().find(|known| known.is(wanted)).cloned()).collect();
+            wanted().map(|wanted| before.known.iter().find(|known| known.is(&wanted)).cloned()).collect();
         let taken: BTreeSet<usize> = all.iter().flatten().map(|known| known.number).collect();
         let mut free = (0..).filter(|number| !taken.contains(number));
-        for (known, (authority, address)) in all.iter_mut().zip(wanted()) {
+        for (known, (endpoint, address)) in all.iter_mut().zip(wanted()) {
             let mut number = || free.next().expect("there is always another number");
-            known.get_or_insert_with(|| Arc::new(Known::new(authority, address, number(), self.started)));
+            known.get_or_insert_with(|| Arc::new(Known::new(endpoint, address, number(), self.started)));
         }
         let known = all.into_iter().flatten().collect();
         Section { declared, known }
@@ -127,13 +125,13 @@ impl Upstreams {
     }
 
     /// The endpoints as somebody has declared them.
-    pub fn declared(&self, section: Version) -> impl ExactSizeIterator<Item = &Authority> {
-        self.sections.of(section).declared.iter().map(|declared| &declared.authority)
+    pub fn declared(&self, section: Version) -> impl ExactSizeIterator<Item = &Endpoint> {
+        self.sections.of(section).declared.iter().map(|declared| &declared.endpoint)
     }
 
     /// How many names no address is known of.
     pub fn unresolved(&self, section: Version) -> usize {
-        self.sections.of(section).declared.iter().filter(|declared| declared.addresses.is_empty()).count()
+        self.sections.of(section).declared.iter().filter(|of| of.name().is_some() && of.addresses.is_empty()).count()
     }
 
     pub fn of(&self, section: Version) -> &[Arc<Known>] {
@@ -167,9 +165,9 @@ impl Upstreams {
 }
 
 impl Known {
-    fn new(authority: &Authority, address: SocketAddr, number: usize, started: Instant) -> Known {
+    fn new(declared: &Endpoint, address: Address, number: usize, started: Instant) -> Known {
         Known {
-            authority: authority.clone(),
+            declared: declared.clone(),
             address,
             number,
             started,
@@ -181,8 +179,8 @@ impl Known {
         }
     }
 
-    fn is(&self, (authority, address): (&Authority, SocketAddr)) -> bool {
-        self.address == address && self.authority == *authority
+    fn is(&self, (declared, address): &(&Endpoint, Address)) -> bool {
+        self.address == *address && self.declared == **declared
     }
 
     /// Neither ejected nor unhealthy.
@@ -245,9 +243,9 @@ impl Known {
 /// As declared; the address follows where that is a name.
 impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.authority.name() {
-            Some(_) => write!(f, "{} ({})", self.authority, self.address.ip()),
-            None => self.authority.fmt(f),
+        match (self.declared.name(), &self.address) {
+            (Some(_), Address::Ip(address)) => write!(f, "{} ({})", self.declared, address.ip()),
+            (None, _) | (_, Address::Unix(_)) => self.declared.fmt(f),
         }
     }
 }
@@ -284,6 +282,7 @@ impl Warming {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Authority;
 
     fn warm_up(seconds: u64, requests: u32) -> WarmUp {
         WarmUp { time: Duration::from_secs(seconds), requests }
@@ -326,8 +325,8 @@ mod tests {
         }
     }
 
-    fn named(host: &str) -> Authority {
-        Authority { host: host.to_owned(), port: 80 }
+    fn named(host: &str) -> Endpoint {
+        Endpoint::At(Authority { host: host.to_owned(), port: 80 })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -357,7 +356,7 @@ mod tests {
         assert_eq!(shown(&second, Version::Blue), blue);
         assert!(Arc::ptr_eq(&first.of(Version::Blue)[1], &second.of(Version::Blue)[0]));
         assert!(Arc::ptr_eq(&first.of(Version::Blue)[2], &second.of(Version::Blue)[3]));
-        let names: Vec<String> = second.declared(Version::Blue).map(Authority::to_string).collect();
+        let names: Vec<String> = second.declared(Version::Blue).map(Endpoint::to_string).collect();
         assert_eq!(names, ["shop:80", "10.0.0.9:80"]);
     }
 

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::Authority;
+use crate::config::Endpoint;
 use crate::live::Addresses;
 use lookup::{Answer, Failure, Source};
 
@@ -95,8 +95,8 @@ pub fn start(wanted: watch::Receiver<Wanted>) -> io::Result<Started> {
 
 impl Lookups {
     /// What the names among `endpoints` stand for, as far as that can be found out in time.
-    pub async fn of<'e>(&self, endpoints: impl IntoIterator<Item = &'e Authority>) -> Addresses {
-        let names: BTreeSet<String> = endpoints.into_iter().filter_map(Authority::name).map(str::to_owned).collect();
+    pub async fn of<'e>(&self, endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Addresses {
+        let names: BTreeSet<String> = endpoints.into_iter().filter_map(Endpoint::name).map(str::to_owned).collect();
         if names.is_empty() {
             return Addresses::default();
         }

@@ -321,8 +321,13 @@ pub fn refusing() -> (SocketAddr, Socket) {
 
 /// A socket whose queue is full: the next connection to it hangs.
 pub fn unreachable() -> (SocketAddr, Socket, TcpStream) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    unreachable_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// As [`unreachable`], at this address.
+pub fn unreachable_at(address: SocketAddr) -> (SocketAddr, Socket, TcpStream) {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.bind(&address.into()).expect("a free port");
     socket.listen(0).expect("a bound socket");
     let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket");
     let queued = TcpStream::connect(address).expect("the queue holds one");

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 
 use super::quoted;
-use crate::config::Authority;
 use crate::config::report::Wrong;
+use crate::config::{Authority, Endpoint};
 
 /// An address to listen on.
 pub(in crate::config) fn socket(text: String) -> Result<SocketAddr, Wrong> {
@@ -61,8 +61,42 @@ pub(in crate::config) fn nameserver(text: &str) -> Result<SocketAddr, Wrong> {
 
 const SHAPE: &str = "write `host:port`, the host a name or an IP address";
 
-/// Where an endpoint is reached: `host:port`, or the same as `http://host:port`.
-pub(in crate::config) fn endpoint(text: &str) -> Result<Authority, Wrong> {
+/// Of the path of a socket: `sun_path` of Linux has room for as many and a NUL.
+const MOST_PATH_BYTES: usize = 107;
+
+/// Where an endpoint is reached: `host:port`, the same as `http://host:port`, or `unix:/path`.
+pub(in crate::config) fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
+    // A host may be called `unix`.
+    match text.strip_prefix("unix:").filter(|rest| rest.parse::<u16>().is_err()) {
+        Some(path) => unix(text, path).map(Endpoint::Unix),
+        None => url(text).map(Endpoint::At),
+    }
+}
+
+fn unix(text: &str, path: &str) -> Result<String, Wrong> {
+    let wrong = |message: &str, label: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
+    const WHOLE: &str = "write the whole path of a socket, like `unix:/run/app.sock`";
+    if !path.starts_with('/') {
+        return wrong("has no absolute path", WHOLE);
+    }
+    if path.starts_with("//") {
+        return wrong("has more than one slash", &format!("write `unix:/{}`", path.trim_start_matches('/')));
+    }
+    if path.ends_with('/') {
+        return wrong("names a folder", WHOLE);
+    }
+    if path.contains(char::is_control) {
+        return wrong("has control characters", WHOLE);
+    }
+    if path.len() > MOST_PATH_BYTES {
+        let message = format!("has a path of {} bytes", path.len());
+        let label = format!("the path of a socket has at most {MOST_PATH_BYTES}; a symbolic link may be shorter");
+        return wrong(&message, &label);
+    }
+    Ok(path.to_owned())
+}
+
+fn url(text: &str) -> Result<Authority, Wrong> {
     if text.contains('@') {
         // Not shown, because a password may stand in it.
         let label = "an endpoint is `host:port` without a user name and a password";

@@ -3,7 +3,7 @@
 use super::faults;
 
 /// The least configuration with this line in place of its own line of the same key, or after it.
-fn check(line: &str, expected: &[&str]) {
+pub(super) fn check(line: &str, expected: &[&str]) {
     let key = line.split_inclusive(':').next();
     let mut lines: Vec<&str> = super::LEAST.lines().collect();
     match lines.iter().position(|other| other.split_inclusive(':').next() == key) {

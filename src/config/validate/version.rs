@@ -5,7 +5,7 @@ use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::RawVersion;
 use crate::config::report::{Report, Scope, Wrong};
-use crate::config::{Authority, VersionConfig};
+use crate::config::{Endpoint, VersionConfig};
 use crate::gate::Version;
 
 const MOST_ENDPOINTS: usize = 1000;
@@ -37,10 +37,10 @@ pub(super) fn shared(report: &mut Report<'_>, blue: &VersionConfig, green: &Vers
     }
 }
 
-fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Authority>> {
+fn endpoints(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Endpoint>> {
     super::too_many(scope, "endpoints", raw.len(), MOST_ENDPOINTS)?;
     let mut list = scope.key("endpoints");
-    let mut endpoints: Vec<Authority> = Vec::new();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
     for (index, text) in raw.into_iter().enumerate() {
         let Some(text) = text else { continue };
         let wrong = match quantity::endpoint(&text) {

@@ -119,10 +119,14 @@ pub(super) async fn drive(
                 Pin::new(&mut *hyper).graceful_shutdown();
                 continue;
             }
-            if matches!(progress.phase.get(), Phase::Waiting | Phase::Streaming)
-                && attends.poll_gone(socket, cx).is_ready()
-            {
-                return Poll::Ready(Stop::Broken);
+            if matches!(progress.phase.get(), Phase::Waiting | Phase::Streaming) {
+                if attends.poll_gone(socket, cx).is_ready() {
+                    return Poll::Ready(Stop::Broken);
+                }
+                // hyper asks for nothing of the answer while the client takes nothing.
+                if progress.is_cut() {
+                    return Poll::Ready(Stop::Stalled);
+                }
             }
             if progress.phase.get() == Phase::HeadBegun {
                 progress.enter(Phase::Head, Instant::now(), service.serving().settings().timeouts.request_head);

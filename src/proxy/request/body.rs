@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::observe::Exchange;
 use crate::gate::Outcome;
 use crate::proxy::upstream::Upstream;
-use crate::proxy::wire::Progress;
+use crate::proxy::wire::{Interrupt, Progress};
 
 /// The answer's body on its way to the client.
 pub(in crate::proxy) enum ResponseBody {
@@ -37,6 +37,8 @@ pub(in crate::proxy) enum CutOff {
     Truncated(#[source] hyper::Error),
     #[error("the endpoint sent nothing of the body for too long")]
     Stalled,
+    #[error("the endpoint has left the version, and the time to end there is up")]
+    Left,
 }
 
 impl ResponseBody {
@@ -81,9 +83,13 @@ impl Body for ResponseBody {
             ResponseBody::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             ResponseBody::Streaming(streaming) => streaming,
         };
-        if streaming.progress.take_expired() {
-            streaming.cut_off(Outcome::Timeout);
-            return Poll::Ready(Some(Err(CutOff::Stalled)));
+        if let Some(interrupt) = streaming.progress.take_interrupt() {
+            let (outcome, why) = match interrupt {
+                Interrupt::Expired => (Outcome::Timeout, CutOff::Stalled),
+                Interrupt::Cut => (Outcome::RefusedByUs, CutOff::Left),
+            };
+            streaming.cut_off(outcome);
+            return Poll::Ready(Some(Err(why)));
         }
         let mut driven = false;
         loop {

@@ -13,11 +13,12 @@ use super::body::{ResponseBody, Streaming};
 use super::client::Client;
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
+use super::race;
 use super::respond::{Refusal, Unreached, unavailable};
 use super::service::Service;
 use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
-use crate::proxy::wire::{BodyFailure, Expired, Phase, Progress, RequestBody};
+use crate::proxy::wire::{BodyFailure, Interrupt, Phase, Progress, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
 const ENDPOINTS_TRIED: usize = 3;
@@ -110,8 +111,13 @@ async fn attempt(
                 let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
                 return Err(Failed::Refused(refusal));
             }
-            Err(NoHead::Expired) if progress.is_awaiting_body() => return Err(Failed::Refused(Refusal::SlowBody)),
-            Err(NoHead::Expired) => return Err(Failed::Refused(Refusal::HeadTimeout)),
+            Err(NoHead::Interrupted(interrupt)) => {
+                return Err(Failed::Refused(match interrupt {
+                    Interrupt::Cut => Refusal::Left,
+                    Interrupt::Expired if progress.is_awaiting_body() => Refusal::SlowBody,
+                    Interrupt::Expired => Refusal::HeadTimeout,
+                }));
+            }
         }
         wanted = Wanted::New;
     }
@@ -138,7 +144,14 @@ async fn connect(
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
-        failed = match progress.within(Upstream::connect(&service.dialer, &endpoint, &limits)).await {
+        let connecting = async {
+            if endpoint.has_twin() {
+                // On the heap, or every request would have room for it.
+                return Box::pin(race::connect(service, exchange, &endpoint, &mut tried)).await;
+            }
+            Upstream::connect(&service.dialer, &endpoint, &limits).await
+        };
+        let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {
                 let stands = Instant::now();
                 progress.enter(Phase::Waiting, stands, timeouts.response_head);
@@ -148,12 +161,13 @@ async fn connect(
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, endpoint = %endpoint.known, "no connection");
-                Failed::Refused(Refusal::Connect(Unreached::from(&error)))
+                Refusal::Connect(Unreached::from(&error))
             }
-            Err(Expired) => Failed::Refused(Refusal::ConnectTimeout),
+            Err(Interrupt::Expired) => Refusal::ConnectTimeout,
+            Err(Interrupt::Cut) => Refusal::Left,
         };
-        exchange.endpoint_failed();
-        tried.push(endpoint);
+        tried.extend(exchange.endpoint_failed(refusal.outcome()));
+        failed = Failed::Refused(refusal);
     }
     Err(failed)
 }

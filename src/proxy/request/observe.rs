@@ -14,10 +14,11 @@ use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, Outcome, Version};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::upstream::{Endpoint, Trial, Upstream};
+use crate::proxy::upstream::{Endpoint, Trial, UnderWay, Upstream};
 use crate::proxy::wire::{Progress, Protocol};
 
-/// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away.
+/// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away, unless it was
+/// cut while the client took nothing.
 pub(in crate::proxy) struct Exchange {
     service: Rc<Service>,
     pub serving: Rc<Serving>,
@@ -34,7 +35,7 @@ pub(in crate::proxy) struct Exchange {
     pub started: Instant,
     head: Option<Head>,
     pub status: u16,
-    endpoint: Option<Rc<Endpoint>>,
+    at: Option<UnderWay>,
     trial: Option<Trial>,
     finished: bool,
     counted: Counted,
@@ -96,7 +97,7 @@ impl Exchange {
             started,
             head: None,
             status: 0,
-            endpoint: None,
+            at: None,
             trial: None,
             finished: false,
             counted: Counted::No,
@@ -126,8 +127,7 @@ impl Exchange {
     pub(super) fn at(&mut self, endpoint: &Rc<Endpoint>, trial: Option<Trial>) {
         self.leave_endpoint();
         self.trial = trial;
-        endpoint.in_flight.set(endpoint.in_flight.get() + 1);
-        self.endpoint = Some(Rc::clone(endpoint));
+        self.at = Some(endpoint.begin(&self.progress));
         if self.version == Version::Green
             && self.standing == Standing::Evidence
             && endpoint.warms_up(self.routed.epoch, &self.serving.settings().counting.warm_up, self.started)
@@ -137,12 +137,12 @@ impl Exchange {
         }
     }
 
-    /// The endpoint failed to take the request, which goes on to another: the version is not charged.
-    pub(super) fn endpoint_failed(&mut self) {
-        if let Some(endpoint) = &self.endpoint {
-            self.report(endpoint, Outcome::ConnectError.charge());
-        }
+    /// The endpoint failed to take the request, which goes on to another: the version is not charged. Returns which it was.
+    pub(super) fn endpoint_failed(&mut self, outcome: Outcome) -> Option<Rc<Endpoint>> {
+        let endpoint = self.at.as_ref().map(|at| Rc::clone(&at.endpoint))?;
+        self.report(&endpoint, outcome.charge());
         self.leave_endpoint();
+        Some(endpoint)
     }
 
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
@@ -163,7 +163,7 @@ impl Exchange {
         let head = self.head.or(waited_in_vain.then_some(in_vain));
         let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
         let charge = self.serving.settings().counting.charge(outcome, status);
-        let endpoint = self.endpoint.as_ref().and_then(|endpoint| endpoint.number_among_siblings());
+        let endpoint = self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
         let record = Record {
@@ -186,8 +186,8 @@ impl Exchange {
             let answer = Answer { version, charge, routed, endpoint };
             // Whoever hears of a finding has the requests that it rests on.
             self.service.routing.observe_and(answer, || self.service.hand_over());
-            if let Some(endpoint) = &self.endpoint {
-                self.report(endpoint, charge);
+            if let Some(at) = &self.at {
+                self.report(&at.endpoint, charge);
             }
         }
         self.waits_no_more();
@@ -211,7 +211,7 @@ impl Exchange {
         }
     }
 
-    fn report(&self, endpoint: &Endpoint, charge: Charge) {
+    pub(super) fn report(&self, endpoint: &Endpoint, charge: Charge) {
         let among = self.serving.among(self.section, self.version);
         endpoint.report(charge, &self.serving.settings().ejection, among);
     }
@@ -223,9 +223,7 @@ impl Exchange {
     }
 
     fn leave_endpoint(&mut self) {
-        if let Some(endpoint) = self.endpoint.take() {
-            endpoint.in_flight.set(endpoint.in_flight.get() - 1);
-        }
+        self.at = None;
         self.trial = None;
     }
 }
@@ -233,7 +231,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.finished {
-            let outcome = if std::thread::panicking() { Outcome::RefusedByUs } else { Outcome::ClientCancelled };
+            let by_us = std::thread::panicking() || self.progress.is_cut();
+            let outcome = if by_us { Outcome::RefusedByUs } else { Outcome::ClientCancelled };
             self.finish(outcome, Instant::now());
         }
     }

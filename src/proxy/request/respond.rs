@@ -39,6 +39,9 @@ pub(super) enum Refusal {
     LargeHead,
     #[error("the service did not answer in time")]
     HeadTimeout,
+    /// The time that requests had to end at an endpoint that has left is up.
+    #[error("the endpoint that had the request has been taken out of service")]
+    Left,
     #[error("an error inside the proxy")]
     Internal,
 }
@@ -69,6 +72,8 @@ impl Refusal {
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            // As Envoy does where it closes the connections to a host that has gone.
+            Refusal::Left => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -85,6 +90,7 @@ impl Refusal {
             | Refusal::Method
             | Refusal::SlowBody
             | Refusal::MalformedBody
+            | Refusal::Left
             | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
@@ -101,7 +107,7 @@ impl Refusal {
             Refusal::Method => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
-            Refusal::Connect(Unreached::Otherwise) => "portcullis; error=destination_unavailable",
+            Refusal::Connect(Unreached::Otherwise) | Refusal::Left => "portcullis; error=destination_unavailable",
             Refusal::ConnectTimeout => "portcullis; error=connection_timeout",
             Refusal::Reset => "portcullis; error=connection_terminated",
             Refusal::Invalid => "portcullis; error=http_protocol_error",
@@ -132,7 +138,8 @@ impl Refusal {
 impl From<&io::Error> for Unreached {
     fn from(error: &io::Error) -> Unreached {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => Unreached::Refused,
+            // Of a socket in the file system that nobody has made.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
             _ => Unreached::Otherwise,
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::choose::Draw;
 use super::client_share::ClientShare;
@@ -31,6 +32,13 @@ pub(in crate::proxy) struct Service {
     /// Something of the above has changed: for tunnels, which look at nothing by themselves.
     pub changed: Notify,
     seen: Cell<(Option<Table>, Phase)>,
+    left: RefCell<Vec<Left>>,
+}
+
+/// An endpoint that is no longer one of its version's, and until when what is under way there may be.
+struct Left {
+    endpoint: Rc<Endpoint>,
+    until: Instant,
 }
 
 /// What a request begins with, and ends on whatever becomes of it meanwhile.
@@ -59,6 +67,7 @@ impl Service {
             phase: Cell::new(Phase::Serving),
             changed: Notify::new(),
             seen: Cell::new((None, Phase::Serving)),
+            left: RefCell::default(),
         }
     }
 
@@ -81,9 +90,13 @@ impl Service {
     /// Goes over to `live`: the endpoints that stay keep their connections.
     fn adopt(&self, live: &Arc<Live>, before: &Serving) -> Rc<Serving> {
         let after = Serving::new(Arc::clone(live), &before.endpoints);
+        let until = Instant::now() + before.settings().drain.deadline;
         for section in Version::BOTH {
             let stays = |one: &&Rc<Endpoint>| after.endpoints.of(section).iter().any(|other| Rc::ptr_eq(one, other));
-            before.endpoints.of(section).iter().filter(|one| !stays(one)).for_each(|endpoint| endpoint.retire());
+            for endpoint in before.endpoints.of(section).iter().filter(|one| !stays(one)) {
+                endpoint.retire();
+                self.left.borrow_mut().push(Left { endpoint: Rc::clone(endpoint), until });
+            }
         }
         let (was, is) = (before.settings(), after.settings());
         if was.counting.client_share != is.counting.client_share || was.sticky.is_some() != is.sticky.is_some() {
@@ -93,13 +106,21 @@ impl Service {
         Rc::new(after)
     }
 
-    /// Goes over to what is shared as of now, also where no request asks for it.
+    /// Goes over to what is shared as of now, also where no request asks for it, and ends what has been under way for too
+    /// long at endpoints that have left.
     pub(in crate::proxy) fn look(&self) {
         let before = Rc::clone(&self.serving.borrow());
         let seen = (Some(self.table()), self.phase.get());
         if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
             self.changed.notify_waiters();
         }
+        self.left.borrow_mut().retain(|Left { endpoint, until }| {
+            if *until <= Instant::now() {
+                endpoint.cut();
+            }
+            // Whoever began before it left may still come here.
+            Rc::strong_count(endpoint) > 1
+        });
     }
 
     pub(in crate::proxy) fn hand_over(&self) {

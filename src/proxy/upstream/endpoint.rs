@@ -8,14 +8,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::connect::connect;
 use super::pool::Upstream;
+use super::twin::{Family, are_twins};
+use super::under_way::Requests;
 use crate::config::Ejection;
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
 use crate::live::{Known, Stands, Upstreams};
+use crate::proxy::wire::Stream;
 use crate::release::Epoch;
 
 /// Of two endpoints nobody can say which is the odd one.
@@ -26,9 +29,10 @@ pub(in crate::proxy) struct Endpoint {
     pub known: Arc<Known>,
     /// For a request that names none.
     pub host: HeaderValue,
-    pub in_flight: Cell<u32>,
+    pub(super) under_way: Requests,
     /// There are enough of its version.
     has_siblings: Cell<bool>,
+    has_twin: Cell<bool>,
     /// It is no longer one of its version's: no connection to it rests.
     retired: Cell<bool>,
     failures: Cell<u32>,
@@ -64,24 +68,25 @@ const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
 
 impl Endpoint {
     /// The endpoints of a section, for one worker. Those that are among `before` stay as they are.
-    pub(in crate::proxy) fn all(known: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
-        let has_siblings = known.len() >= ENOUGH_SIBLINGS;
+    pub(in crate::proxy) fn all(all: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
+        let has_siblings = all.len() >= ENOUGH_SIBLINGS;
         let endpoint = |known: &Arc<Known>| {
             let kept = before.iter().find(|endpoint| Arc::ptr_eq(&endpoint.known, known)).cloned();
             let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known)));
             endpoint.has_siblings.set(has_siblings);
+            endpoint.has_twin.set(all.iter().any(|other| are_twins(known, other)));
             endpoint
         };
-        known.iter().map(endpoint).collect()
+        all.iter().map(endpoint).collect()
     }
 
     fn new(known: &Arc<Known>) -> Endpoint {
-        let host = known.authority.to_string();
         Endpoint {
             known: Arc::clone(known),
-            host: HeaderValue::from_str(&host).expect("a validated authority is a header value"),
-            in_flight: Cell::new(0),
+            host: HeaderValue::from_str(&known.declared.host()).expect("a validated host is a header value"),
+            under_way: Requests::default(),
             has_siblings: Cell::new(false),
+            has_twin: Cell::new(false),
             retired: Cell::new(false),
             failures: Cell::new(0),
             warm_in: Cell::new(None),
@@ -105,12 +110,10 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        let stream = TcpStream::connect(self.known.address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        connect(&self.known.address).await
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
@@ -142,8 +145,9 @@ impl Endpoint {
         tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }
 
-    fn is_ipv4(&self) -> bool {
-        self.known.address.is_ipv4()
+    /// Whether its name has an address of another family.
+    pub(in crate::proxy) fn has_twin(&self) -> bool {
+        self.has_twin.get()
     }
 
     /// Its number, where the version has enough endpoints that a bad one can be told from a bad version.
@@ -181,8 +185,7 @@ impl Drop for Trial {
 /// when there is no healthy one left to try.
 ///
 /// After one that could not be reached comes one of the other address family, if there is any: should a whole family be out of
-/// reach, the other is tried before the attempts are used up (RFC 8305, section 4). Connections are not raced: what RFC 8305 wins
-/// by that, for one client without memory, an ejection wins for all of them.
+/// reach, the other is tried before the attempts are used up (RFC 8305, section 4).
 pub(in crate::proxy) fn pick(
     endpoints: &[Rc<Endpoint>],
     tried: &[Rc<Endpoint>],
@@ -199,7 +202,8 @@ pub(in crate::proxy) fn pick(
         return Some(picked);
     }
     let nth = |number: usize| usable().nth(number);
-    let other_family = |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| endpoint.is_ipv4() != last.is_ipv4();
+    let other_family =
+        |endpoint: &&Rc<Endpoint>, last: &Rc<Endpoint>| Family::of(&endpoint.known) != Family::of(&last.known);
     if let Some(last) = tried.last()
         && let count @ 1.. = usable().filter(|endpoint| other_family(endpoint, last)).count()
     {
@@ -213,7 +217,7 @@ pub(in crate::proxy) fn pick(
             let first = random.usize(0..count);
             let second = (first + random.usize(1..count)) % count;
             let (first, second) = (nth(first)?, nth(second)?);
-            Some(served(if second.in_flight.get() < first.in_flight.get() { second } else { first }))
+            Some(served(if second.under_way.count() < first.under_way.count() { second } else { first }))
         }
     }
 }
@@ -229,17 +233,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Authority;
+    use crate::config::{self, Authority};
     use crate::gate::ByVersion;
     use crate::live::Addresses;
+    use crate::proxy::wire::Progress;
 
     fn endpoints(count: u16) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
         at((0..count).map(|number| ("127.0.0.1", 1000 + number)))
     }
 
     fn at(addresses: impl Iterator<Item = (&'static str, u16)>) -> (Arc<Upstreams>, Vec<Rc<Endpoint>>) {
-        let authorities: Vec<Authority> =
-            addresses.map(|(host, port)| Authority { host: host.to_owned(), port }).collect();
+        let at = |(host, port): (&str, u16)| config::Endpoint::At(Authority { host: host.to_owned(), port });
+        let authorities: Vec<config::Endpoint> = addresses.map(at).collect();
         let both = ByVersion { blue: authorities.as_slice(), green: authorities.as_slice() };
         let upstreams = Arc::new(Upstreams::new(both, &Addresses::default()));
         let all = Endpoint::all(upstreams.of(Version::Green), &[]);
@@ -313,7 +318,7 @@ mod tests {
     #[test]
     fn the_busier_of_two_is_not_picked() {
         let (_upstreams, all) = endpoints(2);
-        all[0].in_flight.set(5);
+        let _under_way = all[0].begin(&Rc::new(Progress::new()));
         let mut random = fastrand::Rng::with_seed(1);
         assert!(
             (0..50).all(|_| pick(&all, &[], &mut random).is_some_and(|picked| Rc::ptr_eq(&picked.endpoint, &all[1])))
@@ -327,10 +332,10 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         for number in 0..9 {
             let second = pick(&all, &all[number..=number], &mut random).expect("nine are left");
-            assert!(second.endpoint.is_ipv4());
+            assert!(Family::of(&second.endpoint.known) == Family::IpV4);
         }
         let third = pick(&all, &[Rc::clone(&all[0]), Rc::clone(&all[9])], &mut random).expect("eight are left");
-        assert!(!third.endpoint.is_ipv4());
+        assert!(Family::of(&third.endpoint.known) == Family::IpV6);
         assert!(!Rc::ptr_eq(&third.endpoint, &all[0]));
         let last = pick(&all, &[all[..8].to_vec(), all[9..].to_vec()].concat(), &mut random).expect("one is left");
         assert!(Rc::ptr_eq(&last.endpoint, &all[8]), "one of the same family where there is no other");

@@ -12,14 +12,15 @@ use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::connect::connect;
 use crate::config::{HealthCheck, Probe};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
+use crate::proxy::wire::Stream;
 use crate::routing::{Roles, Routing};
 
 /// Why a check failed.
@@ -175,7 +176,7 @@ impl Standing {
 
 /// One check on a connection of its own.
 async fn probe(endpoint: &Known, probe: &Probe) -> Result<(), Failure> {
-    let stream = TcpStream::connect(endpoint.address).await?;
+    let stream = connect(&endpoint.address).await?;
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path } => match get(stream, endpoint, path).await? {
@@ -185,8 +186,8 @@ async fn probe(endpoint: &Known, probe: &Probe) -> Result<(), Failure> {
     }
 }
 
-async fn get(stream: TcpStream, endpoint: &Known, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
-    let host = HeaderValue::from_str(&endpoint.authority.to_string()).expect("a validated authority is a header value");
+async fn get(stream: Stream, endpoint: &Known, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
+    let host = HeaderValue::from_str(&endpoint.declared.host()).expect("a validated host is a header value");
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = path.clone().into();
     request.headers_mut().extend([

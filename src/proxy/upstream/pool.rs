@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::endpoint::Endpoint;
 use super::keep_alive;
 use crate::config::Limits;
-use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket};
+use crate::proxy::wire::{Counted, End, Interrupt, Owned, Progress, RequestBody, Sends, Socket};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
@@ -117,7 +117,7 @@ pub(in crate::proxy) enum NoHead {
     Lost,
     /// The endpoint answered with something that is no HTTP, or more than we take.
     Invalid(hyper::Error),
-    Expired,
+    Interrupted(Interrupt),
 }
 
 impl Upstream {
@@ -190,8 +190,8 @@ impl Upstream {
         // Only the connection can complete the response, and it is polled here: nobody else needs to be woken.
         let mut nobody = Context::from_waker(Waker::noop());
         std::future::poll_fn(|cx| {
-            if progress.take_expired() {
-                return Poll::Ready(Err(NoHead::Expired));
+            if let Some(interrupt) = progress.take_interrupt() {
+                return Poll::Ready(Err(NoHead::Interrupted(interrupt)));
             }
             if !self.ended {
                 self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);

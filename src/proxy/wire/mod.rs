@@ -1,9 +1,11 @@
-//! What both sides of the proxy are made of. [`socket`] is how bytes are sent, [`progress`] what one connection waits for
+//! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
+//! socket in the file system, [`socket`] how bytes are sent on it, [`progress`] what one connection waits for
 //! and until when, [`body`] a request's body on its way, [`End`] one side of a tunnel.
 
 mod body;
 mod progress;
 mod socket;
+mod stream;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,8 +13,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 pub(in crate::proxy) use body::RequestBody;
-pub(in crate::proxy) use progress::{BodyFailure, Expired, PARK_AFTER, Phase, Progress};
+pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};
 pub(in crate::proxy) use socket::{Heard, Owned, Sends, Socket};
+pub(in crate::proxy) use stream::Stream;
 
 /// One end of a tunnel, with what was read from it before it was one.
 pub(in crate::proxy) struct End {

@@ -50,7 +50,7 @@ pub(in crate::proxy) struct Progress {
     /// How much longer, when something has moved since the timer was set.
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
-    expired: Cell<bool>,
+    interrupt: Cell<Option<Interrupt>>,
     /// When the request was sent on a connection that stood; none before.
     sent: Cell<Option<Instant>>,
     /// Since when the endpoint waits for a body that the client does not send.
@@ -67,9 +67,14 @@ pub(in crate::proxy) struct Progress {
     pub truncated: Cell<bool>,
 }
 
-/// The wait was over before what was waited for.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::proxy) struct Expired;
+/// Why a wait is over before what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Interrupt {
+    /// The time of the phase.
+    Expired,
+    /// The endpoint has left, and so has the time that requests had to end there.
+    Cut,
+}
 
 impl Progress {
     pub(in crate::proxy) fn new() -> Progress {
@@ -82,7 +87,7 @@ impl Progress {
             clock: Cell::new(None),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
-            expired: Cell::new(false),
+            interrupt: Cell::new(None),
             sent: Cell::new(None),
             awaiting_body: Cell::new(None),
             awaited_body: Cell::new(Duration::ZERO),
@@ -156,6 +161,7 @@ impl Progress {
     /// Starts the time between two requests.
     pub(in crate::proxy) fn rest(&self, now: Instant) {
         self.enter(Phase::Idle, now, PARK_AFTER);
+        self.interrupt.set(None);
     }
 
     /// For how long the connection has been between two requests, by what it noted when it was due.
@@ -175,21 +181,30 @@ impl Progress {
 
     /// Tells whatever waits that its time is over. The next [`Progress::within`] to be polled ends.
     pub(in crate::proxy) fn expire(&self) {
-        self.expired.set(true);
+        self.interrupt.set(Some(Interrupt::Expired));
     }
 
-    pub(in crate::proxy) fn take_expired(&self) -> bool {
-        self.expired.replace(false)
+    /// Tells the request that it must end where it is.
+    pub(in crate::proxy) fn cut(&self) {
+        self.interrupt.set(Some(Interrupt::Cut));
+        self.task.borrow().wake_by_ref();
     }
 
-    /// Waits for `future` until the driver says that the phase has expired.
-    pub(in crate::proxy) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Expired> {
+    /// The request has been told so, and nothing of it has been polled since.
+    pub(in crate::proxy) fn is_cut(&self) -> bool {
+        self.interrupt.get() == Some(Interrupt::Cut)
+    }
+
+    pub(in crate::proxy) fn take_interrupt(&self) -> Option<Interrupt> {
+        self.interrupt.take()
+    }
+
+    /// Waits for `future` until the driver says that the phase has expired, or the request is cut.
+    pub(in crate::proxy) async fn within<F: Future>(&self, future: F) -> Result<F::Output, Interrupt> {
         let mut future = pin!(future);
-        std::future::poll_fn(|cx| {
-            if self.take_expired() {
-                return Poll::Ready(Err(Expired));
-            }
-            future.as_mut().poll(cx).map(Ok)
+        std::future::poll_fn(|cx| match self.take_interrupt() {
+            Some(interrupt) => Poll::Ready(Err(interrupt)),
+            None => future.as_mut().poll(cx).map(Ok),
         })
         .await
     }

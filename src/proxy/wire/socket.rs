@@ -9,14 +9,14 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Stream;
 
 /// Bytes that wait to be sent on one socket; a writer that has more waits.
 const WAITING_BYTES: usize = 32 * 1024;
@@ -35,7 +35,7 @@ pub(in crate::proxy) struct Socket {
 pub(in crate::proxy) struct Owned(Socket);
 
 struct Shared {
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
     waiting: RefCell<Vec<u8>>,
     /// It is in one of the flusher's lists.
     noted: Cell<bool>,
@@ -64,9 +64,9 @@ pub(in crate::proxy) struct Sends {
 }
 
 impl Socket {
-    pub(in crate::proxy) fn own(stream: TcpStream, sends: &Rc<Sends>) -> Owned {
+    pub(in crate::proxy) fn own(stream: impl Into<Stream>, sends: &Rc<Sends>) -> Owned {
         let shared = Shared {
-            stream: RefCell::new(stream),
+            stream: RefCell::new(stream.into()),
             waiting: RefCell::default(),
             noted: Cell::new(false),
             blocked: Cell::new(false),
@@ -82,8 +82,7 @@ impl Socket {
 
     /// What has come and was not read; looks, and leaves it.
     pub(in crate::proxy) fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<Heard> {
-        let mut byte = [0];
-        match std::task::ready!(self.shared.stream.borrow().poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+        match std::task::ready!(self.shared.stream.borrow().poll_peek(cx)) {
             Ok(0) => Poll::Ready(Heard::End),
             Ok(_) => Poll::Ready(Heard::Bytes),
             Err(error) => {
@@ -96,10 +95,9 @@ impl Socket {
     /// Ends when the peer resets the connection, of which nothing tells once it has ended its sending side. It holds a
     /// descriptor of its own.
     pub(in crate::proxy) fn until_reset(&self) -> io::Result<impl Future<Output = ()> + use<>> {
-        let twin = self.shared.stream.borrow().as_fd().try_clone_to_owned()?;
-        let twin = TcpStream::from_std(twin.into())?;
+        let twin = self.shared.stream.borrow().twin()?;
         Ok(async move {
-            if let Err(error) = twin.ready(Interest::ERROR).await {
+            if let Err(error) = twin.failed().await {
                 tracing::debug!(%error, "a reset will be seen by the next write");
                 std::future::pending::<()>().await;
             }
@@ -316,27 +314,39 @@ impl AsyncWrite for Socket {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::net::{Ipv4Addr, Shutdown};
+    use std::os::fd::OwnedFd;
+
+    use socket2::Socket as Socket2;
+    use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
 
+    /// Both ends of a connection: ours, and the peer's.
+    async fn connected(kind: &str) -> (Stream, OwnedFd) {
+        if kind == "unix" {
+            let (ours, peer) = UnixStream::pair().expect("two sockets");
+            return (Stream::Unix(ours), peer.into_std().expect("a socket").into());
+        }
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        (stream.into(), listener.accept().expect("it connected").0.into())
+    }
+
     #[tokio::test]
     async fn what_the_kernel_knows_is_asked_before_it_has_told() {
-        let ends: [fn(&mut std::net::TcpStream); 2] = [
+        let ends: [fn(&Socket2); 2] = [
             |peer| peer.shutdown(Shutdown::Write).expect("an open socket"),
-            |peer| peer.write_all(b"x").expect("an open socket"),
+            |peer| assert_eq!(peer.send(b"x").expect("an open socket"), 1),
         ];
-        for end in ends {
-            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
-            let (mut peer, _) = listener.accept().expect("it connected");
+        for (end, kind) in ends.into_iter().flat_map(|end| ["tcp", "unix"].map(|kind| (end, kind))) {
+            let (stream, peer) = connected(kind).await;
             let socket = Socket::own(stream, &Rc::default());
-            assert!(socket.is_silent());
-            end(&mut peer);
+            assert!(socket.is_silent(), "{kind}");
+            end(&peer.into());
             let mut nobody = Context::from_waker(Waker::noop());
             assert!(socket.poll_readable(&mut nobody).is_pending(), "nothing has been waited for since");
-            assert!(!socket.is_silent());
+            assert!(!socket.is_silent(), "{kind}");
         }
     }
 }

@@ -1,0 +1,33 @@
+//! A connection to an address, whatever carries it.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::live::Address;
+use crate::proxy::wire::Stream;
+
+/// Between two looks at a full queue of a socket in the file system, of which nobody is told when it has room.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+pub(super) async fn connect(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Ip(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Address::Unix(path) => unix(path).await.map(Stream::Unix),
+    }
+}
+
+/// Waits for room in the queue, as TCP does by itself.
+async fn unix(path: &str) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK_AGAIN).await,
+            connected => return connected,
+        }
+    }
+}
