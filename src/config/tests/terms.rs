@@ -179,6 +179,6 @@ fn faults_of_a_file_of_a_plan_have_their_place_and_references_hold_there() {
     check("", &["file the file is empty | "]);
     check(
         "steps: [{ weight: \"${SHARE}\", bake: 1m }]\n",
-        &["1:19 steps[0].weight: the variable `SHARE` is not set | set it, or write `${SHARE:-default}`"],
+        &["1:20 steps[0].weight: the variable `SHARE` is not set | set it, or write `${SHARE:-default}`"],
     );
 }
