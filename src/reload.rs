@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::config::{self, Access, Config, Endpoint, Environment, Faults};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
-use crate::gate::Version;
+use crate::gate::{Policy, Version};
 use crate::resolve::Lookups;
 use crate::telemetry::Reloads;
 
@@ -35,6 +35,8 @@ pub struct AdminSettings {
     pub signals: Vec<String>,
     /// Of the green that the file declares.
     pub green: Vec<Endpoint>,
+    /// What a plan has to suit.
+    pub policy: Policy,
 }
 
 /// Why everything is as it was.
@@ -52,7 +54,7 @@ impl AdminSettings {
     pub fn new(config: &Config) -> AdminSettings {
         let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
         let green = config.versions.green.endpoints.clone();
-        AdminSettings { access: config.admin.access.clone(), signals, green }
+        AdminSettings { access: config.admin.access.clone(), signals, green, policy: config.policy.clone() }
     }
 }
 

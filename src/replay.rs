@@ -17,7 +17,7 @@ use crate::control::slots::{self, Rare, Recorded};
 use crate::course::{Course, Input};
 use crate::journal::{DecisionRecord, ReleaseRecord, Slot};
 use crate::release::input::GATE;
-use crate::release::{Effect, Epoch, Kind, Run, State};
+use crate::release::{Effect, Epoch, Kind, Planned, Run, State};
 
 /// One release that is played again.
 #[derive(Debug)]
@@ -119,11 +119,15 @@ impl Replay {
         let after = slot.after;
         self.last = after;
         match (slots::recorded(slot)?, &self.stage) {
-            (Recorded::Rare(Rare::Opening { began_nanos, blue, signals }), Stage::Waiting) => {
+            (Recorded::Rare(Rare::Opening { began_nanos, blue, signals, own_plan }), Stage::Waiting) => {
                 let began = Duration::from_nanos(began_nanos);
                 let Rules { policy, plan } = self.by.rules().clone();
                 let idle = State::Idle { epoch: Epoch::from(self.epoch.number() - 1) };
-                let mut course = Course::new(policy, plan, idle, began);
+                let planned = match (&self.by, own_plan) {
+                    (By::Recorded(_), Some(own)) => Planned::Own(*own),
+                    (By::Recorded(_), None) | (By::Another(_), _) => Planned::Configured(plan),
+                };
+                let mut course = Course::new(policy, planned, idle, began);
                 course.set_past(slots::evidence(&blue), signals, began);
                 self.stage = Stage::Running { course: Box::new(course), began };
             }
@@ -208,14 +212,15 @@ impl Replay {
             (By::Recorded(_), Some(changed)) => rules(changed)?,
             (By::Recorded(rules) | By::Another(rules), _) => rules.clone(),
         };
+        let planned = course.planned().own().cloned().map_or(Planned::Configured(plan), Planned::Own);
         let state = match course.state() {
             State::Open(run) => {
-                let (stage, holds) = under(plan.as_ref(), run.stage, run.holds.clone(), &shown(course.plan()));
+                let (stage, holds) = under(planned.plan(), run.stage, run.holds.clone(), &shown(course.plan()));
                 State::Open(Run::restored(run.epoch, stage, run.weight, holds, run.waited(now), now))
             }
             state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }) => state.clone(),
         };
-        **course = Course::new(policy, plan, state, now);
+        **course = Course::new(policy, planned, state, now);
         Ok(())
     }
 

@@ -88,11 +88,11 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (commands, commanded) = Commands::channel();
     let (lend, lending) = mpsc::channel(1);
     let (lifecycle, phase) = watch::channel(Phase::Serving);
-    let holding = beginning.holding(config);
+    let (holding, planned) = (beginning.holding(config), beginning.planned(config));
     let (want, wanted) = watch::channel(Wanted { names: names(&holding), nameservers: config.nameservers.clone() });
     let resolve::Started { lookups, first, found } = resolve::start(wanted)?;
     let live = Arc::new(Live::new(&holding, &first));
-    let routing = Arc::new(Routing::to(live, beginning.table, streak(&config.policy, config.plan.as_ref()), notify));
+    let routing = Arc::new(Routing::to(live, beginning.table, streak(&config.policy, planned.plan()), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
     let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());
@@ -259,7 +259,7 @@ const MOST_ROOM: i32 = 1 << 20;
 /// What is shown before the first tick.
 fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
-    let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state.clone(), now);
+    let course = Course::new(config.policy.clone(), beginning.planned(config), beginning.state.clone(), now);
     let (names, rollback) = (Names::new(&beginning.holding(config)), beginning.rollback.clone());
     Status::new(&names, &course, beginning.table, &routing.live().upstreams, rollback, Timestamp::now(), now)
 }

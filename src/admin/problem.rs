@@ -32,6 +32,8 @@ pub(super) enum Problem {
     NotAnObject(String),
     #[error("{detail}")]
     Field { field: String, detail: String },
+    #[error("{}", told(faults))]
+    Plan { faults: Faults },
     #[error(transparent)]
     Failed(#[from] Failed),
     #[error("no release has the id {0}; GET /v1/releases lists those that are recorded")]
@@ -65,6 +67,12 @@ fn listened(known: &[String]) -> String {
     }
 }
 
+/// Every fault on one line.
+fn told(faults: &Faults) -> String {
+    let told = faults.iter().map(|fault| format!("{}: {}", fault.message(), fault.label()));
+    told.collect::<Vec<_>>().join("; ")
+}
+
 const PROBLEM_JSON: &str = "application/problem+json";
 
 #[derive(Serialize)]
@@ -74,8 +82,8 @@ struct Document<'a> {
     status: u16,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
-    /// Of a configuration.
+    field: Option<String>,
+    /// Of a configuration, or of a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     faults: Option<&'a Faults>,
 }
@@ -87,7 +95,7 @@ impl Problem {
             Problem::NotOperator { .. } | Problem::OtherSite(_) => StatusCode::FORBIDDEN,
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Problem::NotAnObject(_) | Problem::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::NotAnObject(_) | Problem::Field { .. } | Problem::Plan { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -114,11 +122,12 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             detail: self.to_string(),
             field: match &self {
-                Problem::Field { field, .. } => Some(field),
+                Problem::Field { field, .. } => Some(field.clone()),
+                Problem::Plan { faults } => faults.iter().next().map(|fault| fault.path().to_string()),
                 _ => None,
             },
             faults: match &self {
-                Problem::NotReloaded(NotReloaded::Faults(faults)) => Some(faults),
+                Problem::NotReloaded(NotReloaded::Faults(faults)) | Problem::Plan { faults } => Some(faults),
                 _ => None,
             },
         };

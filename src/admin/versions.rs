@@ -8,16 +8,16 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Context;
 use super::access::Actor;
 use super::api::{Answer, json_or_nothing, json_within};
 use super::problem::Problem;
 use crate::config::{self, Endpoint};
-use crate::control::command::{Again, Candidate, Change, NewEndpoints};
+use crate::control::command::{Again, Candidate, Change, NewEndpoints, NewRelease};
 use crate::control::status::Status;
 use crate::gate::Version;
-use crate::release::Input;
 
 /// Room for as many endpoints as a version may have.
 const BODY_BYTES: usize = 512 * 1024;
@@ -30,6 +30,10 @@ const MOST_ENDPOINTS: usize = 1_000;
 struct Start {
     /// Without one the green that the file declares is released.
     green: Option<Green>,
+    /// Without one the plan of the file holds.
+    plan: Option<Value>,
+    /// Why a rollback of this release would do harm.
+    irreversible: Option<Value>,
     /// The version is the last that was rolled back, and is to be released all the same.
     #[serde(default)]
     again: bool,
@@ -58,20 +62,20 @@ pub(super) async fn start(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let Start { green, again, reason } = json_or_nothing(BODY_BYTES, &headers, body).await?;
-    let (change, found) = match green {
-        None => {
-            let found = context.lookups.of(&context.settings().green).await;
-            (Change::Operator(Input::Start { actor, reason }), found)
-        }
+    let Start { green, plan, irreversible, again, reason } = json_or_nothing(BODY_BYTES, &headers, body).await?;
+    let settings = context.settings();
+    let terms = config::terms(plan, irreversible, &settings.policy).map_err(|faults| Problem::Plan { faults })?;
+    let (green, found) = match green {
+        None => (None, context.lookups.of(&settings.green).await),
         Some(Green { version, endpoints }) => {
             let version = config::version_name(&version).map_err(|wrong| field("green.version", &wrong))?;
             let endpoints = authorities("green.endpoints", &endpoints)?;
             let again = if again { Again::Yes } else { Again::No };
             let found = context.lookups.of(&endpoints).await;
-            (Change::Release(Candidate { version, endpoints, again, actor, reason }), found)
+            (Some(Candidate { version, endpoints, again }), found)
         }
     };
+    let change = Change::Release(NewRelease { green, terms, actor, reason });
     Ok(Json(context.commands.send_knowing(change, found).await?))
 }
 

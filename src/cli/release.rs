@@ -1,11 +1,15 @@
 //! `portcullis release start|pause|resume|approve|promote|rollback`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Admin;
 use super::status::Format;
+use crate::config::{self, Environment, References};
 
 /// Operate the release
 #[derive(Debug, clap::Args)]
@@ -52,6 +56,13 @@ struct Start {
     /// Release a version that was the last to be rolled back
     #[arg(long, requires = "green")]
     again: bool,
+    /// A plan of this release's own in place of the configuration's: YAML like the value of `release`; `-` reads standard
+    /// input
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Why a rollback of this release would do harm: the gate halts it instead and calls people
+    #[arg(long, value_name = "REASON")]
+    irreversible: Option<String>,
     #[command(flatten)]
     how: How,
 }
@@ -79,12 +90,44 @@ impl Release {
         if let Operation::Rollback(Rollback { irreversible: true, .. }) = &self.operation {
             body["irreversible"] = true.into();
         }
-        if let Operation::Start(Start { green: Some(version), endpoints, again, .. }) = &self.operation {
-            body["green"] = json!({ "version": version, "endpoints": endpoints });
-            if *again {
-                body["again"] = true.into();
-            }
+        if let Operation::Start(start) = &self.operation {
+            start.say(&mut body)?;
         }
         how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
+    }
+}
+
+impl Start {
+    fn say(&self, body: &mut Value) -> anyhow::Result<()> {
+        if let Some(version) = &self.green {
+            body["green"] = json!({ "version": version, "endpoints": self.endpoints });
+        }
+        if self.again {
+            body["again"] = true.into();
+        }
+        if let Some(file) = &self.plan {
+            body["plan"] = plan(file)?;
+        }
+        if let Some(reason) = &self.irreversible {
+            body["irreversible"] = reason.as_str().into();
+        }
+        Ok(())
+    }
+}
+
+/// With its faults shown where they stand in the file, before anything is asked of the proxy.
+fn plan(file: &Path) -> anyhow::Result<Value> {
+    let (name, text) = if file == Path::new("-") {
+        ("standard input".to_owned(), config::read_text_from(std::io::stdin().lock()))
+    } else {
+        (file.display().to_string(), config::read_text(file))
+    };
+    let text = text.with_context(|| format!("{name} cannot be read"))?;
+    match config::plan(&text, &name, References::To(&Environment::of_process())) {
+        Ok(plan) => Ok(plan),
+        Err(faults) => {
+            anstream::eprintln!("{}", faults.styled());
+            bail!("{name} is not usable");
+        }
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     }
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
     lines.extend(step(status));
+    lines.extend(terms(status));
     if let Some(awaited) = awaited(status) {
         lines.push(format!("  approval: {awaited}"));
     }
@@ -94,6 +95,14 @@ fn step(status: &Value) -> Option<String> {
     let (baked, bake) = (seconds(&status["baked"]), seconds(&step["bake"]));
     let weight = step["weight"].as_f64()?;
     Some(format!("  step {number} of {}: {weight} %, {baked} of {bake}{}", steps.len(), approval(step)))
+}
+
+/// What sets this release apart from others.
+fn terms(status: &Value) -> Vec<String> {
+    let plan = &status["plan"];
+    let own = (plan["source"] == "release").then(|| "  plan: of this release alone".to_owned());
+    let irreversible = plan["irreversible"].as_str().map(|reason| format!("  irreversible: {reason}"));
+    own.into_iter().chain(irreversible).collect()
 }
 
 /// What comes after the bake of this step of the plan, if it is an approval.

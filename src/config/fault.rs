@@ -49,6 +49,11 @@ impl Faults {
         self.0.iter()
     }
 
+    /// For a text that nobody has seen: what is wrong is named by its path alone.
+    pub(super) fn without_places(self) -> Faults {
+        Faults(self.0.into_iter().map(|fault| Fault { span: None, ..fault }).collect())
+    }
+
     /// With colours, for a terminal.
     pub fn styled(&self) -> String {
         self.render(&Renderer::styled())
@@ -106,6 +111,11 @@ impl Fault {
 
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Of the value; the root's where it is missing in it.
+    pub fn path(&self) -> &FieldPath {
+        &self.path
     }
 
     /// What would be right, or why it matters.

@@ -7,8 +7,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAdmin, RawApproval, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal,
-    RawLimits, RawRelease, RawResolver, RawStep, RawSticky, RawTimeouts, RawToken, RawTokens, RawTrigger, RawVersion,
-    RawWarmUp,
+    RawLimits, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawToken, RawTokens, RawTrigger,
+    RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -25,9 +25,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["limits"] => keys::<RawLimits>(),
         ["ejection"] => keys::<RawEjection>(),
         ["drain"] => keys::<RawDrain>(),
-        ["release"] => keys::<RawRelease>(),
-        ["release", "steps", "*"] => keys::<RawStep>(),
-        ["release", "steps", "*", "approval"] => keys::<RawApproval>(),
+        ["release", plan @ ..] => plan_keys(plan),
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
         ["gate", "compare"] => keys::<RawCompare>(),
@@ -35,6 +33,25 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["sticky"] => keys::<RawSticky>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
+        _ => &[],
+    }
+}
+
+/// The keys of the mapping at a path of a plan.
+pub(super) fn plan_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawRelease>(),
+        ["steps", "*"] => keys::<RawStep>(),
+        ["steps", "*", "approval"] => keys::<RawApproval>(),
+        _ => &[],
+    }
+}
+
+/// The keys of the mapping at a path of what a request says of its plan.
+pub(super) fn terms_keys(pattern: &[&str]) -> &'static [&'static str] {
+    match pattern {
+        [] => keys::<RawTerms>(),
+        ["plan", plan @ ..] => plan_keys(plan),
         _ => &[],
     }
 }
@@ -50,7 +67,8 @@ pub(super) fn tokens_keys(pattern: &[&str]) -> &'static [&'static str] {
 
 /// How a key may be written, for what is missing or has the wrong type.
 pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
-    let example = match path.pattern()[..] {
+    let pattern = path.pattern();
+    let example = match pattern[..] {
         ["listen"] => "listen: 127.0.0.1:8080",
         ["admin", "listen"] => "listen: 127.0.0.1:9090",
         ["admin", "tokens"] => "tokens: tokens.yaml",
@@ -67,13 +85,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["ejection"] => "ejection: { failures: 5, duration: 30s }",
         ["drain"] => "drain: { wait: 2s, deadline: 30s }",
         ["release"] => "release: { steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }] }",
-        ["release", "steps"] => "steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }]",
-        ["release", "steps", "*"] => "- { weight: 10%, bake: 10m }",
-        ["release", "steps", "*", "weight"] => "weight: 10%",
-        ["release", "steps", "*", "bake"] => "bake: 10m",
-        ["release", "steps", "*", "approval"] => "approval: { within: 24h, otherwise: pause }",
-        ["release", "steps", "*", "approval", "within"] => "within: 24h",
-        ["release", "steps", "*", "approval", "otherwise"] => "otherwise: pause",
+        ["release" | "plan", ..] => return plan_example(&pattern[1..]),
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
         ["gate", "exclude"] => "exclude: [\"/healthz\", \"/internal/*\"]",
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
@@ -96,9 +108,23 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["tokens", "*", "role"] => "role: operator",
         ["tokens", "*", "token"] => "token: env:ALICE_TOKEN",
         ["tokens", "*", "sha256"] => "sha256: \"<64 hexadecimal digits>\"",
-        _ => return None,
+        _ => return plan_example(&pattern),
     };
     Some(example)
+}
+
+/// As [`example`], within a plan.
+fn plan_example(pattern: &[&str]) -> Option<&'static str> {
+    Some(match pattern {
+        ["steps"] => "steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }]",
+        ["steps", "*"] => "- { weight: 10%, bake: 10m }",
+        ["steps", "*", "weight"] => "weight: 10%",
+        ["steps", "*", "bake"] => "bake: 10m",
+        ["steps", "*", "approval"] => "approval: { within: 24h, otherwise: pause }",
+        ["steps", "*", "approval", "within"] => "within: 24h",
+        ["steps", "*", "approval", "otherwise"] => "otherwise: pause",
+        _ => return None,
+    })
 }
 
 /// The fields that a derived structure asks its deserializer for.

@@ -6,6 +6,7 @@
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text. No file is read but the tokens file and the secrets that it names.
+//! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -32,6 +33,7 @@ mod reference;
 mod report;
 mod secret;
 mod source;
+mod terms;
 mod tree;
 mod validate;
 
@@ -39,7 +41,8 @@ pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
 pub use path::FieldPath;
 pub use reference::References;
-pub use validate::{load, parse, parse_rules, read_text};
+pub use terms::{plan, terms};
+pub use validate::{load, parse, parse_rules, read_text, read_text_from};
 
 /// A whole configuration; building one means that every value in it is usable.
 #[derive(Clone, Debug)]

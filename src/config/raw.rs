@@ -102,6 +102,14 @@ pub(super) struct RawRelease {
     pub(super) irreversible: Option<String>,
 }
 
+/// What a request says of the plan of its release.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawTerms {
+    pub(super) plan: Option<Mapping<RawRelease>>,
+    pub(super) irreversible: Option<String>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawStep {

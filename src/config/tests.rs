@@ -16,6 +16,7 @@ mod outside;
 mod release;
 mod secrets;
 mod settings;
+mod terms;
 mod text;
 mod tokens;
 mod triggers;

@@ -26,7 +26,7 @@ mod counting;
 mod gate;
 mod health;
 mod metric;
-mod release;
+pub(super) mod release;
 mod settings;
 mod sticky;
 mod tokens;
@@ -76,9 +76,21 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     read_bounded(path, LARGEST_FILE)
 }
 
+/// As [`read_text`], of what comes in.
+///
+/// # Errors
+/// When it cannot be read, is too large or is not UTF-8.
+pub fn read_text_from(from: impl Read) -> io::Result<String> {
+    read_at_most(from, LARGEST_FILE)
+}
+
 pub(super) fn read_bounded(path: &Path, most: usize) -> io::Result<String> {
+    read_at_most(File::open(path)?, most)
+}
+
+fn read_at_most(from: impl Read, most: usize) -> io::Result<String> {
     let mut text = String::new();
-    let length = File::open(path)?.take(most as u64 + 1).read_to_string(&mut text)?;
+    let length = from.take(most as u64 + 1).read_to_string(&mut text)?;
     if length > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")));
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Control;
-use super::command::{Again, Candidate, NewEndpoints, Refused, Reload, Reply};
+use super::command::{Again, Candidate, NewEndpoints, NewRelease, Refused, Reload, Reply};
 use super::restore::declared;
 use crate::config::{Config, Endpoint};
 use crate::course::{Changed, Input};
@@ -14,37 +14,50 @@ use crate::gate::trigger::StreakTrigger;
 use crate::gate::{Action, Policy, Version};
 use crate::journal::{VersionRecord, Versions};
 use crate::live::{Addresses, Live, Settings};
-use crate::release::{self, Kind, Plan, State};
+use crate::release::{self, Kind, Plan, Planned, State};
 use crate::resolve::Found;
 
 /// Done, or the refusal and where it goes.
 pub(super) type Done = Result<(), (Refused, Option<Reply>)>;
 
 impl Control {
-    /// Opens a release of the green that is named.
-    pub(super) fn release(&mut self, candidate: Candidate, found: &Addresses, reply: Reply) -> Done {
-        let Candidate { version, endpoints, again, actor, reason } = candidate;
-        if let Some(refused) = self.refuses(&version, again) {
+    /// Opens a release: of the green that is named, or of the one that the file declares; where that is blue by now, of the
+    /// version that was blue before.
+    pub(super) fn release(&mut self, wanted: NewRelease, found: &Addresses, reply: Reply) -> Done {
+        let NewRelease { green, terms, actor, reason } = wanted;
+        if let Some(refused) = green.as_ref().and_then(|green| self.refuses(green)) {
             return Err((refused, Some(reply)));
         }
         if self.course.state().run().is_none() {
-            self.name_green(&version, &endpoints, found);
+            let Some(planned) = terms.over(self.config.plan.as_ref()) else {
+                return Err((Refused::NothingToKeep, Some(reply)));
+            };
+            self.plan_by(planned);
+            match green {
+                Some(Candidate { version, endpoints, .. }) => self.name_green(&version, &endpoints, found),
+                None => self.name_declared(found),
+            }
         }
         self.operate(release::Input::Start { actor, reason }, reply)
     }
 
-    /// Opens a release of the green that the file declares; where that is blue by now, of the version that was blue before.
-    pub(super) fn release_declared(&mut self, actor: String, reason: String, found: &Addresses, reply: Reply) -> Done {
+    fn name_declared(&mut self, found: &Addresses) {
         let green = self.config.versions.green.clone();
-        let is_new = Version::BOTH.iter().all(|version| self.name(*version) != green.version);
-        if is_new && self.course.state().run().is_none() {
+        if Version::BOTH.iter().all(|version| self.name(*version) != green.version) {
             self.name_green(&green.version, &green.endpoints, found);
         }
-        self.operate(release::Input::Start { actor, reason }, reply)
     }
 
-    fn refuses(&self, asked: &str, again: Again) -> Option<Refused> {
-        let (asked, green) = (asked.to_owned(), self.name(Version::Green).to_owned());
+    /// What the next release goes by. Not while one is open.
+    pub(super) fn plan_by(&mut self, planned: Planned) {
+        if *self.course.planned() != planned {
+            self.course.plan_by(planned);
+            self.inputs.routing.judge_by(streak(&self.config.policy, self.course.plan()));
+        }
+    }
+
+    fn refuses(&self, Candidate { version: asked, again, .. }: &Candidate) -> Option<Refused> {
+        let (asked, green) = (asked.clone(), self.name(Version::Green).to_owned());
         if let Some(run) = self.course.state().run() {
             return (green != asked).then_some(Refused::OtherGreen { epoch: run.epoch, green, asked });
         }
@@ -52,7 +65,7 @@ impl Control {
             return Some(Refused::IsBlue { asked });
         }
         let (version, reason) = self.rolled_back.clone().filter(|(version, _)| *version == asked)?;
-        (again == Again::No).then_some(Refused::RolledBackBefore { version, reason })
+        (*again == Again::No).then_some(Refused::RolledBackBefore { version, reason })
     }
 
     /// Nothing may be released while this is called: green gets no requests.

@@ -9,7 +9,7 @@ use crate::config::{Config, Endpoint};
 use crate::gate::Version;
 use crate::gate::signal::Posted;
 use crate::live::Addresses;
-use crate::release::{Epoch, Input, Refusal};
+use crate::release::{Epoch, Input, Refusal, Terms};
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -17,9 +17,19 @@ pub enum Change {
     /// One of the inputs that an operator gives.
     Operator(Input),
     Signal(Posted),
-    Release(Candidate),
+    Release(NewRelease),
     Endpoints(NewEndpoints),
     Reload(Reload),
+}
+
+/// A release that is to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRelease {
+    /// None: the green that the file declares.
+    pub green: Option<Candidate>,
+    pub terms: Terms,
+    pub actor: String,
+    pub reason: String,
 }
 
 /// The green of a release that is to begin.
@@ -28,8 +38,6 @@ pub struct Candidate {
     pub version: String,
     pub endpoints: Vec<Endpoint>,
     pub again: Again,
-    pub actor: String,
-    pub reason: String,
 }
 
 /// Whether a version may be released that was the last to be rolled back.
@@ -69,6 +77,11 @@ pub enum Refused {
          --again"
     )]
     RolledBackBefore { version: String, reason: String },
+    #[error(
+        "irreversible: there is no plan that could be; the configuration has none, so give one with the release, as \
+         `\"plan\": {{…}}`, or --plan"
+    )]
+    NothingToKeep,
     #[error("{keys} cannot change while the process runs; start it anew, or take the change back")]
     Fixed { keys: String },
     #[error(

@@ -30,11 +30,11 @@ use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::live::Live;
 use crate::measure::window::SHORTEST_SLOT;
 use crate::measure::{Collectors, Tick};
-use crate::release::{self, Effect, Kind, Refusal, State};
+use crate::release::{self, Effect, Kind, Planned, Refusal, State, Terms};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
-use command::{Change, Command, Reply};
+use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
 use ledger::Ledger;
 use lending::Lending;
@@ -90,7 +90,8 @@ impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let names = Names::new(&beginning.holding(config));
-        let course = Course::new(config.policy.clone(), config.plan.clone(), beginning.state, clock.now());
+        let planned = beginning.planned(config);
+        let course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
@@ -238,7 +239,7 @@ impl Control {
                     ended: None,
                     outcome: Outcome::Open,
                 };
-                let plan = serde_json::to_value(self.course.plan().map(status::PlanStatus::new));
+                let plan = serde_json::to_value(status::PlanStatus::new(self.course.planned()));
                 let plan = plan.expect("a plan is plain data");
                 self.inputs.ledger.begin(header, plan, &self.course, now);
             }
@@ -340,13 +341,14 @@ impl Control {
         self.catch_up();
         let done = match change {
             Change::Operator(release::Input::Start { actor, reason }) => {
-                self.release_declared(actor, reason, &found, reply)
+                let wanted = NewRelease { green: None, terms: Terms::Configured, actor, reason };
+                self.release(wanted, &found, reply)
             }
             Change::Operator(input) => self.operate(input, reply),
             Change::Signal(posted) => {
                 self.feed(&Input::Signal(posted), Some(reply)).map_err(|(refusal, reply)| (refusal.into(), reply))
             }
-            Change::Release(candidate) => self.release(candidate, &found, reply),
+            Change::Release(wanted) => self.release(wanted, &found, reply),
             Change::Endpoints(wanted) => {
                 self.change_endpoints(wanted, &found, reply);
                 Ok(())
@@ -362,9 +364,9 @@ impl Control {
     }
 
     fn operate(&mut self, input: release::Input, reply: Reply) -> changes::Done {
-        if self.course.state().run().is_none() && self.course.plan() != self.config.plan.as_ref() {
-            self.course.plan_by(self.config.plan.clone());
-            self.inputs.routing.judge_by(changes::streak(&self.config.policy, self.course.plan()));
+        let opens = matches!(self.course.state(), State::Idle { .. } | State::Completed { .. });
+        if opens && matches!(input, release::Input::SetWeight { .. }) {
+            self.plan_by(Planned::Configured(self.config.plan.clone()));
         }
         let done = self.feed(&Input::Operator(input), Some(reply));
         done.map_err(|(refusal, reply)| (refusal.into(), reply))

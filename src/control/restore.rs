@@ -13,7 +13,7 @@ use crate::course::Course;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
 use crate::release::input::JOURNAL;
-use crate::release::{Cause, Epoch, Held, Holds, Plan, Run, Stage, State, Weight};
+use crate::release::{Cause, Epoch, Held, Holds, Plan, Planned, Run, Stage, State, Weight};
 use crate::routing::{Roles, Route, Table};
 
 /// Where a proxy begins.
@@ -31,6 +31,8 @@ pub struct Beginning {
     pub versions: Option<ByVersion<VersionConfig>>,
     /// The version that was rolled back last, and why.
     pub rolled_back: Option<String>,
+    /// The plan that the release of the state brought along.
+    pub own_plan: Option<Plan>,
 }
 
 /// What the journal said.
@@ -55,6 +57,9 @@ struct Resume {
     reaction_micros: Option<f64>,
     /// The plan that the stage is of.
     plan: String,
+    /// That plan, where the release brought it along.
+    #[serde(default)]
+    own_plan: Option<Plan>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +86,7 @@ impl Default for Beginning {
             found: Found::Nothing,
             versions: None,
             rolled_back: None,
+            own_plan: None,
         }
     }
 }
@@ -130,6 +136,11 @@ impl Beginning {
         difference(&holds, &declared(config))
     }
 
+    /// What the release goes by.
+    pub fn planned(&self, config: &Config) -> Planned {
+        self.own_plan.clone().map_or_else(|| Planned::Configured(config.plan.clone()), Planned::Own)
+    }
+
     fn under(record: StateRecord, config: &Config) -> Beginning {
         let configured = |version: Version| config.versions.of(version).version.as_str();
         let exchanged = configured(Version::Green) == record.stable && configured(Version::Blue) != record.stable;
@@ -143,6 +154,7 @@ impl Beginning {
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
             table: Table { epoch, roles, route, change: 0 },
+            own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
             state,
             clock: Duration::from_nanos(resume.clock_nanos),
             began: Duration::from_nanos(resume.began_nanos),
@@ -169,7 +181,10 @@ impl Beginning {
                 let Some(weight) = Weight::from_basis_points(record.weight) else {
                     return Beginning::latched(epoch, roles, format!("the journal has a weight of {}", record.weight));
                 };
-                let (stage, holds) = under(config.plan.as_ref(), stage, holds, &resume.plan);
+                let (stage, holds) = match &resume.own_plan {
+                    Some(_) => (stage, holds),
+                    None => under(config.plan.as_ref(), stage, holds, &resume.plan),
+                };
                 let waited = waited_nanos.map(Duration::from_nanos);
                 let run = Run::restored(epoch, stage, weight, holds, waited, clock);
                 of(State::Open(run), Route::Split(weight), None, Found::State)
@@ -231,6 +246,7 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         began_nanos: nanos(times.began),
         reaction_micros: rollback.and_then(|rollback| rollback.reaction_micros),
         plan: shown(course.plan()),
+        own_plan: course.planned().own().cloned(),
     };
     StateRecord {
         epoch: state.epoch().number(),

@@ -10,7 +10,7 @@ use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
 use crate::journal::slot::{self, Beside, Buckets, Slot};
 use crate::measure::shard::Sample;
 use crate::measure::{Part, Tick};
-use crate::release;
+use crate::release::{self, Plan};
 
 /// What is not a tick, as it stands in the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub enum Rare {
         began_nanos: u64,
         blue: slot::Counted,
         signals: Signals,
+        /// None where the release went by the plan of the configuration.
+        #[serde(default)]
+        own_plan: Option<Box<Plan>>,
     },
     /// What was counted before a worker's finding, between two ticks.
     Counted(Box<slot::Tick>),
@@ -79,7 +82,8 @@ pub fn opening(course: &Course, began: Duration) -> Slot {
     };
     let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
     let signals = course.signals().clone();
-    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, signals }) }
+    let own_plan = course.planned().own().cloned().map(Box::new);
+    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, signals, own_plan }) }
 }
 
 /// A slot as it was given to the deciding core.

@@ -14,7 +14,7 @@ use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, Verdict, Version};
 use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
-use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Run, Weight};
+use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, Run, Weight};
 use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
@@ -57,6 +57,8 @@ pub struct PlanStatus {
     pub steps: Vec<StepStatus>,
     /// Why nothing but an operator rolls back.
     pub irreversible: Option<String>,
+    /// `configuration`, or `release` for a plan that the release brought along.
+    pub source: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -187,7 +189,7 @@ impl Status {
             state: state.name(),
             weight: table.weight(),
             step: state.run().and_then(|run| run.step_number(course.plan())),
-            plan: course.plan().map(PlanStatus::new),
+            plan: PlanStatus::new(course.planned()),
             baked: state.run().map(|run| run.baked(now).as_secs_f64()),
             approval: state.run().and_then(|run| AwaitedStatus::of(run, course.plan(), at, now)),
             window: duration(STATUS_WINDOW),
@@ -205,7 +207,9 @@ impl Status {
 }
 
 impl PlanStatus {
-    pub fn new(plan: &Plan) -> PlanStatus {
+    /// None without a plan.
+    pub fn new(planned: &Planned) -> Option<PlanStatus> {
+        let plan = planned.plan()?;
         let step = |weight: Weight, bake: Duration, approval: Approval| StepStatus {
             weight,
             bake: bake.as_secs_f64(),
@@ -220,7 +224,8 @@ impl PlanStatus {
         };
         let steps = plan.steps.iter().map(|of| step(of.weight, of.bake, of.approval));
         let last = step(Weight::FULL, plan.monitoring, Approval::Automatic);
-        PlanStatus { steps: steps.chain([last]).collect(), irreversible: plan.irreversible.clone() }
+        let irreversible = plan.irreversible.clone();
+        Some(PlanStatus { steps: steps.chain([last]).collect(), irreversible, source: planned.source() })
     }
 }
 

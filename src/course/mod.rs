@@ -20,7 +20,7 @@ use crate::gate::{Action, Evidence, Gate, Policy, Verdict, Version};
 use crate::measure::Windows;
 use crate::measure::window::History;
 use crate::release::input::{ENDPOINTS, GATE};
-use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Refusal, State, Weight};
+use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use warming::{Missing, Warming};
@@ -29,7 +29,7 @@ use warming::{Missing, Warming};
 #[derive(Clone, Debug)]
 pub struct Course {
     policy: Policy,
-    plan: Option<Plan>,
+    planned: Planned,
     state: State,
     gate: Gate,
     comparison: Option<Comparison>,
@@ -66,7 +66,7 @@ pub const NO_RELEASE: &str = "no release is open: all traffic goes to blue";
 
 impl Course {
     /// Begins in `state`, with nothing measured.
-    pub fn new(policy: Policy, plan: Option<Plan>, state: State, now: Duration) -> Course {
+    pub fn new(policy: Policy, planned: impl Into<Planned>, state: State, now: Duration) -> Course {
         let verdict = match &state {
             State::RolledBack { cause, .. } => Verdict::fail(cause.reason.clone()),
             State::Idle { .. } | State::Completed { .. } => Verdict::wait(NO_RELEASE),
@@ -88,7 +88,7 @@ impl Course {
             blue_misses: false,
             grounds: None,
             policy,
-            plan,
+            planned: planned.into(),
         };
         course.comparison = course.compared_with(&Evidence::default(), now);
         course
@@ -145,7 +145,12 @@ impl Course {
     }
 
     pub fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
+        self.planned.plan()
+    }
+
+    /// The plan, and whose it is.
+    pub fn planned(&self) -> &Planned {
+        &self.planned
     }
 
     pub fn policy(&self) -> &Policy {
@@ -174,8 +179,8 @@ impl Course {
     }
 
     /// The plan of the release that begins next.
-    pub fn plan_by(&mut self, plan: Option<Plan>) {
-        self.plan = plan;
+    pub fn plan_by(&mut self, planned: Planned) {
+        self.planned = planned;
     }
 
     /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
@@ -262,7 +267,7 @@ impl Course {
         let idle = State::Idle { epoch: Epoch::default() };
         let weight = self.state.weight();
         let was_completed = matches!(self.state, State::Completed { .. });
-        let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input, self.plan.as_ref(), now) {
+        let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input, self.planned.plan(), now) {
             Ok((state, effects)) => (state, Ok(effects)),
             Err((state, refusal)) => (state, Err(refusal)),
         };
@@ -304,7 +309,7 @@ impl Course {
     }
 
     fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
-        let planned = self.plan.as_ref().map_or(UNPLANNED, Plan::duration);
+        let planned = self.plan().map_or(UNPLANNED, Plan::duration);
         self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now))
     }
 

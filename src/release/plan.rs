@@ -1,12 +1,17 @@
 //! What a release is going to do: its steps, and what happens when it does not get on.
+//!
+//! The journal keeps these types of a release that brought its plan along.
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::input::Judged;
 use super::weight::Weight;
 
 /// The way of one release from 0 to 100 %.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Rising strictly, above 0 % and below 100 %; after the last comes 100 %. Empty when the first weight is 100 %.
     pub steps: Vec<Step>,
@@ -22,7 +27,8 @@ pub struct Plan {
 }
 
 /// One weight and how long it must hold before the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Step {
     pub weight: Weight,
     /// Zero only under [`OnLowTraffic::Wait`]: the step then ends as soon as the verdict is a pass.
@@ -31,7 +37,8 @@ pub struct Step {
 }
 
 /// Who ends a step whose bake is over and whose verdict is a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Approval {
     Automatic,
     /// An operator, however long that takes.
@@ -41,14 +48,16 @@ pub enum Approval {
 }
 
 /// How long an approval is waited for, and what comes then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Deadline {
     pub within: Duration,
     pub otherwise: Otherwise,
 }
 
 /// What comes when nobody has approved in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Otherwise {
     /// The weight stays as it is until an operator goes on.
     Pause,
@@ -56,7 +65,8 @@ pub enum Otherwise {
 }
 
 /// What ends a bake in which green had too few requests to be judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum OnLowTraffic {
     /// Nothing: the step lasts until there are enough.
     Wait,

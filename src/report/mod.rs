@@ -5,6 +5,7 @@
 
 mod comparison;
 mod evidence;
+mod plan;
 mod text;
 
 use std::fmt::Write;
@@ -68,6 +69,12 @@ fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
         row("Ended", &instant(ended))?;
         let lasted = Duration::try_from(ended.duration_since(header.started)).unwrap_or_default();
         row("Lasted", &elapsed(lasted))?;
+    }
+    if let Some(steps) = plan::steps(&release.record.plan) {
+        row("Plan", &steps)?;
+    }
+    if let Some(reason) = plan::irreversible(&release.record.plan) {
+        row("Irreversible", &reason)?;
     }
     if let Some(highest) = release.decisions.iter().map(|decision| decision.weight).max() {
         row("Highest weight", &weight(highest))?;

@@ -21,6 +21,32 @@ fn release(outcome: Outcome, decisions: Vec<DecisionRecord>) -> ReleaseDocument 
     ReleaseDocument { record: ReleaseRecord { header, policy: String::new(), plan: Value::Null }, decisions }
 }
 
+#[test]
+fn what_a_release_brought_along_is_told_and_reasons_are_no_markup() {
+    let mut release = release(Outcome::Open, vec![]);
+    let approval = json!({ "within": 86_400.0, "otherwise": "rollback" });
+    release.record.plan = json!({
+        "steps": [
+            { "weight": 0.5, "bake": 90.0, "approval": false, "approvalDeadline": null },
+            { "weight": 10.0, "bake": 0.3, "approval": true, "approvalDeadline": null },
+            { "weight": 50.0, "bake": 600.0, "approval": true, "approvalDeadline": approval },
+            { "weight": 100.0, "bake": 3600.0, "approval": false, "approvalDeadline": null },
+        ],
+        "irreversible": "the *old* table is gone",
+        "source": "release",
+    });
+    let told = markdown(&release);
+    let plan = "| Plan | 0.5 % for 90 s, 10 % for 300 ms and an approval, 50 % for 10 min and an approval within 24 h, \
+                otherwise rollback, 100 % for 1 h; of this release alone |\n";
+    assert!(told.contains(plan), "{told}");
+    assert!(told.contains("| Irreversible | the \\*old\\* table is gone |\n"), "{told}");
+    // As programs wrote it that knew no plan but the configuration's.
+    release.record.plan =
+        json!({ "steps": [{ "weight": 100.0, "bake": 60.0, "approval": false }], "irreversible": null });
+    let told = markdown(&release);
+    assert!(told.contains("| Plan | 100 % for 1 min |\n") && !told.contains("Irreversible"), "{told}");
+}
+
 struct Told<'a>(i64, &'a str, &'a str, &'a str, u16, &'a str);
 
 fn decision(seq: u32, told: &Told<'_>, evidence: Value) -> DecisionRecord {

@@ -2,6 +2,7 @@
 //! loses a request.
 
 mod marathon;
+mod plans;
 mod reload;
 
 use serde_json::{Value, json};

@@ -86,19 +86,24 @@ fn triggers(
     Some(policy)
 }
 
+pub(super) const A_BOUND: &str = "add a bound on `errorRate`, `successRate` or `latency` that pauses or rolls back";
+
+/// Whether a verdict can be a pass, which every step waits for.
+pub(super) fn clears_green(policy: &Policy) -> bool {
+    policy.compare.is_some() || policy.triggers.iter().any(|trigger| trigger.action != Action::Notify)
+}
+
 /// Refuses triggers that judge nothing, or that could never let a plan take its first step.
 fn refuse_idle(scope: &mut Scope<'_, '_>, policy: &Policy, plan: Option<&Plan>) {
     if scope.report.is_spoiled_within(&scope.at.key("triggers")) {
         return;
     }
-    let clears = policy.triggers.iter().any(|trigger| trigger.action != Action::Notify);
     if !policy.is_active() {
         let wrong = Wrong::new("is empty: there is no active check", "add a trigger")
             .help("or let the comparison judge: remove `compare.enabled: false`");
         scope.wrong("triggers", wrong);
-    } else if plan.is_some() && policy.compare.is_none() && !clears {
-        let label = "add a bound on `errorRate`, `successRate` or `latency` that pauses or rolls back";
-        let wrong = Wrong::new("nothing here clears green, so the plan could not take a step", label)
+    } else if plan.is_some() && !clears_green(policy) {
+        let wrong = Wrong::new("nothing here clears green, so the plan could not take a step", A_BOUND)
             .help("or let the comparison judge: remove `compare.enabled: false`");
         if scope.report.is_written(&scope.at.key("triggers")) {
             scope.wrong("triggers", wrong);

@@ -1,13 +1,14 @@
-//! The plan: steps that rise, and times in which each of them can be reached.
+//! The plan: steps that rise, and times in which each of them can be reached; and what a release says of its own.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::not_among;
+use super::{gate, not_among, trigger};
 use crate::config::quantity::{duration, quoted, shown, weight};
-use crate::config::raw::{Mapping, Quantity, RawApproval, RawRelease, RawStep, Switch};
+use crate::config::raw::{Mapping, Quantity, RawApproval, RawRelease, RawStep, RawTerms, Switch};
 use crate::config::report::{Scope, Wrong};
-use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
+use crate::gate::Policy;
+use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Terms, Weight};
 
 const MOST_STEPS: usize = 100;
 const LONGEST_REASON: usize = 500;
@@ -22,7 +23,45 @@ struct Written {
     approval: Option<Approval>,
 }
 
-pub(super) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
+/// By what a release asks to go, under the policy that judges it.
+pub(in crate::config) fn terms(root: &mut Scope<'_, '_>, raw: RawTerms, policy: &Policy) -> Option<Terms> {
+    let irreversible = root.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));
+    let Some(raw) = raw.plan else {
+        // A plan that was at fault has left a fault.
+        return irreversible.map(|reason| reason.map_or(Terms::Configured, Terms::Irreversible));
+    };
+    let said_by_the_plan = raw.0.irreversible.is_some();
+    let mut scope = root.key("plan");
+    let plan = plan(&mut scope, raw.0);
+    if let Some(plan) = &plan {
+        refuse_unsuited(&mut scope, plan, policy);
+    }
+    match irreversible? {
+        Some(_) if said_by_the_plan => {
+            root.wrong("irreversible", Wrong::new("is said already by `plan.irreversible`", "remove one of them"));
+            None
+        }
+        Some(reason) => plan.map(|plan| Terms::Own(Plan { irreversible: Some(reason), ..plan })),
+        None => plan.map(Terms::Own),
+    }
+}
+
+/// Refuses a plan that this policy could not take through.
+fn refuse_unsuited(scope: &mut Scope<'_, '_>, plan: &Plan, policy: &Policy) {
+    if !gate::clears_green(policy) {
+        let label = format!("in `gate`, {}", gate::A_BOUND);
+        scope.wrong_here(Wrong::new("nothing in `gate` clears green, so it could not take a step", label));
+    }
+    for (name, least) in trigger::slow(policy) {
+        if let Some(deadline) = trigger::comes_before(plan, least) {
+            let message = format!("{} comes before the trigger `{name}` can fire", quoted(&shown(deadline)));
+            let label = format!("write more than {}, which that takes at least", shown(least));
+            scope.wrong("progressDeadline", Wrong::new(message, label));
+        }
+    }
+}
+
+pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
     let on_low_traffic = scope.optional("onLowTraffic", raw.on_low_traffic, OnLowTraffic::Wait, on_low_traffic);
     let initial_delay = scope.optional("initialDelay", raw.initial_delay, Duration::ZERO, duration(TIMES));
     let irreversible = scope.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));

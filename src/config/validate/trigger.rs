@@ -13,6 +13,7 @@ use crate::config::path::FieldPath;
 use crate::config::quantity::{count, duration, quoted, shown};
 use crate::config::raw::{Count, RawTrigger};
 use crate::config::report::{Scope, Wrong};
+use crate::gate::Policy;
 use crate::gate::trigger::{
     Action, Cadence, CheckTrigger, Confirm, Conviction, SignalTrigger, Span, StreakTrigger, Trigger,
 };
@@ -98,9 +99,8 @@ fn windowed(
     let window = window(scope, &raw, cadence, minimum_requests);
     match cadence {
         Some(Cadence::EveryTick) => refuse_late(scope, "sustained", sustained, surroundings.plan),
-        Some(Cadence::Interval { every, failure_limit, consecutive_limit }) => {
-            let judgements = [failure_limit.map(|limit| limit + 1), consecutive_limit].into_iter().flatten().min();
-            refuse_late(scope, "interval", judgements.map(|judgements| every * judgements), surroundings.plan);
+        Some(Cadence::Interval { .. }) => {
+            refuse_late(scope, "interval", cadence.and_then(judged_for), surroundings.plan);
         }
         None => {}
     }
@@ -208,10 +208,33 @@ fn refuse_unchecked(scope: &mut Scope<'_, '_>) {
     }
 }
 
+/// How long a trigger takes at least until it fires; none where it is not judged in intervals.
+fn judged_for(cadence: Cadence) -> Option<Duration> {
+    match cadence {
+        Cadence::EveryTick => None,
+        Cadence::Interval { every, failure_limit, consecutive_limit } => {
+            let judgements = [failure_limit.map(|limit| limit + 1), consecutive_limit].into_iter().flatten().min();
+            judgements.map(|judgements| every * judgements)
+        }
+    }
+}
+
+/// Every trigger that takes its time, with the least of it.
+pub(super) fn slow(policy: &Policy) -> impl Iterator<Item = (&str, Duration)> {
+    let least = |trigger: &Trigger| judged_for(trigger.cadence).unwrap_or(trigger.sustained);
+    let triggers = policy.triggers.iter().map(move |trigger| (trigger.name.as_str(), least(trigger)));
+    triggers.chain(policy.checks.iter().map(|checks| (checks.name.as_str(), checks.sustained)))
+}
+
+/// The deadline of a plan that rolls back before a trigger which takes `least` can fire.
+pub(super) fn comes_before(plan: &Plan, least: Duration) -> Option<Duration> {
+    plan.progress_deadline.filter(|deadline| least >= *deadline && least > plan.monitoring)
+}
+
 /// Refuses what takes longer to fire than the plan lets a release stand still.
 fn refuse_late(scope: &mut Scope<'_, '_>, key: &str, least: Option<Duration>, plan: Option<&Plan>) {
     let (Some(least), Some(plan)) = (least, plan) else { return };
-    if let Some(deadline) = plan.progress_deadline.filter(|deadline| least >= *deadline && least > plan.monitoring) {
+    if let Some(deadline) = comes_before(plan, least) {
         let message = format!("can never fire: it takes at least {}", shown(least));
         let label = format!("`release.progressDeadline` rolls back after {}", shown(deadline));
         scope.wrong(key, Wrong::new(message, label));

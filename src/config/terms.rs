@@ -1,0 +1,76 @@
+//! The plan that a release brings along: what stands under `release` in a configuration, in a file of its own or in a
+//! request.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, Faults};
+use super::keys::{plan_keys, terms_keys};
+use super::raw::{RawRelease, RawTerms};
+use super::read::read;
+use super::reference::References;
+use super::source::{self, Excerpts, Source};
+use super::validate::release;
+use crate::gate::Policy;
+use crate::release::Terms;
+
+/// What faults call the text of a request.
+const REQUEST: &str = "the request";
+
+/// What a request says of the plan of its release, which `policy` will judge. References are text: whoever asks over the
+/// network gets nothing out of the environment.
+///
+/// # Errors
+/// Everything that is wrong, named as `plan.steps[0].weight`. Without places: the text is not the one that was sent.
+pub fn terms(plan: Option<Value>, irreversible: Option<Value>, policy: &Policy) -> Result<Terms, Faults> {
+    let said = [("plan", plan), ("irreversible", irreversible)];
+    let said: Map<String, Value> = said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    let source = Source::new(REQUEST.to_owned(), as_yaml(&said), Excerpts::Shown);
+    let (document, faults) = source::parse(Arc::new(source), References::Text);
+    let Some(document) = document else { return Err(Faults::new(faults).without_places()) };
+    let (raw, mut report) = read::<RawTerms>(&document, faults, terms_keys);
+    let terms = raw.and_then(|raw| release::terms(&mut report.root(), raw, policy));
+    let (faults, _) = report.into_parts();
+    match terms {
+        Some(terms) if faults.is_empty() => Ok(terms),
+        _ => Err(Faults::new(faults).without_places()),
+    }
+}
+
+/// The plan in a file of its own, as a request takes it, with its references in place. Whether it suits the gate is
+/// seen by the proxy that is asked.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn plan(text: &str, name: &str, references: References<'_>) -> Result<Value, Faults> {
+    let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
+    let (document, faults) = source::parse(Arc::new(source), references);
+    let Some(document) = document else {
+        return Err(Faults::new(faults.into_iter().map(advised).collect()));
+    };
+    let (raw, mut report) = read::<RawRelease>(&document, faults, plan_keys);
+    let plan = raw.and_then(|raw| release::plan(&mut report.root(), raw));
+    let (faults, _) = report.into_parts();
+    if plan.is_some() && faults.is_empty() { Ok(document.value) } else { Err(Faults::new(faults)) }
+}
+
+/// A file that holds nothing is not to become a whole configuration.
+fn advised(fault: Fault) -> Fault {
+    match fault.position() {
+        Some(_) => fault,
+        None => fault.with_help("a plan has `steps`, like `steps: [{ weight: 10%, bake: 10m }]`"),
+    }
+}
+
+/// JSON is YAML, except for letters that YAML wants to be escaped. In JSON they stand in texts alone.
+fn as_yaml(said: &Map<String, Value>) -> String {
+    let escaped = |letter: char| match letter {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            format!("\\u{:04x}", u32::from(letter))
+        }
+        letter => letter.to_string(),
+    };
+    let json = serde_json::to_string_pretty(said).expect("values are plain data");
+    json.chars().map(escaped).collect()
+}

@@ -1,0 +1,37 @@
+//! What the release went by, as its record has it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::text::escape;
+use crate::gate::verdict::duration;
+
+/// The steps on one line; none for a release without a plan.
+pub(super) fn steps(plan: &Value) -> Option<String> {
+    let steps: Vec<String> = plan["steps"].as_array()?.iter().filter_map(step).collect();
+    let own = if plan["source"] == "release" { "; of this release alone" } else { "" };
+    Some(format!("{}{own}", steps.join(", ")))
+}
+
+/// Why nothing but an operator was to roll back.
+pub(super) fn irreversible(plan: &Value) -> Option<String> {
+    plan["irreversible"].as_str().map(escape)
+}
+
+fn step(step: &Value) -> Option<String> {
+    let approval = match (&step["approval"], deadline(&step["approvalDeadline"])) {
+        (Value::Bool(true), Some(deadline)) => format!(" and an approval {deadline}"),
+        (Value::Bool(true), None) => " and an approval".to_owned(),
+        _ => String::new(),
+    };
+    Some(format!("{} % for {}{approval}", step["weight"].as_f64()?, seconds(&step["bake"])?))
+}
+
+fn deadline(deadline: &Value) -> Option<String> {
+    Some(format!("within {}, otherwise {}", seconds(&deadline["within"])?, escape(deadline["otherwise"].as_str()?)))
+}
+
+fn seconds(value: &Value) -> Option<String> {
+    Duration::try_from_secs_f64(value.as_f64()?).ok().map(duration)
+}
