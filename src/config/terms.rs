@@ -26,7 +26,9 @@ const REQUEST: &str = "the request";
 pub fn terms(plan: Option<Value>, irreversible: Option<Value>, policy: &Policy) -> Result<Terms, Faults> {
     let said = [("plan", plan), ("irreversible", irreversible)];
     let said: Map<String, Value> = said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
-    let source = Source::new(REQUEST.to_owned(), as_yaml(&said), Excerpts::Shown);
+    // JSON is YAML.
+    let text = serde_json::to_string_pretty(&said).expect("values are plain data");
+    let source = Source::new(REQUEST.to_owned(), text, Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source), References::Text);
     let Some(document) = document else { return Err(Faults::new(faults).without_places()) };
     let (raw, mut report) = read::<RawTerms>(&document, faults, terms_keys);
@@ -61,16 +63,4 @@ fn advised(fault: Fault) -> Fault {
         Some(_) => fault,
         None => fault.with_help("a plan has `steps`, like `steps: [{ weight: 10%, bake: 10m }]`"),
     }
-}
-
-/// JSON is YAML, except for letters that YAML wants to be escaped. In JSON they stand in texts alone.
-fn as_yaml(said: &Map<String, Value>) -> String {
-    let escaped = |letter: char| match letter {
-        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-            format!("\\u{:04x}", u32::from(letter))
-        }
-        letter => letter.to_string(),
-    };
-    let json = serde_json::to_string_pretty(said).expect("values are plain data");
-    json.chars().map(escaped).collect()
 }

@@ -110,7 +110,8 @@ fn irreversible_is_a_reason_and_is_said_once() {
 
 #[test]
 fn a_reason_arrives_letter_by_letter_whatever_yaml_makes_of_it() {
-    for reason in ["a: b # c", "- 'x' \"y\" \\ {z}", "${HOME} $$", "größer \u{1f4a5}", "a\u{2028}b\u{feff}", "\u{fdd0}"]
+    for reason in
+        ["a: b # c", "- 'x' \"y\" \\ {z}", "${HOME} $$", "größer \u{1f4a5}", "a\u{2028}b\u{feff}", "\u{fdd0}\u{ffff}"]
     {
         let terms = asked(&json!({ "irreversible": reason }), &policy("")).unwrap_or_else(|faults| panic!("{faults}"));
         assert_eq!(terms, Terms::Irreversible(reason.to_owned()));
