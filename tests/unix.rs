@@ -237,6 +237,7 @@ fn health_checks_go_through_a_socket_in_the_file_system() {
     let line = proxy.until_logged("endpoint unhealthy");
     assert_eq!(line["endpoint"], at(&path));
     assert_eq!(proxy.get("/").status, 503);
+    proxy.until(|status| status["blue"]["healthyEndpoints"] == 0);
     let blue = Local::answering(path, OK);
     proxy.until(|status| status["blue"]["healthyEndpoints"] == 1);
     assert_eq!(proxy.get("/").status, 200);

@@ -144,13 +144,13 @@ async fn connect(
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
-        let connecting = async {
+        // On the heap, or every request would have room for it, and be moved with it.
+        let connecting = Box::pin(async {
             if endpoint.has_twin() {
-                // On the heap, or every request would have room for it.
-                return Box::pin(race::connect(service, exchange, &endpoint, &mut tried)).await;
+                return race::connect(service, exchange, &endpoint, &mut tried).await;
             }
             Upstream::connect(&service.dialer, &endpoint, &limits).await
-        };
+        });
         let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {
                 let stands = Instant::now();
