@@ -206,6 +206,8 @@ pub struct Limits {
     pub head_bytes: usize,
     pub head_fields: usize,
     pub response_head_bytes: usize,
+    /// None: as large as a client likes.
+    pub request_body_bytes: Option<u64>,
 }
 
 /// When one endpoint is taken out of its version for a while.

@@ -75,6 +75,7 @@ pub(super) struct RawLimits {
     pub(super) head_bytes: Option<Quantity>,
     pub(super) head_fields: Option<Count>,
     pub(super) response_head_bytes: Option<Quantity>,
+    pub(super) request_body_bytes: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

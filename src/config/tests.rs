@@ -39,7 +39,7 @@ green:
   healthCheck: { path: "/healthz?full=1", interval: 10s, timeout: 2s, healthyAfter: 1, unhealthyAfter: 4 }
 trustedProxies: ["10.0.0.0/8"]
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
-limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536 }
+limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: true
@@ -98,6 +98,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.service, "default");
     assert_eq!(config.timeouts.tunnel_idle, Duration::from_secs(3600));
     assert_eq!(config.limits.head_bytes, 32 * 1024);
+    assert_eq!(config.limits.request_body_bytes, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
     assert!(config.trusted_proxies.is_empty());
@@ -197,6 +198,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);
+    assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
     assert_eq!(config.drain.wait, Duration::ZERO);
     assert_eq!(config.access_log, AccessLog::On);
     let triggers = &config.policy.triggers;

@@ -322,6 +322,10 @@ fn limits_have_a_range() {
     check("limits: { connections: 0 }", &["5:24 limits.connections: `0` is below 1 | from 1 to 10000000"]);
     check("limits: { connections: -1 }", &["5:24 limits.connections: `-1` is below 1 | from 1 to 10000000"]);
     check(
+        "limits: { requestBodyBytes: ten }",
+        &["5:29 limits.requestBodyBytes: `ten` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
+    );
+    check(
         "limits: { responseHeadBytes: 4KiB }",
         &["5:30 limits.responseHeadBytes: `4KiB` is below 8KiB | from 8KiB to 1MiB"],
     );

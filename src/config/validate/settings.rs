@@ -40,11 +40,15 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let head_fields = scope.optional("headFields", raw.head_fields, 100, count(1..=1000));
     let response_head_bytes =
         scope.optional("responseHeadBytes", raw.response_head_bytes, 64 * KIB, size(8 * KIB..=MIB));
+    let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
+        size(0..=1024 * GIB)(quantity).map(|bytes| Some(bytes as u64))
+    });
     Some(Limits {
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
         head_bytes: head_bytes?,
         head_fields: head_fields? as usize,
         response_head_bytes: response_head_bytes?,
+        request_body_bytes: request_body_bytes?,
     })
 }
 

@@ -101,6 +101,7 @@ async fn attempt(
                 None => {
                     return Err(Failed::Refused(match progress.body_failure.get() {
                         Some(BodyFailure::Malformed) => Refusal::MalformedBody,
+                        Some(BodyFailure::Large) => Refusal::LargeBody,
                         Some(BodyFailure::Gone) => Refusal::ClientGone,
                         None => Refusal::Reset,
                     }));

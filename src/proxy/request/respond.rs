@@ -22,6 +22,8 @@ pub(super) enum Refusal {
     Method,
     #[error("the request body took too long")]
     SlowBody,
+    #[error("the request body is larger than it may be")]
+    LargeBody,
     #[error("the request body is malformed")]
     MalformedBody,
     /// Seen only by a client that has ended just its sending side.
@@ -70,6 +72,7 @@ impl Refusal {
             | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Refusal::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             // As Envoy does where it closes the connections to a host that has gone.
@@ -89,6 +92,7 @@ impl Refusal {
             | Refusal::TransferEncoding
             | Refusal::Method
             | Refusal::SlowBody
+            | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::Left
             | Refusal::Internal => Outcome::RefusedByUs,
@@ -102,6 +106,7 @@ impl Refusal {
             | Refusal::Target
             | Refusal::TransferEncoding
             | Refusal::SlowBody
+            | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
             Refusal::Method => "portcullis; error=http_request_denied",

@@ -1,0 +1,123 @@
+//! What is over a bound that the operator has set is refused by us, in words that a client can act on, and is charged to
+//! nobody.
+
+use std::sync::{Mutex, mpsc};
+
+use crate::support::{Cut, Proxy, Response, Upstream, config};
+
+/// The answer is ours.
+#[track_caller]
+fn check_ours(response: &Response, status: u16, error: &str) {
+    let said = (response.status, response.head.one("proxy-status"));
+    assert_eq!(said, (status, format!("portcullis; error={error}")));
+}
+
+/// What was refused has this status, and nobody is charged for it.
+#[track_caller]
+fn check_charged_to_nobody(proxy: &Proxy, status: u16, requests: u64) {
+    let code = format!("code=\"{status}\"");
+    let labels = ["version=\"none\"", "outcome=\"refused_by_us\"", code.as_str()];
+    proxy.until_metric("portcullis_requests_total", &labels, requests as f64);
+    for version in ["blue", "green"] {
+        assert_eq!(proxy.status()[version]["failures"], 0, "{version}");
+    }
+}
+
+/// Goes over to the configuration with `rest`.
+#[track_caller]
+fn reload(proxy: &Proxy, blue: &Upstream, rest: &str) {
+    let text = config(&[blue.address], &[([127, 0, 0, 1], 1).into()], rest);
+    std::fs::write(proxy.file(), text).expect("the file can be written");
+    let response = proxy.post("/v1/config/reload", &serde_json::Value::Null);
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+fn upload(length: usize) -> String {
+    format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n")
+}
+
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn row_51_a_body_that_says_it_is_over_the_bound_is_413_before_any_of_it_and_reaches_no_endpoint() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "limits: { requestBodyBytes: 10 }");
+    let mut client = proxy.client();
+    client.send(format!("{}0123456789", upload(10)));
+    assert_eq!(client.response().status, 200, "the bound itself is allowed");
+    client.send(upload(11));
+    let response = client.response();
+    check_ours(&response, 413, "http_request_error");
+    assert_eq!(response.head.one("connection"), "close");
+    client.ends();
+    let expecting = upload(11).replace("Host", "Expect: 100-continue\r\nHost");
+    assert_eq!(proxy.client().send(expecting).response().status, 413, "and nothing before it");
+    check_charged_to_nobody(&proxy, 413, 2);
+    assert_eq!(blue.count(), 1);
+}
+
+#[test]
+fn row_35_a_client_that_still_sends_reads_our_413_and_not_a_reset() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "limits: { requestBodyBytes: 1KiB }");
+    let mut client = proxy.client();
+    let length = 256 * 1024;
+    client.send(upload(length)).send(vec![b'a'; length]);
+    check_ours(&client.response(), 413, "http_request_error");
+    client.ends();
+    assert_eq!(blue.connections(), 0);
+}
+
+#[test]
+fn row_51_a_chunked_body_is_cut_where_it_grows_over_the_bound_and_is_413() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "limits: { requestBodyBytes: 10 }");
+    let mut client = proxy.client();
+    client.send(format!("{CHUNKED}5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"));
+    assert_eq!(client.response().status, 200, "the bound itself is allowed");
+    client.send(format!("{CHUNKED}5\r\n01234\r\n6\r\n56789a\r\n0\r\n\r\n"));
+    let response = client.response();
+    check_ours(&response, 413, "http_request_error");
+    assert_eq!(response.head.one("connection"), "close");
+    client.ends();
+    blue.until("the end of all connections", |seen| seen.iter().all(|one| one.end.is_some()).then_some(()));
+    assert_eq!(blue.count(), 1, "no whole request has come of it");
+    proxy.until_outcome("refused_by_us", 1);
+    assert_eq!(proxy.status()["blue"]["failures"], 0);
+}
+
+#[test]
+fn row_51_an_answer_that_has_begun_breaks_off_where_the_body_grows_over_the_bound() {
+    let (begun, wait) = mpsc::channel::<()>();
+    let begun = Mutex::new(begun);
+    let blue = Upstream::scripted(move |connection| {
+        connection.head();
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        connection.drain();
+        begun.lock().expect("one connection").send(()).ok();
+    });
+    let proxy = Proxy::before_with(&blue, "limits: { requestBodyBytes: 10 }");
+    let mut client = proxy.client();
+    client.send(format!("{CHUNKED}5\r\n01234\r\n"));
+    assert!(client.response_head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
+    client.send("6\r\n56789a\r\n");
+    let cut = client.try_response().expect_err("the answer has broken off");
+    assert!(matches!(cut, Cut::Short | Cut::Reset), "{cut:?}");
+    wait.recv_timeout(crate::support::DEADLINE).expect("the endpoint's connection has ended");
+    proxy.until_outcome("refused_by_us", 1);
+    assert_eq!(proxy.status()["blue"]["failures"], 0);
+}
+
+#[test]
+fn a_bound_on_bodies_comes_and_goes_by_a_reload() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    let sends = format!("{}0123456789", upload(10));
+    assert_eq!(client.send(&sends).response().status, 200);
+    reload(&proxy, &blue, "limits: { requestBodyBytes: 9 }");
+    assert_eq!(client.send(&sends).response().status, 413);
+    reload(&proxy, &blue, "");
+    assert_eq!(proxy.client().send(&sends).response().status, 200);
+}
