@@ -3,7 +3,8 @@
 
 use std::sync::{Mutex, mpsc};
 
-use crate::support::{Cut, Proxy, Response, Upstream, config};
+use crate::support::upstream::{Seen, refusing};
+use crate::support::{Client, Cut, Proxy, Response, Upstream, config};
 
 /// The answer is ours.
 #[track_caller]
@@ -26,7 +27,11 @@ fn check_charged_to_nobody(proxy: &Proxy, status: u16, requests: u64) {
 /// Goes over to the configuration with `rest`.
 #[track_caller]
 fn reload(proxy: &Proxy, blue: &Upstream, rest: &str) {
-    let text = config(&[blue.address], &[([127, 0, 0, 1], 1).into()], rest);
+    reload_to(proxy, &config(&[blue.address], &[([127, 0, 0, 1], 1).into()], rest));
+}
+
+#[track_caller]
+fn reload_to(proxy: &Proxy, text: &str) {
     std::fs::write(proxy.file(), text).expect("the file can be written");
     let response = proxy.post("/v1/config/reload", &serde_json::Value::Null);
     assert_eq!(response.status, 200, "{}", response.text());
@@ -120,4 +125,104 @@ fn a_bound_on_bodies_comes_and_goes_by_a_reload() {
     assert_eq!(client.send(&sends).response().status, 413);
     reload(&proxy, &blue, "");
     assert_eq!(proxy.client().send(&sends).response().status, 200);
+}
+
+/// Answers a request to `/0` when the first of the senders says so, and so on.
+fn held(requests: usize) -> (Upstream, Vec<mpsc::Sender<()>>) {
+    let (answers, waits): (Vec<_>, Vec<_>) = (0..requests).map(|_| mpsc::channel::<()>()).unzip();
+    let waits: Vec<Mutex<mpsc::Receiver<()>>> = waits.into_iter().map(Mutex::new).collect();
+    let upstream = Upstream::scripted(move |connection| {
+        while let Some(request) = connection.request() {
+            let number: usize = request.target[1..].parse().expect("a number");
+            let told = waits[number].lock().expect("one request of this number").recv();
+            if told.is_err() {
+                return;
+            }
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        }
+    });
+    (upstream, answers)
+}
+
+/// Sends the request to `/number`, and waits until the endpoint has it as its `number`th, from 0.
+#[track_caller]
+fn begin(client: &mut Client, number: usize, blue: &Upstream) {
+    client.send(format!("GET /{number} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    let count = |seen: &[Seen]| seen.iter().map(|one| one.requests.len()).sum::<usize>();
+    blue.until("the request", |seen| (count(seen) > number).then_some(()));
+}
+
+/// The configuration in which blue has at most so many requests at a time.
+fn with_most(blue: &Upstream, most: usize) -> String {
+    let text = config(&[blue.address], &[([127, 0, 0, 1], 1).into()], "workers: 2");
+    text.replacen("version: v1,", &format!("version: v1, maxRequests: {most},"), 1)
+}
+
+#[track_caller]
+fn check_busy(client: &mut Client) {
+    let response = client.get("/");
+    check_ours(&response, 503, "connection_limit_reached");
+    assert_eq!(response.head.one("retry-after"), "1");
+}
+
+#[test]
+fn row_51_a_request_over_the_most_of_its_version_is_503_with_retry_after_until_another_has_ended() {
+    let (blue, answers) = held(4);
+    let proxy = Proxy::start(&with_most(&blue, 2));
+    let mut clients = [(); 2].map(|()| proxy.client());
+    begin(&mut clients[0], 0, &blue);
+    begin(&mut clients[1], 1, &blue);
+    // Whichever worker gets a connection knows of the two.
+    let mut others = [(); 8].map(|()| proxy.client());
+    others.iter_mut().for_each(check_busy);
+    check_charged_to_nobody(&proxy, 503, 8);
+    answers[0].send(()).expect("blue waits");
+    assert_eq!(clients[0].response().status, 200);
+    begin(&mut others[0], 2, &blue);
+    check_busy(&mut others[1]);
+    let [_, abandoned] = clients;
+    abandoned.reset();
+    proxy.until_outcome("client_cancelled", 1);
+    begin(&mut others[2], 3, &blue);
+    for (answer, client) in answers[2..].iter().zip([0, 2]) {
+        answer.send(()).expect("blue waits");
+        assert_eq!(others[client].response().status, 200, "on the connection that was refused before");
+    }
+}
+
+#[test]
+fn the_most_of_a_version_is_changed_by_a_reload_that_forgets_no_request() {
+    let (blue, answers) = held(3);
+    let proxy = Proxy::start(&with_most(&blue, 2));
+    let mut clients = [(); 3].map(|()| proxy.client());
+    begin(&mut clients[0], 0, &blue);
+    begin(&mut clients[1], 1, &blue);
+    reload_to(&proxy, &with_most(&blue, 3));
+    begin(&mut clients[2], 2, &blue);
+    reload_to(&proxy, &with_most(&blue, 2));
+    answers[0].send(()).expect("blue waits");
+    assert_eq!(clients[0].response().status, 200);
+    check_busy(&mut clients[0]);
+    reload_to(&proxy, &with_most(&blue, 3));
+    answers[1].send(()).expect("blue waits");
+    assert_eq!(clients[1].response().status, 200);
+}
+
+#[test]
+fn what_green_is_not_there_to_serve_counts_among_the_most_of_blue() {
+    let (blue, answers) = held(2);
+    let (nobody, _socket) = refusing();
+    let rest = "workers: 1\ngate: { compare: { enabled: false } }";
+    let text = config(&[blue.address], &[nobody], rest);
+    let proxy = Proxy::start(&text.replacen("version: v1,", "version: v1, maxRequests: 1,", 1));
+    let mut clients = [(); 2].map(|()| proxy.client());
+    begin(&mut clients[0], 0, &blue);
+    let weight = proxy.call("PUT", "/v1/weight", &serde_json::json!({ "weight": 100 }));
+    assert_eq!(weight.status, 200, "{}", weight.text());
+    check_ours(&clients[1].get("/"), 502, "connection_refused");
+    answers[0].send(()).expect("blue waits");
+    assert_eq!(clients[0].response().status, 200);
+    begin(&mut clients[1], 1, &blue);
+    answers[1].send(()).expect("blue waits");
+    assert_eq!(clients[1].response().status, 200, "by blue in green's place");
 }

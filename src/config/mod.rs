@@ -131,6 +131,8 @@ pub struct VersionConfig {
     pub version: String,
     /// Blue has at least one; green may not run yet.
     pub endpoints: Vec<Endpoint>,
+    /// At a time; none: as many as come.
+    pub max_requests: Option<NonZeroUsize>,
     pub health_check: Option<HealthCheck>,
 }
 

@@ -43,6 +43,7 @@ pub(super) struct RawAdmin {
 pub(super) struct RawVersion {
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
+    pub(super) max_requests: Option<Count>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
 }
 

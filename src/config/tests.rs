@@ -32,7 +32,7 @@ service: checkout
 listen: 127.0.0.1:8080
 workers: 2
 admin: { listen: 127.0.0.1:9090 }
-blue:  { version: v1, endpoints: ["127.0.0.1:9001"], healthCheck: { tcp: true, interval: 500ms } }
+blue:  { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 500, healthCheck: { tcp: true, interval: 500ms } }
 green:
   version: v2
   endpoints: ["green.example:9002", "[::1]:9003"]
@@ -195,6 +195,8 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!((config.service.as_str(), config.workers.get()), ("checkout", 2));
     let endpoints: Vec<String> = config.versions.green.endpoints.iter().map(Endpoint::to_string).collect();
     assert_eq!(endpoints, ["green.example:9002", "[::1]:9003"]);
+    let most = [&config.versions.blue, &config.versions.green].map(|version| version.max_requests);
+    assert_eq!(most, [NonZeroUsize::new(500), None]);
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);

@@ -3,10 +3,11 @@
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
 //! those that stay keep what is known of them, [`addresses`] what names stand for, [`ejection`] how a bad endpoint is out
-//! for a while.
+//! for a while, [`permits`] how many requests there are at a time.
 
 mod addresses;
 mod ejection;
+mod permits;
 mod settings;
 mod upstreams;
 
@@ -18,6 +19,7 @@ use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
 pub use ejection::Stands;
+pub use permits::Permit;
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::addresses::{Address, Addresses, Declared};
 use super::ejection::{Ejection, Stands};
+use super::permits::{Permit, Permits};
 use crate::config::{self, Endpoint};
 use crate::gate::policy::WarmUp;
 use crate::gate::{ByVersion, Health, Version};
@@ -30,6 +32,7 @@ pub struct Upstreams {
 struct Section {
     declared: Vec<Declared>,
     known: Vec<Arc<Known>>,
+    permits: Permits,
 }
 
 /// What is known of one endpoint.
@@ -109,7 +112,7 @@ impl Upstreams {
             known.get_or_insert_with(|| Arc::new(Known::new(endpoint, address, number(), self.started)));
         }
         let known = all.into_iter().flatten().collect();
-        Section { declared, known }
+        Section { declared, known, permits: before.permits.clone() }
     }
 
     fn known_addresses(&self, name: &str) -> Vec<IpAddr> {
@@ -136,6 +139,11 @@ impl Upstreams {
 
     pub fn of(&self, section: Version) -> &[Arc<Known>] {
         &self.sections.of(section).known
+    }
+
+    /// For one more request, unless `most` have one.
+    pub fn permit(&self, section: Version, most: NonZeroUsize) -> Option<Permit> {
+        self.sections.of(section).permits.take(most)
     }
 
     /// As many as any endpoint's number needs.

@@ -100,6 +100,10 @@ fn versions_and_endpoints_are_checked_one_by_one() {
     );
     check(r#"blue: [v1, ["127.0.0.1:9001"]]"#, &["3:7 blue: expected a mapping, found a list | expected a mapping"]);
     check(
+        r#"blue: { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 0 }"#,
+        &["3:66 blue.maxRequests: `0` is below 1 | from 1 to 10000000"],
+    );
+    check(
         "blue: { version: v1, endpoints: [] }",
         &["3:33 blue.endpoints: is empty | blue has at least one endpoint, like `127.0.0.1:9001`"],
     );

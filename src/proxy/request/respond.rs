@@ -44,6 +44,8 @@ pub(super) enum Refusal {
     /// The time that requests had to end at an endpoint that has left is up.
     #[error("the endpoint that had the request has been taken out of service")]
     Left,
+    #[error("the service has as many requests as it may have at a time")]
+    Busy,
     #[error("an error inside the proxy")]
     Internal,
 }
@@ -76,7 +78,7 @@ impl Refusal {
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -95,6 +97,7 @@ impl Refusal {
             | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::Left
+            | Refusal::Busy
             | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
@@ -118,13 +121,14 @@ impl Refusal {
             Refusal::Invalid => "portcullis; error=http_protocol_error",
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
+            Refusal::Busy => "portcullis; error=connection_limit_reached",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
     }
 
-    /// Whether the connection must not carry another request.
+    /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
-        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
+        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled) && !matches!(self, Refusal::Busy)
     }
 
     pub(super) fn response(self) -> Response<ResponseBody> {
@@ -132,6 +136,9 @@ impl Refusal {
         let headers = response.headers_mut();
         if self == Refusal::Method {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if self == Refusal::Busy {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         if self.closes() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

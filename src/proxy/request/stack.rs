@@ -89,8 +89,9 @@ async fn route(
         return Err(Refusal::LargeBody);
     }
     let chosen = service.choose(&serving, &parts, client);
+    let permit = serving.permit(chosen.section, chosen.version)?;
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress, most));
-    let exchange = Exchange::new(service, serving, progress, chosen, line, started);
+    let exchange = Exchange::new(service, serving, progress, chosen, permit, line, started);
     Ok(forward::forward(service, progress, client, exchange, request, upgrade).await)
 }
 
