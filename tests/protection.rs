@@ -226,3 +226,68 @@ fn what_green_is_not_there_to_serve_counts_among_the_most_of_blue() {
     answers[1].send(()).expect("blue waits");
     assert_eq!(clients[1].response().status, 200, "by blue in green's place");
 }
+
+/// So slow that no test sees a second request let in.
+const ONE_AN_HOUR: &str = "rateLimit: { requests: 1, per: 1h, burst: 3 }";
+
+#[track_caller]
+fn check_too_many(response: &Response) {
+    check_ours(response, 429, "http_request_denied");
+    let wait: u64 = response.head.one("retry-after").parse().expect("seconds");
+    assert!((3_000..=3_600).contains(&wait), "{wait}");
+}
+
+fn get_for(forwarded_for: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {forwarded_for}\r\n\r\n")
+}
+
+#[test]
+fn a_client_over_its_rate_is_429_with_retry_after_on_every_worker_and_nobody_is_charged() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, &format!("workers: 2\n{ONE_AN_HOUR}"));
+    let statuses: Vec<u16> = (0..3).map(|_| proxy.client().get("/").status).collect();
+    assert_eq!(statuses, [200; 3]);
+    for _ in 0..8 {
+        let mut client = proxy.client();
+        check_too_many(&client.get("/"));
+        // The connection is kept, and no name that a client gives itself helps it.
+        check_too_many(&client.send(get_for("203.0.113.7")).response());
+    }
+    check_charged_to_nobody(&proxy, 429, 16);
+    proxy.until_charged(3, 0);
+    assert_eq!(blue.count(), 3);
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_client_has_a_rate_and_a_network_of_ipv6_is_one() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, &format!("trustedProxies: [127.0.0.0/8]\n{ONE_AN_HOUR}"));
+    let mut peer = proxy.client();
+    for (client, same) in [
+        ("203.0.113.7", "198.51.100.1, 203.0.113.7"),
+        ("203.0.113.8", "203.0.113.8"),
+        ("2001:db8::1", "2001:db8::ffff:2"),
+    ] {
+        let statuses: Vec<u16> = (0..3).map(|_| peer.send(get_for(client)).response().status).collect();
+        assert_eq!(statuses, [200; 3], "{client}");
+        check_too_many(&peer.send(get_for(client)).response());
+        check_too_many(&peer.send(get_for(same)).response());
+    }
+    assert_eq!(peer.send(get_for("2001:db8:0:1::1")).response().status, 200);
+}
+
+#[test]
+fn a_rate_is_changed_by_a_reload_and_one_that_stays_forgets_nothing() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, ONE_AN_HOUR);
+    let mut client = proxy.client();
+    (0..3).for_each(|_| assert_eq!(client.get("/").status, 200));
+    check_too_many(&client.get("/"));
+    reload(&proxy, &blue, &format!("{ONE_AN_HOUR}\naccessLog: true"));
+    check_too_many(&client.get("/"));
+    reload(&proxy, &blue, &ONE_AN_HOUR.replace("burst: 3", "burst: 4"));
+    (0..4).for_each(|_| assert_eq!(client.get("/").status, 200));
+    check_too_many(&client.get("/"));
+    reload(&proxy, &blue, "");
+    (0..8).for_each(|_| assert_eq!(client.get("/").status, 200));
+}

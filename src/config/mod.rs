@@ -57,6 +57,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub timeouts: Timeouts,
     pub limits: Limits,
+    pub rate_limit: Option<RateLimit>,
     pub ejection: Ejection,
     pub drain: Drain,
     pub access_log: AccessLog,
@@ -210,6 +211,16 @@ pub struct Limits {
     pub response_head_bytes: usize,
     /// None: as large as a client likes.
     pub request_body_bytes: Option<u64>,
+}
+
+/// How many requests one client may send, told by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// In `per`, in the long run.
+    pub requests: u32,
+    pub per: Duration,
+    /// At once, by a client that has been silent.
+    pub burst: u32,
 }
 
 /// When one endpoint is taken out of its version for a while.

@@ -12,6 +12,7 @@ use crate::release::{Approval, OnLowTraffic, Step, Weight};
 mod endpoints;
 mod gate;
 mod health;
+mod limits;
 mod outside;
 mod release;
 mod secrets;
@@ -40,6 +41,7 @@ green:
 trustedProxies: ["10.0.0.0/8"]
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
 limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB }
+rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: true
@@ -99,6 +101,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.timeouts.tunnel_idle, Duration::from_secs(3600));
     assert_eq!(config.limits.head_bytes, 32 * 1024);
     assert_eq!(config.limits.request_body_bytes, None);
+    assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
     assert!(config.trusted_proxies.is_empty());
@@ -200,6 +203,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);
+    assert_eq!(config.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1), burst: 200 }));
     assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
     assert_eq!(config.drain.wait, Duration::ZERO);
     assert_eq!(config.access_log, AccessLog::On);

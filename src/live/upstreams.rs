@@ -377,4 +377,18 @@ mod tests {
         assert_eq!(shown(&upstreams, Version::Green), ["0 shop:80 (10.0.0.1)"]);
         assert_eq!(upstreams.names(), BTreeSet::from(["shop".to_owned()]));
     }
+
+    #[test]
+    fn requests_under_way_are_not_forgotten_when_endpoints_change() {
+        let found = Addresses::from_iter([("shop".to_owned(), vec![ip("10.0.0.1")])]);
+        let upstreams = Upstreams::new(ByVersion { blue: &[named("shop")], green: &[named("shop")] }, &found);
+        let one = NonZeroUsize::MIN;
+        let permit = upstreams.permit(Version::Blue, one).expect("nothing is under way");
+        assert!(upstreams.permit(Version::Green, one).is_some(), "each section has its own");
+        let upstreams = upstreams.with_addresses("shop", &[ip("10.0.0.2")]).expect("news");
+        let upstreams = upstreams.with(Version::Blue, &[named("10.0.0.9")], &found);
+        assert!(upstreams.permit(Version::Blue, one).is_none());
+        drop(permit);
+        assert!(upstreams.permit(Version::Blue, one).is_some());
+    }
 }

@@ -1,13 +1,13 @@
-//! Timeouts, limits, ejection, drain and the journal's bounds: numbers with a range and a default each.
+//! Timeouts, limits, the rate of a client, ejection, drain and the journal's bounds: numbers with a range and a default each.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::quantity::{count, duration, size};
-use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawTimeouts};
-use crate::config::report::Scope;
-use crate::config::{Drain, Ejection, JournalBounds, Limits, Timeouts};
+use crate::config::quantity::{count, duration, quoted, size};
+use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawRateLimit, RawTimeouts};
+use crate::config::report::{Scope, Wrong};
+use crate::config::{Drain, Ejection, JournalBounds, Limits, RateLimit, Timeouts};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
@@ -50,6 +50,21 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
         response_head_bytes: response_head_bytes?,
         request_body_bytes: request_body_bytes?,
     })
+}
+
+/// A burst of so many, at a request a day, is a time that 64 bits of nanoseconds hold.
+const MOST_AT_ONCE: i64 = 100_000;
+
+pub(super) fn rate_limit(scope: &mut Scope<'_, '_>, raw: RawRateLimit) -> Option<RateLimit> {
+    let requests = scope.required("requests", raw.requests, count(1..=MOST_AT_ONCE));
+    let per = scope.required("per", raw.per, duration(TIMEOUTS));
+    let burst = scope.optional("burst", raw.burst, requests.unwrap_or(1), count(1..=MOST_AT_ONCE));
+    let by = scope.optional("by", raw.by, (), |by| match by.as_str() {
+        "address" => Ok(()),
+        _ => Err(Wrong::new(format!("{} is not what clients are told by", quoted(&by)), "write `address`")),
+    });
+    by?;
+    Some(RateLimit { requests: requests? as u32, per: per?, burst: burst? as u32 })
 }
 
 pub(super) fn ejection(scope: &mut Scope<'_, '_>, raw: RawEjection) -> Option<Ejection> {

@@ -45,9 +45,9 @@ pub(super) async fn forward(
         };
         exchange.status = status.as_u16();
         let now = Instant::now();
+        // What was never sent to green blue can answer, whatever the method; green is charged.
         if exchange.version == Version::Green
             && unsent.is_some()
-            // What was never sent to green blue can answer, whatever the method; green is charged.
             && let Some(instead) = exchange.instead(service.table().roles.section(Version::Blue))
         {
             exchange.finish(outcome, now);

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
 use crate::gate::Outcome;
+use crate::live::Over;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,8 @@ pub(super) enum Refusal {
     Left,
     #[error("the service has as many requests as it may have at a time")]
     Busy,
+    #[error("the client sends more requests than it may")]
+    TooMany { wait_seconds: u64 },
     #[error("an error inside the proxy")]
     Internal,
 }
@@ -77,6 +80,7 @@ impl Refusal {
             Refusal::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
             Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -98,6 +102,7 @@ impl Refusal {
             | Refusal::MalformedBody
             | Refusal::Left
             | Refusal::Busy
+            | Refusal::TooMany { .. }
             | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
@@ -112,7 +117,7 @@ impl Refusal {
             | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
-            Refusal::Method => "portcullis; error=http_request_denied",
+            Refusal::Method | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
             Refusal::Connect(Unreached::Otherwise) | Refusal::Left => "portcullis; error=destination_unavailable",
@@ -128,22 +133,32 @@ impl Refusal {
 
     /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
-        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled) && !matches!(self, Refusal::Busy)
+        matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
+            && !matches!(self, Refusal::Busy | Refusal::TooMany { .. })
     }
 
     pub(super) fn response(self) -> Response<ResponseBody> {
         let mut response = own(self.status(), self.proxy_status(), Bytes::from(format!("{self}\n")));
         let headers = response.headers_mut();
-        if self == Refusal::Method {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-        }
-        if self == Refusal::Busy {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        match self {
+            Refusal::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            }
+            Refusal::Busy => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
+            _ => {}
         }
         if self.closes() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// In whole seconds, as Retry-After says it.
+impl From<Over> for Refusal {
+    fn from(Over { wait }: Over) -> Refusal {
+        Refusal::TooMany { wait_seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
     }
 }
 

@@ -84,6 +84,7 @@ async fn route(
     let (mut parts, incoming) = request.into_parts();
     let line = serving.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;
+    serving.admit(&parts.headers, client, started)?;
     let most = serving.settings().limits.request_body_bytes;
     if most.is_some_and(|most| incoming.size_hint().lower() > most) {
         return Err(Refusal::LargeBody);
