@@ -28,6 +28,7 @@ mod life;
 mod live;
 mod policies;
 mod prometheus;
+mod protection;
 mod proxy_status;
 mod race;
 mod records;

@@ -7,8 +7,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAdmin, RawApproval, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal,
-    RawLimits, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawToken, RawTokens, RawTrigger,
-    RawVersion, RawWarmUp,
+    RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawToken, RawTokens,
+    RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -23,6 +23,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["blue" | "green", "healthCheck"] => keys::<RawHealthCheck>(),
         ["timeouts"] => keys::<RawTimeouts>(),
         ["limits"] => keys::<RawLimits>(),
+        ["rateLimit"] => keys::<RawRateLimit>(),
         ["ejection"] => keys::<RawEjection>(),
         ["drain"] => keys::<RawDrain>(),
         ["release", plan @ ..] => plan_keys(plan),
@@ -80,6 +81,9 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
         ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",
         ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
+        ["rateLimit"] => "rateLimit: { requests: 100, per: 1s }",
+        ["rateLimit", "requests"] => "requests: 100",
+        ["rateLimit", "per"] => "per: 1s",
         ["timeouts"] => "timeouts: { connect: 1s, responseHead: 30s }",
         ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
         ["ejection"] => "ejection: { failures: 5, duration: 30s }",

@@ -57,6 +57,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub timeouts: Timeouts,
     pub limits: Limits,
+    pub rate_limit: Option<RateLimit>,
     pub ejection: Ejection,
     pub drain: Drain,
     pub access_log: AccessLog,
@@ -131,6 +132,8 @@ pub struct VersionConfig {
     pub version: String,
     /// Blue has at least one; green may not run yet.
     pub endpoints: Vec<Endpoint>,
+    /// At a time; none: as many as come.
+    pub max_requests: Option<NonZeroUsize>,
     pub health_check: Option<HealthCheck>,
 }
 
@@ -206,6 +209,18 @@ pub struct Limits {
     pub head_bytes: usize,
     pub head_fields: usize,
     pub response_head_bytes: usize,
+    /// None: as large as a client likes.
+    pub request_body_bytes: Option<u64>,
+}
+
+/// How many requests one client may send, told by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// In `per`, in the long run.
+    pub requests: u32,
+    pub per: Duration,
+    /// At once, by a client that has been silent.
+    pub burst: u32,
 }
 
 /// When one endpoint is taken out of its version for a while.

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) trusted_proxies: Option<Vec<Element<String>>>,
     pub(super) timeouts: Option<Mapping<RawTimeouts>>,
     pub(super) limits: Option<Mapping<RawLimits>>,
+    pub(super) rate_limit: Option<Mapping<RawRateLimit>>,
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
     pub(super) access_log: Option<bool>,
@@ -43,6 +44,7 @@ pub(super) struct RawAdmin {
 pub(super) struct RawVersion {
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
+    pub(super) max_requests: Option<Count>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
 }
 
@@ -75,6 +77,16 @@ pub(super) struct RawLimits {
     pub(super) head_bytes: Option<Quantity>,
     pub(super) head_fields: Option<Count>,
     pub(super) response_head_bytes: Option<Quantity>,
+    pub(super) request_body_bytes: Option<Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRateLimit {
+    pub(super) requests: Option<Count>,
+    pub(super) per: Option<Quantity>,
+    pub(super) burst: Option<Count>,
+    pub(super) by: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

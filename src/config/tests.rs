@@ -12,6 +12,7 @@ use crate::release::{Approval, OnLowTraffic, Step, Weight};
 mod endpoints;
 mod gate;
 mod health;
+mod limits;
 mod outside;
 mod release;
 mod secrets;
@@ -32,14 +33,15 @@ service: checkout
 listen: 127.0.0.1:8080
 workers: 2
 admin: { listen: 127.0.0.1:9090 }
-blue:  { version: v1, endpoints: ["127.0.0.1:9001"], healthCheck: { tcp: true, interval: 500ms } }
+blue:  { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 500, healthCheck: { tcp: true, interval: 500ms } }
 green:
   version: v2
   endpoints: ["green.example:9002", "[::1]:9003"]
   healthCheck: { path: "/healthz?full=1", interval: 10s, timeout: 2s, healthyAfter: 1, unhealthyAfter: 4 }
 trustedProxies: ["10.0.0.0/8"]
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
-limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536 }
+limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB }
+rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: true
@@ -98,6 +100,8 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.service, "default");
     assert_eq!(config.timeouts.tunnel_idle, Duration::from_secs(3600));
     assert_eq!(config.limits.head_bytes, 32 * 1024);
+    assert_eq!(config.limits.request_body_bytes, None);
+    assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
     assert!(config.trusted_proxies.is_empty());
@@ -194,9 +198,13 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!((config.service.as_str(), config.workers.get()), ("checkout", 2));
     let endpoints: Vec<String> = config.versions.green.endpoints.iter().map(Endpoint::to_string).collect();
     assert_eq!(endpoints, ["green.example:9002", "[::1]:9003"]);
+    let most = [&config.versions.blue, &config.versions.green].map(|version| version.max_requests);
+    assert_eq!(most, [NonZeroUsize::new(500), None]);
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);
+    assert_eq!(config.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1), burst: 200 }));
+    assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
     assert_eq!(config.drain.wait, Duration::ZERO);
     assert_eq!(config.access_log, AccessLog::On);
     let triggers = &config.policy.triggers;

@@ -175,6 +175,10 @@ fn config(
     let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
     let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
+    let rate_limit = match raw.rate_limit {
+        Some(raw) => settings::rate_limit(&mut root.key("rateLimit"), raw.0).map(Some),
+        None => Some(None),
+    };
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
     let access_log = if raw.access_log == Some(true) { AccessLog::On } else { AccessLog::Off };
@@ -193,6 +197,7 @@ fn config(
         trusted_proxies,
         timeouts: timeouts?,
         limits: limits?,
+        rate_limit: rate_limit?,
         ejection: ejection?,
         drain: drain?,
         access_log,

@@ -13,7 +13,7 @@ use crate::course::{Changed, Input};
 use crate::gate::trigger::StreakTrigger;
 use crate::gate::{Action, Policy, Version};
 use crate::journal::{VersionRecord, Versions};
-use crate::live::{Addresses, Live, Settings};
+use crate::live::{Addresses, Live};
 use crate::release::{self, Kind, Plan, Planned, State};
 use crate::resolve::Found;
 
@@ -110,7 +110,7 @@ impl Control {
                 None => "release".to_owned(),
             });
         }
-        self.serve(Live { settings: Arc::new(Settings::new(&config)), ..live });
+        self.serve(live.with_settings(&config));
         // The release under way goes on by its own plan.
         self.inputs.routing.judge_by(streak(&config.policy, self.course.plan()));
         self.inputs.ledger.configured(&config.text);

@@ -3,10 +3,13 @@
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
 //! those that stay keep what is known of them, [`addresses`] what names stand for, [`ejection`] how a bad endpoint is out
-//! for a while.
+//! for a while, [`permits`] how many requests there are at a time,
+//! [`rate`] how many each client has sent of late.
 
 mod addresses;
 mod ejection;
+mod permits;
+mod rate;
 mod settings;
 mod upstreams;
 
@@ -18,6 +21,8 @@ use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
 pub use ejection::Stands;
+pub use permits::Permit;
+pub use rate::{Over, Rates};
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
 
@@ -27,6 +32,8 @@ pub struct Live {
     pub upstreams: Arc<Upstreams>,
     /// Of the endpoints of each section.
     pub health_checks: ByVersion<Option<HealthCheck>>,
+    /// None: clients may send as many requests as they like.
+    pub rates: Option<Arc<Rates>>,
 }
 
 impl Live {
@@ -36,7 +43,17 @@ impl Live {
             settings: Arc::new(Settings::new(config)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
+            rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
         }
+    }
+
+    /// The same with the settings of another configuration. What clients have sent is forgotten where their bound is new.
+    #[must_use]
+    pub fn with_settings(self, config: &Config) -> Live {
+        let rates = config
+            .rate_limit
+            .map(|limit| self.rates.filter(|rates| rates.is_by(limit)).unwrap_or_else(|| Arc::new(Rates::new(limit))));
+        Live { settings: Arc::new(Settings::new(config)), rates, ..self }
     }
 
     /// The same with other endpoints in `section`, where names stand for what was `found`.
@@ -55,6 +72,7 @@ impl Live {
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
+            rates: self.rates.clone(),
         }
     }
 }

@@ -1,14 +1,19 @@
 //! What every worker needs of the configuration.
 
+use std::num::NonZeroUsize;
+
 use ipnet::IpNet;
 
 use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts};
+use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub timeouts: Timeouts,
     pub limits: Limits,
+    /// That a version may have at a time, whatever section has its endpoints.
+    pub max_requests: ByVersion<Option<NonZeroUsize>>,
     pub ejection: Ejection,
     pub trusted_proxies: Vec<IpNet>,
     pub drain: Drain,
@@ -24,6 +29,7 @@ impl Settings {
         Settings {
             timeouts: config.timeouts,
             limits: config.limits,
+            max_requests: ByVersion::build(|version| config.versions.of(version).max_requests),
             ejection: config.ejection,
             trusted_proxies: config.trusted_proxies.clone(),
             drain: config.drain,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::addresses::{Address, Addresses, Declared};
 use super::ejection::{Ejection, Stands};
+use super::permits::{Permit, Permits};
 use crate::config::{self, Endpoint};
 use crate::gate::policy::WarmUp;
 use crate::gate::{ByVersion, Health, Version};
@@ -30,6 +32,7 @@ pub struct Upstreams {
 struct Section {
     declared: Vec<Declared>,
     known: Vec<Arc<Known>>,
+    permits: Permits,
 }
 
 /// What is known of one endpoint.
@@ -109,7 +112,7 @@ impl Upstreams {
             known.get_or_insert_with(|| Arc::new(Known::new(endpoint, address, number(), self.started)));
         }
         let known = all.into_iter().flatten().collect();
-        Section { declared, known }
+        Section { declared, known, permits: before.permits.clone() }
     }
 
     fn known_addresses(&self, name: &str) -> Vec<IpAddr> {
@@ -136,6 +139,11 @@ impl Upstreams {
 
     pub fn of(&self, section: Version) -> &[Arc<Known>] {
         &self.sections.of(section).known
+    }
+
+    /// For one more request, unless `most` have one.
+    pub fn permit(&self, section: Version, most: NonZeroUsize) -> Option<Permit> {
+        self.sections.of(section).permits.take(most)
     }
 
     /// As many as any endpoint's number needs.
@@ -368,5 +376,19 @@ mod tests {
         let upstreams = upstreams.with(Version::Green, &[named("shop")], &Addresses::default());
         assert_eq!(shown(&upstreams, Version::Green), ["0 shop:80 (10.0.0.1)"]);
         assert_eq!(upstreams.names(), BTreeSet::from(["shop".to_owned()]));
+    }
+
+    #[test]
+    fn requests_under_way_are_not_forgotten_when_endpoints_change() {
+        let found = Addresses::from_iter([("shop".to_owned(), vec![ip("10.0.0.1")])]);
+        let upstreams = Upstreams::new(ByVersion { blue: &[named("shop")], green: &[named("shop")] }, &found);
+        let one = NonZeroUsize::MIN;
+        let permit = upstreams.permit(Version::Blue, one).expect("nothing is under way");
+        assert!(upstreams.permit(Version::Green, one).is_some(), "each section has its own");
+        let upstreams = upstreams.with_addresses("shop", &[ip("10.0.0.2")]).expect("news");
+        let upstreams = upstreams.with(Version::Blue, &[named("10.0.0.9")], &found);
+        assert!(upstreams.permit(Version::Blue, one).is_none());
+        drop(permit);
+        assert!(upstreams.permit(Version::Blue, one).is_some());
     }
 }

@@ -100,6 +100,10 @@ fn versions_and_endpoints_are_checked_one_by_one() {
     );
     check(r#"blue: [v1, ["127.0.0.1:9001"]]"#, &["3:7 blue: expected a mapping, found a list | expected a mapping"]);
     check(
+        r#"blue: { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 0 }"#,
+        &["3:66 blue.maxRequests: `0` is below 1 | from 1 to 10000000"],
+    );
+    check(
         "blue: { version: v1, endpoints: [] }",
         &["3:33 blue.endpoints: is empty | blue has at least one endpoint, like `127.0.0.1:9001`"],
     );
@@ -297,42 +301,6 @@ fn durations_have_a_unit_and_a_range() {
     check("ejection: { duration: 0s }", &["5:23 ejection.duration: `0s` is below 1ms | from 1ms to 24h"]);
     check("drain: { wait: -1s }", &["5:16 drain.wait: `-1s` is negative | a duration is at least 0s"]);
     check("drain: { deadline: 0s }", &["5:20 drain.deadline: `0s` is below 1ms | from 1ms to 24h"]);
-}
-
-#[test]
-fn limits_have_a_range() {
-    check(
-        "limits: { headBytes: 32KB }",
-        &["5:22 limits.headBytes: `32KB` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
-    );
-    check("limits: { headBytes: 512 }", &["5:22 limits.headBytes: `512` is below 1KiB | from 1KiB to 1MiB"]);
-    check("limits: { headBytes: 2MiB }", &["5:22 limits.headBytes: `2MiB` is above 1MiB | from 1KiB to 1MiB"]);
-    check(
-        "limits: { headBytes: 99999999999999999999MiB }",
-        &[
-            "5:22 limits.headBytes: `99999999999999999999MiB` is not a size | write a size like `32KiB`, `1MiB` or `32768`",
-        ],
-    );
-    check(
-        "limits: { headBytes: 1.5MiB }",
-        &["5:22 limits.headBytes: `1.5MiB` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
-    );
-    check("limits: { headFields: 0 }", &["5:23 limits.headFields: `0` is below 1 | from 1 to 1000"]);
-    check("limits: { headFields: 1001 }", &["5:23 limits.headFields: `1001` is above 1000 | from 1 to 1000"]);
-    check("limits: { connections: 0 }", &["5:24 limits.connections: `0` is below 1 | from 1 to 10000000"]);
-    check("limits: { connections: -1 }", &["5:24 limits.connections: `-1` is below 1 | from 1 to 10000000"]);
-    check(
-        "limits: { responseHeadBytes: 4KiB }",
-        &["5:30 limits.responseHeadBytes: `4KiB` is below 8KiB | from 8KiB to 1MiB"],
-    );
-    check(
-        "accessLog: yes",
-        &["5:12 accessLog: expected `true` or `false`, found the text `yes` | expected `true` or `false`"],
-    );
-    check(
-        "accessLog: 1",
-        &["5:12 accessLog: expected `true` or `false`, found the number 1 | expected `true` or `false`"],
-    );
 }
 
 #[test]

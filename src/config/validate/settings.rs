@@ -1,13 +1,13 @@
-//! Timeouts, limits, ejection, drain and the journal's bounds: numbers with a range and a default each.
+//! Timeouts, limits, the rate of a client, ejection, drain and the journal's bounds: numbers with a range and a default each.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::quantity::{count, duration, size};
-use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawTimeouts};
-use crate::config::report::Scope;
-use crate::config::{Drain, Ejection, JournalBounds, Limits, Timeouts};
+use crate::config::quantity::{count, duration, quoted, size};
+use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawRateLimit, RawTimeouts};
+use crate::config::report::{Scope, Wrong};
+use crate::config::{Drain, Ejection, JournalBounds, Limits, RateLimit, Timeouts};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
@@ -40,12 +40,31 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let head_fields = scope.optional("headFields", raw.head_fields, 100, count(1..=1000));
     let response_head_bytes =
         scope.optional("responseHeadBytes", raw.response_head_bytes, 64 * KIB, size(8 * KIB..=MIB));
+    let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
+        size(0..=1024 * GIB)(quantity).map(|bytes| Some(bytes as u64))
+    });
     Some(Limits {
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
         head_bytes: head_bytes?,
         head_fields: head_fields? as usize,
         response_head_bytes: response_head_bytes?,
+        request_body_bytes: request_body_bytes?,
     })
+}
+
+/// A burst of so many, at a request a day, is a time that 64 bits of nanoseconds hold.
+const MOST_AT_ONCE: i64 = 100_000;
+
+pub(super) fn rate_limit(scope: &mut Scope<'_, '_>, raw: RawRateLimit) -> Option<RateLimit> {
+    let requests = scope.required("requests", raw.requests, count(1..=MOST_AT_ONCE));
+    let per = scope.required("per", raw.per, duration(TIMEOUTS));
+    let burst = scope.optional("burst", raw.burst, requests.unwrap_or(1), count(1..=MOST_AT_ONCE));
+    let by = scope.optional("by", raw.by, (), |by| match by.as_str() {
+        "address" => Ok(()),
+        _ => Err(Wrong::new(format!("{} is not what clients are told by", quoted(&by)), "write `address`")),
+    });
+    by?;
+    Some(RateLimit { requests: requests? as u32, per: per?, burst: burst? as u32 })
 }
 
 pub(super) fn ejection(scope: &mut Scope<'_, '_>, raw: RawEjection) -> Option<Ejection> {

@@ -1,5 +1,7 @@
 //! One version: its name, its endpoints and how they are checked.
 
+use std::num::NonZeroUsize;
+
 use super::health;
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
@@ -9,6 +11,7 @@ use crate::config::{Endpoint, VersionConfig};
 use crate::gate::Version;
 
 const MOST_ENDPOINTS: usize = 1000;
+const MOST_REQUESTS: i64 = 10_000_000;
 
 pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, super::label);
@@ -22,7 +25,10 @@ pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -
         None => scope.missing("endpoints"),
     };
     let health_check = raw.health_check.and_then(|raw| health::check(&mut scope.key("healthCheck"), raw.0));
-    Some(VersionConfig { version: version?, endpoints: endpoints?, health_check })
+    let max_requests = scope.optional("maxRequests", raw.max_requests, None, |count| {
+        quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
+    });
+    Some(VersionConfig { version: version?, endpoints: endpoints?, max_requests: max_requests?, health_check })
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.

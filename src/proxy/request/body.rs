@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::observe::Exchange;
 use crate::gate::Outcome;
 use crate::proxy::upstream::Upstream;
-use crate::proxy::wire::{Interrupt, Progress};
+use crate::proxy::wire::{BodyFailure, Interrupt, Progress};
 
 /// The answer's body on its way to the client.
 pub(in crate::proxy) enum ResponseBody {
@@ -105,8 +105,11 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     // What the client did to its own body has ended the connection, and not the endpoint.
-                    let by_client = streaming.progress.body_failure.get().is_some();
-                    streaming.cut_off(if by_client { Outcome::ClientCancelled } else { Outcome::Truncated });
+                    streaming.cut_off(match streaming.progress.body_failure.get() {
+                        Some(BodyFailure::Malformed | BodyFailure::Gone) => Outcome::ClientCancelled,
+                        Some(BodyFailure::Large) => Outcome::RefusedByUs,
+                        None => Outcome::Truncated,
+                    });
                     return Poll::Ready(Some(Err(CutOff::Truncated(error))));
                 }
                 Poll::Ready(None) => {

@@ -45,9 +45,11 @@ pub(super) async fn forward(
         };
         exchange.status = status.as_u16();
         let now = Instant::now();
-        if exchange.version == Version::Green && unsent.is_some() {
-            // What was never sent to green blue can answer, whatever the method; green is charged.
-            let instead = exchange.instead(service.table().roles.section(Version::Blue));
+        // What was never sent to green blue can answer, whatever the method; green is charged.
+        if exchange.version == Version::Green
+            && unsent.is_some()
+            && let Some(instead) = exchange.instead(service.table().roles.section(Version::Blue))
+        {
             exchange.finish(outcome, now);
             exchange = instead;
             progress.enter(Phase::Waiting, now, exchange.serving.settings().timeouts.response_head);
@@ -101,6 +103,7 @@ async fn attempt(
                 None => {
                     return Err(Failed::Refused(match progress.body_failure.get() {
                         Some(BodyFailure::Malformed) => Refusal::MalformedBody,
+                        Some(BodyFailure::Large) => Refusal::LargeBody,
                         Some(BodyFailure::Gone) => Refusal::ClientGone,
                         None => Refusal::Reset,
                     }));

@@ -12,6 +12,7 @@ use super::tunnel::Tunnel;
 use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, Outcome, Version};
+use crate::live::Permit;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::upstream::{Endpoint, Trial, UnderWay, Upstream};
@@ -35,6 +36,8 @@ pub(in crate::proxy) struct Exchange {
     pub started: Instant,
     head: Option<Head>,
     pub status: u16,
+    /// Where the version may have only so many requests at a time.
+    permit: Option<Permit>,
     at: Option<UnderWay>,
     trial: Option<Trial>,
     finished: bool,
@@ -72,6 +75,7 @@ impl Exchange {
         serving: Rc<Serving>,
         progress: &Rc<Progress>,
         chosen: Chosen,
+        permit: Option<Permit>,
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
@@ -97,6 +101,7 @@ impl Exchange {
             started,
             head: None,
             status: 0,
+            permit,
             at: None,
             trial: None,
             finished: false,
@@ -105,15 +110,17 @@ impl Exchange {
         }
     }
 
-    /// The same request once more, for blue in green's place: it has been counted, and is no fair sample of blue.
-    pub(super) fn instead(&mut self, section: Version) -> Exchange {
+    /// The same request once more, for blue in green's place: it has been counted, and is no fair sample of blue. None
+    /// where blue has as many as it may.
+    pub(super) fn instead(&mut self, section: Version) -> Option<Exchange> {
         let Exchange { routed, drawn, started, .. } = *self;
         let (service, serving) = (&self.service, Rc::clone(&self.serving));
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
+        let permit = serving.permit(section, version).ok()?;
         let chosen = Chosen { version, section, routed, drawn, arm, standing };
-        let mut instead = Exchange::new(service, serving, &self.progress, chosen, self.line.take(), started);
+        let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, self.line.take(), started);
         instead.counted = Counted::Already;
-        instead
+        Some(instead)
     }
 
     /// The request has become a tunnel, by this connection.
@@ -192,6 +199,7 @@ impl Exchange {
         }
         self.waits_no_more();
         self.leave_endpoint();
+        self.permit = None;
         let in_flight = self.service.records.in_flight.of(version);
         in_flight.set(in_flight.get() - 1);
         self.progress.rest(now);

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
 use crate::gate::Outcome;
+use crate::live::Over;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,8 @@ pub(super) enum Refusal {
     Method,
     #[error("the request body took too long")]
     SlowBody,
+    #[error("the request body is larger than it may be")]
+    LargeBody,
     #[error("the request body is malformed")]
     MalformedBody,
     /// Seen only by a client that has ended just its sending side.
@@ -42,6 +45,10 @@ pub(super) enum Refusal {
     /// The time that requests had to end at an endpoint that has left is up.
     #[error("the endpoint that had the request has been taken out of service")]
     Left,
+    #[error("the service has as many requests as it may have at a time")]
+    Busy,
+    #[error("the client sends more requests than it may")]
+    TooMany { wait_seconds: u64 },
     #[error("an error inside the proxy")]
     Internal,
 }
@@ -70,10 +77,12 @@ impl Refusal {
             | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Refusal::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,8 +98,11 @@ impl Refusal {
             | Refusal::TransferEncoding
             | Refusal::Method
             | Refusal::SlowBody
+            | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::Left
+            | Refusal::Busy
+            | Refusal::TooMany { .. }
             | Refusal::Internal => Outcome::RefusedByUs,
         }
     }
@@ -102,9 +114,10 @@ impl Refusal {
             | Refusal::Target
             | Refusal::TransferEncoding
             | Refusal::SlowBody
+            | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
-            Refusal::Method => "portcullis; error=http_request_denied",
+            Refusal::Method | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
             Refusal::Connect(Unreached::Otherwise) | Refusal::Left => "portcullis; error=destination_unavailable",
@@ -113,25 +126,39 @@ impl Refusal {
             Refusal::Invalid => "portcullis; error=http_protocol_error",
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
+            Refusal::Busy => "portcullis; error=connection_limit_reached",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
     }
 
-    /// Whether the connection must not carry another request.
+    /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
+            && !matches!(self, Refusal::Busy | Refusal::TooMany { .. })
     }
 
     pub(super) fn response(self) -> Response<ResponseBody> {
         let mut response = own(self.status(), self.proxy_status(), Bytes::from(format!("{self}\n")));
         let headers = response.headers_mut();
-        if self == Refusal::Method {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        match self {
+            Refusal::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            }
+            Refusal::Busy => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
+            _ => {}
         }
         if self.closes() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// In whole seconds, as Retry-After says it.
+impl From<Over> for Refusal {
+    fn from(Over { wait }: Over) -> Refusal {
+        Refusal::TooMany { wait_seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
     }
 }
 

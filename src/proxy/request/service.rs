@@ -4,14 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::choose::Draw;
-use super::client_share::ClientShare;
+use super::client::Client;
+use super::client_share::{ClientShare, origin};
 use super::records::Records;
+use super::respond::Refusal;
 use crate::gate::{ByVersion, Version};
-use crate::live::{Live, Settings};
+use crate::live::{Live, Permit, Settings};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{Among, Dialer, Endpoint};
@@ -136,6 +139,23 @@ impl Serving {
 
     pub(in crate::proxy) fn settings(&self) -> &Settings {
         &self.live.settings
+    }
+
+    /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.
+    pub(super) fn admit(&self, headers: &HeaderMap, client: &Client, now: Instant) -> Result<(), Refusal> {
+        let Some(rates) = &self.live.rates else { return Ok(()) };
+        let origin = if client.trusted {
+            origin(headers, client.address, &self.settings().trusted_proxies)
+        } else {
+            client.address
+        };
+        rates.take(origin, now).map_err(Refusal::from)
+    }
+
+    /// Leave for a request to `version`, whose endpoints `section` has; none is needed where there is no bound.
+    pub(super) fn permit(&self, section: Version, version: Version) -> Result<Option<Permit>, Refusal> {
+        let Some(most) = *self.settings().max_requests.of(version) else { return Ok(None) };
+        self.live.upstreams.permit(section, most).map(Some).ok_or(Refusal::Busy)
     }
 
     /// The endpoints of `section`, which serve `version`, as the siblings of one of them.

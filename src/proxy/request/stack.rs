@@ -84,9 +84,15 @@ async fn route(
     let (mut parts, incoming) = request.into_parts();
     let line = serving.line(&parts.method, &parts.uri, client.address);
     let upgrade = headers::request(&mut parts, client)?;
+    serving.admit(&parts.headers, client, started)?;
+    let most = serving.settings().limits.request_body_bytes;
+    if most.is_some_and(|most| incoming.size_hint().lower() > most) {
+        return Err(Refusal::LargeBody);
+    }
     let chosen = service.choose(&serving, &parts, client);
-    let request = Request::from_parts(parts, RequestBody::new(incoming, progress));
-    let exchange = Exchange::new(service, serving, progress, chosen, line, started);
+    let permit = serving.permit(chosen.section, chosen.version)?;
+    let request = Request::from_parts(parts, RequestBody::new(incoming, progress, most));
+    let exchange = Exchange::new(service, serving, progress, chosen, permit, line, started);
     Ok(forward::forward(service, progress, client, exchange, request, upgrade).await)
 }
 

@@ -13,16 +13,26 @@ use super::progress::{BodyFailure, Progress};
 
 pub(in crate::proxy) enum RequestBody {
     Empty,
-    Streaming { incoming: Incoming, progress: Rc<Progress> },
+    Streaming { incoming: Incoming, progress: Rc<Progress>, left: u64 },
+}
+
+/// Why a body ended half-way, for hyper, which ends the endpoint's connection.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::proxy) enum BodyError {
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    #[error("the client's body is larger than it may be")]
+    Large,
 }
 
 impl RequestBody {
-    pub(in crate::proxy) fn new(incoming: Incoming, progress: &Rc<Progress>) -> RequestBody {
+    /// Ends with an error where it comes to more than `most` bytes.
+    pub(in crate::proxy) fn new(incoming: Incoming, progress: &Rc<Progress>, most: Option<u64>) -> RequestBody {
         if incoming.is_end_stream() {
             progress.all_read.set(true);
             return RequestBody::Empty;
         }
-        RequestBody::Streaming { incoming, progress: Rc::clone(progress) }
+        RequestBody::Streaming { incoming, progress: Rc::clone(progress), left: most.unwrap_or(u64::MAX) }
     }
 
     pub(in crate::proxy) const fn is_empty(&self) -> bool {
@@ -32,13 +42,13 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     /// Wakes the task of the client's connection, which is the one that drives the endpoint's.
-    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streaming { incoming, progress } => {
+            RequestBody::Streaming { incoming, progress, left } => {
                 let task = progress.task.borrow();
                 let polled = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(&task));
                 progress.await_body(polled.is_pending());
@@ -48,7 +58,15 @@ impl Body for RequestBody {
                 if polled.is_ready() {
                     progress.moved.set(true);
                 }
-                polled
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    let Some(rest) = left.checked_sub(length) else {
+                        progress.body_failure.set(Some(BodyFailure::Large));
+                        return Poll::Ready(Some(Err(BodyError::Large)));
+                    };
+                    *left = rest;
+                }
+                polled.map_err(BodyError::Client)
             }
         }
     }

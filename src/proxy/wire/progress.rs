@@ -32,6 +32,8 @@ pub(in crate::proxy) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum BodyFailure {
     Malformed,
+    /// Larger than it may be.
+    Large,
     Gone,
 }
 
