@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts};
+use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts, Tls};
 use crate::gate::policy::Counting;
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
+    /// None: clients speak HTTP as it is.
+    pub tls: Option<Tls>,
     /// Of one worker alone.
     pub connections: usize,
 }
@@ -30,6 +32,7 @@ impl Settings {
             access_log: config.access_log,
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
+            tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
         }
     }
