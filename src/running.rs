@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -225,6 +225,11 @@ impl Running {
             Ok(Some(relieved)) => relieved,
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    /// The files of the certificates by which it serves, and of their keys.
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        self.routing.live().settings.tls.as_ref().map(|tls| tls.files().to_vec()).unwrap_or_default()
     }
 
     /// Whether a worker has ended though nobody asked it to.

@@ -1,24 +1,26 @@
 //! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
 
+mod log;
+
 use std::collections::HashMap;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use tracing_subscriber::EnvFilter;
 
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Upstreams};
-use crate::measure::Shard;
 use crate::measure::shard::{Count, Gauges};
+use crate::measure::{Handshake, Handshakes, Shard};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
+
+pub use log::logs;
 
 const REQUESTS: &str = "portcullis_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
@@ -36,6 +38,7 @@ const CONNECTIONS: &str = "portcullis_connections";
 const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
 const RELOADS: &str = "portcullis_config_reload_total";
 const LAST_RELOAD: &str = "portcullis_config_last_reload_success_timestamp_seconds";
+const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -100,6 +103,7 @@ struct Handles {
     in_flight: ByVersion<Gauge>,
     client_connections: Gauge,
     upstream_connections: Gauge,
+    handshakes: [(Handshake, Counter); Handshake::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
 }
@@ -184,6 +188,12 @@ impl Telemetry {
                 feed(self.handles.request_seconds.of(version), &sample.whole);
             }
             feed(self.handles.connect_seconds.of(version), shard.connects.of(version));
+        }
+    }
+
+    pub fn handshakes(&self, handshakes: &Handshakes) {
+        for (handshake, counter) in &self.handles.handshakes {
+            counter.increment(handshakes.of(*handshake));
         }
     }
 
@@ -339,6 +349,7 @@ impl Handles {
             in_flight: gauges(IN_FLIGHT),
             client_connections: metrics::gauge!(CONNECTIONS, "side" => "client"),
             upstream_connections: metrics::gauge!(CONNECTIONS, "side" => "upstream"),
+            handshakes: Handshake::ALL.map(|end| (end, metrics::counter!(HANDSHAKES, "result" => end.name()))),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }
@@ -379,18 +390,8 @@ fn describe() {
     describe_gauge!(CONNECTIONS, "Open connections");
     describe_counter!(RELOADS, "Times that the configuration was read again, by what came of it");
     describe_gauge!(LAST_RELOAD, "When the configuration was last loaded");
+    describe_counter!(HANDSHAKES, "TLS handshakes with clients, by how they ended");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");
-}
-
-/// Human lines on a terminal, JSON otherwise; `RUST_LOG` chooses the levels.
-pub fn logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        lines.init();
-    } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
-    }
 }

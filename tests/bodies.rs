@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use crate::support::message::Framing;
-use crate::support::{Cut, DEADLINE, Proxy, Upstream, message};
+use crate::support::{Client, Cut, DEADLINE, Proxy, Upstream, message};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const MIB: usize = 1024 * 1024;
@@ -295,4 +295,25 @@ fn row_34_trailers_are_passed_on_both_ways() {
     assert_eq!((response.text().as_str(), request.body.as_slice()), ("hello", b"hello".as_slice()));
     assert_eq!(response.trailers, [("x-end".to_owned(), b"1".to_vec())]);
     assert_eq!(request.trailers, [("x-sum".to_owned(), b"2".to_vec())]);
+}
+
+/// Whatever hyper still held of an answer was dropped with the buffers of the connection. The lengths are around what the
+/// kernel takes at once.
+#[test]
+fn a_client_that_reads_late_does_not_lose_the_end_of_its_answer() {
+    let blue = Upstream::of_the_length_asked_for();
+    let proxy = Proxy::before(&blue);
+    let lengths = (100_000..400_000).step_by(10_000);
+    let mut clients: Vec<_> = lengths
+        .map(|length| {
+            let mut client = Client::narrow(proxy.listen);
+            client.send(format!("GET /{length} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            (length, client)
+        })
+        .collect();
+    // Longer than an idle connection keeps its buffers.
+    clients[0].1.pause(Duration::from_millis(600));
+    for (length, client) in &mut clients {
+        assert_eq!(client.response().body.len(), *length);
+    }
 }

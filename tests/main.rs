@@ -42,5 +42,6 @@ mod sticky;
 mod support;
 mod systemd;
 mod takeover;
+mod tls;
 mod unix;
 mod upgrades;

@@ -12,7 +12,7 @@ use crate::journal::{Journal, OpenError};
 /// Show every fault of a configuration file
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Check {
-    /// The configuration file; the variables, the tokens file and the secrets that it names are checked too
+    /// The configuration file; the variables, the certificates, the tokens file and the secrets that it names are checked too
     pub file: PathBuf,
     /// Say where the versions in this journal are not those of the file; that of a proxy that runs tells `status`
     #[arg(long, value_name = "DIR")]

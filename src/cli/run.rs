@@ -1,10 +1,12 @@
 //! `portcullis run`: the proxy, until a signal drains it or another process has taken over.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, Environment};
@@ -20,7 +22,7 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Read the configuration again whenever its file has changed, as that of a mounted `ConfigMap` does
+    /// Read the configuration again whenever its file or that of a certificate has changed, as that of a mounted `ConfigMap` does
     #[arg(long)]
     watch: bool,
     /// Where the journal is kept; without it a restart begins in front of all releases
@@ -45,7 +47,7 @@ impl Run {
         let mut watched = self.watch.then(Watched::default);
         if let Some(watched) = &mut watched {
             // Before it is read for good, so that no change in between is missed.
-            watched.has_changed(&self.config);
+            watched.has_changed(&self.config, &[]);
         }
         let config = match config::load(&self.config, &Environment::of_process()) {
             Ok(config) => config,
@@ -54,6 +56,9 @@ impl Run {
                 bail!("{} is not usable", self.config.display());
             }
         };
+        if let (Some(watched), Some(tls)) = (&mut watched, &config.tls) {
+            watched.has_changed(&self.config, tls.files());
+        }
         telemetry::logs();
         for warning in config.warnings.iter() {
             let (line, column) = warning.position().unzip();
@@ -78,18 +83,20 @@ impl Run {
     }
 }
 
-/// The file, and what it said when it was last looked at.
+/// Digests of what files said when they were last looked at.
 #[derive(Default)]
-struct Watched {
-    text: String,
-}
+struct Watched(HashMap<PathBuf, [u8; 32]>);
 
 impl Watched {
-    /// Whether the file says something else by now. One that cannot be read will say so when it is read for good.
-    fn has_changed(&mut self, file: &Path) -> bool {
-        let text = config::read_text(file).unwrap_or_default();
-        let changed = self.text != text;
-        self.text = text;
+    /// Whether the file, or one that it `names` and that was looked at before, says something else by now. One that cannot be
+    /// read will say so when it is read for good.
+    fn has_changed(&mut self, file: &Path, names: &[PathBuf]) -> bool {
+        let mut changed = false;
+        for path in names.iter().map(PathBuf::as_path).chain([file]) {
+            let digest = Sha256::digest(config::read_text(path).unwrap_or_default()).into();
+            let before = self.0.insert(path.to_owned(), digest);
+            changed |= before.is_some_and(|before| before != digest);
+        }
         changed
     }
 }
@@ -129,7 +136,7 @@ async fn serve(
                     bail!("a worker has ended by itself; its log says why");
                 }
                 if let (Some(watched), Some(file)) = (&mut watched, &config.file)
-                    && watched.has_changed(file)
+                    && watched.has_changed(file, &running.certificates())
                 {
                     reload(&running, WATCH).await;
                 }

@@ -6,9 +6,9 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 
 use super::path::FieldPath;
 use super::raw::{
-    RawAdmin, RawApproval, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawJournal,
-    RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawToken, RawTokens,
-    RawTrigger, RawVersion, RawWarmUp,
+    RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck,
+    RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls,
+    RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -26,6 +26,8 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["rateLimit"] => keys::<RawRateLimit>(),
         ["ejection"] => keys::<RawEjection>(),
         ["drain"] => keys::<RawDrain>(),
+        ["tls"] => keys::<RawTls>(),
+        ["tls", "certificates", "*"] => keys::<RawCertificate>(),
         ["release", plan @ ..] => plan_keys(plan),
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
@@ -88,6 +90,13 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
         ["ejection"] => "ejection: { failures: 5, duration: 30s }",
         ["drain"] => "drain: { wait: 2s, deadline: 30s }",
+        ["tls"] => "tls: { certificates: [{ cert: tls.crt, key: \"file:tls.key\" }] }",
+        ["tls", "certificates"] => "certificates: [{ cert: tls.crt, key: \"file:tls.key\" }]",
+        ["tls", "certificates", "*"] => "- { cert: tls.crt, key: \"file:tls.key\" }",
+        ["tls", "certificates", "*", "cert"] => "cert: tls.crt",
+        ["tls", "certificates", "*", "key"] => "key: file:tls.key",
+        ["tls", "minVersion"] => "minVersion: \"1.3\"",
+        ["tls", "clientCa"] => "clientCa: clients.pem",
         ["release"] => "release: { steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }] }",
         ["release" | "plan", ..] => return plan_example(&pattern[1..]),
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",

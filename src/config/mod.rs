@@ -5,7 +5,8 @@
 //! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc.
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
-//! [`secret`] reads what may not stand in the text. No file is read but the tokens file and the secrets that it names.
+//! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates. No file is read but the tokens
+//! file, the secrets that it names, and the certificates and their keys.
 //! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::{IpAddr, SocketAddr};
@@ -34,6 +35,7 @@ mod report;
 mod secret;
 mod source;
 mod terms;
+mod tls;
 mod tree;
 mod validate;
 
@@ -42,6 +44,7 @@ pub use fault::{Fault, Faults, Warnings};
 pub use path::FieldPath;
 pub use reference::References;
 pub use terms::{plan, terms};
+pub use tls::Tls;
 pub use validate::{load, parse, parse_rules, read_text, read_text_from};
 
 /// A whole configuration; building one means that every value in it is usable.
@@ -61,6 +64,8 @@ pub struct Config {
     pub ejection: Ejection,
     pub drain: Drain,
     pub access_log: AccessLog,
+    /// None: clients speak HTTP as it is.
+    pub tls: Option<Tls>,
     /// None: a release is what people or pipelines make of it.
     pub plan: Option<Plan>,
     pub policy: Policy,

@@ -25,6 +25,7 @@ pub(super) struct RawConfig {
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
     pub(super) access_log: Option<bool>,
+    pub(super) tls: Option<Mapping<RawTls>>,
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
@@ -224,4 +225,19 @@ pub(super) struct RawToken {
     pub(super) role: Option<String>,
     pub(super) sha256: Option<String>,
     pub(super) token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawTls {
+    pub(super) certificates: Option<Vec<Element<Mapping<RawCertificate>>>>,
+    pub(super) min_version: Option<Quantity>,
+    pub(super) client_ca: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCertificate {
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
 }

@@ -19,6 +19,7 @@ mod secrets;
 mod settings;
 mod terms;
 mod text;
+mod tls;
 mod tokens;
 mod triggers;
 

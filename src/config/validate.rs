@@ -29,6 +29,7 @@ mod metric;
 pub(super) mod release;
 mod settings;
 mod sticky;
+mod tls;
 mod tokens;
 mod trigger;
 mod version;
@@ -43,14 +44,14 @@ const MOST_NAMESERVERS: usize = 8;
 /// Names become metric labels.
 const LONGEST_NAME: usize = 100;
 
-/// What becomes of the tokens file that a configuration names.
+/// What becomes of the files that a configuration names.
 #[derive(Clone, Copy)]
-enum TokensFile<'a> {
+enum NamedFiles<'a> {
     In(Vault<'a>),
     Unread,
 }
 
-/// Reads a configuration, the variables and the tokens file that it names, and the secrets that that names.
+/// Reads a configuration, the variables, certificates and the tokens file that it names, and the secrets that that names.
 ///
 /// # Errors
 /// Everything that is wrong with the two files, or that one cannot be read.
@@ -102,7 +103,7 @@ fn read_at_most(from: impl Read, most: usize) -> io::Result<String> {
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
 pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -> Result<Config, Faults> {
-    parse_with(text, name, References::To(environment), TokensFile::In(Vault { environment, folder }))
+    parse_with(text, name, References::To(environment), NamedFiles::In(Vault { environment, folder }))
 }
 
 /// What decides, from the text of a whole configuration: a file's, or the [`Config::text`] of a configuration, whose
@@ -111,21 +112,16 @@ pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result<Rules, Faults> {
-    parse_with(text, name, references, TokensFile::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
+    parse_with(text, name, references, NamedFiles::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
 }
 
-fn parse_with(
-    text: &str,
-    name: &str,
-    references: References<'_>,
-    tokens_file: TokensFile<'_>,
-) -> Result<Config, Faults> {
+fn parse_with(text: &str, name: &str, references: References<'_>, files: NamedFiles<'_>) -> Result<Config, Faults> {
     let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source), references);
     let Some(document) = document else { return Err(Faults::new(faults)) };
     let (raw, mut report) = read::<RawConfig>(&document, faults, config_keys);
     let mut tokens_faults = Vec::new();
-    let config = raw.and_then(|raw| config(&mut report, raw, tokens_file, &mut tokens_faults));
+    let config = raw.and_then(|raw| config(&mut report, raw, files, &mut tokens_faults));
     let (mut faults, warnings) = report.into_parts();
     faults.append(&mut tokens_faults);
     match config {
@@ -139,7 +135,7 @@ fn parse_with(
 fn config(
     report: &mut Report<'_>,
     raw: RawConfig,
-    tokens_file: TokensFile<'_>,
+    files: NamedFiles<'_>,
     tokens_faults: &mut Vec<Fault>,
 ) -> Option<Config> {
     let mut root = report.root();
@@ -151,7 +147,7 @@ fn config(
         Ok(NonZeroUsize::new(count as usize).expect("the range begins at 1"))
     });
     let admin = match raw.admin {
-        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, tokens_file, tokens_faults),
+        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, files, tokens_faults),
         None => root.missing("admin"),
     };
     let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
@@ -182,6 +178,7 @@ fn config(
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
     let access_log = if raw.access_log == Some(true) { AccessLog::On } else { AccessLog::Off };
+    let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files));
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
@@ -201,6 +198,7 @@ fn config(
         ejection: ejection?,
         drain: drain?,
         access_log,
+        tls: tls.flatten(),
         plan,
         policy: policy?,
         sticky,
@@ -216,7 +214,7 @@ fn admin(
     scope: &mut Scope<'_, '_>,
     raw: RawAdmin,
     proxy: Option<SocketAddr>,
-    tokens_file: TokensFile<'_>,
+    files: NamedFiles<'_>,
     tokens_faults: &mut Vec<Fault>,
 ) -> Option<Admin> {
     let listen = scope.required("listen", raw.listen, quantity::socket);
@@ -227,10 +225,10 @@ fn admin(
         scope.wrong("listen", Wrong::new(message, "the admin API has a port of its own"));
     }
     let access = match raw.tokens {
-        Some(file) => match tokens_file {
-            TokensFile::In(vault) => read_tokens(scope, &file, vault, tokens_faults).map(Access::Tokens),
+        Some(file) => match files {
+            NamedFiles::In(vault) => read_tokens(scope, &file, vault, tokens_faults).map(Access::Tokens),
             // Without a token nobody has access.
-            TokensFile::Unread => Some(Access::Tokens(Vec::new())),
+            NamedFiles::Unread => Some(Access::Tokens(Vec::new())),
         },
         None if scope.report.is_spoiled(&scope.at.key("tokens")) => None,
         None => {

@@ -380,6 +380,7 @@ impl Control {
         let mut tick = collectors.tick(routed, |shard| {
             shard.counts.iter().for_each(|count| telemetry.count(count));
             telemetry.panics(shard.panics);
+            telemetry.handshakes(&shard.handshakes);
             telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
-use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts};
+use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts, Tls};
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
 
@@ -20,6 +20,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
+    /// None: clients speak HTTP as it is.
+    pub tls: Option<Tls>,
     /// Of one worker alone.
     pub connections: usize,
 }
@@ -36,6 +38,7 @@ impl Settings {
             access_log: config.access_log,
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
+            tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
         }
     }

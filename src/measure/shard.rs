@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::clients::{Clients, Drawn};
+use super::handshakes::{Handshake, Handshakes};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
 
@@ -136,6 +137,7 @@ pub struct Shard {
     pub connects: ByVersion<Latency>,
     pub gauges: Gauges,
     pub panics: u64,
+    pub handshakes: Handshakes,
 }
 
 /// The worker's side: counts, and hands over.
@@ -291,12 +293,14 @@ impl Shard {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.panics == 0 && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
+        let counted = self.panics > 0 || !self.handshakes.is_empty() || !self.counts.is_empty();
+        !counted && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
     fn clear(&mut self) {
         self.counts.clear();
         self.panics = 0;
+        self.handshakes = Handshakes::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -335,6 +339,10 @@ impl Sample {
 impl Recorder {
     pub fn record(&mut self, record: &Record) {
         self.shard.record(record);
+    }
+
+    pub fn shook_hands(&mut self, handshake: Handshake) {
+        self.shard.handshakes.count(handshake);
     }
 
     pub fn panicked(&mut self) {

@@ -13,6 +13,7 @@ pub mod load;
 pub mod message;
 pub mod names;
 pub mod proxy;
+pub mod tls;
 pub mod upstream;
 
 use std::io::Write;
@@ -28,6 +29,7 @@ pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};
 pub use names::{Answers, NameServer};
 pub use proxy::{Proxy, config};
+pub use tls::{Authority, Hello, Signed, TlsClient, TlsEnd};
 pub use upstream::{Connection, Upstream};
 
 /// No wait of a test is longer: what takes this long has failed.

@@ -90,6 +90,16 @@ impl Upstream {
         })
     }
 
+    /// Answers each request with as many bytes as its target says, which is `/` and a number.
+    pub fn of_the_length_asked_for() -> Upstream {
+        Upstream::scripted(|connection| {
+            while let Some(request) = connection.request() {
+                let length: usize = request.target[1..].parse().expect("a number");
+                connection.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{}", "a".repeat(length)));
+            }
+        })
+    }
+
     /// Answers every request with 200 and its own method and target.
     pub fn ok() -> Upstream {
         Upstream::scripted(|connection| {

@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 
 use super::connections::{Connections, Place};
 use super::drive::{Ended, drive};
-use super::tunnel;
+use super::{handshake, tunnel};
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Service};
-use crate::proxy::wire::{End, Owned, Socket};
+use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::wire::{Channel, Owned, Socket};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,47 +24,57 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves one client connection to its end.
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
-    let client = Rc::new(Client::new(service, peer));
     let socket = Socket::own(stream, &service.dialer.sends);
+    let (channel, scheme) = match handshake::config(service) {
+        None => (Channel::Plain(socket.share()), Scheme::Http),
+        // On the heap, or every connection's task would have room for it.
+        Some(config) => match Box::pin(handshake::accept(service, &socket, config)).await {
+            Some(channel) => (channel, Scheme::Https),
+            // TLS may have said why.
+            None => return linger(service, &socket, Channel::Plain(socket.share()).end()).await,
+        },
+    };
+    let client = Rc::new(Client::new(service, peer, scheme));
     let mut early = Bytes::new();
     // Whoever connects has something to say: it is waited for with buffers at first.
     let mut parked = false;
     loop {
-        if parked && early.is_empty() && !readable(&connections, &place, &socket).await {
+        if parked && early.is_empty() && !readable(&connections, &place, &channel).await {
+            channel.say_end();
+            socket.send_now();
             return;
         }
         parked = true;
-        match drive(&connections, &place, &client, &socket, early).await {
+        match drive(&connections, &place, &client, &socket, &channel, early).await {
             Ended::Parked(read) => early = read,
             Ended::HeadTimeout => {
                 request::head_timed_out(service);
-                if socket.share().write_all(HEAD_TIMEOUT).await.is_ok() {
-                    linger(service, &socket).await;
+                if channel.clone().write_all(HEAD_TIMEOUT).await.is_ok() {
+                    linger(service, &socket, channel.end()).await;
                 }
                 return;
             }
             Ended::Upgraded(early, upstream) => {
-                let client = End { socket, early };
-                if let Err(error) =
-                    tunnel::join(service, client, upstream, service.serving().settings().timeouts.tunnel_idle).await
-                {
+                let idle = service.serving().settings().timeouts.tunnel_idle;
+                if let Err(error) = tunnel::join(service, &channel, early, upstream, idle).await {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
             }
             Ended::Aborted => return abort(&socket),
-            Ended::Quiet if socket.send_now() => return,
-            Ended::Quiet | Ended::Finished => return linger(service, &socket).await,
+            Ended::Truncated => return linger(service, &socket, channel.end_abruptly()).await,
+            Ended::Quiet if ends_at_once(&channel, &socket) => return,
+            Ended::Quiet | Ended::Finished => return linger(service, &socket, channel.end()).await,
         }
     }
 }
 
 /// Waits for the first byte of a request; false when the connection is to be closed instead.
-async fn readable(connections: &Connections, place: &Place, socket: &Socket) -> bool {
+async fn readable(connections: &Connections, place: &Place, channel: &Channel) -> bool {
     let mut until = std::pin::pin!(tokio::time::sleep(connections.service.serving().settings().timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
-        if let Poll::Ready(readable) = socket.poll_readable(cx) {
+        if let Poll::Ready(readable) = channel.poll_readable(cx) {
             return Poll::Ready(readable.is_ok());
         }
         if connections.phase() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
@@ -75,17 +85,22 @@ async fn readable(connections: &Connections, place: &Place, socket: &Socket) -> 
     .await
 }
 
-/// Ends our side and reads what the client still sends, so that closing does not reset what it has yet to read. What has
-/// not been sent by then waits as long as any part of a body may.
-async fn linger(service: &Service, socket: &Owned) {
-    let mut stream = socket.share();
-    match tokio::time::timeout(service.serving().settings().timeouts.body_idle, stream.shutdown()).await {
+/// Sends what is left, and says whether that was all.
+fn ends_at_once(channel: &Channel, socket: &Owned) -> bool {
+    channel.say_end();
+    socket.send_now() && channel.is_drained()
+}
+
+/// Ends our side by `ending`, and reads what the client still sends, so that closing does not reset what it has yet to read.
+/// What has not been sent by then waits as long as any part of a body may.
+async fn linger(service: &Service, socket: &Owned, ending: impl Future<Output = io::Result<()>>) {
+    match tokio::time::timeout(service.serving().settings().timeouts.body_idle, ending).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
         Err(_) => return abort(socket),
     }
     // On the heap, or every connection's task would have room for it.
-    let mut discarded = vec![0; 4096];
+    let (mut stream, mut discarded) = (socket.share(), vec![0; 4096]);
     let reading = async {
         while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())

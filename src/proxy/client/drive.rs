@@ -21,7 +21,7 @@ use super::connections::{Connections, Place};
 use crate::config::Limits;
 use crate::proxy::lifecycle;
 use crate::proxy::request::{Client, Tunnel, answer};
-use crate::proxy::wire::{Heard, Owned, PARK_AFTER, Phase, Progress, Socket};
+use crate::proxy::wire::{Channel, Heard, Owned, PARK_AFTER, Phase, Progress, Socket};
 
 /// How driving a connection ended.
 pub(super) enum Ended {
@@ -33,6 +33,8 @@ pub(super) enum Ended {
     Upgraded(Bytes, Tunnel),
     /// The answer was cut off, and only a reset can tell the client or end what the kernel still holds for it.
     Aborted,
+    /// The answer was cut off, which its framing tells the client.
+    Truncated,
     /// Everything was answered, and nothing is on its way that closing would answer with a reset.
     Quiet,
     /// Everything was answered; the client may still be sending.
@@ -48,9 +50,9 @@ enum Stop {
     Stalled,
 }
 
-/// The client's socket. It notes what moves, and hands out first what was read from it before.
+/// What the client's bytes go through. It notes what moves, and hands out first what was read from it before.
 struct ClientSocket {
-    socket: Socket,
+    channel: Channel,
     early: Bytes,
     progress: Rc<Progress>,
 }
@@ -64,9 +66,9 @@ enum Attends {
     Ended(Pin<Box<dyn Future<Output = ()>>>),
 }
 
-/// What the client had yet to take of its answers when this was last looked at.
-struct Unsent {
-    bytes: usize,
+/// How much of the client's answers the kernel had taken when this was last looked at.
+struct Taken {
+    bytes: u64,
     since: Instant,
 }
 
@@ -82,6 +84,7 @@ pub(super) async fn drive(
     place: &Place,
     client: &Rc<Client>,
     socket: &Owned,
+    channel: &Channel,
     early: Bytes,
 ) -> Ended {
     let service = &connections.service;
@@ -92,14 +95,14 @@ pub(super) async fn drive(
     let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket { socket: socket.share(), early, progress: Rc::clone(&progress) };
+        let socket = ClientSocket { channel: channel.clone(), early, progress: Rc::clone(&progress) };
         let answering =
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
     let mut timer = pin!(tokio::time::sleep(PARK_AFTER));
     let mut closing = false;
-    let mut unsent = Unsent { bytes: 0, since: Instant::now() };
+    let mut taken = Taken { bytes: 0, since: Instant::now() };
     let mut attends = Attends::Silently;
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
@@ -133,8 +136,9 @@ pub(super) async fn drive(
             }
             match progress.poll_due(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Phase::Idle) if !socket.is_drained() => {
-                    if unsent.rests_for(socket.unsent_bytes()) >= service.serving().settings().timeouts.body_idle {
+                Poll::Ready(Phase::Idle) if progress.held_back.get() || !channel.is_drained() => {
+                    let bytes = progress.written.get().wrapping_sub(socket.unsent_bytes() as u64);
+                    if taken.rests_for(bytes) >= service.serving().settings().timeouts.body_idle {
                         return Poll::Ready(Stop::Stalled);
                     }
                 }
@@ -162,6 +166,7 @@ pub(super) async fn drive(
         }
         Stop::HeadTimeout => Ended::HeadTimeout,
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
+        Stop::Broken if progress.truncated.get() => Ended::Truncated,
         Stop::Broken => Ended::Finished,
         Stop::Stalled => Ended::Aborted,
     }
@@ -197,11 +202,11 @@ impl Attends {
     }
 }
 
-impl Unsent {
+impl Taken {
     /// For how long it has been this much.
-    fn rests_for(&mut self, bytes: usize) -> Duration {
+    fn rests_for(&mut self, bytes: u64) -> Duration {
         if bytes != self.bytes {
-            *self = Unsent { bytes, since: Instant::now() };
+            *self = Taken { bytes, since: Instant::now() };
         }
         self.since.elapsed()
     }
@@ -228,11 +233,11 @@ impl AsyncRead for ClientSocket {
             self.early.advance(length);
         } else {
             let before = buffer.filled().len();
-            let ClientSocket { socket, progress, .. } = &mut *self;
+            let ClientSocket { channel, progress, .. } = &mut *self;
             if progress.dry.get() {
                 return Poll::Pending;
             }
-            let read = Pin::new(socket).poll_read(cx, buffer);
+            let read = Pin::new(channel).poll_read(cx, buffer);
             progress.dry.set(read.is_pending());
             std::task::ready!(read)?;
             if buffer.filled().len() == before {
@@ -249,8 +254,10 @@ impl AsyncRead for ClientSocket {
 
 impl ClientSocket {
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
+        self.progress.held_back.set(written.is_pending());
+        if let Poll::Ready(Ok(length)) = &written {
             self.progress.moved.set(true);
+            self.progress.written.set(self.progress.written.get() + *length as u64);
         }
         written
     }
@@ -258,7 +265,7 @@ impl ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, buffer);
+        let written = Pin::new(&mut self.channel).poll_write(cx, buffer);
         self.wrote(written)
     }
 
@@ -267,16 +274,16 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
+        let written = Pin::new(&mut self.channel).poll_write_vectored(cx, buffers);
         self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.channel.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.channel).poll_flush(cx)
     }
 
     /// To end the connection is for [`super::connection::serve`], which reads on for a while.

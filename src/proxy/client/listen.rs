@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection;
 use super::connections::Connections;
+use super::{connection, handshake};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
 use crate::proxy::request::TOO_MANY_CONNECTIONS;
 
@@ -88,6 +88,8 @@ fn take(connections: &Rc<Connections>, stream: tokio::net::TcpStream, peer: Sock
         Some(place) => {
             tokio::task::spawn_local(connection::serve(Rc::clone(connections), place, stream, peer));
         }
+        // TLS has no word for it that is dearer than to end the connection.
+        None if handshake::config(&connections.service).is_some() => {}
         None => {
             if let Err(error) = stream.try_write(TOO_MANY_CONNECTIONS) {
                 tracing::debug!(%error, "a connection over the bound was closed without an answer");

@@ -5,34 +5,41 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::websocket::{Frames, RESTARTS};
 use crate::proxy::request::{Service, Tunnel};
-use crate::proxy::wire::{End, Protocol, Socket};
+use crate::proxy::wire::{Channel, Protocol};
 
 /// Bytes held in each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Joins both ends. Returns when both directions have ended, on the first error, when nothing moved for `idle`, or at the
 /// deadline of one that must end.
-pub(super) async fn join(service: &Service, client: End, tunnel: Tunnel, idle: Duration) -> io::Result<()> {
-    let upstream = &tunnel.end;
+pub(super) async fn join(
+    service: &Service,
+    client: &Channel,
+    early: Bytes,
+    tunnel: Tunnel,
+    idle: Duration,
+) -> io::Result<()> {
+    let upstream = Channel::Plain(tunnel.end.socket.share());
     let told = Told::new(tunnel.protocol);
-    upstream.socket.share().write_all(&client.early).await?;
-    told.pass(&upstream.early);
-    client.socket.share().write_all(&upstream.early).await?;
+    send(&mut upstream.clone(), &early).await?;
+    told.pass(&tunnel.end.early);
+    send(&mut client.clone(), &tunnel.end.early).await?;
     let moved = Cell::new(Instant::now());
     let both = async {
         tokio::try_join!(
-            copy(client.socket.share(), upstream.socket.share(), &moved),
-            tell(upstream.socket.share(), client.socket.share(), &moved, &told)
+            copy(client.clone(), upstream.clone(), &moved),
+            tell(upstream.clone(), client.clone(), &moved, &told)
         )
     };
     let must_end = async {
         let deadline = tunnel.until_it_must_end(service).await;
-        told.leave(client.socket.share()).await?;
+        told.leave(client.clone()).await?;
         tokio::time::sleep_until(deadline).await;
         io::Result::Err(io::ErrorKind::ConnectionAborted.into())
     };
@@ -70,13 +77,13 @@ impl Told {
         }
     }
 
-    async fn leave(&self, mut client: Socket) -> io::Result<()> {
+    async fn leave(&self, mut client: Channel) -> io::Result<()> {
         let Some(frames) = &self.frames else { return Ok(()) };
         self.state.set(State::Leaving);
         let between = frames.borrow().is_between();
         if between {
             self.state.set(State::Left);
-            client.write_all(&RESTARTS).await?;
+            send(&mut client, &RESTARTS).await?;
         }
         Ok(())
     }
@@ -99,20 +106,26 @@ impl Told {
     }
 }
 
-async fn copy(mut from: Socket, mut to: Socket, moved: &Cell<Instant>) -> io::Result<()> {
+/// Flushed, because TLS keeps what the socket has no room for.
+async fn send(to: &mut Channel, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
+async fn copy(mut from: Channel, mut to: Channel, moved: &Cell<Instant>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buffer[..read]).await?;
+        send(&mut to, &buffer[..read]).await?;
         moved.set(Instant::now());
     }
 }
 
 /// As [`copy`], towards a client that may have to be told.
-async fn tell(mut from: Socket, mut to: Socket, moved: &Cell<Instant>, told: &Told) -> io::Result<()> {
+async fn tell(mut from: Channel, mut to: Channel, moved: &Cell<Instant>, told: &Told) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;
@@ -120,10 +133,10 @@ async fn tell(mut from: Socket, mut to: Socket, moved: &Cell<Instant>, told: &To
             return to.shutdown().await;
         }
         let taken = told.takes(&buffer[..read]);
-        to.write_all(&buffer[..taken]).await?;
+        send(&mut to, &buffer[..taken]).await?;
         if told.is_due() {
             told.state.set(State::Left);
-            to.write_all(&RESTARTS).await?;
+            send(&mut to, &RESTARTS).await?;
         }
         moved.set(Instant::now());
     }

@@ -9,11 +9,19 @@ use super::client_share::Class;
 use super::service::Service;
 use super::tunnel::Tunnel;
 
+/// What the client speaks to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Scheme {
+    Http,
+    Https,
+}
+
 pub(in crate::proxy) struct Client {
     pub address: IpAddr,
     /// Its X-Forwarded-* fields are believed.
     pub trusted: bool,
     pub forwarded_for: HeaderValue,
+    pub scheme: Scheme,
     /// None where its requests may be those of others.
     pub class: Option<Class>,
     /// Once an endpoint has agreed to leave HTTP.
@@ -21,16 +29,26 @@ pub(in crate::proxy) struct Client {
 }
 
 impl Client {
-    pub(in crate::proxy) fn new(service: &Service, peer: SocketAddr) -> Client {
+    pub(in crate::proxy) fn new(service: &Service, peer: SocketAddr, scheme: Scheme) -> Client {
         let address = peer.ip().to_canonical();
         let serving = service.serving();
         let trusted = serving.settings().trusted_proxies.iter().any(|network| network.contains(&address));
         Client {
             address,
             trusted,
+            scheme,
             class: (!trusted).then(|| service.class(address)),
             tunnel: RefCell::new(None),
             forwarded_for: HeaderValue::from_str(&address.to_string()).expect("an address is a header value"),
+        }
+    }
+}
+
+impl Scheme {
+    pub(in crate::proxy) const fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
         }
     }
 }

@@ -250,13 +250,13 @@ fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, foun
         let chain: Vec<&[u8]> = before.chain([&client.forwarded_for]).map(HeaderValue::as_bytes).collect();
         let chain = HeaderValue::from_bytes(&chain.join(&b", "[..])).expect("values joined by a comma are a value");
         headers.insert(X_FORWARDED_FOR, chain);
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(client.scheme.name()));
         if let Some(host) = host {
             headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
     } else {
         headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme.name()));
         match host {
             Some(host) => _ = headers.insert(X_FORWARDED_HOST, host),
             None => _ = headers.remove(X_FORWARDED_HOST),

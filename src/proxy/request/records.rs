@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Version};
+use crate::measure::Handshake;
 use crate::measure::shard::{Arm, Gauges, Record, Recorder, Unanswered};
 use crate::proxy::wire::Progress;
 
@@ -48,6 +49,11 @@ impl Records {
     /// A connection to an endpoint of `version` was made.
     pub(super) fn connected(&self, version: Version, took: Duration) {
         self.recorder.borrow_mut().connected(version, took);
+    }
+
+    /// A TLS handshake with a client ended.
+    pub(in crate::proxy) fn shook_hands(&self, handshake: Handshake) {
+        self.recorder.borrow_mut().shook_hands(handshake);
     }
 
     pub(super) fn panicked(&self) {

@@ -1,8 +1,10 @@
 //! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
-//! socket in the file system, [`socket`] how bytes are sent on it, [`progress`] what one connection waits for
-//! and until when, [`body`] a request's body on its way, [`End`] one side of a tunnel.
+//! socket in the file system, [`socket`] how bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
+//! [`progress`] what one connection waits for and until when, [`body`] a request's body on its way, [`End`] one side of a
+//! tunnel.
 
 mod body;
+mod channel;
 mod progress;
 mod socket;
 mod stream;
@@ -13,6 +15,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 pub(in crate::proxy) use body::RequestBody;
+pub(in crate::proxy) use channel::Channel;
 pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};
 pub(in crate::proxy) use socket::{Heard, Owned, Sends, Socket};
 pub(in crate::proxy) use stream::Stream;

@@ -52,6 +52,10 @@ pub(in crate::proxy) struct Progress {
     /// How much longer, when something has moved since the timer was set.
     extension: Cell<Duration>,
     pub moved: Cell<bool>,
+    /// Bytes that hyper has written so far.
+    pub written: Cell<u64>,
+    /// hyper has some that there was no room for.
+    pub held_back: Cell<bool>,
     interrupt: Cell<Option<Interrupt>>,
     /// When the request was sent on a connection that stood; none before.
     sent: Cell<Option<Instant>>,
@@ -89,6 +93,8 @@ impl Progress {
             clock: Cell::new(None),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
+            written: Cell::new(0),
+            held_back: Cell::new(false),
             interrupt: Cell::new(None),
             sent: Cell::new(None),
             awaiting_body: Cell::new(None),
