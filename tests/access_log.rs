@@ -105,7 +105,7 @@ fn the_client_is_the_origin_behind_the_trusted_proxies() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, &format!("{JSON}\ntrustedProxies: [\"127.0.0.0/8\"]"));
     for method in ["GET", "TRACE"] {
-        let chain = "X-Forwarded-For: 198.51.100.1, 203.0.113.7\r\nX-Forwarded-For: 127.0.0.9";
+        let chain = "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 203.0.113.7, 127.0.0.9";
         proxy.client().send(format!("{method} / HTTP/1.1\r\nHost: test\r\n{chain}\r\n\r\n")).response();
     }
     let lines = eventually("two lines", || Some(proxy.logged("request")).filter(|lines| lines.len() == 2));
@@ -166,6 +166,38 @@ fn a_blue_without_endpoints_has_the_reason_no_endpoint() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(proxy.get("/").status, 503);
     check(&proxy, Some("blue"), 503, "connect_error", "no_endpoint");
+}
+
+#[test]
+fn a_green_and_a_blue_that_cannot_serve_have_one_line_that_names_no_endpoint_of_green() {
+    let (blue, (green, _socket)) = (Upstream::ok(), refusing());
+    let proxy = Proxy::start(&config(&[blue.address], &[green], JSON));
+    proxy.set_weight(100.0);
+    let answer = proxy.call("PUT", "/v1/versions/blue/endpoints", &json!({ "endpoints": [] }));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(proxy.get("/").status, 503);
+    let line = check(&proxy, Some("blue"), 503, "connect_error", "no_endpoint");
+    assert_eq!(line.get("endpoint"), None, "{line:#}");
+}
+
+#[test]
+fn there_is_no_line_while_the_log_is_off_and_a_reload_turns_it_on() {
+    let blue = Upstream::ok();
+    for (level, format) in
+        [("info", "accessLog: false"), ("info,portcullis::access=off", "accessLog: { format: text }")]
+    {
+        let proxy = Proxy::start_logging(&config(&[blue.address], &[blue.address], format), level);
+        assert_eq!(proxy.get("/").status, 200);
+        std::fs::write(proxy.file(), config(&[blue.address], &[blue.address], JSON)).expect("the file can be written");
+        assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+        proxy.until_logged("configuration loaded");
+        let log = proxy.log();
+        assert!(!log.contains("GET"), "{log}");
+        if level == "info" {
+            assert_eq!(proxy.get("/").status, 200);
+            proxy.until_logged("request");
+        }
+    }
 }
 
 #[test]
