@@ -52,6 +52,7 @@ fn check_cut(proxy: &Proxy, status: u16, requests: u64) {
     assert_eq!((&said["blue"]["requests"], &said["blue"]["failures"]), (&json!(0), &json!(0)), "{said:#}");
     let line = proxy.until_logged("request");
     assert_eq!((&line["outcome"], &line["status"]), (&json!("refused_by_us"), &json!(status)));
+    assert_eq!(line["reason"], "endpoint_left");
 }
 
 #[test]

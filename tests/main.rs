@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, reason = "tests are plain threads on the wall clock")]
 #![allow(unreachable_pub, clippy::pedantic, reason = "one binary: nothing is public, and plainness comes first")]
 
+mod access_log;
 mod admin;
 mod approvals;
 mod blame;

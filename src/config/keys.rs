@@ -6,9 +6,9 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 
 use super::path::FieldPath;
 use super::raw::{
-    RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck,
-    RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls,
-    RawToken, RawTokens, RawTrigger, RawVersion, RawWarmUp,
+    RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
+    RawHealthCheck, RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms,
+    RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -28,6 +28,8 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["drain"] => keys::<RawDrain>(),
         ["tls"] => keys::<RawTls>(),
         ["tls", "certificates", "*"] => keys::<RawCertificate>(),
+        ["accessLog"] => keys::<RawAccessLog>(),
+        ["tracing"] => keys::<RawTracing>(),
         ["release", plan @ ..] => plan_keys(plan),
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
@@ -97,6 +99,10 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["tls", "certificates", "*", "key"] => "key: file:tls.key",
         ["tls", "minVersion"] => "minVersion: \"1.3\"",
         ["tls", "clientCa"] => "clientCa: clients.pem",
+        ["accessLog"] => "accessLog: true",
+        ["accessLog", "format"] => "format: text",
+        ["requestId"] => "requestId: true",
+        ["tracing"] => "tracing: { propagate: true }",
         ["release"] => "release: { steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }] }",
         ["release" | "plan", ..] => return plan_example(&pattern[1..]),
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",

@@ -66,6 +66,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
+    pub request_ids: RequestIds,
+    pub trace_context: TraceContext,
     /// None: a release is what people or pipelines make of it.
     pub plan: Option<Plan>,
     pub policy: Policy,
@@ -247,7 +249,32 @@ pub struct Drain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
     Off,
-    On,
+    On(LineFormat),
+}
+
+/// How a line of the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// As the log is: JSON, unless that is a terminal.
+    Json,
+    /// The Common Log Format, and fields of our own behind it.
+    Text,
+}
+
+/// What becomes of X-Request-Id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestIds {
+    PassedOn,
+    /// Every request has one, which a client cannot choose unless it is trusted.
+    Ensured,
+}
+
+/// What becomes of traceparent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceContext {
+    PassedOn,
+    /// Every request has a valid one.
+    Ensured,
 }
 
 /// Without the digest, which is nobody's business.

@@ -24,8 +24,10 @@ pub(super) struct RawConfig {
     pub(super) rate_limit: Option<Mapping<RawRateLimit>>,
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
-    pub(super) access_log: Option<bool>,
     pub(super) tls: Option<Mapping<RawTls>>,
+    pub(super) access_log: Option<Switch<RawAccessLog>>,
+    pub(super) request_id: Option<bool>,
+    pub(super) tracing: Option<Mapping<RawTracing>>,
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
@@ -113,6 +115,18 @@ pub(super) struct RawRelease {
     pub(super) monitoring: Option<Quantity>,
     pub(super) on_low_traffic: Option<String>,
     pub(super) irreversible: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawAccessLog {
+    pub(super) format: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawTracing {
+    pub(super) propagate: Option<bool>,
 }
 
 /// What a request says of the plan of its release.

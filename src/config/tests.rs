@@ -45,7 +45,9 @@ limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadByt
 rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
-accessLog: true
+accessLog: { format: text }
+requestId: true
+tracing: { propagate: true }
 sticky: { header: X-User }
 journal: { age: 2d, size: 1GiB }
 release:
@@ -105,6 +107,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
+    assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
     assert!(config.trusted_proxies.is_empty());
     assert!(matches!(config.admin.access, Access::Loopback));
     let streak = config.policy.streak.expect("the default policy has a streak");
@@ -207,7 +210,8 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1), burst: 200 }));
     assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
     assert_eq!(config.drain.wait, Duration::ZERO);
-    assert_eq!(config.access_log, AccessLog::On);
+    assert_eq!(config.access_log, AccessLog::On(LineFormat::Text));
+    assert_eq!((config.request_ids, config.trace_context), (RequestIds::Ensured, TraceContext::Ensured));
     let triggers = &config.policy.triggers;
     let requests: Vec<u64> = triggers.iter().map(|trigger| trigger.minimum_requests).collect();
     assert_eq!(requests, [20, 7, 20, 20, 20]);

@@ -17,7 +17,7 @@ use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Access, AccessLog, Admin, Config, Rules, Token};
+use super::{Access, Admin, Config, RequestIds, Rules, Token, TraceContext};
 use crate::gate::{ByVersion, Version};
 
 mod compare;
@@ -177,8 +177,11 @@ fn config(
     };
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
-    let access_log = if raw.access_log == Some(true) { AccessLog::On } else { AccessLog::Off };
     let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files));
+    let access_log = settings::access_log(&mut root.key("accessLog"), raw.access_log);
+    let request_ids = if raw.request_id == Some(true) { RequestIds::Ensured } else { RequestIds::PassedOn };
+    let propagate = raw.tracing.unwrap_or_default().0.propagate;
+    let trace_context = if propagate == Some(true) { TraceContext::Ensured } else { TraceContext::PassedOn };
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
@@ -197,8 +200,10 @@ fn config(
         rate_limit: rate_limit?,
         ejection: ejection?,
         drain: drain?,
-        access_log,
         tls: tls.flatten(),
+        access_log: access_log?,
+        request_ids,
+        trace_context,
         plan,
         policy: policy?,
         sticky,

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
-use crate::config::{AccessLog, Config, Drain, Ejection, Limits, Sticky, Timeouts, Tls};
+use crate::config::{AccessLog, Config, Drain, Ejection, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext};
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
 
@@ -18,6 +18,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     pub drain: Drain,
     pub access_log: AccessLog,
+    pub request_ids: RequestIds,
+    pub trace_context: TraceContext,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
     /// None: clients speak HTTP as it is.
@@ -36,6 +38,8 @@ impl Settings {
             trusted_proxies: config.trusted_proxies.clone(),
             drain: config.drain,
             access_log: config.access_log,
+            request_ids: config.request_ids,
+            trace_context: config.trace_context,
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
             tls: config.tls.clone(),

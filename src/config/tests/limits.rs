@@ -32,14 +32,23 @@ fn limits_have_a_range() {
         "limits: { responseHeadBytes: 4KiB }",
         &["5:30 limits.responseHeadBytes: `4KiB` is below 8KiB | from 8KiB to 1MiB"],
     );
+}
+
+#[test]
+fn the_access_log_is_on_or_off_or_has_a_format() {
+    const SHAPE: &str = "expected `true`, `false` or a mapping";
+    check("accessLog: true", &[]);
+    check("accessLog: {}", &[]);
+    check("accessLog: { format: json }", &[]);
+    check("accessLog: yes", &[&format!("5:12 accessLog: {SHAPE}, found the text `yes` | {SHAPE}")]);
+    check("accessLog: 1", &[&format!("5:12 accessLog: {SHAPE}, found the number 1 | {SHAPE}")]);
+    check("accessLog: { format: clf }", &["5:22 accessLog.format: `clf` is not a format | write `json` or `text`"]);
+    check("accessLog: { fromat: text }", &["5:14 unknown key `accessLog.fromat` | did you mean `format`?"]);
     check(
-        "accessLog: yes",
-        &["5:12 accessLog: expected `true` or `false`, found the text `yes` | expected `true` or `false`"],
+        "requestId: 1",
+        &["5:12 requestId: expected `true` or `false`, found the number 1 | expected `true` or `false`"],
     );
-    check(
-        "accessLog: 1",
-        &["5:12 accessLog: expected `true` or `false`, found the number 1 | expected `true` or `false`"],
-    );
+    check("tracing: true", &["5:10 tracing: expected a mapping, found `true` | expected a mapping"]);
 }
 
 #[test]

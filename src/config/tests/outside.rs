@@ -175,7 +175,7 @@ fn values_of_every_kind_may_be_references() {
     let config = parsed(REFERRING).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!((config.service.as_str(), config.workers.get()), ("checkout in green.example", 7));
     assert_eq!((config.listen.to_string(), config.admin.listen.port()), ("127.0.0.1:8080".to_owned(), 9090));
-    assert_eq!((config.versions.blue.version.as_str(), config.access_log), ("1.10", AccessLog::On));
+    assert_eq!((config.versions.blue.version.as_str(), config.access_log), ("1.10", AccessLog::On(LineFormat::Json)));
     let endpoints: Vec<String> = config.versions.green.endpoints.iter().map(Endpoint::to_string).collect();
     assert_eq!(endpoints, ["green.example:9002", "green.example:9003"]);
     assert_eq!(config.timeouts.connect, Duration::from_secs(90));

@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::quantity::{count, duration, quoted, size};
-use crate::config::raw::{RawDrain, RawEjection, RawJournal, RawLimits, RawRateLimit, RawTimeouts};
+use crate::config::raw::{
+    RawAccessLog, RawDrain, RawEjection, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
+};
 use crate::config::report::{Scope, Wrong};
-use crate::config::{Drain, Ejection, JournalBounds, Limits, RateLimit, Timeouts};
+use crate::config::{AccessLog, Drain, Ejection, JournalBounds, Limits, LineFormat, RateLimit, Timeouts};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
@@ -77,6 +79,21 @@ pub(super) fn drain(scope: &mut Scope<'_, '_>, raw: RawDrain) -> Option<Drain> {
     let wait = scope.optional("wait", raw.wait, Duration::from_secs(2), duration(Duration::ZERO..=DAY));
     let deadline = scope.optional("deadline", raw.deadline, Duration::from_secs(30), duration(TIMEOUTS));
     Some(Drain { wait: wait?, deadline: deadline? })
+}
+
+pub(super) fn access_log(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawAccessLog>>) -> Option<AccessLog> {
+    match raw {
+        None | Some(Switch::Off) => Some(AccessLog::Off),
+        Some(Switch::On) => Some(AccessLog::On(LineFormat::Json)),
+        Some(Switch::With(raw)) => {
+            let format = scope.optional("format", raw.format, LineFormat::Json, |format| match format.as_str() {
+                "json" => Ok(LineFormat::Json),
+                "text" => Ok(LineFormat::Text),
+                _ => Err(Wrong::new(format!("{} is not a format", quoted(&format)), "write `json` or `text`")),
+            });
+            format.map(AccessLog::On)
+        }
+    }
 }
 
 pub(super) fn journal(scope: &mut Scope<'_, '_>, raw: RawJournal) -> Option<JournalBounds> {

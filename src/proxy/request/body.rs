@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::ending::{Ending, Reason};
 use super::observe::Exchange;
 use crate::gate::Outcome;
 use crate::proxy::upstream::Upstream;
@@ -60,17 +61,16 @@ impl Streaming {
     }
 
     fn finish(&mut self, now: Instant) {
-        let outcome = Outcome::of_status(self.exchange.status);
-        self.exchange.finish(outcome, now);
+        self.exchange.finish(Ending::whole(self.exchange.status), now);
         if let Some(upstream) = self.upstream.take() {
             upstream.release(now);
         }
     }
 
-    fn cut_off(&mut self, outcome: Outcome) {
+    fn cut_off(&mut self, outcome: Outcome, reason: Reason) {
         self.progress.truncated.set(true);
         self.upstream = None;
-        self.exchange.finish(outcome, Instant::now());
+        self.exchange.finish(Ending::failed(outcome, reason), Instant::now());
     }
 }
 
@@ -84,11 +84,11 @@ impl Body for ResponseBody {
             ResponseBody::Streaming(streaming) => streaming,
         };
         if let Some(interrupt) = streaming.progress.take_interrupt() {
-            let (outcome, why) = match interrupt {
-                Interrupt::Expired => (Outcome::Timeout, CutOff::Stalled),
-                Interrupt::Cut => (Outcome::RefusedByUs, CutOff::Left),
+            let (outcome, reason, why) = match interrupt {
+                Interrupt::Expired => (Outcome::Timeout, Reason::ResponseBodyTimeout, CutOff::Stalled),
+                Interrupt::Cut => (Outcome::RefusedByUs, Reason::EndpointLeft, CutOff::Left),
             };
-            streaming.cut_off(outcome);
+            streaming.cut_off(outcome, reason);
             return Poll::Ready(Some(Err(why)));
         }
         let mut driven = false;
@@ -98,6 +98,7 @@ impl Body for ResponseBody {
             match Pin::new(&mut streaming.incoming).poll_frame(&mut nobody) {
                 Poll::Ready(Some(Ok(frame))) => {
                     streaming.progress.moved.set(true);
+                    streaming.exchange.passed(frame.data_ref().map_or(0, Bytes::len));
                     if streaming.incoming.is_end_stream() {
                         streaming.finish(streaming.progress.now());
                     }
@@ -105,11 +106,13 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     // What the client did to its own body has ended the connection, and not the endpoint.
-                    streaming.cut_off(match streaming.progress.body_failure.get() {
-                        Some(BodyFailure::Malformed | BodyFailure::Gone) => Outcome::ClientCancelled,
-                        Some(BodyFailure::Large) => Outcome::RefusedByUs,
-                        None => Outcome::Truncated,
-                    });
+                    let (outcome, reason) = match streaming.progress.body_failure.get() {
+                        Some(BodyFailure::Malformed) => (Outcome::ClientCancelled, Reason::RequestBodyMalformed),
+                        Some(BodyFailure::Gone) => (Outcome::ClientCancelled, Reason::ClientGone),
+                        Some(BodyFailure::Large) => (Outcome::RefusedByUs, Reason::RequestBodyTooLarge),
+                        None => (Outcome::Truncated, Reason::ResponseTruncated),
+                    };
+                    streaming.cut_off(outcome, reason);
                     return Poll::Ready(Some(Err(CutOff::Truncated(error))));
                 }
                 Poll::Ready(None) => {

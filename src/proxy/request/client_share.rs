@@ -165,12 +165,12 @@ impl Recent {
     }
 }
 
-/// The address that a request came from before it reached the first of the proxies that are trusted. `headers` are
-/// those that go to the endpoint, so that the peer is the last in X-Forwarded-For.
+/// The address that a request came from before it reached the first of the proxies that are trusted. The peer is one of
+/// them, and may be the last in X-Forwarded-For, as it is in `headers` that go to the endpoint.
 pub(super) fn origin(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let chain = headers.get(X_FORWARDED_FOR).and_then(|chain| chain.to_str().ok()).unwrap_or_default();
+    let chain = headers.get_all(X_FORWARDED_FOR).iter().rev().map(|part| part.to_str().unwrap_or_default());
     let mut nearest = peer;
-    for hop in chain.rsplit(',') {
+    for hop in chain.flat_map(|part| part.rsplit(',')) {
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
         nearest = address.to_canonical();
         if !trusted.iter().any(|network| network.contains(&nearest)) {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::body::{ResponseBody, Streaming};
 use super::client::Client;
+use super::ending::{Ending, Reason};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::race;
@@ -39,9 +40,11 @@ pub(super) async fn forward(
             Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
             Err(failed) => failed,
         };
-        let (status, outcome) = match failed {
-            Failed::NoEndpoint => (StatusCode::SERVICE_UNAVAILABLE, Outcome::ConnectError),
-            Failed::Refused(refusal) => (refusal.status(), refusal.outcome()),
+        let (status, ending) = match failed {
+            Failed::NoEndpoint => {
+                (StatusCode::SERVICE_UNAVAILABLE, Ending::failed(Outcome::ConnectError, Reason::NoEndpoint))
+            }
+            Failed::Refused(refusal) => (refusal.status(), Ending::from(refusal)),
         };
         exchange.status = status.as_u16();
         let now = Instant::now();
@@ -50,12 +53,12 @@ pub(super) async fn forward(
             && unsent.is_some()
             && let Some(instead) = exchange.instead(service.table().roles.section(Version::Blue))
         {
-            exchange.finish(outcome, now);
+            exchange.finish(ending, now);
             exchange = instead;
             progress.enter(Phase::Waiting, now, exchange.serving.settings().timeouts.response_head);
             continue;
         }
-        exchange.finish(outcome, now);
+        exchange.finish(ending, now);
         return match failed {
             Failed::NoEndpoint => unavailable(),
             Failed::Refused(refusal) => refusal.response(),
@@ -159,7 +162,7 @@ async fn connect(
                 let stands = Instant::now();
                 progress.enter(Phase::Waiting, stands, timeouts.response_head);
                 progress.send(stands);
-                service.records.connected(exchange.version, stands - asked);
+                exchange.connected(stands - asked);
                 return Ok(upstream);
             }
             Ok(Err(error)) => {
@@ -202,11 +205,11 @@ fn answer(
     };
     if let Err(refusal) = rewritten {
         exchange.status = refusal.status().as_u16();
-        exchange.finish(refusal.outcome(), now);
+        exchange.finish(Ending::from(refusal), now);
         return refusal.response();
     }
     if switches {
-        exchange.finish(Outcome::Success, now);
+        exchange.finish(Ending::whole(exchange.status), now);
         let protocol = headers::protocol(&parts.headers);
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::access::{Ended, Line};
 use super::choose::Chosen;
+use super::ending::{Ending, Reason};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
-use crate::config::AccessLog;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, Outcome, Version};
 use crate::live::Permit;
@@ -62,13 +63,6 @@ struct Head {
     shown: Duration,
 }
 
-/// What the access log says of a request.
-pub(super) struct Line {
-    pub method: http::Method,
-    pub target: http::Uri,
-    pub client: std::net::IpAddr,
-}
-
 impl Exchange {
     pub(super) fn new(
         service: &Rc<Service>,
@@ -118,7 +112,9 @@ impl Exchange {
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
         let permit = serving.permit(section, version).ok()?;
         let chosen = Chosen { version, section, routed, drawn, arm, standing };
-        let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, self.line.take(), started);
+        let mut line = self.line.take();
+        line.iter_mut().for_each(|line| line.again());
+        let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, line, started);
         instead.counted = Counted::Already;
         Some(instead)
     }
@@ -149,7 +145,25 @@ impl Exchange {
         let endpoint = self.at.as_ref().map(|at| Rc::clone(&at.endpoint))?;
         self.report(&endpoint, outcome.charge());
         self.leave_endpoint();
+        if let Some(line) = &mut self.line {
+            line.endpoint = Some(Rc::clone(&endpoint));
+        }
         Some(endpoint)
+    }
+
+    /// A connection was made for the request.
+    pub(super) fn connected(&mut self, took: Duration) {
+        self.service.records.connected(self.version, took);
+        if let Some(line) = &mut self.line {
+            line.connect = Some(took);
+        }
+    }
+
+    /// So much of the answer's body has come.
+    pub(super) fn passed(&mut self, length: usize) {
+        if let Some(line) = &mut self.line {
+            line.response_bytes += length as u64;
+        }
     }
 
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
@@ -159,10 +173,11 @@ impl Exchange {
     }
 
     /// Records what the request came to. The first call counts.
-    pub(super) fn finish(&mut self, outcome: Outcome, now: Instant) {
+    pub(super) fn finish(&mut self, ending: Ending, now: Instant) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
+        let Ending { outcome, .. } = ending;
         let shown_whole = now - self.started;
         let judged_whole = self.progress.of_version(now);
         let waited_in_vain = matches!(outcome, Outcome::Timeout | Outcome::ClientCancelled);
@@ -197,26 +212,19 @@ impl Exchange {
                 self.report(&at.endpoint, charge);
             }
         }
+        if let Some(mut line) = self.line.take() {
+            if let Some(at) = &self.at {
+                line.endpoint = Some(Rc::clone(&at.endpoint));
+            }
+            let head = head.map(|head| head.shown);
+            line.write(&Ended { version: Some(version), status, ending, head, whole: shown_whole });
+        }
         self.waits_no_more();
         self.leave_endpoint();
         self.permit = None;
         let in_flight = self.service.records.in_flight.of(version);
         in_flight.set(in_flight.get() - 1);
         self.progress.rest(now);
-        if let Some(line) = &self.line {
-            tracing::info!(
-                target: "portcullis::access",
-                client = %line.client,
-                method = %line.method,
-                target = %line.target,
-                version = version.name(),
-                status,
-                outcome = outcome.name(),
-                head_ms = head.map(|head| head.shown.as_secs_f64() * 1e3),
-                whole_ms = shown_whole.as_secs_f64() * 1e3,
-                "request"
-            );
-        }
     }
 
     pub(super) fn report(&self, endpoint: &Endpoint, charge: Charge) {
@@ -239,24 +247,14 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.finished {
-            let by_us = std::thread::panicking() || self.progress.is_cut();
-            let outcome = if by_us { Outcome::RefusedByUs } else { Outcome::ClientCancelled };
-            self.finish(outcome, Instant::now());
-        }
-    }
-}
-
-impl Serving {
-    /// What the access log will say of a request, if it is on.
-    pub(super) fn line(
-        &self,
-        method: &http::Method,
-        target: &http::Uri,
-        client: std::net::IpAddr,
-    ) -> Option<Box<Line>> {
-        match self.settings().access_log {
-            AccessLog::Off => None,
-            AccessLog::On => Some(Box::new(Line { method: method.clone(), target: target.clone(), client })),
+            let ending = if std::thread::panicking() {
+                Ending::failed(Outcome::RefusedByUs, Reason::Internal)
+            } else if self.progress.is_cut() {
+                Ending::failed(Outcome::RefusedByUs, Reason::EndpointLeft)
+            } else {
+                Ending::failed(Outcome::ClientCancelled, Reason::ClientGone)
+            };
+            self.finish(ending, Instant::now());
         }
     }
 }

@@ -11,18 +11,29 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::access::{Ended, Line};
 use super::body::ResponseBody;
 use super::client::Client;
+use super::ending::Ending;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
-use super::{forward, headers};
+use super::{forward, headers, ids};
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, Outcome};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::lifecycle;
 use crate::proxy::wire::{Phase, Progress, RequestBody};
+
+/// What is said of a request elsewhere, whatever becomes of it.
+#[derive(Default)]
+struct Named {
+    /// Until somebody else sees to it.
+    line: Option<Box<Line>>,
+    /// The one that the client is told.
+    request_id: Option<Box<HeaderValue>>,
+}
 
 /// Answers one request.
 pub(in crate::proxy) async fn answer(
@@ -35,7 +46,9 @@ pub(in crate::proxy) async fn answer(
     let version = request.version();
     let serving = service.serving();
     progress.enter(Phase::Waiting, started, serving.settings().timeouts.response_head);
-    let forwarded = AssertUnwindSafe(route(&service, serving, &progress, &client, request, started)).catch_unwind();
+    let mut named = Named::default();
+    let way = route(&service, serving, &progress, &client, request, started, &mut named);
+    let forwarded = AssertUnwindSafe(way).catch_unwind();
     let outcome = forwarded.await.unwrap_or_else(|_| {
         service.records.panicked();
         Err(Refusal::Internal)
@@ -43,11 +56,19 @@ pub(in crate::proxy) async fn answer(
     let mut response = match outcome {
         Ok(response) => response,
         Err(refusal) => {
-            refused(&service, refusal.status(), started.elapsed());
+            let whole = started.elapsed();
+            refused(&service, refusal.status(), whole);
+            if let Some(line) = named.line.take() {
+                let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
+                line.write(&Ended { version: None, status, ending, head: None, whole });
+            }
             progress.rest(Instant::now());
             refusal.response()
         }
     };
+    if let Some(id) = named.request_id {
+        response.headers_mut().insert(ids::X_REQUEST_ID, *id);
+    }
     if service.phase.get() != lifecycle::Phase::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -78,21 +99,34 @@ async fn route(
     client: &Client,
     request: Request<Incoming>,
     started: Instant,
+    named: &mut Named,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    #[cfg(feature = "fault-injection")]
-    assert!(request.uri().path() != "/portcullis/panic", "a test asked for it");
     let (mut parts, incoming) = request.into_parts();
-    let line = serving.line(&parts.method, &parts.uri, client.address);
+    let settings = serving.settings();
+    named.line = serving.line(&parts, incoming.size_hint().exact(), client);
+    named.request_id = ids::request_id(service, settings, &parts.headers, client).map(Box::new);
+    if let (Some(line), Some(id)) = (&mut named.line, &named.request_id) {
+        line.identify(id);
+    }
+    #[cfg(feature = "fault-injection")]
+    assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
     let upgrade = headers::request(&mut parts, client)?;
+    if let Some(id) = &named.request_id {
+        parts.headers.insert(ids::X_REQUEST_ID, HeaderValue::clone(id));
+    }
+    ids::trace(service, settings, &mut parts.headers);
+    if let Some(line) = &mut named.line {
+        line.goes_on(&parts);
+    }
     serving.admit(&parts.headers, client, started)?;
-    let most = serving.settings().limits.request_body_bytes;
+    let most = settings.limits.request_body_bytes;
     if most.is_some_and(|most| incoming.size_hint().lower() > most) {
         return Err(Refusal::LargeBody);
     }
     let chosen = service.choose(&serving, &parts, client);
     let permit = serving.permit(chosen.section, chosen.version)?;
     let request = Request::from_parts(parts, RequestBody::new(incoming, progress, most));
-    let exchange = Exchange::new(service, serving, progress, chosen, permit, line, started);
+    let exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     Ok(forward::forward(service, progress, client, exchange, request, upgrade).await)
 }
 

@@ -1,0 +1,196 @@
+//! The access log: a line for each request, when it has ended. All of it is on the heap, and there only while the log is on.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Uri};
+use tracing::Level;
+
+use super::client::Client;
+use super::client_share::origin;
+use super::ending::{Ending, Reason};
+use super::ids::{X_REQUEST_ID, trace_id};
+use super::service::Serving;
+use crate::config::{AccessLog, LineFormat};
+use crate::gate::Version;
+use crate::proxy::upstream::Endpoint;
+
+const TARGET: &str = "portcullis::access";
+
+/// What is known of a request before it has ended.
+pub(super) struct Line {
+    format: LineFormat,
+    /// Before the first of the proxies that are trusted.
+    client: IpAddr,
+    method: Method,
+    target: Uri,
+    protocol: http::Version,
+    /// None where the head does not say it.
+    request_bytes: Option<u64>,
+    request_id: Option<String>,
+    trace_id: Option<String>,
+    /// The one that had it last.
+    pub endpoint: Option<Rc<Endpoint>>,
+    /// None where no connection was made for it.
+    pub connect: Option<Duration>,
+    /// Of the endpoint's body.
+    pub response_bytes: u64,
+}
+
+/// How it ended.
+pub(super) struct Ended {
+    /// None where it was refused before one was chosen.
+    pub version: Option<Version>,
+    pub status: u16,
+    pub ending: Ending,
+    pub head: Option<Duration>,
+    pub whole: Duration,
+}
+
+impl Serving {
+    /// The line of a request that came with `head` and a body of `request_bytes`; none where the log is off.
+    pub(super) fn line(&self, head: &Parts, request_bytes: Option<u64>, client: &Client) -> Option<Box<Line>> {
+        match self.settings().access_log {
+            AccessLog::Off => None,
+            AccessLog::On(format) => Some(Box::new(Line::new(format, head, request_bytes, self.origin(head, client)))),
+        }
+    }
+
+    fn origin(&self, head: &Parts, client: &Client) -> IpAddr {
+        if client.trusted {
+            origin(&head.headers, client.address, &self.settings().trusted_proxies)
+        } else {
+            client.address
+        }
+    }
+}
+
+impl Line {
+    fn new(format: LineFormat, head: &Parts, request_bytes: Option<u64>, client: IpAddr) -> Line {
+        Line {
+            format,
+            client,
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            protocol: head.version,
+            request_bytes,
+            request_id: head.headers.get(X_REQUEST_ID).map(text),
+            trace_id: trace_id(&head.headers).map(str::to_owned),
+            endpoint: None,
+            connect: None,
+            response_bytes: 0,
+        }
+    }
+
+    /// The names with which the request goes on.
+    pub(super) fn goes_on(&mut self, head: &Parts) {
+        self.trace_id = trace_id(&head.headers).map(str::to_owned);
+    }
+
+    pub(super) fn identify(&mut self, id: &HeaderValue) {
+        self.request_id = Some(text(id));
+    }
+
+    /// Another version answers in the place of the first.
+    pub(super) fn again(&mut self) {
+        self.endpoint = None;
+        self.connect = None;
+    }
+
+    pub(super) fn write(&self, ended: &Ended) {
+        match self.format {
+            LineFormat::Json => self.log(ended),
+            LineFormat::Text if tracing::enabled!(target: TARGET, Level::INFO) => {
+                // There is nobody to tell that standard error is gone.
+                std::io::stderr().lock().write_all(self.text(ended).as_bytes()).ok();
+            }
+            LineFormat::Text => {}
+        }
+    }
+
+    fn log(&self, ended: &Ended) {
+        let Ended { version, status, ending, head, whole } = *ended;
+        tracing::info!(
+            target: TARGET,
+            client = %self.client,
+            method = %self.method,
+            // The log has a `target` of its own.
+            request_target = %self.target,
+            protocol = protocol(self.protocol),
+            version = version.map(Version::name),
+            endpoint = self.endpoint.as_ref().map(|endpoint| tracing::field::display(&endpoint.known)),
+            status,
+            outcome = ending.outcome.name(),
+            reason = ending.reason.map(Reason::name),
+            request_bytes = self.request_bytes,
+            response_bytes = self.response_bytes,
+            connect_ms = self.connect.map(millis),
+            head_ms = head.map(millis),
+            whole_ms = millis(whole),
+            request_id = self.request_id,
+            trace_id = self.trace_id,
+            "request"
+        );
+    }
+
+    /// The Common Log Format, and `key=value` for the rest.
+    fn text(&self, ended: &Ended) -> String {
+        let Ended { version, status, ending, head, whole } = *ended;
+        let time = jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
+        let Line { client, method, protocol, response_bytes, .. } = self;
+        let target = quotable(&self.target.to_string());
+        let protocol = self::protocol(*protocol);
+        let shown_ms = |time: Option<Duration>| or_dash(time.map(|time| format!("{:.3}", millis(time))));
+        let endpoint = or_dash(self.endpoint.as_ref().map(|endpoint| endpoint.known.to_string()));
+        format!(
+            "{client} - - [{time}] \"{method} {target} {protocol}\" {status} {response_bytes} version={} \
+             endpoint={endpoint} outcome={} reason={} request_bytes={} connect_ms={} head_ms={} whole_ms={} \
+             request_id=\"{}\" trace_id={}\n",
+            version.map_or("-", Version::name),
+            ending.outcome.name(),
+            ending.reason.map_or("-", Reason::name),
+            or_dash(self.request_bytes.map(|bytes| bytes.to_string())),
+            shown_ms(self.connect),
+            shown_ms(head),
+            shown_ms(Some(whole)),
+            quotable(self.request_id.as_deref().unwrap_or("-")),
+            self.trace_id.as_deref().unwrap_or("-"),
+        )
+    }
+}
+
+fn or_dash(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "-".to_owned())
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// As it may stand between quotation marks: whatever a client sends, a line stays one, and its fields where they are.
+fn quotable(text: &str) -> String {
+    let mut quotable = String::with_capacity(text.len());
+    for one in text.chars() {
+        if matches!(one, '"' | '\\') || one.is_control() {
+            quotable.extend(one.escape_default());
+        } else {
+            quotable.push(one);
+        }
+    }
+    quotable
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+const fn protocol(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

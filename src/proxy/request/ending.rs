@@ -1,0 +1,152 @@
+//! How a request ended: what it counts as and, where it did not end well, why. The names of the reasons are a table of README.
+
+use super::respond::{Refusal, Unreached};
+use crate::gate::Outcome;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub outcome: Outcome,
+    /// None where the answer of an endpoint was whole, whatever its status.
+    pub reason: Option<Reason>,
+}
+
+/// Why a request was refused, or an answer failed: the values of the access log's field `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Host,
+    Target,
+    TransferEncoding,
+    Method,
+    RateLimit,
+    VersionBusy,
+    RequestBodyTimeout,
+    RequestBodyTooLarge,
+    RequestBodyMalformed,
+    ClientGone,
+    NoEndpoint,
+    ConnectRefused,
+    ConnectNoRoute,
+    ConnectFailed,
+    ConnectTimeout,
+    ResponseHeadTimeout,
+    ResponseHeadTooLarge,
+    ResponseInvalid,
+    ResponseLost,
+    ResponseBodyTimeout,
+    ResponseTruncated,
+    EndpointLeft,
+    Internal,
+}
+
+impl Ending {
+    /// The answer of an endpoint, with `status`, is whole.
+    pub(super) const fn whole(status: u16) -> Ending {
+        Ending { outcome: Outcome::of_status(status), reason: None }
+    }
+
+    pub(super) const fn failed(outcome: Outcome, reason: Reason) -> Ending {
+        Ending { outcome, reason: Some(reason) }
+    }
+}
+
+impl From<Refusal> for Ending {
+    fn from(refusal: Refusal) -> Ending {
+        Ending::failed(refusal.outcome(), Reason::from(refusal))
+    }
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Reason {
+        match refusal {
+            Refusal::Host => Reason::Host,
+            Refusal::Target => Reason::Target,
+            Refusal::TransferEncoding => Reason::TransferEncoding,
+            Refusal::Method => Reason::Method,
+            Refusal::SlowBody => Reason::RequestBodyTimeout,
+            Refusal::LargeBody => Reason::RequestBodyTooLarge,
+            Refusal::MalformedBody => Reason::RequestBodyMalformed,
+            Refusal::ClientGone => Reason::ClientGone,
+            Refusal::Connect(Unreached::Refused) => Reason::ConnectRefused,
+            Refusal::Connect(Unreached::NoRoute) => Reason::ConnectNoRoute,
+            Refusal::Connect(Unreached::Otherwise) => Reason::ConnectFailed,
+            Refusal::ConnectTimeout => Reason::ConnectTimeout,
+            Refusal::Reset => Reason::ResponseLost,
+            Refusal::Invalid => Reason::ResponseInvalid,
+            Refusal::LargeHead => Reason::ResponseHeadTooLarge,
+            Refusal::HeadTimeout => Reason::ResponseHeadTimeout,
+            Refusal::Left => Reason::EndpointLeft,
+            Refusal::Busy => Reason::VersionBusy,
+            Refusal::TooMany { .. } => Reason::RateLimit,
+            Refusal::Internal => Reason::Internal,
+        }
+    }
+}
+
+impl Reason {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Reason::Host => "host_invalid",
+            Reason::Target => "target_invalid",
+            Reason::TransferEncoding => "transfer_encoding_invalid",
+            Reason::Method => "method_denied",
+            Reason::RateLimit => "rate_limit",
+            Reason::VersionBusy => "version_busy",
+            Reason::RequestBodyTimeout => "request_body_timeout",
+            Reason::RequestBodyTooLarge => "request_body_too_large",
+            Reason::RequestBodyMalformed => "request_body_malformed",
+            Reason::ClientGone => "client_gone",
+            Reason::NoEndpoint => "no_endpoint",
+            Reason::ConnectRefused => "connect_refused",
+            Reason::ConnectNoRoute => "connect_no_route",
+            Reason::ConnectFailed => "connect_failed",
+            Reason::ConnectTimeout => "connect_timeout",
+            Reason::ResponseHeadTimeout => "response_head_timeout",
+            Reason::ResponseHeadTooLarge => "response_head_too_large",
+            Reason::ResponseInvalid => "response_invalid",
+            Reason::ResponseLost => "response_lost",
+            Reason::ResponseBodyTimeout => "response_body_timeout",
+            Reason::ResponseTruncated => "response_truncated",
+            Reason::EndpointLeft => "endpoint_left",
+            Reason::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Reason; Reason::Internal as usize + 1] = [
+        Reason::Host,
+        Reason::Target,
+        Reason::TransferEncoding,
+        Reason::Method,
+        Reason::RateLimit,
+        Reason::VersionBusy,
+        Reason::RequestBodyTimeout,
+        Reason::RequestBodyTooLarge,
+        Reason::RequestBodyMalformed,
+        Reason::ClientGone,
+        Reason::NoEndpoint,
+        Reason::ConnectRefused,
+        Reason::ConnectNoRoute,
+        Reason::ConnectFailed,
+        Reason::ConnectTimeout,
+        Reason::ResponseHeadTimeout,
+        Reason::ResponseHeadTooLarge,
+        Reason::ResponseInvalid,
+        Reason::ResponseLost,
+        Reason::ResponseBodyTimeout,
+        Reason::ResponseTruncated,
+        Reason::EndpointLeft,
+        Reason::Internal,
+    ];
+
+    #[test]
+    fn readme_has_a_row_for_each_reason_and_no_other() {
+        let readme = include_str!("../../../README.md");
+        let (_, table) = readme.split_once("| `reason` | status |").expect("README has the table");
+        let rows = table.lines().skip(2).map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<Vec<&str>>(), ALL.map(Reason::name));
+    }
+}
