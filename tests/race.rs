@@ -36,7 +36,9 @@ impl Both {
 
     fn proxy(&self, connect: &str) -> Proxy {
         let text = text(&self.names, self.v6.port(), connect);
-        Proxy::start_logging(&text, "info,portcullis=debug")
+        let proxy = Proxy::start_logging(&text, "info,portcullis=debug");
+        proxy.until(|status| status["blue"]["endpoints"] == 2);
+        proxy
     }
 }
 
@@ -107,6 +109,7 @@ fn row_47_where_one_family_of_a_name_hangs_and_the_other_refuses_the_answer_is_5
     let (v6, _socket, _queued) = unreachable_at(SocketAddr::from((Ipv6Addr::LOCALHOST, v4.port())));
     let names = NameServer::knowing(NAME, &[v6.ip(), v4.ip()]);
     let proxy = Proxy::start(&text(&names, v4.port(), "300ms"));
+    proxy.until(|status| status["blue"]["endpoints"] == 2);
     for _ in 0..4 {
         assert_eq!(proxy.get("/").status, 504);
     }
