@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Control;
 use super::command::{Again, Candidate, NewEndpoints, NewRelease, Refused, Reload, Reply};
-use super::restore::declared;
+use super::restore::{declared, difference};
 use crate::config::{Config, Endpoint};
 use crate::course::{Changed, Input};
 use crate::gate::trigger::StreakTrigger;
@@ -251,19 +251,6 @@ impl Control {
             self.rolled_back = Some((self.name(Version::Green).to_owned(), cause.reason.clone()));
         }
     }
-}
-
-/// The sentence for two that differ.
-pub fn difference(holds: &Versions, declared: &Versions) -> Option<String> {
-    let of = |name: &str, holds: &VersionRecord, declared: &VersionRecord| {
-        let told = |record: &VersionRecord| format!("{} at [{}]", record.version, record.endpoints.join(", "));
-        (holds != declared).then(|| format!("{name} is {}, and {} in the file", told(holds), told(declared)))
-    };
-    let blue = of("blue", &holds.blue, &declared.blue);
-    let green = of("green", &holds.green, &declared.green);
-    let both: Vec<String> = blue.into_iter().chain(green).collect();
-    let holds = "what releases and operators made of it holds, until the file says something new of it";
-    (!both.is_empty()).then(|| format!("{}: {holds}", both.join("; ")))
 }
 
 /// The streak that the workers act on. Of an irreversible release they only tell, and `control` calls people.

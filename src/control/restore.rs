@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::changes::difference;
 use super::status::{Names, Rollback};
 use crate::config::{self, Config, Endpoint, VersionConfig};
 use crate::course::Course;
@@ -204,6 +203,19 @@ fn holding(record: &StateRecord, config: &Config) -> Option<ByVersion<VersionCon
         Some(VersionConfig { version: version.clone(), endpoints: endpoints.ok()?, max_requests, health_check })
     };
     Some(ByVersion { blue: of(&recorded.blue, Version::Blue)?, green: of(&recorded.green, Version::Green)? })
+}
+
+/// The sentence for two that differ.
+pub fn difference(holds: &Versions, declared: &Versions) -> Option<String> {
+    let of = |name: &str, holds: &VersionRecord, declared: &VersionRecord| {
+        let told = |record: &VersionRecord| format!("{} at [{}]", record.version, record.endpoints.join(", "));
+        (holds != declared).then(|| format!("{name} is {}, and {} in the file", told(holds), told(declared)))
+    };
+    let blue = of("blue", &holds.blue, &declared.blue);
+    let green = of("green", &holds.green, &declared.green);
+    let both: Vec<String> = blue.into_iter().chain(green).collect();
+    let holds = "what releases and operators made of it holds, until the file says something new of it";
+    (!both.is_empty()).then(|| format!("{}: {holds}", both.join("; ")))
 }
 
 /// What the file says of the versions.
