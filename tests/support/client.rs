@@ -102,11 +102,7 @@ impl Client {
     /// Reads `length` bytes.
     #[track_caller]
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        while self.buffer.len() < length {
-            let more = self.more().expect("more bytes").expect("no end before these bytes");
-            self.buffer.extend(more);
-        }
-        self.buffer.drain(..length).collect()
+        message::read_bytes(self, length)
     }
 
     /// Reads whatever still comes, to the end of the connection.

@@ -48,6 +48,16 @@ pub trait Source {
     fn buffer(&mut self) -> &mut Vec<u8>;
 }
 
+/// Reads `length` bytes.
+#[track_caller]
+pub fn read_bytes(source: &mut impl Source, length: usize) -> Vec<u8> {
+    while source.buffer().len() < length {
+        let more = source.more().expect("more bytes").expect("no end before these bytes");
+        source.buffer().extend(more);
+    }
+    source.buffer().drain(..length).collect()
+}
+
 /// Bytes after which nothing comes.
 struct Whole(Vec<u8>);
 

@@ -10,7 +10,6 @@ use http::{HeaderValue, Method, Uri};
 use tracing::Level;
 
 use super::client::Client;
-use super::client_share::origin;
 use super::ending::{Ending, Reason};
 use super::ids::{X_REQUEST_ID, trace_id};
 use super::service::Serving;
@@ -55,15 +54,9 @@ impl Serving {
     pub(super) fn line(&self, head: &Parts, request_bytes: Option<u64>, client: &Client) -> Option<Box<Line>> {
         match self.settings().access_log {
             AccessLog::Off => None,
-            AccessLog::On(format) => Some(Box::new(Line::new(format, head, request_bytes, self.origin(head, client)))),
-        }
-    }
-
-    fn origin(&self, head: &Parts, client: &Client) -> IpAddr {
-        if client.trusted {
-            origin(&head.headers, client.address, &self.settings().trusted_proxies)
-        } else {
-            client.address
+            AccessLog::On(format) => {
+                Some(Box::new(Line::new(format, head, request_bytes, self.origin(&head.headers, client))))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one worker answers requests with: its view of what is shared, its draws, its endpoints and its records.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -144,12 +145,13 @@ impl Serving {
     /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.
     pub(super) fn admit(&self, headers: &HeaderMap, client: &Client, now: Instant) -> Result<(), Refusal> {
         let Some(rates) = &self.live.rates else { return Ok(()) };
-        let origin = if client.trusted {
-            origin(headers, client.address, &self.settings().trusted_proxies)
-        } else {
-            client.address
-        };
-        rates.take(origin, now).map_err(Refusal::from)
+        rates.take(self.origin(headers, client), now).map_err(Refusal::from)
+    }
+
+    /// Where a request with these fields comes from: the client itself, or whoever the proxies before it say, if they are
+    /// trusted.
+    pub(super) fn origin(&self, headers: &HeaderMap, client: &Client) -> IpAddr {
+        if client.trusted { origin(headers, client.address, &self.settings().trusted_proxies) } else { client.address }
     }
 
     /// Leave for a request to `version`, whose endpoints `section` has; none is needed where there is no bound.
