@@ -183,6 +183,16 @@ fn check_shows_every_fault_with_line_and_column() {
     assert!(said.contains(name) && said.contains("cannot be read"), "{said}");
 }
 
+#[test]
+fn levels_of_the_log_that_are_none_are_refused_with_what_would_be() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let nobody = "127.0.0.1:1".parse().expect("an address");
+    std::fs::write(file.path(), config(&[nobody], &[nobody], "")).expect("written");
+    let path = file.path().to_str().expect("UTF-8");
+    let said = refused(&portcullis(&["run", "--config", path], &[("RUST_LOG", "info,portcullis=loud")]), 1);
+    assert!(said.contains("RUST_LOG") && said.contains("info,portcullis=loud") && said.contains("as `debug`"), "{said}");
+}
+
 /// `run` does not start with `listen` or `admin.listen` at `address`, and says which, and what would help.
 #[track_caller]
 fn check_unbound(key: &str, address: SocketAddr, why: &str, remedy: &str) {

@@ -59,7 +59,7 @@ impl Run {
         if let (Some(watched), Some(tls)) = (&mut watched, &config.tls) {
             watched.has_changed(&self.config, tls.files());
         }
-        telemetry::logs();
+        telemetry::logs()?;
         for warning in config.warnings.iter() {
             let (line, column) = warning.position().unzip();
             tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
