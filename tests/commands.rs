@@ -190,7 +190,10 @@ fn levels_of_the_log_that_are_none_are_refused_with_what_would_be() {
     std::fs::write(file.path(), config(&[nobody], &[nobody], "")).expect("written");
     let path = file.path().to_str().expect("UTF-8");
     let said = refused(&portcullis(&["run", "--config", path], &[("RUST_LOG", "info,portcullis=loud")]), 1);
-    assert!(said.contains("RUST_LOG") && said.contains("info,portcullis=loud") && said.contains("as `debug`"), "{said}");
+    assert!(
+        said.contains("RUST_LOG") && said.contains("info,portcullis=loud") && said.contains("as `debug`"),
+        "{said}"
+    );
 }
 
 /// `run` does not start with `listen` or `admin.listen` at `address`, and says which, and what would help.

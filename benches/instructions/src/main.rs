@@ -1,5 +1,6 @@
 //! Instructions per request of the steps that requests take, counted by valgrind and held to a limit:
 //! `cargo run --release -p portcullis-instructions`. The count is the same on a busy machine, which a time is not.
+//! tests/run counts in the tests' build, which is dearer by its assertions and by dependencies that are not optimised.
 
 #![allow(clippy::pedantic, reason = "as in the tests: plainness comes first")]
 
@@ -11,9 +12,10 @@ use std::process::{Command, ExitCode};
 
 use steps::{Admitting, Choosing, Recording, Sticking};
 
-/// A step and the most instructions that it may take: a fifth more than it took when the limit was set, for what
-/// another compiler makes of it. Raise one only with the reason in the commit.
-const LIMITS: [(&str, u64); 4] = [("choose", 54), ("admit", 168), ("stick", 690), ("record", 485)];
+/// A step and the most instructions that it may take, in the release build and in the tests': a fifth more than it took
+/// when the limit was set, for what another compiler makes of it. Raise one only with the reason in the commit.
+const LIMITS: [(&str, u64, u64); 4] =
+    [("choose", 54, 373), ("admit", 168, 414), ("stick", 690, 1442), ("record", 485, 665)];
 
 /// Both counts contain the start of the program; their difference does not.
 const FEW: u64 = 10_000;
@@ -26,7 +28,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut within = true;
-    for (step, limit) in LIMITS {
+    for (step, of_release, of_tests) in LIMITS {
+        let limit = if cfg!(debug_assertions) { of_tests } else { of_release };
         let each = (count(step, MANY) - count(step, FEW)) as f64 / (MANY - FEW) as f64;
         let exceeded = each > limit as f64;
         let verdict = if exceeded { "EXCEEDED" } else { "ok" };
