@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::Instant;
 
@@ -42,7 +44,8 @@ pub fn spawn(
 }
 
 async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecycle: Lifecycle) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    #[expect(deprecated, reason = "a listener keeps its descriptor for as long as it lives; the other way is unsafe")]
+    let listener = AsyncFd::with_interest(listener, Interest::READABLE)?;
     let connections = Rc::new(Connections::new(Rc::clone(service)));
     let accepting = tokio::task::spawn_local(client::accept(Rc::clone(&connections), listener, lifecycle.clone()));
     tokio::task::spawn_local(Rc::clone(&service.dialer.sends).flush());

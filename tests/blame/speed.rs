@@ -6,6 +6,8 @@ use crate::support::{Backend, Load, Proxy, config};
 
 const RUNS: usize = 20;
 const CONNECTIONS: usize = 64;
+/// What is in flight twice, before the probe and in it, is a matter of luck.
+const LOADS: usize = 5;
 
 fn rolled_back(status: &Value) -> bool {
     status["state"] == "rolledBack"
@@ -44,14 +46,19 @@ fn promise_1_one_client_sees_few_failures_of_a_green_that_fails_everything() {
 #[test]
 fn promise_1_of_64_connections_no_more_fail_than_that_and_what_is_in_flight() {
     for (weight, most) in BOUNDS {
-        let (blue, green) = (Backend::answering(200), Backend::answering(500));
-        let proxy = Proxy::start(&config(&[blue.address], &[green.address], "workers: 2"));
-        let load = Load::start(proxy.listen, CONNECTIONS);
-        load.until_more(1_000);
-        proxy.set_weight(weight);
-        proxy.until(rolled_back);
-        let failed = load.stop().failed;
-        println!("{weight} %, {CONNECTIONS} connections: {failed} failures");
-        assert!(failed <= most as u64 + CONNECTIONS as u64, "at {weight} %: {failed}");
+        let failed: Vec<f64> = (0..LOADS).map(|_| failed_under_load(weight)).collect();
+        let median_failed = median(failed.clone());
+        println!("{weight} %, {CONNECTIONS} connections: {median_failed} failures (median), {failed:?}");
+        assert!(median_failed <= most + CONNECTIONS as f64, "at {weight} %: {failed:?}");
     }
+}
+
+fn failed_under_load(weight: f64) -> f64 {
+    let (blue, green) = (Backend::answering(200), Backend::answering(500));
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], "workers: 2"));
+    let load = Load::start(proxy.listen, CONNECTIONS);
+    load.until_more(1_000);
+    proxy.set_weight(weight);
+    proxy.until(rolled_back);
+    load.stop().failed as f64
 }

@@ -2,21 +2,20 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::connections::{Connections, Place};
 use super::drive::{Ended, drive};
 use super::{handshake, tunnel};
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Scheme, Service};
-use crate::proxy::wire::{Channel, Owned, Socket};
+use crate::proxy::wire::{Channel, Lazy, Owned, Socket};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,7 +23,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves one client connection to its end.
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
-    let socket = Socket::own(stream, &service.dialer.sends);
+    let socket = Socket::own(Lazy::Unknown(stream), &service.dialer.sends);
     let (channel, scheme) = match handshake::config(service) {
         None => (Channel::Plain(socket.share()), Scheme::Http),
         // On the heap, or every connection's task would have room for it.

@@ -89,7 +89,7 @@ pub(super) async fn drive(
 ) -> Ended {
     let service = &connections.service;
     let progress = Rc::new(Progress::new());
-    let now = Instant::now();
+    let now = progress.now();
     progress.rest(now);
     connections.unparked.add(&progress, now);
     let http = builder(&service.serving().settings().limits);
@@ -100,7 +100,7 @@ pub(super) async fn drive(
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
-    let mut timer = pin!(tokio::time::sleep(PARK_AFTER));
+    let mut timer = pin!(tokio::time::sleep_until(now + PARK_AFTER));
     let mut closing = false;
     let mut taken = Taken { bytes: 0, since: Instant::now() };
     let mut attends = Attends::Silently;
@@ -123,7 +123,9 @@ pub(super) async fn drive(
                 continue;
             }
             if matches!(progress.phase.get(), Phase::Waiting | Phase::Streaming) {
-                if attends.poll_gone(socket, cx).is_ready() {
+                // The timer calls before long. Until then it is cheaper not to know than to have it watched.
+                let may_ask = socket.is_watched() || progress.now() - now >= PARK_AFTER;
+                if may_ask && attends.poll_gone(socket, cx).is_ready() {
                     return Poll::Ready(Stop::Broken);
                 }
                 // hyper asks for nothing of the answer while the client takes nothing.

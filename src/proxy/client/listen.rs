@@ -1,11 +1,13 @@
 //! One listening socket for each worker on the same port, and the accept loop.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::unix::AsyncFd;
 
 use super::connections::Connections;
 use super::{connection, handshake};
@@ -19,6 +21,9 @@ pub struct Sockets {
 }
 
 const BACKLOG: i32 = 4096;
+
+/// Before those that are there already are served.
+const ACCEPTED_AT_ONCE: usize = 64;
 
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_RESTS: Duration = Duration::from_millis(100);
@@ -57,41 +62,68 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 /// [`Phase::Relieved`], when the queue is another process's as well.
 pub(in crate::proxy) async fn accept(
     connections: Rc<Connections>,
-    listener: tokio::net::TcpListener,
+    listener: AsyncFd<TcpListener>,
     mut lifecycle: Lifecycle,
 ) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let mut ready = tokio::select! {
+            ready = listener.readable() => match ready {
+                Ok(ready) => ready,
+                Err(error) => {
+                    rest(&error).await;
+                    continue;
+                }
+            },
             phase = lifecycle.wait_for(|phase| matches!(phase, Phase::Relieved | Phase::Closing)) => match phase.as_deref() {
                 Ok(Phase::Relieved) => return,
                 _ => break,
             },
         };
-        match accepted {
-            Ok((stream, peer)) => take(&connections, stream, peer),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "accepting rests");
-                tokio::time::sleep(ACCEPT_RESTS).await;
+        let mut accepted = 0;
+        loop {
+            match ready.try_io(|listener| accept_one(listener.get_ref())) {
+                Ok(Ok((stream, peer))) => take(&connections, stream, peer),
+                Ok(Err(error)) if is_of_one_connection(&error) => {}
+                Ok(Err(error)) => {
+                    rest(&error).await;
+                    break;
+                }
+                // Nobody is left.
+                Err(_) => break,
+            }
+            accepted += 1;
+            if accepted % ACCEPTED_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
             }
         }
     }
-    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-    while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut nobody) {
+    while let Ok((stream, peer)) = accept_one(listener.get_ref()) {
         take(&connections, stream, peer);
     }
 }
 
-fn take(connections: &Rc<Connections>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+async fn rest(error: &io::Error) {
+    tracing::warn!(%error, "accepting rests");
+    tokio::time::sleep(ACCEPT_RESTS).await;
+}
+
+/// The next connection, if one waits. It does not block, as the listener does not.
+fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = rustix::net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((stream.into(), peer.try_into()?))
+}
+
+fn take(connections: &Rc<Connections>, mut stream: TcpStream, peer: SocketAddr) {
     match connections.admit() {
         Some(place) => {
-            tokio::task::spawn_local(connection::serve(Rc::clone(connections), place, stream, peer));
+            // On the heap, or the task would be moved around whole.
+            tokio::task::spawn_local(Box::pin(connection::serve(Rc::clone(connections), place, stream, peer)));
         }
         // TLS has no word for it that is dearer than to end the connection.
         None if handshake::config(&connections.service).is_some() => {}
         None => {
-            if let Err(error) = stream.try_write(TOO_MANY_CONNECTIONS) {
+            if let Err(error) = stream.write(TOO_MANY_CONNECTIONS) {
                 tracing::debug!(%error, "a connection over the bound was closed without an answer");
             }
         }

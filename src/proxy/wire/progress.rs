@@ -84,13 +84,14 @@ pub(in crate::proxy) enum Interrupt {
 
 impl Progress {
     pub(in crate::proxy) fn new() -> Progress {
+        let now = Instant::now();
         Progress {
             phase: Cell::new(Phase::Idle),
             task: RefCell::new(Waker::noop().clone()),
-            due: Cell::new(Instant::now()),
+            due: Cell::new(now),
             armed: Cell::new(false),
             dry: Cell::new(false),
-            clock: Cell::new(None),
+            clock: Cell::new(Some(now)),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             written: Cell::new(0),

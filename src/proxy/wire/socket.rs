@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::stream::Stream;
+use super::lazy::Lazy;
 
 /// Bytes that wait to be sent on one socket; a writer that has more waits.
 const WAITING_BYTES: usize = 32 * 1024;
@@ -35,7 +35,7 @@ pub(in crate::proxy) struct Socket {
 pub(in crate::proxy) struct Owned(Socket);
 
 struct Shared {
-    stream: RefCell<Stream>,
+    stream: RefCell<Lazy>,
     waiting: RefCell<Vec<u8>>,
     /// It is in one of the flusher's lists.
     noted: Cell<bool>,
@@ -64,7 +64,7 @@ pub(in crate::proxy) struct Sends {
 }
 
 impl Socket {
-    pub(in crate::proxy) fn own(stream: impl Into<Stream>, sends: &Rc<Sends>) -> Owned {
+    pub(in crate::proxy) fn own(stream: impl Into<Lazy>, sends: &Rc<Sends>) -> Owned {
         let shared = Shared {
             stream: RefCell::new(stream.into()),
             waiting: RefCell::default(),
@@ -76,13 +76,24 @@ impl Socket {
         Owned(Socket { shared: Rc::new(shared), sends: Rc::clone(sends) })
     }
 
+    /// Something on it has been waited for.
+    pub(in crate::proxy) fn is_watched(&self) -> bool {
+        self.shared.stream.borrow().is_known()
+    }
+
     pub(in crate::proxy) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.stream.borrow().poll_read_ready(cx)
+        self.shared.stream.borrow_mut().known()?.poll_read_ready(cx)
     }
 
     /// What has come and was not read; looks, and leaves it.
     pub(in crate::proxy) fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<Heard> {
-        match std::task::ready!(self.shared.stream.borrow().poll_peek(cx)) {
+        let heard = self
+            .shared
+            .stream
+            .borrow_mut()
+            .known()
+            .map_or_else(|error| Poll::Ready(Err(error)), |stream| stream.poll_peek(cx));
+        match std::task::ready!(heard) {
             Ok(0) => Poll::Ready(Heard::End),
             Ok(_) => Poll::Ready(Heard::Bytes),
             Err(error) => {
@@ -95,7 +106,7 @@ impl Socket {
     /// Ends when the peer resets the connection, of which nothing tells once it has ended its sending side. It holds a
     /// descriptor of its own.
     pub(in crate::proxy) fn until_reset(&self) -> io::Result<impl Future<Output = ()> + use<>> {
-        let twin = self.shared.stream.borrow().twin()?;
+        let twin = self.shared.stream.borrow_mut().known()?.twin()?;
         Ok(async move {
             if let Err(error) = twin.failed().await {
                 tracing::debug!(%error, "a reset will be seen by the next write");
@@ -107,7 +118,7 @@ impl Socket {
     /// Whether the kernel knows of nothing that came, not even of the end. It is asked, and not what it told before.
     pub(in crate::proxy) fn is_silent(&self) -> bool {
         let stream = self.shared.stream.borrow();
-        let peeked = socket2::SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
+        let peeked = stream.as_socket().and_then(|socket| socket.peek(&mut [MaybeUninit::uninit()]));
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -140,7 +151,7 @@ impl Socket {
 
     /// Makes closing reset the connection, so that the peer cannot take it for a clean end.
     pub(in crate::proxy) fn reset_on_close(&self) -> io::Result<()> {
-        socket2::SockRef::from(&*self.shared.stream.borrow()).set_linger(Some(Duration::ZERO))
+        self.shared.stream.borrow().as_socket()?.set_linger(Some(Duration::ZERO))
     }
 }
 
@@ -174,7 +185,7 @@ impl Drop for Owned {
 impl Shared {
     /// Gives the kernel what waits. False when some is left.
     fn send(&self, cx: &mut Context<'_>) -> bool {
-        let stream = self.stream.borrow();
+        let mut stream = self.stream.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         let mut sent = 0;
         let drained = loop {
@@ -183,11 +194,11 @@ impl Shared {
             }
             match stream.try_write(&waiting[sent..]) {
                 Ok(length) => sent += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if stream.poll_write_ready(cx).is_pending() {
-                        break false;
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match stream.known() {
+                    Ok(stream) if stream.poll_write_ready(cx).is_pending() => break false,
+                    // A connection that is lost says so by the next write.
+                    Ok(_) | Err(_) => {}
+                },
                 Err(error) => {
                     self.failed.set(Some(error.kind()));
                     sent = waiting.len();
@@ -321,6 +332,7 @@ mod tests {
     use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
+    use crate::proxy::wire::Stream;
 
     /// Both ends of a connection: ours, and the peer's.
     async fn connected(kind: &str) -> (Stream, OwnedFd) {
