@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,7 +20,9 @@ use super::stream::Stream;
 const FIRST_READ_BYTES: usize = 4096;
 
 pub(in crate::proxy) enum Lazy {
-    /// Non-blocking.
+    /// Non-blocking, and nothing has been read from it.
+    Unread(std::net::TcpStream),
+    /// What was read may be all that comes.
     Unknown(std::net::TcpStream),
     Known(Stream),
     /// The reactor did not take it.
@@ -28,25 +31,25 @@ pub(in crate::proxy) enum Lazy {
 
 impl Lazy {
     pub(super) fn is_known(&self) -> bool {
-        !matches!(self, Lazy::Unknown(_))
+        matches!(self, Lazy::Known(_) | Lazy::Lost)
     }
 
     /// The connection, of which the reactor knows from now on.
     pub(super) fn known(&mut self) -> io::Result<&mut Stream> {
-        if let Lazy::Unknown(_) = self
-            && let Lazy::Unknown(stream) = std::mem::replace(self, Lazy::Lost)
+        if !self.is_known()
+            && let Lazy::Unread(stream) | Lazy::Unknown(stream) = std::mem::replace(self, Lazy::Lost)
         {
             *self = Lazy::Known(Stream::Tcp(TcpStream::from_std(stream)?));
         }
         match self {
             Lazy::Known(stream) => Ok(stream),
-            Lazy::Unknown(_) | Lazy::Lost => Err(io::ErrorKind::NotConnected.into()),
+            Lazy::Unread(_) | Lazy::Unknown(_) | Lazy::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     pub(super) fn as_socket(&self) -> io::Result<SockRef<'_>> {
         match self {
-            Lazy::Unknown(stream) => Ok(SockRef::from(stream)),
+            Lazy::Unread(stream) | Lazy::Unknown(stream) => Ok(SockRef::from(stream)),
             Lazy::Known(stream) => Ok(SockRef::from(stream)),
             Lazy::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -54,16 +57,26 @@ impl Lazy {
 
     pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Lazy::Unknown(stream) => stream.write(bytes),
+            Lazy::Unread(stream) | Lazy::Unknown(stream) => stream.write(bytes),
             Lazy::Known(stream) => stream.try_write(bytes),
             Lazy::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
-    /// What `now` gets from a connection that the reactor does not know of, unless it would have to wait.
-    fn at_once<T>(&mut self, now: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>) -> Option<io::Result<T>> {
-        let Lazy::Unknown(stream) = self else { return None };
-        Some(now(stream)).filter(|done| !done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock))
+    /// What is there already, if nothing has been read before.
+    fn read_first(&mut self, buffer: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        let Lazy::Unread(stream) = self else { return None };
+        let mut room = [MaybeUninit::uninit(); FIRST_READ_BYTES];
+        let most = room.len().min(buffer.remaining());
+        match rustix::net::recv(&*stream, &mut room[..most], RecvFlags::empty()) {
+            Ok(((read, _), _)) => buffer.put_slice(read),
+            Err(Errno::WOULDBLOCK) => return None,
+            Err(error) => return Some(Err(error.into())),
+        }
+        if let Lazy::Unread(stream) = std::mem::replace(self, Lazy::Lost) {
+            *self = Lazy::Unknown(stream);
+        }
+        Some(Ok(()))
     }
 }
 
@@ -75,14 +88,7 @@ impl From<Stream> for Lazy {
 
 impl AsyncRead for Lazy {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = self.at_once(|stream| {
-            let mut room = [MaybeUninit::uninit(); FIRST_READ_BYTES];
-            let most = room.len().min(buffer.remaining());
-            let ((read, _), _) = rustix::net::recv(stream, &mut room[..most], RecvFlags::empty())?;
-            buffer.put_slice(read);
-            Ok(())
-        });
-        match read {
+        match self.read_first(buffer) {
             Some(read) => Poll::Ready(read),
             None => Pin::new(self.known()?).poll_read(cx, buffer),
         }
@@ -90,8 +96,8 @@ impl AsyncRead for Lazy {
 }
 
 impl AsyncWrite for Lazy {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self.known()?).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -99,10 +105,7 @@ impl AsyncWrite for Lazy {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.at_once(|stream| stream.write_vectored(slices)) {
-            Some(written) => Poll::Ready(written),
-            None => Pin::new(self.known()?).poll_write_vectored(cx, slices),
-        }
+        Pin::new(self.known()?).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,14 +115,15 @@ impl AsyncWrite for Lazy {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Lazy::Known(stream) => Pin::new(stream).poll_flush(cx),
-            Lazy::Unknown(_) | Lazy::Lost => Poll::Ready(Ok(())),
+            Lazy::Unread(_) | Lazy::Unknown(_) | Lazy::Lost => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.at_once(|stream| stream.shutdown(Shutdown::Write)) {
-            Some(shut) => Poll::Ready(shut),
-            None => Pin::new(self.known()?).poll_shutdown(cx),
+        match &mut *self {
+            Lazy::Unread(stream) | Lazy::Unknown(stream) => Poll::Ready(stream.shutdown(Shutdown::Write)),
+            Lazy::Known(stream) => Pin::new(stream).poll_shutdown(cx),
+            Lazy::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -141,7 +145,7 @@ mod tests {
         let peer = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
         let ours = listener.accept().expect("it connected").0;
         ours.set_nonblocking(true).expect("a socket");
-        (Lazy::Unknown(ours), peer)
+        (Lazy::Unread(ours), peer)
     }
 
     #[tokio::test]
@@ -151,8 +155,7 @@ mod tests {
         let mut read = [0; 4];
         lazy.read_exact(&mut read).await.expect("an open connection");
         assert_eq!(&read, b"ping");
-        lazy.write_all(b"pong").await.expect("an open connection");
-        assert_eq!(lazy.try_write(b"!").expect("an open connection"), 1);
+        assert_eq!(lazy.try_write(b"pong!").expect("an open connection"), 5);
         lazy.shutdown().await.expect("an open connection");
         assert!(!lazy.is_known());
         let mut answer = String::new();
@@ -179,16 +182,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_what_comes_first_is_read_so_that_a_peer_that_sends_without_end_leaves_others_their_turn() {
+        let (mut lazy, mut peer) = connected();
+        peer.write_all(&[7; 3 * FIRST_READ_BYTES]).expect("an open connection");
+        for (number, most) in [(1, FIRST_READ_BYTES), (2, 2 * FIRST_READ_BYTES)] {
+            let mut room = [0; 2 * FIRST_READ_BYTES];
+            assert_eq!(lazy.read(&mut room).await.expect("an open connection"), most);
+            assert_eq!(lazy.is_known(), number == 2);
+        }
+    }
+
+    #[tokio::test]
     async fn a_peer_that_takes_nothing_is_waited_for() {
         let (mut lazy, mut peer) = connected();
-        let mut nobody = Context::from_waker(Waker::noop());
-        let mut written = 0;
-        while let Poll::Ready(length) = Pin::new(&mut lazy).poll_write(&mut nobody, &[7; 4096]) {
-            written += length.expect("an open connection");
-        }
-        assert!(lazy.is_known() && written > 0);
+        let (part, mut written) = (vec![7; 64 * 1024], 0);
+        let full = loop {
+            match lazy.try_write(&part) {
+                Ok(length) => written += length,
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(full, io::ErrorKind::WouldBlock);
         let reader = std::thread::spawn(move || peer.read_exact(&mut vec![0; written + 1]));
         lazy.write_all(b"x").await.expect("an open connection");
+        assert!(lazy.is_known());
         reader.join().expect("no panic").expect("an open connection");
     }
 }
