@@ -7,8 +7,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms,
-    RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
+    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky,
+    RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -28,6 +28,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["drain"] => keys::<RawDrain>(),
         ["tls"] => keys::<RawTls>(),
         ["tls", "certificates", "*"] => keys::<RawCertificate>(),
+        ["http2"] => keys::<RawHttp2>(),
         ["accessLog"] => keys::<RawAccessLog>(),
         ["tracing"] => keys::<RawTracing>(),
         ["release", plan @ ..] => plan_keys(plan),
@@ -99,6 +100,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["tls", "certificates", "*", "key"] => "key: file:tls.key",
         ["tls", "minVersion"] => "minVersion: \"1.3\"",
         ["tls", "clientCa"] => "clientCa: clients.pem",
+        ["http2"] => "http2: { maxConcurrentStreams: 100 }",
         ["accessLog"] => "accessLog: true",
         ["accessLog", "format"] => "format: text",
         ["requestId"] => "requestId: true",

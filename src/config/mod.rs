@@ -64,6 +64,7 @@ pub struct Config {
     pub ejection: Ejection,
     pub drain: Drain,
     pub access_log: AccessLog,
+    pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
     pub request_ids: RequestIds,
@@ -261,6 +262,16 @@ pub enum LineFormat {
     Text,
 }
 
+/// Whether clients may speak HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    Off,
+    /// With so many requests at a time on one connection.
+    On {
+        max_concurrent_streams: u32,
+    },
+}
+
 /// What becomes of X-Request-Id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestIds {
@@ -281,6 +292,16 @@ pub enum TraceContext {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Http2 {
+    /// At a time on one connection.
+    pub const fn most_streams(self) -> u32 {
+        match self {
+            Http2::Off => 0,
+            Http2::On { max_concurrent_streams } => max_concurrent_streams,
+        }
     }
 }
 

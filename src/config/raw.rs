@@ -25,6 +25,7 @@ pub(super) struct RawConfig {
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
     pub(super) tls: Option<Mapping<RawTls>>,
+    pub(super) http2: Option<Switch<RawHttp2>>,
     pub(super) access_log: Option<Switch<RawAccessLog>>,
     pub(super) request_id: Option<bool>,
     pub(super) tracing: Option<Mapping<RawTracing>>,
@@ -115,6 +116,12 @@ pub(super) struct RawRelease {
     pub(super) monitoring: Option<Quantity>,
     pub(super) on_low_traffic: Option<String>,
     pub(super) irreversible: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawHttp2 {
+    pub(super) max_concurrent_streams: Option<Count>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -13,6 +13,8 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::Http2;
+
 /// What the listener needs to speak TLS, whole.
 #[derive(Clone)]
 pub struct Tls {
@@ -58,6 +60,7 @@ impl Tls {
         identities: Vec<Identity>,
         versions: &[&'static SupportedProtocolVersion],
         clients: Clients,
+        http2: Http2,
         files: Vec<PathBuf>,
     ) -> Result<Tls, Unfit> {
         let builder = ServerConfig::builder_with_provider(provider());
@@ -70,7 +73,11 @@ impl Tls {
             }
         };
         let mut server = builder.with_cert_resolver(Arc::new(BySni(identities)));
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let protocols: &[&[u8]] = match http2 {
+            Http2::Off => &[b"http/1.1"],
+            Http2::On { .. } => &[b"h2", b"http/1.1"],
+        };
+        server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // What is known of a session is with the client, sealed, so that workers share nothing and hold nothing for it.
         server.ticketer = ring::Ticketer::new().map_err(broken)?;
         Ok(Tls { server: Arc::new(server), files: files.into() })

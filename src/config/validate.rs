@@ -17,7 +17,7 @@ use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Access, Admin, Config, RequestIds, Rules, Token, TraceContext};
+use super::{Access, Admin, Config, Http2, RequestIds, Rules, Token, TraceContext};
 use crate::gate::{ByVersion, Version};
 
 mod compare;
@@ -177,7 +177,8 @@ fn config(
     };
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
-    let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files));
+    let http2 = settings::http2(&mut root.key("http2"), raw.http2);
+    let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files, http2.unwrap_or(Http2::Off)));
     let access_log = settings::access_log(&mut root.key("accessLog"), raw.access_log);
     let request_ids = if raw.request_id == Some(true) { RequestIds::Ensured } else { RequestIds::PassedOn };
     let propagate = raw.tracing.unwrap_or_default().0.propagate;
@@ -200,6 +201,7 @@ fn config(
         rate_limit: rate_limit?,
         ejection: ejection?,
         drain: drain?,
+        http2: http2?,
         tls: tls.flatten(),
         access_log: access_log?,
         request_ids,

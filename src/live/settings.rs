@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
-use crate::config::{AccessLog, Config, Drain, Ejection, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext};
+use crate::config::{
+    AccessLog, Config, Drain, Ejection, Http2, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+};
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
 
@@ -22,6 +24,7 @@ pub struct Settings {
     pub trace_context: TraceContext,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
+    pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
     /// Of one worker alone.
@@ -42,6 +45,7 @@ impl Settings {
             trace_context: config.trace_context,
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
+            http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
         }

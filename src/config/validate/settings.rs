@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::config::quantity::{count, duration, quoted, size};
 use crate::config::raw::{
-    RawAccessLog, RawDrain, RawEjection, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
+    RawAccessLog, RawDrain, RawEjection, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
 };
 use crate::config::report::{Scope, Wrong};
-use crate::config::{AccessLog, Drain, Ejection, JournalBounds, Limits, LineFormat, RateLimit, Timeouts};
+use crate::config::{AccessLog, Drain, Ejection, Http2, JournalBounds, Limits, LineFormat, RateLimit, Timeouts};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
@@ -79,6 +79,20 @@ pub(super) fn drain(scope: &mut Scope<'_, '_>, raw: RawDrain) -> Option<Drain> {
     let wait = scope.optional("wait", raw.wait, Duration::from_secs(2), duration(Duration::ZERO..=DAY));
     let deadline = scope.optional("deadline", raw.deadline, Duration::from_secs(30), duration(TIMEOUTS));
     Some(Drain { wait: wait?, deadline: deadline? })
+}
+
+/// RFC 9113 recommends no fewer than 100 streams (6.5.2).
+const USUAL_STREAMS: u32 = 100;
+
+pub(super) fn http2(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawHttp2>>) -> Option<Http2> {
+    let raw = match raw {
+        Some(Switch::Off) => return Some(Http2::Off),
+        None | Some(Switch::On) => RawHttp2::default(),
+        Some(Switch::With(raw)) => raw,
+    };
+    let streams =
+        scope.optional("maxConcurrentStreams", raw.max_concurrent_streams, u64::from(USUAL_STREAMS), count(1..=10_000));
+    streams.map(|streams| Http2::On { max_concurrent_streams: streams as u32 })
 }
 
 pub(super) fn access_log(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawAccessLog>>) -> Option<AccessLog> {

@@ -7,19 +7,19 @@ use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use super::{NamedFiles, read_text};
-use crate::config::Tls;
 use crate::config::quantity::quoted;
 use crate::config::raw::{Quantity, RawCertificate, RawTls};
 use crate::config::report::{Scope, Wrong};
 use crate::config::secret::{self, Vault};
 use crate::config::tls::{Clients, Identity, Unfit, authorities};
+use crate::config::{Http2, Tls};
 
 const MOST_CERTIFICATES: usize = 1000;
 
 const CERTIFICATE: &str = "name a PEM file with `-----BEGIN CERTIFICATE-----`";
 
 /// None where something is wrong, or where no file is read.
-pub(super) fn tls(scope: &mut Scope<'_, '_>, raw: RawTls, files: NamedFiles<'_>) -> Option<Tls> {
+pub(super) fn tls(scope: &mut Scope<'_, '_>, raw: RawTls, files: NamedFiles<'_>, http2: Http2) -> Option<Tls> {
     let versions = scope.optional("minVersion", raw.min_version, vec![&TLS12, &TLS13], versions);
     let NamedFiles::In(vault) = files else { return None };
     let mut read = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn tls(scope: &mut Scope<'_, '_>, raw: RawTls, files: NamedFiles<'_>)
         Some(raw) => identities(scope, raw.into_iter().map(|raw| raw.map(|raw| raw.0)).collect(), vault, &mut read),
         None => scope.missing("certificates"),
     };
-    let tls = Tls::new(identities?, &versions?, clients?, read);
+    let tls = Tls::new(identities?, &versions?, clients?, http2, read);
     tls.map_err(|unfit| scope.wrong_here(Wrong::new(format!("cannot be used: {}", told(unfit)), ""))).ok()
 }
 

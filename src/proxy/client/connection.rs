@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connections::{Connections, Place};
 use super::drive::{Ended, drive};
-use super::{handshake, tunnel};
+use super::opening::Source;
+use super::{handshake, http2, tunnel};
+use crate::config::Http2;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Scheme, Service};
 use crate::proxy::wire::{Channel, Lazy, Owned, Socket};
@@ -24,6 +26,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
     let socket = Socket::own(Lazy::Unknown(stream), &service.dialer.sends);
+    let http2 = service.serving().settings().http2;
     let (channel, scheme) = match handshake::config(service) {
         None => (Channel::Plain(socket.share()), Scheme::Http),
         // On the heap, or every connection's task would have room for it.
@@ -34,18 +37,32 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
         },
     };
     let client = Rc::new(Client::new(service, peer, scheme));
-    let mut early = Bytes::new();
     // Whoever connects has something to say: it is waited for with buffers at first.
-    let mut parked = false;
+    let mut source = match (&channel, http2) {
+        (channel, _) if channel.is_http2() => Source::Http2(Bytes::new()),
+        (Channel::Plain(_), Http2::On { .. }) => Source::Opening(Vec::new()),
+        (Channel::Plain(_) | Channel::Tls(_), _) => Source::Socket,
+    };
     loop {
-        if parked && early.is_empty() && !readable(&connections, &place, &channel).await {
-            channel.say_end();
-            socket.send_now();
-            return;
-        }
-        parked = true;
-        match drive(&connections, &place, &client, &socket, &channel, early).await {
-            Ended::Parked(read) => early = read,
+        let ended = match source {
+            Source::Http2(read) => {
+                let client = Rc::new(Client::new(service, peer, scheme).by_http2());
+                let driving = http2::drive(&connections, &place, client, &socket, &channel, read, http2.most_streams());
+                // As above.
+                Box::pin(driving).await
+            }
+            source => drive(&connections, &place, &client, &socket, &channel, source).await,
+        };
+        match ended {
+            Ended::Http2(read) => source = Source::Http2(read),
+            Ended::Parked(read) => {
+                if read.is_dry() && !readable(&connections, &place, &channel).await {
+                    channel.say_end();
+                    socket.send_now();
+                    return;
+                }
+                source = read;
+            }
             Ended::HeadTimeout => {
                 request::head_timed_out(service);
                 if channel.clone().write_all(HEAD_TIMEOUT).await.is_ok() {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::connections::{Connections, Place};
+use super::opening::Source;
 use crate::config::Limits;
 use crate::proxy::lifecycle;
 use crate::proxy::request::{Client, Tunnel, answer};
@@ -26,7 +27,9 @@ use crate::proxy::wire::{Channel, Heard, Owned, PARK_AFTER, Phase, Progress, Soc
 /// How driving a connection ended.
 pub(super) enum Ended {
     /// Idle for long: what was read of a next request.
-    Parked(Bytes),
+    Parked(Source),
+    /// It is HTTP/2 by its first bytes, which are these.
+    Http2(Bytes),
     /// The request head took too long.
     HeadTimeout,
     /// Both sides have agreed to leave HTTP: what the client sent already, and the other side.
@@ -53,7 +56,7 @@ enum Stop {
 /// What the client's bytes go through. It notes what moves, and hands out first what was read from it before.
 struct ClientSocket {
     channel: Channel,
-    early: Bytes,
+    source: Source,
     progress: Rc<Progress>,
 }
 
@@ -67,7 +70,7 @@ enum Attends {
 }
 
 /// How much of the client's answers the kernel had taken when this was last looked at.
-struct Taken {
+pub(super) struct Taken {
     bytes: u64,
     since: Instant,
 }
@@ -85,7 +88,7 @@ pub(super) async fn drive(
     client: &Rc<Client>,
     socket: &Owned,
     channel: &Channel,
-    early: Bytes,
+    source: Source,
 ) -> Ended {
     let service = &connections.service;
     let progress = Rc::new(Progress::new());
@@ -95,14 +98,14 @@ pub(super) async fn drive(
     let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket { channel: channel.clone(), early, progress: Rc::clone(&progress) };
+        let socket = ClientSocket { channel: channel.clone(), source, progress: Rc::clone(&progress) };
         let answering =
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
     let mut timer = pin!(tokio::time::sleep_until(now + PARK_AFTER));
     let mut closing = false;
-    let mut taken = Taken { bytes: 0, since: Instant::now() };
+    let mut taken = Taken::new();
     let mut attends = Attends::Silently;
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
@@ -154,17 +157,21 @@ pub(super) async fn drive(
     })
     .await;
     let parts = hyper.into_parts();
-    let early = if parts.read_buf.is_empty() { parts.io.into_inner().early } else { parts.read_buf };
+    let source = match parts.io.into_inner().source {
+        Source::Http2(read) => return Ended::Http2(read),
+        source if parts.read_buf.is_empty() => source,
+        _ => Source::Early(parts.read_buf),
+    };
     let tunnel = client.tunnel.borrow_mut().take();
     match stop {
         Stop::Done => match tunnel {
-            Some(upstream) => Ended::Upgraded(early, upstream),
-            None if progress.all_read.get() && early.is_empty() => Ended::Quiet,
+            Some(upstream) => Ended::Upgraded(source.into_bytes(), upstream),
+            None if progress.all_read.get() && source.is_dry() => Ended::Quiet,
             None => Ended::Finished,
         },
         Stop::Park => {
             socket.shrink();
-            Ended::Parked(early)
+            Ended::Parked(source)
         }
         Stop::HeadTimeout => Ended::HeadTimeout,
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
@@ -205,8 +212,12 @@ impl Attends {
 }
 
 impl Taken {
+    pub(super) fn new() -> Taken {
+        Taken { bytes: 0, since: Instant::now() }
+    }
+
     /// For how long it has been this much.
-    fn rests_for(&mut self, bytes: u64) -> Duration {
+    pub(super) fn rests_for(&mut self, bytes: u64) -> Duration {
         if bytes != self.bytes {
             *self = Taken { bytes, since: Instant::now() };
         }
@@ -229,13 +240,11 @@ fn builder(limits: &Limits) -> http1::Builder {
 
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.early.has_remaining() {
-            let length = self.early.remaining().min(buffer.remaining());
-            buffer.put_slice(&self.early[..length]);
-            self.early.advance(length);
+        let ClientSocket { channel, source, progress } = &mut *self;
+        if !matches!(source, Source::Socket) {
+            std::task::ready!(source.poll_first(channel, progress, cx, buffer))?;
         } else {
             let before = buffer.filled().len();
-            let ClientSocket { channel, progress, .. } = &mut *self;
             if progress.dry.get() {
                 return Poll::Pending;
             }

@@ -22,6 +22,8 @@ pub(in crate::proxy) struct Client {
     pub trusted: bool,
     pub forwarded_for: HeaderValue,
     pub scheme: Scheme,
+    /// What its requests' Via says of how they came.
+    pub via: HeaderValue,
     /// None where its requests may be those of others.
     pub class: Option<Class>,
     /// Once an endpoint has agreed to leave HTTP.
@@ -37,10 +39,18 @@ impl Client {
             address,
             trusted,
             scheme,
+            via: HeaderValue::from_static("1.1 portcullis"),
             class: (!trusted).then(|| service.class(address)),
             tunnel: RefCell::new(None),
             forwarded_for: written(address),
         }
+    }
+}
+
+impl Client {
+    /// The same client, who turned out to speak HTTP/2.
+    pub(in crate::proxy) fn by_http2(self) -> Client {
+        Client { via: HeaderValue::from_static("2.0 portcullis"), ..self }
     }
 }
 

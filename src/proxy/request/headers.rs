@@ -236,6 +236,13 @@ fn strip_named(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
 }
 
+/// Takes out what a message of HTTP/2 must not have (RFC 9113, section 8.2.2).
+pub(super) fn strip_connection(headers: &mut HeaderMap) {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
 fn strip_hop(headers: &mut HeaderMap) {
     for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION, PROXY_AUTHENTICATE] {
         headers.remove(name);
@@ -265,7 +272,7 @@ fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, foun
             headers.remove(FORWARDED);
         }
     }
-    let ours = HeaderValue::from_static("1.1 portcullis");
+    let ours = client.via.clone();
     if found.via {
         headers.append(VIA, ours);
     } else {

@@ -1,5 +1,6 @@
 //! One request. [`stack`] is its way, outermost first; [`service`] is what a worker answers requests with, [`client`] what
-//! is known of who sent it. [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by
+//! is known of who sent it. [`http2`] makes what came by HTTP/2 like the rest, [`headers`] rewrites the fields that belong to
+//! one hop, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`ids`] are the
@@ -14,6 +15,7 @@ mod client_share;
 mod ending;
 mod forward;
 mod headers;
+mod http2;
 mod ids;
 mod observe;
 mod race;
@@ -27,6 +29,7 @@ mod tunnel;
 pub use choose::Draw;
 pub(in crate::proxy) use client::{Client, Scheme};
 pub use client_share::ClientShare;
+pub(in crate::proxy) use http2::answer as answer_http2;
 pub(in crate::proxy) use respond::{HEAD_TIMEOUT, TOO_MANY_CONNECTIONS};
 pub(in crate::proxy) use service::Service;
 pub(in crate::proxy) use stack::{answer, head_timed_out};

@@ -56,7 +56,7 @@ impl Records {
         self.recorder.borrow_mut().shook_hands(handshake);
     }
 
-    pub(super) fn panicked(&self) {
+    pub(in crate::proxy) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
 

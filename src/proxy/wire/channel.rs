@@ -40,6 +40,14 @@ impl Channel {
         Channel::Tls(Rc::new(RefCell::new(stream)))
     }
 
+    /// Both sides have agreed on HTTP/2 (RFC 7301).
+    pub(in crate::proxy) fn is_http2(&self) -> bool {
+        match self {
+            Channel::Plain(_) => false,
+            Channel::Tls(stream) => stream.borrow().get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Ready when a read may have something to tell: also where TLS holds what the kernel has given away already.
     pub(in crate::proxy) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

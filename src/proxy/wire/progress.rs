@@ -199,6 +199,11 @@ impl Progress {
         self.task.borrow().wake_by_ref();
     }
 
+    /// Something was told, and nothing that waits has heard it since.
+    pub(in crate::proxy) fn is_interrupted(&self) -> bool {
+        self.interrupt.get().is_some()
+    }
+
     /// The request has been told so, and nothing of it has been polled since.
     pub(in crate::proxy) fn is_cut(&self) -> bool {
         self.interrupt.get() == Some(Interrupt::Cut)
@@ -216,6 +221,20 @@ impl Progress {
             None => future.as_mut().poll(cx).map(Ok),
         })
         .await
+    }
+
+    /// When the phase is over, unless something moves.
+    pub(in crate::proxy) fn due(&self) -> Instant {
+        self.due.get()
+    }
+
+    /// The phase, if it is over: for one of several requests that share a timer. It begins anew.
+    pub(in crate::proxy) fn overdue(&self, now: Instant) -> Option<Phase> {
+        if self.due.get() > now {
+            return None;
+        }
+        self.due.set(now + self.extension.get());
+        (!self.moved.take()).then(|| self.phase.get())
     }
 
     /// Ready when the phase is over. Leaves the timer armed at or before the time that the phase is due.

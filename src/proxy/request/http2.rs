@@ -1,0 +1,183 @@
+//! A request that came by HTTP/2, made as if it had come by HTTP/1.1 (RFC 9113, section 8): so what is held of the one is held
+//! of the other. What h2 has let through and is malformed all the same resets the stream.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::{CutOff, ResponseBody};
+use super::client::Client;
+use super::service::Service;
+use super::{headers, stack};
+use crate::proxy::wire::Progress;
+
+/// Answers the request of one stream. An error is what the stream is reset with.
+pub(in crate::proxy) async fn answer(
+    service: Rc<Service>,
+    progress: Rc<Progress>,
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, h2::Error> {
+    let (mut parts, incoming) = request.into_parts();
+    if parts.headers.len() > service.serving().settings().limits.head_fields {
+        progress.rest(Instant::now());
+        return Ok(too_many_fields());
+    }
+    as_http1(&mut parts).map_err(|Malformed| Reason::PROTOCOL_ERROR)?;
+    if !incoming.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let is_head = parts.method == Method::HEAD;
+    let answered = stack::answer(service, progress, client, Request::from_parts(parts, incoming)).await;
+    let Ok(response) = answered;
+    Ok(response.map(|body| match body {
+        // hyper knows of no HEAD here.
+        ResponseBody::Own(Some(_)) if is_head => AnswerBody(ResponseBody::Own(None)),
+        body => AnswerBody(body),
+    }))
+}
+
+/// The body of an answer by HTTP/2.
+pub(in crate::proxy) struct AnswerBody(ResponseBody);
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                headers::strip_connection(trailers);
+            }
+            frame
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// As h2 answers a head of too many bytes.
+fn too_many_fields() -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody(ResponseBody::Own(None)));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
+}
+
+/// It is no request (RFC 9113, section 8.1.1).
+#[derive(Debug, PartialEq, Eq)]
+struct Malformed;
+
+fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
+    // Its target is an authority, and it is refused for what it is.
+    if parts.method == Method::CONNECT {
+        return Ok(());
+    }
+    target(parts)?;
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let padded = |value: &HeaderValue| is_space(value.as_bytes().first()) || is_space(value.as_bytes().last());
+    if parts.headers.values().any(padded) {
+        return Err(Malformed);
+    }
+    join_cookies(&mut parts.headers);
+    Ok(())
+}
+
+/// `:authority` becomes the Host field, which must not name anybody else (8.3.1).
+fn target(parts: &mut Parts) -> Result<(), Malformed> {
+    let uri = std::mem::take(&mut parts.uri).into_parts();
+    let path = uri.path_and_query.ok_or(Malformed)?;
+    let valid = path.as_str().starts_with('/') || path == "*" && parts.method == Method::OPTIONS;
+    if !valid {
+        return Err(Malformed);
+    }
+    parts.uri = Uri::from(path);
+    let Some(authority) = uri.authority else { return Ok(()) };
+    let authority = authority.as_str();
+    if parts.headers.get_all(HOST).iter().any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
+        return Err(Malformed);
+    }
+    parts.headers.insert(HOST, HeaderValue::from_str(authority).map_err(|_| Malformed)?);
+    Ok(())
+}
+
+/// Clients send a field for each cookie (8.2.3), and elsewhere there must be no more than one.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let cookie = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).expect("values joined by `; ` are a value");
+    headers.insert(COOKIE, cookie);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(uri: &str, method: Method, fields: &[(&str, &str)]) -> Result<Parts, Malformed> {
+        let mut request = Request::builder().uri(uri).method(method);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
+        as_http1(&mut parts).map(|()| parts)
+    }
+
+    #[test]
+    fn the_authority_is_the_host_and_no_host_may_differ() {
+        for (fields, fits) in [
+            (&[][..], true),
+            (&[("host", "A:80")], true),
+            (&[("host", "a:80"), ("host", "a:80")], true),
+            (&[("host", "a")], false),
+            (&[("host", "a:80"), ("host", "b")], false),
+            (&[("host", "")], false),
+        ] {
+            match made("http://a:80/b?c", Method::GET, fields) {
+                Ok(parts) => {
+                    let hosts: Vec<_> = parts.headers.get_all(HOST).iter().collect();
+                    assert!(fits && parts.uri == "/b?c" && hosts == ["a:80"], "{fields:?}: {parts:?}");
+                }
+                Err(Malformed) => assert!(!fits, "{fields:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_begins_with_a_slash_or_is_the_asterisk_of_options() {
+        for (path, method, fits) in [
+            ("/", Method::GET, true),
+            ("//", Method::GET, true),
+            ("*", Method::OPTIONS, true),
+            ("*", Method::GET, false),
+            ("a:80", Method::GET, false),
+        ] {
+            assert_eq!(made(path, method, &[]).is_ok(), fits, "{path}");
+        }
+    }
+
+    #[test]
+    fn crumbs_are_one_cookie_again_and_no_value_may_begin_or_end_with_a_space() {
+        let parts = made("/", Method::GET, &[("cookie", "a=1"), ("x", ""), ("cookie", "b=2; c=3")]).expect("it fits");
+        assert_eq!(parts.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        for value in [" a", "a ", "\ta", "a\t"] {
+            assert_eq!(made("/", Method::GET, &[("x", value)]).err(), Some(Malformed), "{value:?}");
+        }
+    }
+}
