@@ -23,6 +23,7 @@ mod gate;
 mod gate_wait;
 mod gone;
 mod health;
+mod http2;
 mod latency;
 mod leaving;
 mod life;

@@ -145,7 +145,7 @@ fn a_version_below_the_least_is_refused() {
 fn row_56_a_client_that_speaks_only_another_protocol_is_told() {
     let (lab, blue) = (Lab::new(), Upstream::ok());
     let proxy = lab.proxy(&blue, "", "");
-    let refused = Hello { alpn: &["h2"], ..lab.hello() }.try_connect(&proxy);
+    let refused = Hello { alpn: &["h3"], ..lab.hello() }.try_connect(&proxy);
     let alert = refused.err().expect("nothing is shared").to_string();
     assert!(alert.contains("NoApplicationProtocol"), "{alert}");
     assert_eq!(Hello { alpn: &[], ..lab.hello() }.connect(&proxy).get("/").status, 200);

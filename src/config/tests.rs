@@ -46,6 +46,7 @@ rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: { format: text }
+http2: { maxConcurrentStreams: 250 }
 requestId: true
 tracing: { propagate: true }
 sticky: { header: X-User }
@@ -107,6 +108,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
+    assert_eq!(config.http2, Http2::On { max_concurrent_streams: 100 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
     assert!(config.trusted_proxies.is_empty());
     assert!(matches!(config.admin.access, Access::Loopback));
@@ -211,6 +213,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
     assert_eq!(config.drain.wait, Duration::ZERO);
     assert_eq!(config.access_log, AccessLog::On(LineFormat::Text));
+    assert_eq!(config.http2, Http2::On { max_concurrent_streams: 250 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::Ensured, TraceContext::Ensured));
     let triggers = &config.policy.triggers;
     let requests: Vec<u64> = triggers.iter().map(|trigger| trigger.minimum_requests).collect();

@@ -94,7 +94,7 @@ impl<'a> Hello<'a> {
         Hello { trusts, name: "localhost", identity: None, versions: ONLY_1_3, alpn: &["http/1.1"] }
     }
 
-    fn config(&self) -> ClientConfig {
+    pub fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.trusts.pem.as_bytes()).expect("PEM");
         roots.add(root).expect("a certificate");

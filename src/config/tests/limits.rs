@@ -52,6 +52,19 @@ fn the_access_log_is_on_or_off_or_has_a_format() {
 }
 
 #[test]
+fn http_2_is_on_or_off_or_has_a_bound_on_streams() {
+    check("http2: false", &[]);
+    check("http2: true", &[]);
+    check("http2: { maxConcurrentStreams: 1 }", &[]);
+    check("http2: { maxConcurrentStreams: 0 }", &["5:32 http2.maxConcurrentStreams: `0` is below 1 | from 1 to 10000"]);
+    check(
+        "http2: { maxConcurrentStreams: 10001 }",
+        &["5:32 http2.maxConcurrentStreams: `10001` is above 10000 | from 1 to 10000"],
+    );
+    check("http2: { streams: 5 }", &["5:10 unknown key `http2.streams` | not a key here"]);
+}
+
+#[test]
 fn the_rate_of_a_client_has_a_range_and_says_per_what() {
     check("rateLimit: { requests: 100, per: 1s }", &[]);
     check("rateLimit: { requests: 100, per: 1d, burst: 100000, by: address }", &[]);

@@ -241,19 +241,19 @@ fn builder(limits: &Limits) -> http1::Builder {
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let ClientSocket { channel, source, progress } = &mut *self;
-        if !matches!(source, Source::Socket) {
-            std::task::ready!(source.poll_first(channel, progress, cx, buffer))?;
-        } else {
-            let before = buffer.filled().len();
+        let before = buffer.filled().len();
+        if matches!(source, Source::Socket) {
             if progress.dry.get() {
                 return Poll::Pending;
             }
             let read = Pin::new(channel).poll_read(cx, buffer);
             progress.dry.set(read.is_pending());
             std::task::ready!(read)?;
-            if buffer.filled().len() == before {
-                return Poll::Ready(Ok(()));
-            }
+        } else {
+            std::task::ready!(source.poll_first(channel, progress, cx, buffer))?;
+        }
+        if buffer.filled().len() == before {
+            return Poll::Ready(Ok(()));
         }
         if self.progress.phase.get() == Phase::Idle {
             self.progress.phase.set(Phase::HeadBegun);

@@ -93,6 +93,11 @@ fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
     if parts.headers.values().any(padded) {
         return Err(Malformed);
     }
+    // h2 has compared the length with the body, where it could read it.
+    let is_length = |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    if !parts.headers.get_all(CONTENT_LENGTH).iter().all(is_length) {
+        return Err(Malformed);
+    }
     join_cookies(&mut parts.headers);
     Ok(())
 }

@@ -42,9 +42,11 @@ pub(super) struct Open {
     waker: Waker,
 }
 
+type Answer = Pin<Box<dyn Future<Output = ()>>>;
+
 struct Stream {
     /// None once it has panicked.
-    answer: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    answer: Option<Answer>,
     progress: Rc<Progress>,
     shared: Rc<Shared>,
     begun: Instant,
@@ -154,6 +156,13 @@ impl Shared {
     }
 }
 
+/// How far an answer has come.
+enum Polled {
+    Goes(Answer),
+    /// In which phase: where the client has taken back its request, none came after waiting.
+    Ended(Phase),
+}
+
 impl Future for Stream {
     type Output = ();
 
@@ -161,21 +170,20 @@ impl Future for Stream {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.progress.polled_by(cx.waker());
         let Some(mut answer) = self.answer.take() else { return Poll::Ready(()) };
+        let progress = Rc::clone(&self.progress);
         let polled = catch_unwind(AssertUnwindSafe(move || match answer.as_mut().poll(cx) {
-            Poll::Ready(()) => None,
-            Poll::Pending => Some(answer),
+            Poll::Pending => Polled::Goes(answer),
+            // Dropping it would end the phase.
+            Poll::Ready(()) => Polled::Ended(progress.phase.get()),
         }));
         match polled {
-            Ok(Some(answer)) if !self.progress.is_interrupted() => {
+            Ok(Polled::Goes(answer)) if !self.progress.is_interrupted() => {
                 self.answer = Some(answer);
                 self.shared.note_due(&self.progress);
                 return Poll::Pending;
             }
-            Ok(Some(_)) => self.shared.notes.calm.ended(),
-            Ok(None) if self.progress.phase.get() == Phase::Waiting && self.begun.elapsed() < SOON => {
-                self.shared.notes.calm.taken_back();
-            }
-            Ok(None) => self.shared.notes.calm.ended(),
+            Ok(Polled::Ended(Phase::Waiting)) if self.begun.elapsed() < SOON => self.shared.notes.calm.taken_back(),
+            Ok(Polled::Goes(_) | Polled::Ended(_)) => self.shared.notes.calm.ended(),
             Err(_) => self.shared.service.records.panicked(),
         }
         Poll::Ready(())

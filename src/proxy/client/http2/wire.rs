@@ -149,7 +149,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(|channel, cx| channel.poll_flush(cx))
+        self.poll(Channel::poll_flush)
     }
 
     /// To end the connection is for [`super::super::connection::serve`], which reads on for a while.
