@@ -147,6 +147,24 @@ fn row_45_a_body_that_stops_resets_its_stream_and_is_charged() {
 }
 
 #[test]
+fn a_client_that_stops_in_its_body_gets_408_on_its_stream_and_nobody_is_charged() {
+    let blue = Upstream::scripted(|connection| {
+        if connection.head().is_some_and(|request| request.method == "GET") {
+            connection.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+        connection.drain();
+    });
+    let proxy = Proxy::before_with(&blue, "timeouts: { responseHead: 300ms }");
+    let mut client = Http2::connect(proxy.listen);
+    let (response, mut body) = client.begin(post("/"));
+    body.send_data("hello".into(), false).expect("an open stream");
+    assert_eq!(client.answer(response).status, 408);
+    assert_eq!(client.get("/").status, 200, "the connection goes on");
+    proxy.until_outcome("refused_by_us", 1);
+    proxy.until_charged(1, 0);
+}
+
+#[test]
 fn row_45_a_stream_that_its_client_does_not_take_is_reset_in_time_and_charged_to_nobody() {
     let blue = Upstream::of_the_length_asked_for();
     let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 300ms }");

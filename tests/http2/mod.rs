@@ -77,6 +77,41 @@ fn a_client_with_prior_knowledge_is_served_in_clear_text_and_the_endpoint_gets_h
 }
 
 #[test]
+fn where_no_authority_is_said_the_host_field_says_it_and_both_may_say_the_same() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut frames = Frames::connect(proxy.listen);
+    let pseudo = [(":method", "GET"), (":scheme", "http"), (":path", "/")];
+    for (stream, more) in [(1, &[("host", "test")][..]), (3, &[(":authority", "test"), ("host", "TEST")])] {
+        let head = http2::block(&[&pseudo[..], more].concat());
+        frames.send(http2::HEADERS, http2::END_HEADERS | http2::END_STREAM, stream, &head);
+        assert_eq!(frames.until(http2::DATA).payload, b"GET /");
+        assert_eq!(blue.requests().pop().expect("one was made").head.one("host"), "test");
+    }
+}
+
+#[test]
+fn sticky_clients_stay_where_they_are_whether_they_send_their_cookie_whole_or_in_pieces() {
+    let (blue, green) = (Upstream::ok(), Upstream::ok());
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], "sticky: { cookie: session }"));
+    proxy.set_weight(50.0);
+    let mut client = Http2::connect(proxy.listen);
+    for user in 0..20 {
+        let before = green.count();
+        for cookies in [vec![format!("a=b; session={user}")], vec!["a=b".to_owned(), format!("session={user}")]] {
+            let mut request = get("/");
+            for cookie in cookies {
+                request.headers_mut().append("cookie", cookie.parse().expect("a value"));
+            }
+            let response = client.ask(request);
+            assert_eq!(client.answer(response).status, 200);
+        }
+        assert!(matches!(green.count() - before, 0 | 2), "user {user}");
+    }
+    assert!((1..40).contains(&green.count()), "{} of 40 went to green", green.count());
+}
+
+#[test]
 fn a_preface_may_come_in_pieces_and_what_only_begins_like_one_is_http_1() {
     let blue = Upstream::ok();
     let proxy = Proxy::before(&blue);

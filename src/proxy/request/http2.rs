@@ -49,12 +49,19 @@ pub(in crate::proxy) async fn answer(
 /// The body of an answer by HTTP/2.
 pub(in crate::proxy) struct AnswerBody(ResponseBody);
 
+/// Why it broke off. Without a source: hyper would reset the stream with what an endpoint may have said there, which may be
+/// that there is no error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::proxy) struct BrokenOff(CutOff);
+
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = CutOff;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_ok(|mut frame| {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx).map_err(BrokenOff);
+        polled.map_ok(|mut frame| {
             if let Some(trailers) = frame.trailers_mut() {
                 headers::strip_connection(trailers);
             }
