@@ -147,6 +147,31 @@ fn row_45_a_body_that_stops_resets_its_stream_and_is_charged() {
 }
 
 #[test]
+fn row_92_streams_at_an_endpoint_that_has_left_are_cut_at_the_deadline_and_charged_to_nobody() {
+    let (blue, other) = (
+        Upstream::scripted(|connection| {
+            if connection.request().is_some_and(|request| request.target == "/begins") {
+                connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello");
+            }
+            connection.drain();
+        }),
+        Upstream::ok(),
+    );
+    let proxy = Proxy::before_with(&blue, "drain: { wait: 0s, deadline: 200ms }");
+    let mut client = Http2::connect(proxy.listen);
+    let (begun, silent) = (client.ask(get("/begins")), client.ask(get("/silent")));
+    until_requested(&blue, 2);
+    let left = proxy.call("PUT", "/v1/versions/blue/endpoints", &json!({ "endpoints": [other.address.to_string()] }));
+    assert_eq!(left.status, 200, "{}", left.text());
+    assert_eq!(client.answer(silent).status, 503);
+    let broken = client.try_answer(begun).expect_err("it is cut");
+    assert_eq!((broken.status, broken.reason), (Some(200), Some(Reason::INTERNAL_ERROR)));
+    assert_eq!(client.get("/").text(), "GET /", "the connection goes on");
+    proxy.until_outcome("refused_by_us", 2);
+    proxy.until_charged(1, 0);
+}
+
+#[test]
 fn a_client_that_stops_in_its_body_gets_408_on_its_stream_and_nobody_is_charged() {
     let blue = Upstream::scripted(|connection| {
         if connection.head().is_some_and(|request| request.method == "GET") {
@@ -196,18 +221,28 @@ fn row_45_our_own_answer_that_its_client_does_not_take_does_not_keep_a_connectio
 }
 
 #[test]
-fn row_45_a_client_that_reads_nothing_loses_its_connection() {
+fn row_45_a_client_that_reads_nothing_of_a_hundred_answers_costs_little_and_loses_its_connection() {
+    const STREAMS: u32 = 100;
+    // The endpoint's bytes that are read at a time, and as many as wait to be sent.
+    const EACH: u64 = 128 * 1024;
     let blue = Upstream::of_the_length_asked_for();
-    let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 500ms }");
+    let proxy = Proxy::before_with(&blue, "timeouts: { bodyIdle: 1s }");
     let mut frames = Frames { client: Client::narrow(proxy.listen) };
     let settings = http2::frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
     let window = http2::frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    let before = proxy.memory();
     frames.client.send([PREFACE, &settings, &window].concat());
-    for stream in [1, 3, 5] {
-        frames.get(stream, "/20000000");
+    for number in 0..STREAMS {
+        frames.get(2 * number + 1, "/5000000");
     }
-    proxy.until_outcome("client_cancelled", 3);
-    proxy.until_metric("portcullis_connections", &["side=\"client\""], 0.0);
+    until_requested(&blue, STREAMS as usize);
+    let mut most = 0;
+    eventually("the end of the connection", || {
+        most = most.max(proxy.memory() - before);
+        (proxy.metric("portcullis_connections", &["side=\"client\""]) == 0.0).then_some(())
+    });
+    assert!(most < u64::from(STREAMS) * EACH, "{} KiB", most / 1024);
+    proxy.until_outcome("client_cancelled", STREAMS.into());
     frames.rest(DATA);
 }
 

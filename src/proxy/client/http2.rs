@@ -36,8 +36,8 @@ use wire::{Notes, Nudge, Wire};
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Of one answer, held until the client takes it.
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Of one answer, held until the client takes it; what was read of an endpoint at once may come on top.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Streams that the client has taken back before they were looked at, and streams that ended with an error of its own.
 const PENDING_RESETS: usize = 20;
