@@ -178,6 +178,18 @@ fn row_52_frames_that_bring_nothing_end_the_connection_before_long() {
 }
 
 #[test]
+fn a_long_answer_whose_client_asks_for_little_at_a_time_is_no_flood() {
+    const LENGTH: usize = 100_000_000;
+    let blue = Upstream::of_the_length_asked_for();
+    let proxy = Proxy::before(&blue);
+    let mut builder = h2::client::Builder::new();
+    // A window update for each half of it.
+    builder.initial_window_size(16 * 1024);
+    let mut client = Http2::with(proxy.listen, &builder);
+    assert_eq!(client.get(&format!("/{LENGTH}")).body.len(), LENGTH);
+}
+
+#[test]
 fn row_52_a_flood_of_empty_data_ends_the_connection() {
     let blue = Upstream::ok();
     let proxy = Proxy::before(&blue);

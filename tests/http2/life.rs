@@ -71,6 +71,22 @@ fn row_59_the_second_goaway_names_the_last_stream_and_the_connection_ends_with_i
 }
 
 #[test]
+fn row_59_an_idle_connection_gets_both_at_drain_and_keeps_nobody_waiting() {
+    let blue = Upstream::ok();
+    let mut proxy = Proxy::before_with(&blue, "drain: { wait: 0s, deadline: 20s }");
+    let mut frames = Frames::connect(proxy.listen);
+    frames.get(1, "/");
+    frames.until(DATA);
+    proxy.sigterm();
+    assert_eq!(goodbye(&mut frames), ALL_STREAMS);
+    acknowledge(&mut frames);
+    assert_eq!(goodbye(&mut frames), [0, 0, 0, 1]);
+    assert_eq!(frames.rest(DATA), []);
+    assert_eq!(proxy.wait_exit().code(), Some(0));
+    proxy.until_logged("drained");
+}
+
+#[test]
 fn row_58_while_readiness_is_off_a_connection_is_served_and_asked_to_go_elsewhere() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, "drain: { wait: 20s, deadline: 20s }");

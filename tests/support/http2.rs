@@ -33,7 +33,6 @@ pub struct Answer {
 }
 
 /// An answer that broke off.
-#[derive(Debug)]
 pub struct Broken {
     /// None where there was no head.
     pub status: Option<u16>,
@@ -238,6 +237,15 @@ impl Frame {
     pub fn code(&self) -> Reason {
         let code = &self.payload[if self.kind == GOAWAY { 4..8 } else { 0..4 }];
         u32::from_be_bytes(code.try_into().expect("four bytes")).into()
+    }
+}
+
+/// With the beginning of the body, which may be long.
+impl std::fmt::Debug for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let begins = String::from_utf8_lossy(&self.body[..self.body.len().min(100)]);
+        let Broken { status, body, reason } = self;
+        write!(f, "status {status:?}, {} bytes: {begins:?}, {reason:?}", body.len())
     }
 }
 
