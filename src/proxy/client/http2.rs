@@ -108,7 +108,7 @@ pub(super) async fn drive(
                 if let Err(error) = ended {
                     tracing::trace!(%error, "the connection broke");
                 }
-                break Poll::Ready(Stop::Done);
+                break Poll::Ready(if notes.calm.is_lost() { Stop::Flooded } else { Stop::Done });
             }
             if notes.calm.is_lost() {
                 break Poll::Ready(Stop::Flooded);

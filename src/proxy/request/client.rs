@@ -45,9 +45,7 @@ impl Client {
             forwarded_for: written(address),
         }
     }
-}
 
-impl Client {
     /// The same client, who turned out to speak HTTP/2.
     pub(in crate::proxy) fn by_http2(self) -> Client {
         Client { via: HeaderValue::from_static("2.0 portcullis"), ..self }

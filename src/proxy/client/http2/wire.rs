@@ -116,6 +116,10 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // h2 reads on for as long as there is something to read.
+        if self.notes.calm.is_lost() {
+            return Poll::Ready(Err(io::Error::other("a flood")));
+        }
         let before = buffer.filled().len();
         if self.early.has_remaining() {
             let length = self.early.remaining().min(buffer.remaining());
