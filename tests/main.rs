@@ -30,6 +30,7 @@ mod live;
 mod policies;
 mod prometheus;
 mod protection;
+mod proxy_protocol;
 mod proxy_status;
 mod race;
 mod records;

@@ -16,7 +16,7 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, HealthCheck};
+use crate::config::{Config, Endpoint, HealthCheck, ProxyProtocol};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
@@ -32,6 +32,8 @@ pub struct Live {
     pub upstreams: Arc<Upstreams>,
     /// Of the endpoints of each section.
     pub health_checks: ByVersion<Option<HealthCheck>>,
+    /// By which the endpoints of each section are told whose a connection is.
+    pub proxy_protocols: ByVersion<Option<ProxyProtocol>>,
     /// None: clients may send as many requests as they like.
     pub rates: Option<Arc<Rates>>,
 }
@@ -43,6 +45,7 @@ impl Live {
             settings: Arc::new(Settings::new(config)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
+            proxy_protocols: ByVersion::build(|section| config.versions.of(section).proxy_protocol),
             rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
         }
     }
@@ -72,6 +75,7 @@ impl Live {
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
+            proxy_protocols: self.proxy_protocols,
             rates: self.rates.clone(),
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::clients::{Clients, Drawn};
+use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
+use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
 
@@ -94,14 +96,6 @@ pub struct FailedAt {
     pub judged: Took,
 }
 
-/// What is open at the moment when a shard is handed over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    pub in_flight: ByVersion<u32>,
-    pub client_connections: u32,
-    pub upstream_connections: u32,
-}
-
 /// One worker's counts.
 ///
 /// Most requests are judged by what is shown, and counted once, in `samples`. The others are counted in two of the parts.
@@ -138,6 +132,7 @@ pub struct Shard {
     pub gauges: Gauges,
     pub panics: u64,
     pub handshakes: Handshakes,
+    pub proxy_headers: ProxyHeaders,
 }
 
 /// The worker's side: counts, and hands over.
@@ -168,21 +163,6 @@ pub fn pair() -> (Recorder, Collector) {
     let (empty, emptied) = channel(WAITING + 1);
     let recorder = Recorder { shard: Box::default(), handed: hand, emptied, gauges: Gauges::default(), waited: false };
     (recorder, Collector { handed, emptied: empty })
-}
-
-impl Gauges {
-    /// Both workers together.
-    #[must_use]
-    pub fn plus(self, other: Gauges) -> Gauges {
-        Gauges {
-            in_flight: ByVersion {
-                blue: self.in_flight.blue + other.in_flight.blue,
-                green: self.in_flight.green + other.in_flight.green,
-            },
-            client_connections: self.client_connections + other.client_connections,
-            upstream_connections: self.upstream_connections + other.upstream_connections,
-        }
-    }
 }
 
 impl Shard {
@@ -293,14 +273,16 @@ impl Shard {
     }
 
     pub fn is_empty(&self) -> bool {
-        let counted = self.panics > 0 || !self.handshakes.is_empty() || !self.counts.is_empty();
-        !counted && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
+        let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty();
+        let counted = self.panics > 0 || !self.counts.is_empty();
+        !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
     fn clear(&mut self) {
         self.counts.clear();
         self.panics = 0;
         self.handshakes = Handshakes::default();
+        self.proxy_headers = ProxyHeaders::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -343,6 +325,10 @@ impl Recorder {
 
     pub fn shook_hands(&mut self, handshake: Handshake) {
         self.shard.handshakes.count(handshake);
+    }
+
+    pub fn read_proxy_header(&mut self, header: ProxyHeader) {
+        self.shard.proxy_headers.count(header);
     }
 
     pub fn panicked(&mut self) {

@@ -12,9 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connections::{Connections, Place};
 use super::drive::{Ended, drive};
-use super::{handshake, tunnel};
+use super::{handshake, proxied, tunnel};
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::request::{self, Client, Connection, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::wire::proxy_protocol::Proxied;
 use crate::proxy::wire::{Channel, Lazy, Owned, Socket};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
@@ -23,7 +24,14 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves one client connection to its end.
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
-    let socket = Socket::own(Lazy::Unknown(stream), &service.dialer.sends);
+    let (stream, proxied) = if proxied::is_sender(service, peer) {
+        // On the heap, as the handshake.
+        let Some((stream, proxied)) = Box::pin(proxied::read(service, stream, peer)).await else { return };
+        (Lazy::from(stream), proxied)
+    } else {
+        (Lazy::Unknown(stream), Proxied::Local)
+    };
+    let socket = Socket::own(stream, &service.dialer.sends);
     let (channel, scheme) = match handshake::config(service) {
         None => (Channel::Plain(socket.share()), Scheme::Http),
         // On the heap, or every connection's task would have room for it.
@@ -33,7 +41,8 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             None => return linger(service, &socket, Channel::Plain(socket.share()).end()).await,
         },
     };
-    let client = Rc::new(Client::new(service, peer, scheme));
+    let connection = Connection { socket: socket.share(), peer, proxied };
+    let client = Rc::new(Client::new(service, connection, scheme));
     let mut early = Bytes::new();
     // Whoever connects has something to say: it is waited for with buffers at first.
     let mut parked = false;

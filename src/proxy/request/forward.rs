@@ -36,7 +36,7 @@ pub(super) async fn forward(
 ) -> Response<ResponseBody> {
     let mut unsent = Some(request);
     loop {
-        let failed = match attempt(service, progress, &mut exchange, &mut unsent).await {
+        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent).await {
             Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
             Err(failed) => failed,
         };
@@ -86,13 +86,14 @@ enum Wanted {
 async fn attempt(
     service: &Rc<Service>,
     progress: &Rc<Progress>,
+    client: &Client,
     exchange: &mut Exchange,
     unsent: &mut Option<Request<RequestBody>>,
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
         let sendable = sendable(unsent.as_ref().expect("it is put back before the next attempt"));
-        let mut upstream = connect(service, progress, exchange, wanted, sendable).await?;
+        let mut upstream = connect(service, progress, client, exchange, wanted, sendable).await?;
         let mut request = unsent.take().expect("it has just been looked at");
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
@@ -133,17 +134,19 @@ async fn attempt(
 async fn connect(
     service: &Rc<Service>,
     progress: &Progress,
+    client: &Client,
     exchange: &mut Exchange,
     wanted: Wanted,
     sendable: Sendable,
 ) -> Result<Box<Upstream>, Failed> {
     let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
+    let told = client.told(&exchange.serving, exchange.section);
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
     while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint, sendable, progress.now())
+            && let Some(upstream) = Upstream::resting(&endpoint, told.as_ref(), sendable, progress.now())
         {
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
@@ -152,10 +155,11 @@ async fn connect(
         progress.enter(Phase::Waiting, asked, timeouts.connect);
         // On the heap, or every request would have room for it, and be moved with it.
         let connecting = Box::pin(async {
+            let told = told.clone();
             if endpoint.has_twin() {
-                return race::connect(service, exchange, &endpoint, &mut tried).await;
+                return race::connect(service, exchange, &endpoint, told, &mut tried).await;
             }
-            Upstream::connect(&service.dialer, &endpoint, &limits).await
+            Upstream::connect(&service.dialer, &endpoint, &limits, told).await
         });
         let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {

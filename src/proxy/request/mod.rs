@@ -25,7 +25,7 @@ mod sticky;
 mod tunnel;
 
 pub use choose::Draw;
-pub(in crate::proxy) use client::{Client, Scheme};
+pub(in crate::proxy) use client::{Client, Connection, Scheme};
 pub use client_share::ClientShare;
 pub(in crate::proxy) use respond::{HEAD_TIMEOUT, TOO_MANY_CONNECTIONS};
 pub(in crate::proxy) use service::Service;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::observe::Exchange;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, Upstream, twin};
+use crate::proxy::upstream::{Endpoint, Told, Upstream, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -32,9 +32,10 @@ pub(super) async fn connect(
     service: &Rc<Service>,
     exchange: &mut Exchange,
     endpoint: &Rc<Endpoint>,
+    told: Option<Told>,
     tried: &mut Vec<Rc<Endpoint>>,
 ) -> io::Result<Box<Upstream>> {
-    let mut first = Attempt::new(service, exchange, endpoint);
+    let mut first = Attempt::new(service, exchange, endpoint, told.clone());
     if let Ok(made) = tokio::time::timeout(ATTEMPT_DELAY, &mut first.made).await {
         return made;
     }
@@ -42,7 +43,7 @@ pub(super) async fn connect(
     let Some(other) = twin(endpoints, endpoint, tried, &mut service.random.borrow_mut()) else {
         return first.made.await;
     };
-    let mut second = Attempt::new(service, exchange, &other);
+    let mut second = Attempt::new(service, exchange, &other, told);
     tokio::select! {
         made = &mut first.made => match made {
             Ok(upstream) => {
@@ -74,13 +75,13 @@ pub(super) async fn connect(
 }
 
 impl Attempt {
-    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>) -> Attempt {
+    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>, told: Option<Told>) -> Attempt {
         let settings = exchange.serving.settings();
         let (until, limits) = (Instant::now() + settings.timeouts.connect, settings.limits);
         let (service, endpoint) = (Rc::clone(service), Rc::clone(endpoint));
         let made = {
             let endpoint = Rc::clone(&endpoint);
-            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits).await })
+            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits, told).await })
         };
         Attempt { endpoint, made, until }
     }

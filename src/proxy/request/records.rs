@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Version};
-use crate::measure::Handshake;
-use crate::measure::shard::{Arm, Gauges, Record, Recorder, Unanswered};
+use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
+use crate::measure::{Gauges, Handshake, ProxyHeader};
 use crate::proxy::wire::Progress;
 
 pub(in crate::proxy) struct Records {
@@ -54,6 +54,11 @@ impl Records {
     /// A TLS handshake with a client ended.
     pub(in crate::proxy) fn shook_hands(&self, handshake: Handshake) {
         self.recorder.borrow_mut().shook_hands(handshake);
+    }
+
+    /// A connection that has to begin with a header of the PROXY protocol did, or did not.
+    pub(in crate::proxy) fn read_proxy_header(&self, header: ProxyHeader) {
+        self.recorder.borrow_mut().read_proxy_header(header);
     }
 
     pub(super) fn panicked(&self) {
