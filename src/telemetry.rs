@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::gate::compare::Summary;
-use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
+use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Upstreams};
 use crate::measure::shard::Count;
 use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard};
@@ -24,6 +24,7 @@ use crate::routing::Roles;
 pub use log::logs;
 
 const REQUESTS: &str = "portcullis_requests_total";
+const GRPC_REQUESTS: &str = "portcullis_grpc_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
 const HEAD_SECONDS: &str = "portcullis_response_head_seconds";
 const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
@@ -94,6 +95,7 @@ enum Test {
 /// Made once, so that no tick looks a metric up by its name.
 struct Handles {
     requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
+    grpc_requests: HashMap<(Option<Version>, GrpcStatus), Counter>,
     request_seconds: ByVersion<Histogram>,
     head_seconds: ByVersion<Histogram>,
     connect_seconds: ByVersion<Histogram>,
@@ -172,12 +174,20 @@ impl Telemetry {
     }
 
     pub fn count(&mut self, count: &Count) {
-        let Count { version, outcome, status, requests } = *count;
+        let Count { version, outcome, status, grpc, requests } = *count;
+        let name = version.map_or(NO_VERSION, Version::name);
         let counter = self.handles.requests.entry((version, outcome, status)).or_insert_with(|| {
             metrics::with_local_recorder(&self.recorder, || {
-                let version = version.map_or(NO_VERSION, Version::name);
-                metrics::counter!(REQUESTS, "version" => version, "outcome" => outcome.name(), "code" => status.to_string())
+                metrics::counter!(REQUESTS, "version" => name, "outcome" => outcome.name(), "code" => status.to_string())
             })
+        });
+        counter.increment(requests);
+        let Some(grpc) = grpc else { return };
+        let counter = self.handles.grpc_requests.entry((version, grpc)).or_insert_with(|| {
+            metrics::with_local_recorder(
+                &self.recorder,
+                || metrics::counter!(GRPC_REQUESTS, "version" => name, "grpc_code" => grpc.name()),
+            )
         });
         counter.increment(requests);
     }
@@ -347,6 +357,7 @@ impl Handles {
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Handles {
             requests: HashMap::new(),
+            grpc_requests: HashMap::new(),
             request_seconds: histograms(REQUEST_SECONDS),
             head_seconds: histograms(HEAD_SECONDS),
             connect_seconds: histograms(CONNECT_SECONDS),

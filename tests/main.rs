@@ -22,6 +22,7 @@ mod framing;
 mod gate;
 mod gate_wait;
 mod gone;
+mod grpc;
 mod health;
 mod latency;
 mod leaving;

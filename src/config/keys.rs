@@ -112,6 +112,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
         ["gate", "exclude"] => "exclude: [\"/healthz\", \"/internal/*\"]",
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
+        ["gate", "grpcFailureStatuses"] => "grpcFailureStatuses: [UNAVAILABLE, INTERNAL]",
         ["gate", "notFailures"] => "notFailures: [501, 505]",
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",

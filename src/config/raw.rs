@@ -167,6 +167,7 @@ pub(super) struct RawGate {
     pub(super) exclude: Option<Vec<Element<String>>>,
     pub(super) failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) not_failures: Option<Vec<Element<Quantity>>>,
+    pub(super) grpc_failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
     pub(super) compare: Option<Mapping<RawCompare>>,

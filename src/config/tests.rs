@@ -7,6 +7,7 @@ use super::*;
 use crate::gate::compare::Settings;
 use crate::gate::policy::{Counting, WarmUp};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
+use crate::gate::{GrpcStatus, GrpcStatuses};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
 mod endpoints;
@@ -63,6 +64,7 @@ gate:
   exclude: [/healthz, /internal/*]
   failureStatuses: [5xx, 429]
   notFailures: [501]
+  grpcFailureStatuses: [UNAVAILABLE, 13]
   warmUp: { time: 1m, requests: 5 }
   clientShare: 25%
   compare: { falseAlarm: 0.01, ratio: 2, margin: 0.5%, slower: 50%, unacceptable: 10% }
@@ -148,6 +150,7 @@ fn what_counts_as_evidence_arrives() {
     assert_eq!(excluded, [true, true, false]);
     let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
     assert_eq!(failures, [true, true, false, false]);
+    assert_eq!(counting.grpc_failures, GrpcStatuses::from_iter([GrpcStatus::Unavailable, GrpcStatus::Internal]));
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
     assert_eq!(counting.client_share.fraction(), 0.25);
     let settings = Settings {

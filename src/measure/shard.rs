@@ -9,7 +9,7 @@ use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
+use crate::gate::{ByVersion, Charge, Evidence, GrpcStatus, Latency, Outcome, Version};
 
 /// Everything that one request adds to the counts.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub struct Record {
     pub endpoint: Option<usize>,
     /// The status that was sent, 0 when none was.
     pub status: u16,
+    /// None where the request was not of gRPC, or came to nothing that could say.
+    pub grpc: Option<GrpcStatus>,
     /// What the version took, by which it is judged.
     pub judged: Took,
     /// What the client saw, which is shown.
@@ -61,12 +63,13 @@ pub enum Arm {
     Drawn,
 }
 
-/// Requests with the same outcome and status.
+/// Requests with the same outcome and statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     pub version: Option<Version>,
     pub outcome: Outcome,
     pub status: u16,
+    pub grpc: Option<GrpcStatus>,
     pub requests: u64,
 }
 
@@ -167,11 +170,13 @@ pub fn pair() -> (Recorder, Collector) {
 
 impl Shard {
     pub fn record(&mut self, record: &Record) {
-        let Record { version, outcome, status, .. } = *record;
-        let same = |count: &&mut Count| count.status == status && count.outcome == outcome && count.version == version;
+        let Record { version, outcome, status, grpc, .. } = *record;
+        let same = |count: &&mut Count| {
+            count.status == status && count.outcome == outcome && count.version == version && count.grpc == grpc
+        };
         match self.counts.iter_mut().find(same) {
             Some(count) => count.requests += 1,
-            None => self.counts.push(Count { version, outcome, status, requests: 1 }),
+            None => self.counts.push(Count { version, outcome, status, grpc, requests: 1 }),
         }
         let Some(version) = version else { return };
         if record.routed != self.routed {

@@ -159,6 +159,7 @@ mod tests {
             arm: Arm::Rest,
             endpoint: None,
             status: 200,
+            grpc: None,
             judged: took,
             shown: took,
         }

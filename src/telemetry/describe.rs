@@ -3,13 +3,14 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS, LAST_RELOAD,
-    NOTIFICATIONS, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS, STATE,
-    VERDICT, WEIGHT,
+    BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
+    LAST_RELOAD, NOTIFICATIONS, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS,
+    STATE, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
     describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
+    describe_counter!(GRPC_REQUESTS, "Requests of gRPC by the version that served them and the status that it said");
     describe_histogram!(
         REQUEST_SECONDS,
         Unit::Seconds,

@@ -151,6 +151,7 @@ impl World<'_> {
             arm,
             endpoint,
             status: if served.fails { 500 } else { 200 },
+            grpc: None,
             judged: took,
             shown: took,
         };

@@ -235,6 +235,7 @@ impl<'a> World<'a> {
             arm: Arm::Rest,
             endpoint: None,
             status,
+            grpc: None,
             judged: took,
             shown: took,
         };

@@ -1,7 +1,7 @@
 //! How a request ended: what it counts as and, where it did not end well, why. The names of the reasons are a table of README.
 
 use super::respond::{Refusal, Unreached};
-use crate::gate::Outcome;
+use crate::gate::{GrpcStatus, Outcome};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
@@ -34,14 +34,19 @@ pub(super) enum Reason {
     ResponseLost,
     ResponseBodyTimeout,
     ResponseTruncated,
+    GrpcStatusMissing,
     EndpointLeft,
     Internal,
 }
 
 impl Ending {
-    /// The answer of an endpoint, with `status`, is whole.
-    pub(super) const fn whole(status: u16) -> Ending {
-        Ending { outcome: Outcome::of_status(status), reason: None }
+    /// The answer of an endpoint is whole, with `status`, and with what it said if it is one of gRPC.
+    pub(super) const fn whole(status: u16, grpc: Option<GrpcStatus>) -> Ending {
+        match grpc {
+            None => Ending { outcome: Outcome::of_status(status), reason: None },
+            Some(GrpcStatus::Missing) => Ending::failed(Outcome::GrpcFailure, Reason::GrpcStatusMissing),
+            Some(said) => Ending { outcome: Outcome::of_grpc(said), reason: None },
+        }
     }
 
     pub(super) const fn failed(outcome: Outcome, reason: Reason) -> Ending {
@@ -106,6 +111,7 @@ impl Reason {
             Reason::ResponseLost => "response_lost",
             Reason::ResponseBodyTimeout => "response_body_timeout",
             Reason::ResponseTruncated => "response_truncated",
+            Reason::GrpcStatusMissing => "grpc_status_missing",
             Reason::EndpointLeft => "endpoint_left",
             Reason::Internal => "internal",
         }
@@ -138,6 +144,7 @@ mod tests {
         Reason::ResponseLost,
         Reason::ResponseBodyTimeout,
         Reason::ResponseTruncated,
+        Reason::GrpcStatusMissing,
         Reason::EndpointLeft,
         Reason::Internal,
     ];

@@ -46,7 +46,7 @@ pub(super) async fn forward(
             }
             Failed::Refused(refusal) => (refusal.status(), Ending::from(refusal)),
         };
-        exchange.status = status.as_u16();
+        exchange.refused_with(status);
         let now = Instant::now();
         // What was never sent to green blue can answer, whatever the method; green is charged.
         if exchange.version == Version::Green
@@ -60,8 +60,8 @@ pub(super) async fn forward(
         }
         exchange.finish(ending, now);
         return match failed {
-            Failed::NoEndpoint => unavailable(),
-            Failed::Refused(refusal) => refusal.response(),
+            Failed::NoEndpoint => unavailable(exchange.speaks),
+            Failed::Refused(refusal) => refusal.response(exchange.speaks),
         };
     }
 }
@@ -207,13 +207,16 @@ fn answer(
         Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
         Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
     };
-    if let Err(refusal) = rewritten {
-        exchange.status = refusal.status().as_u16();
-        exchange.finish(Ending::from(refusal), now);
-        return refusal.response();
+    match rewritten {
+        Ok(speaks) => exchange.speaks_in_head(speaks, &parts),
+        Err(refusal) => {
+            exchange.refused_with(refusal.status());
+            exchange.finish(Ending::from(refusal), now);
+            return refusal.response(exchange.speaks);
+        }
     }
     if switches {
-        exchange.finish(Ending::whole(exchange.status), now);
+        exchange.finish(exchange.whole(), now);
         let protocol = headers::protocol(&parts.headers);
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));

@@ -1,5 +1,5 @@
 //! One request. [`stack`] is its way, outermost first; [`service`] is what a worker answers requests with, [`client`] what
-//! is known of who sent it. [`headers`] rewrites the fields that belong to one hop, [`choose`] picks the version, by
+//! is known of who sent it. [`headers`] rewrites the fields that belong to one hop, [`grpc`] knows those of gRPC, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`ids`] are the
@@ -13,6 +13,7 @@ mod client;
 mod client_share;
 mod ending;
 mod forward;
+mod grpc;
 mod headers;
 mod ids;
 mod observe;

@@ -7,6 +7,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::grpc::{self, Speaks};
 use crate::gate::Outcome;
 use crate::live::Over;
 
@@ -137,8 +138,9 @@ impl Refusal {
             && !matches!(self, Refusal::Busy | Refusal::TooMany { .. })
     }
 
-    pub(super) fn response(self) -> Response<ResponseBody> {
-        let mut response = own(self.status(), self.proxy_status(), Bytes::from(format!("{self}\n")));
+    /// To a client that `speaks` so.
+    pub(super) fn response(self, speaks: Speaks) -> Response<ResponseBody> {
+        let mut response = own(self.status(), self.proxy_status(), &self.to_string(), speaks);
         let headers = response.headers_mut();
         match self {
             Refusal::Method => {
@@ -173,20 +175,26 @@ impl From<&io::Error> for Unreached {
     }
 }
 
-fn own(status: StatusCode, proxy_status: HeaderValue, text: Bytes) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Own(Some(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(PROXY_STATUS, proxy_status);
+fn own(status: StatusCode, proxy_status: HeaderValue, text: &str, speaks: Speaks) -> Response<ResponseBody> {
+    let mut response = if let Some(instead) = speaks.instead_of(status) {
+        // A client of gRPC has no eyes for another status of HTTP.
+        let mut response = Response::new(ResponseBody::Own(None));
+        grpc::say(response.headers_mut(), instead, text);
+        response
+    } else {
+        let mut response = Response::new(ResponseBody::Own(Some(Bytes::from(format!("{text}\n")))));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    };
+    response.headers_mut().insert(PROXY_STATUS, proxy_status);
     response
 }
 
 /// No endpoint takes requests.
-pub(super) fn unavailable() -> Response<ResponseBody> {
+pub(super) fn unavailable(speaks: Speaks) -> Response<ResponseBody> {
     let proxy_status = HeaderValue::from_static("portcullis; error=destination_unavailable");
-    let text = Bytes::from_static(b"no endpoint is available\n");
-    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, proxy_status, text);
+    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, proxy_status, "no endpoint is available", speaks);
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     response
 }
