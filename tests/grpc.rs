@@ -375,4 +375,9 @@ fn a_call_that_green_cannot_be_reached_for_is_answered_by_blue_in_words_of_grpc(
     let response = proxy.client().send(call("/trailers/0")).response();
     assert_eq!(response.trailers, [("grpc-status".to_owned(), b"0".to_vec())]);
     proxy.until_outcome("connect_error", 1);
+    let (refused, _socket) = refusing();
+    let proxy = Proxy::start(&config(&[refused], &[NOBODY], ""));
+    proxy.set_weight(100.0);
+    let response = proxy.client().send(call("/")).response();
+    check_told(&response, 14, "the service could not be reached", "connection_refused");
 }

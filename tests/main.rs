@@ -11,6 +11,7 @@ mod bodies;
 mod clients;
 mod commands;
 mod crash;
+mod descriptors;
 mod disk;
 mod dns;
 mod endpoints;

@@ -2,11 +2,12 @@
 //! request ends on what it began with.
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
-//! those that stay keep what is known of them, [`addresses`] what names stand for, [`ejection`] how a bad endpoint is out
+//! those that stay keep what is known of them, [`addresses`] what names stand for, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
 //! for a while, [`permits`] how many requests there are at a time,
 //! [`rate`] how many each client has sent of late.
 
 mod addresses;
+mod descriptors;
 mod ejection;
 mod permits;
 mod rate;
@@ -20,6 +21,7 @@ use crate::config::{Config, Endpoint, HealthCheck, ProxyProtocol};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
+pub use descriptors::Descriptors;
 pub use ejection::Stands;
 pub use permits::Permit;
 pub use rate::{Over, Rates};

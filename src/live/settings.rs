@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
+use super::descriptors::Descriptors;
 use crate::config::{AccessLog, Config, Drain, Ejection, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext};
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Of one worker alone.
     pub connections: usize,
+    /// Likewise.
+    pub descriptors: Descriptors,
 }
 
 impl Settings {
@@ -46,6 +49,7 @@ impl Settings {
             counting: config.policy.counting.clone(),
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
+            descriptors: Descriptors::of_worker(config.workers),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::ending::{Ending, Reason};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::race;
-use super::respond::{Refusal, Unreached, unavailable};
+use super::respond::{Refusal, unavailable};
 use super::service::Service;
 use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
@@ -151,6 +151,9 @@ async fn connect(
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
         }
+        if service.records.connections() >= exchange.serving.settings().descriptors.connecting {
+            return Err(Failed::Refused(Refusal::Exhausted));
+        }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
         // On the heap, or every request would have room for it, and be moved with it.
@@ -171,7 +174,7 @@ async fn connect(
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, endpoint = %endpoint.known, "no connection");
-                Refusal::Connect(Unreached::from(&error))
+                Refusal::from(&error)
             }
             Err(Interrupt::Expired) => Refusal::ConnectTimeout,
             Err(Interrupt::Cut) => Refusal::Left,

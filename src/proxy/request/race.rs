@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observe::Exchange;
+use super::respond::Refusal;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, Told, Upstream, twin};
+use crate::proxy::upstream::{Endpoint, Told, Upstream, is_exhausted, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -52,7 +53,7 @@ pub(super) async fn connect(
             }
             Err(error) => {
                 tracing::debug!(%error, endpoint = %first.endpoint.known, "no connection");
-                tried.extend(exchange.endpoint_failed(Outcome::ConnectError));
+                tried.extend(exchange.endpoint_failed(Refusal::from(&error).outcome()));
                 exchange.at(&other, None);
                 second.made.await
             }
@@ -66,7 +67,7 @@ pub(super) async fn connect(
             }
             Err(error) => {
                 tracing::debug!(%error, endpoint = %other.known, "no connection");
-                exchange.report(&other, Outcome::ConnectError.charge());
+                exchange.report(&other, Refusal::from(&error).outcome().charge());
                 tried.push(other);
                 first.made.await
             }
@@ -94,6 +95,7 @@ impl Attempt {
         tokio::task::spawn_local(async move {
             match tokio::time::timeout_at(until, made).await {
                 Ok(Ok(upstream)) => upstream.release(Instant::now()),
+                Ok(Err(error)) if is_exhausted(&error) => {}
                 Ok(Err(_)) | Err(_) => {
                     let among = serving.among(section, version);
                     endpoint.report(Outcome::ConnectError.charge(), &serving.settings().ejection, among);

@@ -42,6 +42,11 @@ impl Records {
         }
     }
 
+    /// Of clients and to endpoints, without tunnels' ends there.
+    pub(in crate::proxy) fn connections(&self) -> usize {
+        self.clients.get() as usize + self.upstreams.get() as usize
+    }
+
     pub(super) fn record(&self, record: &Record) {
         self.recorder.borrow_mut().record(record);
     }

@@ -10,6 +10,7 @@ use super::body::ResponseBody;
 use super::grpc::{self, Speaks};
 use crate::gate::Outcome;
 use crate::live::Over;
+use crate::proxy::upstream::is_exhausted;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,8 @@ pub(super) enum Refusal {
     Left,
     #[error("the service has as many requests as it may have at a time")]
     Busy,
+    #[error("the proxy has as many connections as it can have")]
+    Exhausted,
     #[error("the client sends more requests than it may")]
     TooMany { wait_seconds: u64 },
     #[error("an error inside the proxy")]
@@ -83,7 +86,7 @@ impl Refusal {
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy | Refusal::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -103,6 +106,7 @@ impl Refusal {
             | Refusal::MalformedBody
             | Refusal::Left
             | Refusal::Busy
+            | Refusal::Exhausted
             | Refusal::TooMany { .. }
             | Refusal::Internal => Outcome::RefusedByUs,
         }
@@ -127,7 +131,7 @@ impl Refusal {
             Refusal::Invalid => "portcullis; error=http_protocol_error",
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
-            Refusal::Busy => "portcullis; error=connection_limit_reached",
+            Refusal::Busy | Refusal::Exhausted => "portcullis; error=connection_limit_reached",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
     }
@@ -135,7 +139,7 @@ impl Refusal {
     /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
-            && !matches!(self, Refusal::Busy | Refusal::TooMany { .. })
+            && !matches!(self, Refusal::Busy | Refusal::Exhausted | Refusal::TooMany { .. })
     }
 
     /// To a client that `speaks` so.
@@ -146,7 +150,7 @@ impl Refusal {
             Refusal::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Refusal::Busy => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Refusal::Busy | Refusal::Exhausted => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
             Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
             _ => {}
         }
@@ -164,14 +168,18 @@ impl From<Over> for Refusal {
     }
 }
 
-impl From<&io::Error> for Unreached {
-    fn from(error: &io::Error) -> Unreached {
-        match error.kind() {
+/// Why there is no connection to an endpoint.
+impl From<&io::Error> for Refusal {
+    fn from(error: &io::Error) -> Refusal {
+        if is_exhausted(error) {
+            return Refusal::Exhausted;
+        }
+        Refusal::Connect(match error.kind() {
             // Of a socket in the file system that nobody has made.
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
             _ => Unreached::Otherwise,
-        }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::live::Address;
@@ -20,6 +21,12 @@ pub(super) async fn connect(address: &Address) -> io::Result<Stream> {
         }
         Address::Unix(path) => unix(path).await.map(Stream::Unix),
     }
+}
+
+/// Whether it is this machine, and not the endpoint, that has nothing left for one more connection.
+pub(in crate::proxy) fn is_exhausted(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| ours.contains(&code))
 }
 
 /// Waits for room in the queue, as TCP does by itself.

@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::connect;
+use super::connect::{connect, is_exhausted};
 use crate::config::{HealthCheck, Probe, ProxyProtocol};
 use crate::gate::Version;
 use crate::live::{Known, Live};
@@ -142,6 +142,15 @@ async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, told: Op
         let started = Instant::now();
         let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, told)).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
+        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+        let next = started + check.interval.mul_f64(jitter);
+        if let Err(Failure::Connect(error)) = &checked
+            && is_exhausted(error)
+        {
+            tracing::debug!(version = version.name(), %endpoint, %error, "no check");
+            tokio::time::sleep_until(next).await;
+            continue;
+        }
         let changed = standing.take(checked.is_ok(), &check);
         known.checked(standing.failed_in_a_row, standing.healthy);
         match checked {
@@ -156,8 +165,7 @@ async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, told: Op
             Ok(()) if changed => tracing::info!(version = version.name(), %endpoint, "endpoint healthy again"),
             Ok(()) => {}
         }
-        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
-        tokio::time::sleep_until(started + check.interval.mul_f64(jitter)).await;
+        tokio::time::sleep_until(next).await;
     }
 }
 

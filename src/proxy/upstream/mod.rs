@@ -13,6 +13,7 @@ mod twin;
 mod under_way;
 mod yielded;
 
+pub(in crate::proxy) use connect::is_exhausted;
 pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick};
 pub use health::check;
 pub(in crate::proxy) use no_head::NoHead;
