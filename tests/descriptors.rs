@@ -86,10 +86,8 @@ fn row_50_a_request_without_a_descriptor_for_its_endpoint_is_503_and_charged_to_
         assert_eq!((response.status, response.head.one("retry-after").as_str()), (503, "1"));
         assert_eq!(response.head.one("proxy-status"), "portcullis; error=connection_limit_reached");
     }
-    for client in held {
-        answers.send(()).expect("it waits");
-        assert_eq!(client.response().status, 200);
-    }
+    held.iter().for_each(|_| answers.send(()).expect("somebody waits"));
+    held.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
     assert_eq!(refused[0].get("/").status, 200, "on the connection of before, as on one that rested");
     proxy.until_outcome("refused_by_us", (CLIENTS - (CONNECTING - CLIENTS)) as u64);
     assert_eq!(proxy.status()["blue"]["failures"], 0);

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::connect::connect;
-use super::own::Owners;
+use super::own::{Owners, Told};
 use super::pool::Upstream;
 use super::twin::{Family, are_twins};
 use super::under_way::Requests;
@@ -125,10 +125,10 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
+    pub(super) async fn connect(&self, told: Option<&Told>) -> std::io::Result<Stream> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        connect(&self.known.address).await
+        connect(&self.known.address, told.map(Told::header)).await
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.

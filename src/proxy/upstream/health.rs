@@ -12,7 +12,6 @@ use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -191,10 +190,8 @@ impl Standing {
 
 /// One check on a connection of its own.
 async fn probe(endpoint: &Known, probe: &Probe, told: Option<ProxyProtocol>) -> Result<(), Failure> {
-    let mut stream = connect(&endpoint.address).await?;
-    if let Some(version) = told {
-        stream.write_all(&proxy_protocol::written(version, Proxied::Local)).await?;
-    }
+    let header = told.map(|version| proxy_protocol::written(version, Proxied::Local));
+    let stream = connect(&endpoint.address, header).await?;
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path } => match get(stream, endpoint, path).await? {

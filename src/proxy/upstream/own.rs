@@ -2,17 +2,14 @@
 //! with it alone, and ends with it at the latest.
 
 use std::cell::RefCell;
-use std::io;
 use std::rc::{Rc, Weak};
 
 use slab::Slab;
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::pool::{Sendable, Upstream};
 use crate::config::ProxyProtocol;
-use crate::proxy::wire::Socket;
 use crate::proxy::wire::proxy_protocol::{self, Proxied};
 
 /// One client's.
@@ -75,11 +72,15 @@ impl Own {
 }
 
 impl Told {
-    /// Begins a connection to `endpoint`.
-    pub(super) async fn begin(&self, mut socket: Socket, endpoint: &Rc<Endpoint>) -> io::Result<Belongs> {
-        socket.write_all(&proxy_protocol::written(self.version, self.own.client)).await?;
+    /// What a connection begins with.
+    pub(super) fn header(&self) -> Vec<u8> {
+        proxy_protocol::written(self.version, self.own.client)
+    }
+
+    /// One more connection to `endpoint` is the client's.
+    pub(super) fn belongs(&self, endpoint: &Rc<Endpoint>) -> Belongs {
         let key = endpoint.owners.0.borrow_mut().insert(Rc::downgrade(&self.own));
-        Ok(Belongs { own: Rc::downgrade(&self.own), endpoint: Rc::clone(endpoint), key })
+        Belongs { own: Rc::downgrade(&self.own), endpoint: Rc::clone(endpoint), key }
     }
 }
 

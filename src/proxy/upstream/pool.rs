@@ -117,11 +117,8 @@ impl Upstream {
         limits: &Limits,
         told: Option<Told>,
     ) -> io::Result<Box<Upstream>> {
-        let socket = Socket::own(endpoint.connect().await?, &dialer.sends);
-        let belongs = match told {
-            Some(told) => Some(told.begin(socket.share(), endpoint).await?),
-            None => None,
-        };
+        let socket = Socket::own(endpoint.connect(told.as_ref()).await?, &dialer.sends);
+        let belongs = told.map(|told| told.belongs(endpoint));
         let head_bytes = limits.response_head_bytes;
         let driver = Rc::new(Driver {
             task: RefCell::new(Waker::noop().clone()),
