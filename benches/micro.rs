@@ -9,7 +9,8 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use portcullis::gate::compare::{Comparison, Counted, Settings, Suspicion};
 use portcullis::gate::{ByVersion, Charge, Evidence, Gate, Latency, Look, Signals, Trigger, Version};
-use portcullis::measure::shard::{Collector, Gauges, Recorder, pair};
+use portcullis::measure::Gauges;
+use portcullis::measure::shard::{Collector, Recorder, pair};
 use portcullis::measure::{Collectors, Windows};
 use portcullis::release::Weight;
 

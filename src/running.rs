@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
@@ -249,12 +250,21 @@ fn names(config: &Config) -> BTreeSet<String> {
 /// Later Linux makes whoever opens a socket wait for an RCU grace period at each doubling, and with it every request of
 /// that worker: milliseconds on an idle machine, seconds on one without a free core.
 fn make_room(connections: usize) {
+    raise_limit();
     // A client and an endpoint for each connection; the rest of the process needs a few dozen.
     let wanted = connections.saturating_mul(2).saturating_add(64);
     let mut files = i32::try_from(wanted).unwrap_or(MOST_ROOM).min(MOST_ROOM);
     // A number beyond the limit on open files is refused.
     while files > 64 && rustix::io::fcntl_dupfd_cloexec(io::stderr(), files - 1).is_err() {
         files /= 2;
+    }
+}
+
+/// Makes the limit on open files what it may be at most: the lower one is for programs that use `select()`.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit on open files could not be raised");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
 
+mod describe;
 mod log;
 
 use std::collections::HashMap;
@@ -7,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::gate::compare::Summary;
-use crate::gate::{Action, ByVersion, Kind, Latency, Outcome, Policy, Version};
+use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Upstreams};
-use crate::measure::shard::{Count, Gauges};
-use crate::measure::{Handshake, Handshakes, Shard};
+use crate::measure::shard::Count;
+use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
@@ -23,6 +24,7 @@ use crate::routing::Roles;
 pub use log::logs;
 
 const REQUESTS: &str = "portcullis_requests_total";
+const GRPC_REQUESTS: &str = "portcullis_grpc_requests_total";
 const REQUEST_SECONDS: &str = "portcullis_request_duration_seconds";
 const HEAD_SECONDS: &str = "portcullis_response_head_seconds";
 const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
@@ -39,6 +41,7 @@ const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
 const RELOADS: &str = "portcullis_config_reload_total";
 const LAST_RELOAD: &str = "portcullis_config_last_reload_success_timestamp_seconds";
 const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
+const PROXY_HEADERS: &str = "portcullis_proxy_protocol_headers_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -92,6 +95,7 @@ enum Test {
 /// Made once, so that no tick looks a metric up by its name.
 struct Handles {
     requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
+    grpc_requests: HashMap<(Option<Version>, GrpcStatus), Counter>,
     request_seconds: ByVersion<Histogram>,
     head_seconds: ByVersion<Histogram>,
     connect_seconds: ByVersion<Histogram>,
@@ -104,6 +108,7 @@ struct Handles {
     client_connections: Gauge,
     upstream_connections: Gauge,
     handshakes: [(Handshake, Counter); Handshake::ALL.len()],
+    proxy_headers: [(ProxyHeader, Counter); ProxyHeader::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
 }
@@ -169,12 +174,20 @@ impl Telemetry {
     }
 
     pub fn count(&mut self, count: &Count) {
-        let Count { version, outcome, status, requests } = *count;
+        let Count { version, outcome, status, grpc, requests } = *count;
+        let name = version.map_or(NO_VERSION, Version::name);
         let counter = self.handles.requests.entry((version, outcome, status)).or_insert_with(|| {
             metrics::with_local_recorder(&self.recorder, || {
-                let version = version.map_or(NO_VERSION, Version::name);
-                metrics::counter!(REQUESTS, "version" => version, "outcome" => outcome.name(), "code" => status.to_string())
+                metrics::counter!(REQUESTS, "version" => name, "outcome" => outcome.name(), "code" => status.to_string())
             })
+        });
+        counter.increment(requests);
+        let Some(grpc) = grpc else { return };
+        let counter = self.handles.grpc_requests.entry((version, grpc)).or_insert_with(|| {
+            metrics::with_local_recorder(
+                &self.recorder,
+                || metrics::counter!(GRPC_REQUESTS, "version" => name, "grpc_code" => grpc.name()),
+            )
         });
         counter.increment(requests);
     }
@@ -194,6 +207,12 @@ impl Telemetry {
     pub fn handshakes(&self, handshakes: &Handshakes) {
         for (handshake, counter) in &self.handles.handshakes {
             counter.increment(handshakes.of(*handshake));
+        }
+    }
+
+    pub fn proxy_headers(&self, headers: &ProxyHeaders) {
+        for (header, counter) in &self.handles.proxy_headers {
+            counter.increment(headers.of(*header));
         }
     }
 
@@ -322,7 +341,7 @@ impl Exposition {
 
 impl Handles {
     fn new(policy: &Policy) -> Handles {
-        describe();
+        describe::describe();
         let histograms = |name: &'static str| ByVersion::build(|v| metrics::histogram!(name, "version" => v.name()));
         let gauges = |name: &'static str| ByVersion::build(|v| metrics::gauge!(name, "version" => v.name()));
         // Counters that start at 0, so that increase() sees the first time.
@@ -338,6 +357,7 @@ impl Handles {
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Handles {
             requests: HashMap::new(),
+            grpc_requests: HashMap::new(),
             request_seconds: histograms(REQUEST_SECONDS),
             head_seconds: histograms(HEAD_SECONDS),
             connect_seconds: histograms(CONNECT_SECONDS),
@@ -350,6 +370,7 @@ impl Handles {
             client_connections: metrics::gauge!(CONNECTIONS, "side" => "client"),
             upstream_connections: metrics::gauge!(CONNECTIONS, "side" => "upstream"),
             handshakes: Handshake::ALL.map(|end| (end, metrics::counter!(HANDSHAKES, "result" => end.name()))),
+            proxy_headers: ProxyHeader::ALL.map(|end| (end, metrics::counter!(PROXY_HEADERS, "result" => end.name()))),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }
@@ -360,38 +381,4 @@ fn feed(histogram: &Histogram, latency: &Latency) {
     for (upper_edge, count) in latency.buckets() {
         histogram.record_many(upper_edge.as_secs_f64(), usize::try_from(count).unwrap_or(usize::MAX));
     }
-}
-
-fn describe() {
-    use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
-    describe_histogram!(
-        REQUEST_SECONDS,
-        Unit::Seconds,
-        "From the request head read to the end of the answer, as clients saw it"
-    );
-    describe_histogram!(
-        HEAD_SECONDS,
-        Unit::Seconds,
-        "From the request head read to the response head received, as clients saw it"
-    );
-    describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To connect to an endpoint; part of no verdict");
-    describe_gauge!(WEIGHT, "Share of new requests that each version gets");
-    describe_gauge!(STATE, "1 for the state that the release is in");
-    describe_gauge!(VERDICT, "1 for the present verdict");
-    describe_gauge!(
-        EVIDENCE,
-        "Natural logarithm of the evidence that green is worse than acceptable, by test; `all` convicts, `aa` is blue against itself"
-    );
-    describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
-    describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
-    describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
-    describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
-    describe_gauge!(CONNECTIONS, "Open connections");
-    describe_counter!(RELOADS, "Times that the configuration was read again, by what came of it");
-    describe_gauge!(LAST_RELOAD, "When the configuration was last loaded");
-    describe_counter!(HANDSHAKES, "TLS handshakes with clients, by how they ended");
-    describe_counter!(PANICS, "Requests that ended in a panic");
-    describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
-    describe_gauge!(BUILD, "The version of Portcullis that runs");
 }

@@ -290,7 +290,7 @@ fn a_line_of_text_is_the_common_log_format_and_a_client_cannot_break_it() {
         blue.address
     );
     assert!(rest.starts_with(&expected), "{line}\n{expected}");
-    assert!(rest.ends_with(" request_id=\"a\\\" 1\\\\2\\t3\" trace_id=-"), "{line}");
+    assert!(rest.ends_with(" request_id=\"a\\\" 1\\\\2\\t3\" trace_id=- grpc_status=-"), "{line}");
 
     proxy.client().send("TRACE / HTTP/1.1\r\nHost: test\r\n\r\n").response();
     let line = until_text(&proxy, "TRACE");

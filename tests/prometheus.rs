@@ -9,16 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::{Backend, Client, DEADLINE, Proxy, config, eventually};
-
-/// Whether a program is there. Says so past the capture of the test's output when it is not.
-fn have(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !there {
-        writeln!(std::io::stderr(), "\nskipped: {program} (a test needs it, and it is not installed)").expect("stderr");
-    }
-    there
-}
+use super::support::{Backend, Client, DEADLINE, Proxy, config, eventually, have};
 
 /// Two versions with latencies of their own, and green at half of the traffic.
 fn proxy(blue: &Backend, green: &Backend) -> Proxy {

@@ -151,6 +151,7 @@ pub(crate) fn record(number: u64) -> Record {
         arm: Arm::Rest,
         endpoint: None,
         status,
+        grpc: None,
         judged: took,
         shown: took,
     }

@@ -7,8 +7,8 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky,
-    RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
+    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawStep,
+    RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -21,6 +21,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["admin"] => keys::<RawAdmin>(),
         ["blue" | "green"] => keys::<RawVersion>(),
         ["blue" | "green", "healthCheck"] => keys::<RawHealthCheck>(),
+        ["proxyProtocol"] => keys::<RawProxyProtocol>(),
         ["timeouts"] => keys::<RawTimeouts>(),
         ["limits"] => keys::<RawLimits>(),
         ["rateLimit"] => keys::<RawRateLimit>(),
@@ -86,6 +87,9 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
         ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",
         ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
+        ["proxyProtocol"] => "proxyProtocol: { from: [\"10.0.0.0/8\"] }",
+        ["proxyProtocol", "from"] => "from: [\"10.0.0.0/8\"]",
+        ["blue" | "green", "proxyProtocol"] => "proxyProtocol: v2",
         ["rateLimit"] => "rateLimit: { requests: 100, per: 1s }",
         ["rateLimit", "requests"] => "requests: 100",
         ["rateLimit", "per"] => "per: 1s",
@@ -110,6 +114,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",
         ["gate", "exclude"] => "exclude: [\"/healthz\", \"/internal/*\"]",
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
+        ["gate", "grpcFailureStatuses"] => "grpcFailureStatuses: [UNAVAILABLE, INTERNAL]",
         ["gate", "notFailures"] => "notFailures: [501, 505]",
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",

@@ -67,6 +67,8 @@ pub struct Config {
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
+    /// Peers whose connections begin with a header of the PROXY protocol, which is believed.
+    pub proxied_from: Vec<IpNet>,
     pub request_ids: RequestIds,
     pub trace_context: TraceContext,
     /// None: a release is what people or pipelines make of it.
@@ -142,7 +144,18 @@ pub struct VersionConfig {
     pub endpoints: Vec<Endpoint>,
     /// At a time; none: as many as come.
     pub max_requests: Option<NonZeroUsize>,
+    /// By which its endpoints are told whose a connection is; none: they are not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     pub health_check: Option<HealthCheck>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How every endpoint of a version is asked whether it is well.

@@ -19,6 +19,7 @@ pub(super) struct RawConfig {
     pub(super) blue: Option<Mapping<RawVersion>>,
     pub(super) green: Option<Mapping<RawVersion>>,
     pub(super) trusted_proxies: Option<Vec<Element<String>>>,
+    pub(super) proxy_protocol: Option<Mapping<RawProxyProtocol>>,
     pub(super) timeouts: Option<Mapping<RawTimeouts>>,
     pub(super) limits: Option<Mapping<RawLimits>>,
     pub(super) rate_limit: Option<Mapping<RawRateLimit>>,
@@ -49,6 +50,7 @@ pub(super) struct RawVersion {
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
     pub(super) max_requests: Option<Count>,
+    pub(super) proxy_protocol: Option<String>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
 }
 
@@ -61,6 +63,12 @@ pub(super) struct RawHealthCheck {
     pub(super) timeout: Option<Quantity>,
     pub(super) healthy_after: Option<Count>,
     pub(super) unhealthy_after: Option<Count>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawProxyProtocol {
+    pub(super) from: Option<Vec<Element<String>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -166,6 +174,7 @@ pub(super) struct RawGate {
     pub(super) exclude: Option<Vec<Element<String>>>,
     pub(super) failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) not_failures: Option<Vec<Element<Quantity>>>,
+    pub(super) grpc_failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
     pub(super) compare: Option<Mapping<RawCompare>>,

@@ -7,6 +7,7 @@ use super::*;
 use crate::gate::compare::Settings;
 use crate::gate::policy::{Counting, WarmUp};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
+use crate::gate::{GrpcStatus, GrpcStatuses};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
 mod endpoints;
@@ -14,6 +15,7 @@ mod gate;
 mod health;
 mod limits;
 mod outside;
+mod proxy_protocol;
 mod release;
 mod secrets;
 mod settings;
@@ -34,12 +36,13 @@ service: checkout
 listen: 127.0.0.1:8080
 workers: 2
 admin: { listen: 127.0.0.1:9090 }
-blue:  { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 500, healthCheck: { tcp: true, interval: 500ms } }
+blue:  { version: v1, endpoints: ["127.0.0.1:9001"], maxRequests: 500, proxyProtocol: v2, healthCheck: { tcp: true, interval: 500ms } }
 green:
   version: v2
   endpoints: ["green.example:9002", "[::1]:9003"]
   healthCheck: { path: "/healthz?full=1", interval: 10s, timeout: 2s, healthyAfter: 1, unhealthyAfter: 4 }
 trustedProxies: ["10.0.0.0/8"]
+proxyProtocol: { from: ["10.1.0.0/16", "fd00::/8"] }
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
 limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB }
 rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
@@ -62,6 +65,7 @@ gate:
   exclude: [/healthz, /internal/*]
   failureStatuses: [5xx, 429]
   notFailures: [501]
+  grpcFailureStatuses: [UNAVAILABLE, 13]
   warmUp: { time: 1m, requests: 5 }
   clientShare: 25%
   compare: { falseAlarm: 0.01, ratio: 2, margin: 0.5%, slower: 50%, unacceptable: 10% }
@@ -110,7 +114,8 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.access_log, AccessLog::Off);
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 100 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
-    assert!(config.trusted_proxies.is_empty());
+    assert!(config.trusted_proxies.is_empty() && config.proxied_from.is_empty());
+    assert_eq!(config.versions.blue.proxy_protocol, None);
     assert!(matches!(config.admin.access, Access::Loopback));
     let streak = config.policy.streak.expect("the default policy has a streak");
     assert_eq!((streak.name.as_str(), streak.at_least, streak.action), ("dead", 5, Action::Rollback));
@@ -147,6 +152,7 @@ fn what_counts_as_evidence_arrives() {
     assert_eq!(excluded, [true, true, false]);
     let failures = [429, 500, 501, 428].map(|status| counting.failures.contains(status));
     assert_eq!(failures, [true, true, false, false]);
+    assert_eq!(counting.grpc_failures, GrpcStatuses::from_iter([GrpcStatus::Unavailable, GrpcStatus::Internal]));
     assert_eq!(counting.warm_up, WarmUp { time: Duration::from_secs(60), requests: 5 });
     assert_eq!(counting.client_share.fraction(), 0.25);
     let settings = Settings {
@@ -207,6 +213,9 @@ fn every_key_of_a_fuller_configuration_arrives() {
     let most = [&config.versions.blue, &config.versions.green].map(|version| version.max_requests);
     assert_eq!(most, [NonZeroUsize::new(500), None]);
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
+    assert_eq!(config.proxied_from, ["10.1.0.0/16", "fd00::/8"].map(|text| text.parse().expect("a network")));
+    let told = [&config.versions.blue, &config.versions.green].map(|version| version.proxy_protocol);
+    assert_eq!(told, [Some(ProxyProtocol::V2), None]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);
     assert_eq!(config.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1), burst: 200 }));

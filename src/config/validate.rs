@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::environment::Environment;
 use super::fault::{Fault, Faults, Warnings};
 use super::keys::config_keys;
@@ -168,7 +170,11 @@ fn config(
     if let (Some(blue), Some(green)) = (&blue, &green) {
         version::shared(root.report, blue, green);
     }
-    let trusted_proxies = networks(&mut root, raw.trusted_proxies.unwrap_or_default());
+    let trusted_proxies = networks(&mut root, "trustedProxies", raw.trusted_proxies.unwrap_or_default());
+    let proxied_from = match raw.proxy_protocol {
+        Some(raw) => proxied_from(&mut root.key("proxyProtocol"), raw.0.from),
+        None => Some(Vec::new()),
+    };
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
     let limits = settings::limits(&mut root.key("limits"), raw.limits.unwrap_or_default().0);
     let rate_limit = match raw.rate_limit {
@@ -196,6 +202,7 @@ fn config(
         admin: admin?,
         versions: ByVersion { blue: blue?, green: green? },
         trusted_proxies,
+        proxied_from: proxied_from?,
         timeouts: timeouts?,
         limits: limits?,
         rate_limit: rate_limit?,
@@ -280,11 +287,11 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
 }
 
-fn networks(root: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Vec<ipnet::IpNet> {
-    if too_many(root, "trustedProxies", raw.len(), MOST_NETWORKS).is_none() {
+fn networks(scope: &mut Scope<'_, '_>, key: &str, raw: Vec<Option<String>>) -> Vec<IpNet> {
+    if too_many(scope, key, raw.len(), MOST_NETWORKS).is_none() {
         return Vec::new();
     }
-    let mut list = root.key("trustedProxies");
+    let mut list = scope.key(key);
     let mut networks = Vec::new();
     for (index, text) in raw.into_iter().enumerate() {
         match text.map(|text| quantity::network(&text)) {
@@ -294,6 +301,21 @@ fn networks(root: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Vec<ipnet::Ip
         }
     }
     networks
+}
+
+fn proxied_from(scope: &mut Scope<'_, '_>, raw: Option<Vec<Option<String>>>) -> Option<Vec<IpNet>> {
+    let Some(raw) = raw else { return scope.missing("from") };
+    if raw.is_empty() {
+        let label = "name the networks of the senders, or leave `proxyProtocol` out";
+        scope.wrong("from", Wrong::new("is empty", label));
+        return None;
+    }
+    let networks = networks(scope, "from", raw);
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        let label = "whoever can connect is believed to be any other";
+        scope.report.warn(scope.at.key("from"), Wrong::new("has a network of all addresses", label));
+    }
+    Some(networks)
 }
 
 fn nameservers(resolver: &mut Scope<'_, '_>, raw: Option<Vec<Option<String>>>) -> Option<Vec<SocketAddr>> {

@@ -381,6 +381,7 @@ impl Control {
             shard.counts.iter().for_each(|count| telemetry.count(count));
             telemetry.panics(shard.panics);
             telemetry.handshakes(&shard.handshakes);
+            telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);

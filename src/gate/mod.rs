@@ -1,6 +1,6 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
-//! Reading order: [`version`] and [`outcome`] say what one request came to, [`evidence`] what has been counted, [`latency`]
+//! Reading order: [`version`], [`outcome`] and [`grpc`] say what one request came to, [`evidence`] what has been counted, [`latency`]
 //! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of
 //! that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
 //! traffic back, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
@@ -10,6 +10,7 @@
 pub mod compare;
 pub mod crossing;
 pub mod evidence;
+pub mod grpc;
 pub mod health;
 pub mod judge;
 pub mod latency;
@@ -24,6 +25,7 @@ pub mod verdict;
 pub mod version;
 
 pub use evidence::{Evidence, Window};
+pub use grpc::{GrpcStatus, GrpcStatuses};
 pub use health::Health;
 pub use judge::{Gate, Judgement, Look, Order, Stands};
 pub use latency::Latency;

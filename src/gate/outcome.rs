@@ -1,11 +1,13 @@
 //! What one request came to, and who is charged for it.
 
+use super::grpc::GrpcStatus;
+
 /// What one request came to, for the version that served it. The names are the values of the metric label `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A whole answer with a status below 400.
     Success,
-    /// A whole answer with a 4xx status.
+    /// A whole answer with a 4xx status, or with one of gRPC that tells of the call and not of the server.
     ClientError,
     /// A whole answer with a 5xx status.
     ServerError,
@@ -17,7 +19,7 @@ pub enum Outcome {
     Reset,
     /// The connection died after the response head and before the end of the body.
     Truncated,
-    /// A gRPC status that counts as a failure, or none at all.
+    /// A whole answer with a status of gRPC that tells of the server, or with none.
     GrpcFailure,
     /// The client went away before the answer was whole.
     ClientCancelled,
@@ -56,6 +58,30 @@ impl Outcome {
             500.. => Outcome::ServerError,
             400..500 => Outcome::ClientError,
             _ => Outcome::Success,
+        }
+    }
+
+    /// The outcome of an answer of gRPC that arrived whole.
+    pub const fn of_grpc(status: GrpcStatus) -> Outcome {
+        match status {
+            GrpcStatus::Ok => Outcome::Success,
+            GrpcStatus::Unknown
+            | GrpcStatus::DeadlineExceeded
+            | GrpcStatus::Internal
+            | GrpcStatus::Unavailable
+            | GrpcStatus::DataLoss
+            | GrpcStatus::Missing => Outcome::GrpcFailure,
+            GrpcStatus::Cancelled
+            | GrpcStatus::InvalidArgument
+            | GrpcStatus::NotFound
+            | GrpcStatus::AlreadyExists
+            | GrpcStatus::PermissionDenied
+            | GrpcStatus::ResourceExhausted
+            | GrpcStatus::FailedPrecondition
+            | GrpcStatus::Aborted
+            | GrpcStatus::OutOfRange
+            | GrpcStatus::Unimplemented
+            | GrpcStatus::Unauthenticated => Outcome::ClientError,
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::compare;
+use super::grpc::{GrpcStatus, GrpcStatuses};
 use super::outcome::{Charge, Outcome};
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
@@ -31,6 +32,8 @@ pub struct Counting {
     pub exclude: Vec<PathPattern>,
     /// The statuses of whole answers that are charged as failures.
     pub failures: StatusSet,
+    /// The same of gRPC, whose answers have a status of their own.
+    pub grpc_failures: GrpcStatuses,
     pub warm_up: WarmUp,
     /// How much of a version's evidence one client may make up.
     pub client_share: Share,
@@ -86,6 +89,7 @@ impl Default for Counting {
         Counting {
             exclude: Vec::new(),
             failures: StatusSet::default(),
+            grpc_failures: GrpcStatuses::default(),
             warm_up: WarmUp::default(),
             client_share: Share::try_from(0.2).expect("a fifth is a share"),
         }
@@ -93,21 +97,26 @@ impl Default for Counting {
 }
 
 impl Counting {
-    /// An answer that arrived whole is charged by its status, whatever it is called; anything else by what it came to.
-    pub const fn charge(&self, outcome: Outcome, status: u16) -> Charge {
-        match outcome {
-            Outcome::Success | Outcome::ClientError | Outcome::ServerError if self.failures.contains(status) => {
-                Charge::Failed
+    /// An answer that arrived whole is charged by its status, whatever it is called, of gRPC by what that says; anything
+    /// else by what it came to.
+    pub const fn charge(&self, outcome: Outcome, status: u16, grpc: Option<GrpcStatus>) -> Charge {
+        let is_failure = match (outcome, grpc) {
+            (Outcome::Success | Outcome::ClientError | Outcome::GrpcFailure, Some(said)) => {
+                self.grpc_failures.contains(said)
             }
-            Outcome::Success | Outcome::ClientError | Outcome::ServerError => Charge::Served,
-            Outcome::ConnectError
-            | Outcome::Timeout
-            | Outcome::Reset
-            | Outcome::Truncated
-            | Outcome::GrpcFailure
-            | Outcome::ClientCancelled
-            | Outcome::RefusedByUs => outcome.charge(),
-        }
+            (Outcome::Success | Outcome::ClientError | Outcome::ServerError, _) => self.failures.contains(status),
+            (
+                Outcome::ConnectError
+                | Outcome::Timeout
+                | Outcome::Reset
+                | Outcome::Truncated
+                | Outcome::GrpcFailure
+                | Outcome::ClientCancelled
+                | Outcome::RefusedByUs,
+                _,
+            ) => return outcome.charge(),
+        };
+        if is_failure { Charge::Failed } else { Charge::Served }
     }
 
     pub fn excludes(&self, path: &str) -> bool {

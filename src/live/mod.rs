@@ -2,11 +2,12 @@
 //! request ends on what it began with.
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
-//! those that stay keep what is known of them, [`addresses`] what names stand for, [`ejection`] how a bad endpoint is out
+//! those that stay keep what is known of them, [`addresses`] what names stand for, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
 //! for a while, [`permits`] how many requests there are at a time,
 //! [`rate`] how many each client has sent of late.
 
 mod addresses;
+mod descriptors;
 mod ejection;
 mod permits;
 mod rate;
@@ -16,10 +17,11 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, HealthCheck};
+use crate::config::{Config, Endpoint, HealthCheck, ProxyProtocol};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
+pub use descriptors::Descriptors;
 pub use ejection::Stands;
 pub use permits::Permit;
 pub use rate::{Over, Rates};
@@ -32,6 +34,8 @@ pub struct Live {
     pub upstreams: Arc<Upstreams>,
     /// Of the endpoints of each section.
     pub health_checks: ByVersion<Option<HealthCheck>>,
+    /// By which the endpoints of each section are told whose a connection is.
+    pub proxy_protocols: ByVersion<Option<ProxyProtocol>>,
     /// None: clients may send as many requests as they like.
     pub rates: Option<Arc<Rates>>,
 }
@@ -43,6 +47,7 @@ impl Live {
             settings: Arc::new(Settings::new(config)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
+            proxy_protocols: ByVersion::build(|section| config.versions.of(section).proxy_protocol),
             rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
         }
     }
@@ -72,6 +77,7 @@ impl Live {
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
+            proxy_protocols: self.proxy_protocols,
             rates: self.rates.clone(),
         }
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
+use super::descriptors::Descriptors;
 use crate::config::{
     AccessLog, Config, Drain, Ejection, Http2, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext,
 };
@@ -18,6 +19,7 @@ pub struct Settings {
     pub max_requests: ByVersion<Option<NonZeroUsize>>,
     pub ejection: Ejection,
     pub trusted_proxies: Vec<IpNet>,
+    pub proxied_from: Vec<IpNet>,
     pub drain: Drain,
     pub access_log: AccessLog,
     pub request_ids: RequestIds,
@@ -29,6 +31,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Of one worker alone.
     pub connections: usize,
+    /// Likewise.
+    pub descriptors: Descriptors,
 }
 
 impl Settings {
@@ -39,6 +43,7 @@ impl Settings {
             max_requests: ByVersion::build(|version| config.versions.of(version).max_requests),
             ejection: config.ejection,
             trusted_proxies: config.trusted_proxies.clone(),
+            proxied_from: config.proxied_from.clone(),
             drain: config.drain,
             access_log: config.access_log,
             request_ids: config.request_ids,
@@ -48,6 +53,7 @@ impl Settings {
             http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
+            descriptors: Descriptors::of_worker(config.workers),
         }
     }
 }

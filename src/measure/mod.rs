@@ -1,16 +1,21 @@
-//! Counting what passes: [`shard`], [`clients`] and [`handshakes`] on the worker, [`tick`] and [`window`] on the control thread.
+//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`] and [`proxy_headers`] on the worker, [`tick`] and
+//! [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
 //! of a request. What a version took and what its client saw are kept apart where they differ. The control thread adds the shards of all workers up, once a tick, and keeps the sliding windows that the
 //! policy names.
 
 pub mod clients;
+pub mod gauges;
 pub mod handshakes;
+pub mod proxy_headers;
 pub mod shard;
 pub mod tick;
 pub mod window;
 
+pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
+pub use proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use shard::{Collector, Recorder, Shard};
 pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::clients::{Clients, Drawn};
+use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
+use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Charge, Evidence, Latency, Outcome, Version};
+use crate::gate::{ByVersion, Charge, Evidence, GrpcStatus, Latency, Outcome, Version};
 
 /// Everything that one request adds to the counts.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,8 @@ pub struct Record {
     pub endpoint: Option<usize>,
     /// The status that was sent, 0 when none was.
     pub status: u16,
+    /// None where the request was not of gRPC, or came to nothing that could say.
+    pub grpc: Option<GrpcStatus>,
     /// What the version took, by which it is judged.
     pub judged: Took,
     /// What the client saw, which is shown.
@@ -59,12 +63,13 @@ pub enum Arm {
     Drawn,
 }
 
-/// Requests with the same outcome and status.
+/// Requests with the same outcome and statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     pub version: Option<Version>,
     pub outcome: Outcome,
     pub status: u16,
+    pub grpc: Option<GrpcStatus>,
     pub requests: u64,
 }
 
@@ -92,14 +97,6 @@ pub struct FailedAt {
     pub arm: Arm,
     /// None in a warm-up.
     pub judged: Took,
-}
-
-/// What is open at the moment when a shard is handed over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gauges {
-    pub in_flight: ByVersion<u32>,
-    pub client_connections: u32,
-    pub upstream_connections: u32,
 }
 
 /// One worker's counts.
@@ -138,6 +135,7 @@ pub struct Shard {
     pub gauges: Gauges,
     pub panics: u64,
     pub handshakes: Handshakes,
+    pub proxy_headers: ProxyHeaders,
 }
 
 /// The worker's side: counts, and hands over.
@@ -170,28 +168,15 @@ pub fn pair() -> (Recorder, Collector) {
     (recorder, Collector { handed, emptied: empty })
 }
 
-impl Gauges {
-    /// Both workers together.
-    #[must_use]
-    pub fn plus(self, other: Gauges) -> Gauges {
-        Gauges {
-            in_flight: ByVersion {
-                blue: self.in_flight.blue + other.in_flight.blue,
-                green: self.in_flight.green + other.in_flight.green,
-            },
-            client_connections: self.client_connections + other.client_connections,
-            upstream_connections: self.upstream_connections + other.upstream_connections,
-        }
-    }
-}
-
 impl Shard {
     pub fn record(&mut self, record: &Record) {
-        let Record { version, outcome, status, .. } = *record;
-        let same = |count: &&mut Count| count.status == status && count.outcome == outcome && count.version == version;
+        let Record { version, outcome, status, grpc, .. } = *record;
+        let same = |count: &&mut Count| {
+            count.status == status && count.outcome == outcome && count.version == version && count.grpc == grpc
+        };
         match self.counts.iter_mut().find(same) {
             Some(count) => count.requests += 1,
-            None => self.counts.push(Count { version, outcome, status, requests: 1 }),
+            None => self.counts.push(Count { version, outcome, status, grpc, requests: 1 }),
         }
         let Some(version) = version else { return };
         if record.routed != self.routed {
@@ -293,14 +278,16 @@ impl Shard {
     }
 
     pub fn is_empty(&self) -> bool {
-        let counted = self.panics > 0 || !self.handshakes.is_empty() || !self.counts.is_empty();
-        !counted && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
+        let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty();
+        let counted = self.panics > 0 || !self.counts.is_empty();
+        !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
     fn clear(&mut self) {
         self.counts.clear();
         self.panics = 0;
         self.handshakes = Handshakes::default();
+        self.proxy_headers = ProxyHeaders::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -343,6 +330,10 @@ impl Recorder {
 
     pub fn shook_hands(&mut self, handshake: Handshake) {
         self.shard.handshakes.count(handshake);
+    }
+
+    pub fn read_proxy_header(&mut self, header: ProxyHeader) {
+        self.shard.proxy_headers.count(header);
     }
 
     pub fn panicked(&mut self) {

@@ -1,7 +1,8 @@
 //! What all workers have counted since the last tick, added up in one place.
 
 use super::clients::Clients;
-use super::shard::{Collector, FailedAt, Gauges, Sample, Shard};
+use super::gauges::Gauges;
+use super::shard::{Collector, FailedAt, Sample, Shard};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Evidence, Latency, Version};
 
@@ -158,6 +159,7 @@ mod tests {
             arm: Arm::Rest,
             endpoint: None,
             status: 200,
+            grpc: None,
             judged: took,
             shown: took,
         }

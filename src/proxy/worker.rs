@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::client::{self, Connections};
 use super::lifecycle::{Lifecycle, Phase};
 use super::request::Service;
-use super::upstream;
 use crate::gate::Version;
 use crate::live::Live;
 use crate::measure::shard::Recorder;
@@ -69,7 +68,7 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
             _ = sweep.tick() => {
                 let (serving, now) = (service.serving(), Instant::now());
                 for section in Version::BOTH {
-                    serving.endpoints.of(section).iter().for_each(|endpoint| upstream::sweep(endpoint, now));
+                    serving.endpoints.of(section).iter().for_each(|endpoint| endpoint.sweep(now));
                 }
             }
         }

@@ -11,8 +11,9 @@ use portcullis::course::{Course, EndpointNews, Input, News, Streak, StreakFound}
 use portcullis::gate::outlier::{Order, Outlier};
 use portcullis::gate::streak::Answer;
 use portcullis::gate::{ByVersion, Charge, Health, Outcome, Version};
+use portcullis::measure::Gauges;
 use portcullis::measure::clients::Drawn;
-use portcullis::measure::shard::{Arm, Gauges, Record, Recorder, Standing, Took, Unanswered, pair};
+use portcullis::measure::shard::{Arm, Record, Recorder, Standing, Took, Unanswered, pair};
 use portcullis::measure::{Collectors, Tick};
 use portcullis::proxy::Draw;
 use portcullis::release::{self, Effect, Kind, State};
@@ -150,6 +151,7 @@ impl World<'_> {
             arm,
             endpoint,
             status: if served.fails { 500 } else { 200 },
+            grpc: None,
             judged: took,
             shown: took,
         };

@@ -17,8 +17,9 @@ use portcullis::gate::Outcome;
 use portcullis::gate::streak::Answer;
 use portcullis::journal::Restored;
 use portcullis::live::Live;
+use portcullis::measure::Gauges;
 use portcullis::measure::clients::Drawn;
-use portcullis::measure::shard::{Arm, Gauges, Record, Recorder, Standing, Took, pair};
+use portcullis::measure::shard::{Arm, Record, Recorder, Standing, Took, pair};
 use portcullis::proxy::Draw;
 use portcullis::release::input::{GATE, OPERATOR};
 use portcullis::release::{Input, Kind as EventKind, Weight};
@@ -234,6 +235,7 @@ impl<'a> World<'a> {
             arm: Arm::Rest,
             endpoint: None,
             status,
+            grpc: None,
             judged: took,
             shown: took,
         };

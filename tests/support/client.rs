@@ -38,6 +38,14 @@ impl Client {
         Client::new(stream)
     }
 
+    /// From an address of loopback's.
+    pub fn from(source: [u8; 4], address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("all of 127.0.0.0/8 is ours");
+        socket.connect(&address.into()).expect("it listens");
+        Client::new(socket.into())
+    }
+
     /// With small segments and a small buffer, so that the kernel holds little of what it does not read.
     pub fn narrow(address: SocketAddr) -> Client {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");

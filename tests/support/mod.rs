@@ -19,6 +19,7 @@ pub mod upstream;
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use backend::Backend;
@@ -42,6 +43,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A number that the environment chooses for a test.
 pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a whole number")))
+}
+
+/// Whether a program is there. Says so past the capture of the test's output when it is not.
+pub fn have(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        writeln!(std::io::stderr(), "\nskipped: {program} (a test needs it, and it is not installed)").expect("stderr");
+    }
+    there
 }
 
 /// Looks again and again until `look` finds something.

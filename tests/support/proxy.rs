@@ -89,6 +89,11 @@ impl Proxy {
         Proxy::launch(&["env", &format!("PORTCULLIS_FAULT_CONNECT_MS={millis}")], text, "info", &[])
     }
 
+    /// Starts with so many file descriptors at most.
+    pub fn start_with_descriptors(limit: u32, text: &str) -> Proxy {
+        Proxy::launch(&["sh", "-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"], text, "info", &[])
+    }
+
     /// Starts with a log of this level.
     pub fn start_logging(text: &str, level: &str) -> Proxy {
         Proxy::launch(&[], text, level, &[])

@@ -98,6 +98,22 @@ fn failures_are_statuses_of_answers() {
 }
 
 #[test]
+fn failures_of_grpc_are_codes_by_name_or_number() {
+    check("grpcFailureStatuses: []", &[]);
+    check("grpcFailureStatuses: [UNAVAILABLE, 13, '2']", &[]);
+    check(
+        "grpcFailureStatuses: [UNAVAILBLE, unavailable, 17, OK, 14, UNAVAILABLE]",
+        &[
+            "5:31 gate.grpcFailureStatuses[0]: `UNAVAILBLE` is not a status of gRPC | did you mean `UNAVAILABLE`?",
+            "5:43 gate.grpcFailureStatuses[1]: `unavailable` is not a status of gRPC | did you mean `UNAVAILABLE`?",
+            "5:56 gate.grpcFailureStatuses[2]: `17` is not a status of gRPC | a number is from 1 to 16",
+            "5:60 gate.grpcFailureStatuses[3]: `OK` is no failure | remove it",
+            "5:68 gate.grpcFailureStatuses[5]: `UNAVAILABLE` is in the list already | remove it",
+        ],
+    );
+}
+
+#[test]
 fn warm_up_and_one_clients_share_have_a_range() {
     check("warmUp: { time: 0s, requests: 0 }, clientShare: 100%", &[]);
     check("warmUp: { time: -1s }", &["5:25 gate.warmUp.time: `-1s` is negative | a duration is at least 0s"]);

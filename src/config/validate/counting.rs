@@ -8,6 +8,7 @@ use crate::config::raw::{Mapping, Quantity, RawWarmUp};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::policy::{Counting, PathPattern, StatusSet, WarmUp};
 use crate::gate::trigger::Share;
+use crate::gate::{GrpcStatus, GrpcStatuses};
 
 const MOST_PATHS: usize = 100;
 const MOST_STATUSES: usize = 100;
@@ -18,6 +19,7 @@ pub(super) struct Raw {
     pub(super) exclude: Option<Vec<Option<String>>>,
     pub(super) failures: Option<Vec<Option<Quantity>>>,
     pub(super) not_failures: Option<Vec<Option<Quantity>>>,
+    pub(super) grpc_failures: Option<Vec<Option<Quantity>>>,
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
 }
@@ -25,9 +27,19 @@ pub(super) struct Raw {
 pub(super) fn counting(scope: &mut Scope<'_, '_>, raw: Raw) -> Option<Counting> {
     let exclude = exclude(scope, raw.exclude.unwrap_or_default());
     let failures = failures(scope, raw.failures, raw.not_failures.unwrap_or_default());
+    let grpc_failures = match raw.grpc_failures {
+        Some(raw) => grpc_failures(scope, raw),
+        None => Some(GrpcStatuses::default()),
+    };
     let warm_up = warm_up(&mut scope.key("warmUp"), raw.warm_up.unwrap_or_default().0);
     let client_share = scope.optional("clientShare", raw.client_share, Counting::default().client_share, client_share);
-    Some(Counting { exclude: exclude?, failures: failures?, warm_up: warm_up?, client_share: client_share? })
+    Some(Counting {
+        exclude: exclude?,
+        failures: failures?,
+        grpc_failures: grpc_failures?,
+        warm_up: warm_up?,
+        client_share: client_share?,
+    })
 }
 
 fn warm_up(scope: &mut Scope<'_, '_>, raw: RawWarmUp) -> Option<WarmUp> {
@@ -108,6 +120,41 @@ fn failures(
         left = without;
     }
     Some(left)
+}
+
+fn grpc_failures(scope: &mut Scope<'_, '_>, raw: Vec<Option<Quantity>>) -> Option<GrpcStatuses> {
+    super::too_many(scope, "grpcFailureStatuses", raw.len(), MOST_STATUSES)?;
+    let mut list = scope.key("grpcFailureStatuses");
+    let mut known: Vec<GrpcStatus> = Vec::new();
+    for (index, text) in raw.into_iter().enumerate() {
+        let Some(text) = text else { continue };
+        match grpc_status(&text) {
+            Ok(status) if known.contains(&status) => {
+                let message = format!("{} is in the list already", quoted(&text.0));
+                list.wrong_element(index, Wrong::new(message, "remove it"));
+            }
+            Ok(status) => known.push(status),
+            Err(wrong) => list.wrong_element(index, wrong),
+        }
+    }
+    Some(known.into_iter().collect())
+}
+
+/// By its name or its number.
+fn grpc_status(Quantity(text): &Quantity) -> Result<GrpcStatus, Wrong> {
+    let number = text.parse::<usize>();
+    let status = match &number {
+        Ok(number) => GrpcStatus::CODES.get(*number).copied(),
+        Err(_) => GrpcStatus::CODES.into_iter().find(|status| status.name() == text),
+    };
+    match status {
+        Some(GrpcStatus::Ok) => Err(Wrong::new(format!("{} is no failure", quoted(text)), "remove it")),
+        Some(status) => Ok(status),
+        None if number.is_ok() => {
+            Err(Wrong::new(format!("{} is not a status of gRPC", quoted(text)), "a number is from 1 to 16"))
+        }
+        None => Err(super::not_among(text, "a status of gRPC", &GrpcStatus::CODES.map(GrpcStatus::name))),
+    }
 }
 
 /// A class or a single status.

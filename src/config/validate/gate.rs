@@ -33,6 +33,7 @@ pub(super) fn policy(
             exclude: raw.exclude,
             failures: raw.failure_statuses,
             not_failures: raw.not_failures,
+            grpc_failures: raw.grpc_failure_statuses,
             warm_up: raw.warm_up,
             client_share: raw.client_share,
         },

@@ -7,7 +7,7 @@ use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::RawVersion;
 use crate::config::report::{Report, Scope, Wrong};
-use crate::config::{Endpoint, VersionConfig};
+use crate::config::{Endpoint, ProxyProtocol, VersionConfig};
 use crate::gate::Version;
 
 const MOST_ENDPOINTS: usize = 1000;
@@ -28,7 +28,18 @@ pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -
     let max_requests = scope.optional("maxRequests", raw.max_requests, None, |count| {
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
     });
-    Some(VersionConfig { version: version?, endpoints: endpoints?, max_requests: max_requests?, health_check })
+    let proxy_protocol = scope.optional("proxyProtocol", raw.proxy_protocol, None, |text| match text.as_str() {
+        "v1" => Ok(Some(ProxyProtocol::V1)),
+        "v2" => Ok(Some(ProxyProtocol::V2)),
+        _ => Err(Wrong::new(format!("{} is no version of it", quoted(&text)), "write `v1` or `v2`")),
+    });
+    Some(VersionConfig {
+        version: version?,
+        endpoints: endpoints?,
+        max_requests: max_requests?,
+        proxy_protocol: proxy_protocol?,
+        health_check,
+    })
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.

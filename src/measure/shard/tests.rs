@@ -13,6 +13,7 @@ fn record(epoch: Epoch, outcome: Outcome) -> Record {
         arm: Arm::Rest,
         endpoint: None,
         status: 200,
+        grpc: None,
         judged: took,
         shown: took,
     }

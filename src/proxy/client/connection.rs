@@ -13,10 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::connections::{Connections, Place};
 use super::drive::{Ended, drive};
 use super::opening::Source;
-use super::{handshake, http2, tunnel};
+use super::{handshake, http2, proxied, tunnel};
 use crate::config::Http2;
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::request::{self, Client, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::request::{self, Client, Connection, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::wire::proxy_protocol::Proxied;
 use crate::proxy::wire::{Channel, Lazy, Owned, Socket};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
@@ -25,7 +26,14 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves one client connection to its end.
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
-    let socket = Socket::own(Lazy::Unread(stream), &service.dialer.sends);
+    let (stream, proxied) = if proxied::is_sender(service, peer) {
+        // On the heap, as the handshake.
+        let Some((stream, proxied)) = Box::pin(proxied::read(service, stream, peer)).await else { return };
+        (Lazy::from(stream), proxied)
+    } else {
+        (Lazy::Unread(stream), Proxied::Local)
+    };
+    let socket = Socket::own(stream, &service.dialer.sends);
     let http2 = service.serving().settings().http2;
     let (channel, scheme) = match handshake::config(service) {
         None => (Channel::Plain(socket.share()), Scheme::Http),
@@ -36,7 +44,8 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             None => return linger(service, &socket, Channel::Plain(socket.share()).end()).await,
         },
     };
-    let client = Rc::new(Client::new(service, peer, scheme));
+    let connection = || Connection { socket: socket.share(), peer, proxied };
+    let client = Rc::new(Client::new(service, connection(), scheme));
     // Whoever connects has something to say: it is waited for with buffers at first.
     let mut source = match (&channel, http2) {
         (channel, _) if channel.is_http2() => Source::Http2(Bytes::new()),
@@ -46,7 +55,7 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
     loop {
         let ended = match source {
             Source::Http2(read) => {
-                let client = Rc::new(Client::new(service, peer, scheme).by_http2());
+                let client = Rc::new(Client::new(service, connection(), scheme).by_http2());
                 let driving = http2::drive(&connections, &place, client, &socket, &channel, read, http2.most_streams());
                 // As above.
                 Box::pin(driving).await

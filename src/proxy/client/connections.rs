@@ -30,6 +30,12 @@ impl Connections {
         Connections { service, unparked: Unparked::default(), drivers: RefCell::default() }
     }
 
+    /// Whether a descriptor is left for one more.
+    pub(super) fn has_room(&self) -> bool {
+        let serving = self.service.serving();
+        self.service.records.connections() < serving.settings().descriptors.accepting
+    }
+
     /// A place for one more connection; none when the bound is reached.
     pub(super) fn admit(self: &Rc<Self>) -> Option<Place> {
         let mut drivers = self.drivers.borrow_mut();

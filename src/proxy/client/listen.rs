@@ -28,6 +28,28 @@ const ACCEPTED_AT_ONCE: usize = 64;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_RESTS: Duration = Duration::from_millis(100);
 
+/// Whether accepting rests, which is told once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rests {
+    No,
+    Told,
+}
+
+impl Rests {
+    async fn rest(&mut self, why: &dyn std::fmt::Display) {
+        if std::mem::replace(self, Rests::Told) == Rests::No {
+            tracing::warn!(%why, "accepting rests");
+        }
+        tokio::time::sleep(ACCEPT_RESTS).await;
+    }
+
+    fn end(&mut self) {
+        if std::mem::replace(self, Rests::No) == Rests::Told {
+            tracing::info!("accepting goes on");
+        }
+    }
+}
+
 /// Binds one socket for each worker. Port 0 picks one port for all.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     // Workers share the port, and the kernel would let another proxy share it as well and take half of the connections.
@@ -65,12 +87,13 @@ pub(in crate::proxy) async fn accept(
     listener: AsyncFd<TcpListener>,
     mut lifecycle: Lifecycle,
 ) {
+    let mut rests = Rests::No;
     loop {
         let mut ready = tokio::select! {
             ready = listener.readable() => match ready {
                 Ok(ready) => ready,
                 Err(error) => {
-                    rest(&error).await;
+                    rests.rest(&error).await;
                     continue;
                 }
             },
@@ -81,11 +104,18 @@ pub(in crate::proxy) async fn accept(
         };
         let mut accepted = 0;
         loop {
+            if !connections.has_room() {
+                rests.rest(&"connections have as many descriptors as they may").await;
+                break;
+            }
             match ready.try_io(|listener| accept_one(listener.get_ref())) {
-                Ok(Ok((stream, peer))) => take(&connections, stream, peer),
+                Ok(Ok((stream, peer))) => {
+                    rests.end();
+                    take(&connections, stream, peer);
+                }
                 Ok(Err(error)) if is_of_one_connection(&error) => {}
                 Ok(Err(error)) => {
-                    rest(&error).await;
+                    rests.rest(&error).await;
                     break;
                 }
                 // Nobody is left.
@@ -100,11 +130,6 @@ pub(in crate::proxy) async fn accept(
     while let Ok((stream, peer)) = accept_one(listener.get_ref()) {
         take(&connections, stream, peer);
     }
-}
-
-async fn rest(error: &io::Error) {
-    tracing::warn!(%error, "accepting rests");
-    tokio::time::sleep(ACCEPT_RESTS).await;
 }
 
 /// The next connection, if one waits. It does not block, as the listener does not.

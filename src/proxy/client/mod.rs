@@ -1,7 +1,8 @@
 //! What faces the client. [`listen`] accepts on every worker, [`connections`] counts and wakes what is open,
-//! [`connection`] is one of them from accept to close, [`handshake`] what it begins with where that is TLS, [`drive`] runs
-//! hyper on it and watches its deadlines, [`http2`] does where it speaks that, [`opening`] finds out, [`park`] says which idle ones keep their buffers, [`tunnel`] joins both sides
-//! after an upgrade, [`websocket`] finds the ends of frames there.
+//! [`connection`] is one of them from accept to close, [`proxied`] what it begins with where somebody else makes it for the
+//! client, [`handshake`] where it is TLS, [`drive`] runs hyper on it and watches its deadlines, [`http2`] does where it speaks
+//! that, [`opening`] finds out, [`park`] says which idle ones keep their buffers, [`tunnel`] joins both sides after an upgrade,
+//! [`websocket`] finds the ends of frames there.
 
 mod connection;
 mod connections;
@@ -11,6 +12,7 @@ mod http2;
 mod listen;
 mod opening;
 mod park;
+mod proxied;
 mod tunnel;
 mod websocket;
 

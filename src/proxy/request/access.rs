@@ -14,7 +14,7 @@ use super::ending::{Ending, Reason};
 use super::ids::{X_REQUEST_ID, trace_id};
 use super::service::Serving;
 use crate::config::{AccessLog, LineFormat};
-use crate::gate::Version;
+use crate::gate::{GrpcStatus, Version};
 use crate::proxy::upstream::Endpoint;
 
 const TARGET: &str = "portcullis::access";
@@ -44,6 +44,8 @@ pub(super) struct Ended {
     /// None where it was refused before one was chosen.
     pub version: Option<Version>,
     pub status: u16,
+    /// Of gRPC.
+    pub grpc: Option<GrpcStatus>,
     pub ending: Ending,
     pub head: Option<Duration>,
     pub whole: Duration,
@@ -105,7 +107,7 @@ impl Line {
     }
 
     fn log(&self, ended: &Ended) {
-        let Ended { version, status, ending, head, whole } = *ended;
+        let Ended { version, status, grpc, ending, head, whole } = *ended;
         tracing::info!(
             target: TARGET,
             client = %self.client,
@@ -125,13 +127,14 @@ impl Line {
             whole_ms = millis(whole),
             request_id = self.request_id,
             trace_id = self.trace_id,
+            grpc_status = grpc.map(GrpcStatus::name),
             "request"
         );
     }
 
     /// The Common Log Format, and `key=value` for the rest.
     fn text(&self, ended: &Ended) -> String {
-        let Ended { version, status, ending, head, whole } = *ended;
+        let Ended { version, status, grpc, ending, head, whole } = *ended;
         let time = jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
         let Line { client, method, protocol, response_bytes, .. } = self;
         let target = quotable(&self.target.to_string());
@@ -141,7 +144,7 @@ impl Line {
         format!(
             "{client} - - [{time}] \"{method} {target} {protocol}\" {status} {response_bytes} version={} \
              endpoint={endpoint} outcome={} reason={} request_bytes={} connect_ms={} head_ms={} whole_ms={} \
-             request_id=\"{}\" trace_id={}\n",
+             request_id=\"{}\" trace_id={} grpc_status={}\n",
             version.map_or("-", Version::name),
             ending.outcome.name(),
             ending.reason.map_or("-", Reason::name),
@@ -151,6 +154,7 @@ impl Line {
             shown_ms(Some(whole)),
             quotable(self.request_id.as_deref().unwrap_or("-")),
             self.trace_id.as_deref().unwrap_or("-"),
+            grpc.map_or("-", GrpcStatus::name),
         )
     }
 }

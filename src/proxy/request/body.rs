@@ -61,7 +61,7 @@ impl Streaming {
     }
 
     fn finish(&mut self, now: Instant) {
-        self.exchange.finish(Ending::whole(self.exchange.status), now);
+        self.exchange.finish(self.exchange.whole(), now);
         if let Some(upstream) = self.upstream.take() {
             upstream.release(now);
         }
@@ -98,8 +98,19 @@ impl Body for ResponseBody {
             match Pin::new(&mut streaming.incoming).poll_frame(&mut nobody) {
                 Poll::Ready(Some(Ok(frame))) => {
                     streaming.progress.moved.set(true);
-                    streaming.exchange.passed(frame.data_ref().map_or(0, Bytes::len));
-                    if streaming.incoming.is_end_stream() {
+                    // Nothing comes after trailers, and nobody asks whether something does.
+                    let ends = match (frame.data_ref(), frame.trailers_ref()) {
+                        (Some(data), _) => {
+                            streaming.exchange.passed(data.len());
+                            streaming.incoming.is_end_stream()
+                        }
+                        (None, Some(trailers)) => {
+                            streaming.exchange.speaks_in_trailers(trailers);
+                            true
+                        }
+                        (None, None) => false,
+                    };
+                    if ends {
                         streaming.finish(streaming.progress.now());
                     }
                     return Poll::Ready(Some(Ok(frame)));

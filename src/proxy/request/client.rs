@@ -1,13 +1,18 @@
 //! What is known of the client that sent a request.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use http::HeaderValue;
 
 use super::client_share::Class;
-use super::service::Service;
+use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
+use crate::gate::Version;
+use crate::proxy::upstream::{Own, Told};
+use crate::proxy::wire::Socket;
+use crate::proxy::wire::proxy_protocol::{Ends, Proxied};
 
 /// What the client speaks to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +33,23 @@ pub(in crate::proxy) struct Client {
     pub class: Option<Class>,
     /// Once an endpoint has agreed to leave HTTP.
     pub tunnel: RefCell<Option<Tunnel>>,
+    connection: Connection,
+    /// Its connections to endpoints that are told of it; none before the first.
+    own: OnceCell<Rc<Own>>,
+}
+
+/// What is known of a client's connection.
+pub(in crate::proxy) struct Connection {
+    pub socket: Socket,
+    /// Who is at the other end of it.
+    pub peer: SocketAddr,
+    /// What the peer has said of its client, where it may.
+    pub proxied: Proxied,
 }
 
 impl Client {
-    pub(in crate::proxy) fn new(service: &Service, peer: SocketAddr, scheme: Scheme) -> Client {
-        let address = peer.ip().to_canonical();
+    pub(in crate::proxy) fn new(service: &Service, connection: Connection, scheme: Scheme) -> Client {
+        let address = connection.source().ip().to_canonical();
         let serving = service.serving();
         let trusted = serving.settings().trusted_proxies.iter().any(|network| network.contains(&address));
         Client {
@@ -42,6 +59,8 @@ impl Client {
             via: HeaderValue::from_static("1.1 portcullis"),
             class: (!trusted).then(|| service.class(address)),
             tunnel: RefCell::new(None),
+            connection,
+            own: OnceCell::new(),
             forwarded_for: written(address),
         }
     }
@@ -49,6 +68,30 @@ impl Client {
     /// The same client, who turned out to speak HTTP/2.
     pub(in crate::proxy) fn by_http2(self) -> Client {
         Client { via: HeaderValue::from_static("2.0 portcullis"), ..self }
+    }
+
+    /// What the endpoints of `section` are told of it, if they are.
+    pub(super) fn told(&self, serving: &Serving, section: Version) -> Option<Told> {
+        let version = serving.proxy_protocol(section)?;
+        let own = self.own.get_or_init(|| Own::new(self.connection.proxied()));
+        Some(Told { version, own: Rc::clone(own) })
+    }
+}
+
+impl Connection {
+    fn source(&self) -> SocketAddr {
+        match self.proxied {
+            Proxied::Local => self.peer,
+            Proxied::By(Ends { source, .. }) => source,
+        }
+    }
+
+    /// The same in the words of this proxy.
+    fn proxied(&self) -> Proxied {
+        match (self.proxied, self.socket.local_address()) {
+            (Proxied::Local, Ok(Some(destination))) => Proxied::By(Ends { source: self.peer, destination }.canonical()),
+            (proxied, _) => proxied,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a request ended: what it counts as and, where it did not end well, why. The names of the reasons are a table of README.
 
 use super::respond::{Refusal, Unreached};
-use crate::gate::Outcome;
+use crate::gate::{GrpcStatus, Outcome};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
@@ -19,6 +19,7 @@ pub(super) enum Reason {
     Method,
     RateLimit,
     VersionBusy,
+    NoDescriptor,
     RequestBodyTimeout,
     RequestBodyTooLarge,
     RequestBodyMalformed,
@@ -34,14 +35,19 @@ pub(super) enum Reason {
     ResponseLost,
     ResponseBodyTimeout,
     ResponseTruncated,
+    GrpcStatusMissing,
     EndpointLeft,
     Internal,
 }
 
 impl Ending {
-    /// The answer of an endpoint, with `status`, is whole.
-    pub(super) const fn whole(status: u16) -> Ending {
-        Ending { outcome: Outcome::of_status(status), reason: None }
+    /// The answer of an endpoint is whole, with `status`, and with what it said if it is one of gRPC.
+    pub(super) const fn whole(status: u16, grpc: Option<GrpcStatus>) -> Ending {
+        match grpc {
+            None => Ending { outcome: Outcome::of_status(status), reason: None },
+            Some(GrpcStatus::Missing) => Ending::failed(Outcome::GrpcFailure, Reason::GrpcStatusMissing),
+            Some(said) => Ending { outcome: Outcome::of_grpc(said), reason: None },
+        }
     }
 
     pub(super) const fn failed(outcome: Outcome, reason: Reason) -> Ending {
@@ -76,6 +82,7 @@ impl From<Refusal> for Reason {
             Refusal::HeadTimeout => Reason::ResponseHeadTimeout,
             Refusal::Left => Reason::EndpointLeft,
             Refusal::Busy => Reason::VersionBusy,
+            Refusal::Exhausted => Reason::NoDescriptor,
             Refusal::TooMany { .. } => Reason::RateLimit,
             Refusal::Internal => Reason::Internal,
         }
@@ -91,6 +98,7 @@ impl Reason {
             Reason::Method => "method_denied",
             Reason::RateLimit => "rate_limit",
             Reason::VersionBusy => "version_busy",
+            Reason::NoDescriptor => "no_descriptor",
             Reason::RequestBodyTimeout => "request_body_timeout",
             Reason::RequestBodyTooLarge => "request_body_too_large",
             Reason::RequestBodyMalformed => "request_body_malformed",
@@ -106,6 +114,7 @@ impl Reason {
             Reason::ResponseLost => "response_lost",
             Reason::ResponseBodyTimeout => "response_body_timeout",
             Reason::ResponseTruncated => "response_truncated",
+            Reason::GrpcStatusMissing => "grpc_status_missing",
             Reason::EndpointLeft => "endpoint_left",
             Reason::Internal => "internal",
         }
@@ -123,6 +132,7 @@ mod tests {
         Reason::Method,
         Reason::RateLimit,
         Reason::VersionBusy,
+        Reason::NoDescriptor,
         Reason::RequestBodyTimeout,
         Reason::RequestBodyTooLarge,
         Reason::RequestBodyMalformed,
@@ -138,6 +148,7 @@ mod tests {
         Reason::ResponseLost,
         Reason::ResponseBodyTimeout,
         Reason::ResponseTruncated,
+        Reason::GrpcStatusMissing,
         Reason::EndpointLeft,
         Reason::Internal,
     ];

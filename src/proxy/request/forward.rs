@@ -15,7 +15,7 @@ use super::ending::{Ending, Reason};
 use super::headers::{self, Upgrade};
 use super::observe::Exchange;
 use super::race;
-use super::respond::{Refusal, Unreached, unavailable};
+use super::respond::{Refusal, unavailable};
 use super::service::Service;
 use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
@@ -36,7 +36,7 @@ pub(super) async fn forward(
 ) -> Response<ResponseBody> {
     let mut unsent = Some(request);
     loop {
-        let failed = match attempt(service, progress, &mut exchange, &mut unsent).await {
+        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent).await {
             Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
             Err(failed) => failed,
         };
@@ -46,7 +46,7 @@ pub(super) async fn forward(
             }
             Failed::Refused(refusal) => (refusal.status(), Ending::from(refusal)),
         };
-        exchange.status = status.as_u16();
+        exchange.refused_with(status);
         let now = Instant::now();
         // What was never sent to green blue can answer, whatever the method; green is charged.
         if exchange.version == Version::Green
@@ -60,8 +60,8 @@ pub(super) async fn forward(
         }
         exchange.finish(ending, now);
         return match failed {
-            Failed::NoEndpoint => unavailable(),
-            Failed::Refused(refusal) => refusal.response(),
+            Failed::NoEndpoint => unavailable(exchange.speaks),
+            Failed::Refused(refusal) => refusal.response(exchange.speaks),
         };
     }
 }
@@ -86,13 +86,14 @@ enum Wanted {
 async fn attempt(
     service: &Rc<Service>,
     progress: &Rc<Progress>,
+    client: &Client,
     exchange: &mut Exchange,
     unsent: &mut Option<Request<RequestBody>>,
 ) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
         let sendable = sendable(unsent.as_ref().expect("it is put back before the next attempt"));
-        let mut upstream = connect(service, progress, exchange, wanted, sendable).await?;
+        let mut upstream = connect(service, progress, client, exchange, wanted, sendable).await?;
         let mut request = unsent.take().expect("it has just been looked at");
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
@@ -133,29 +134,35 @@ async fn attempt(
 async fn connect(
     service: &Rc<Service>,
     progress: &Progress,
+    client: &Client,
     exchange: &mut Exchange,
     wanted: Wanted,
     sendable: Sendable,
 ) -> Result<Box<Upstream>, Failed> {
     let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
+    let told = client.told(&exchange.serving, exchange.section);
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
     while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint, sendable, progress.now())
+            && let Some(upstream) = Upstream::resting(&endpoint, told.as_ref(), sendable, progress.now())
         {
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
+        }
+        if service.records.connections() >= exchange.serving.settings().descriptors.connecting {
+            return Err(Failed::Refused(Refusal::Exhausted));
         }
         let asked = Instant::now();
         progress.enter(Phase::Waiting, asked, timeouts.connect);
         // On the heap, or every request would have room for it, and be moved with it.
         let connecting = Box::pin(async {
+            let told = told.clone();
             if endpoint.has_twin() {
-                return race::connect(service, exchange, &endpoint, &mut tried).await;
+                return race::connect(service, exchange, &endpoint, told, &mut tried).await;
             }
-            Upstream::connect(&service.dialer, &endpoint, &limits).await
+            Upstream::connect(&service.dialer, &endpoint, &limits, told).await
         });
         let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {
@@ -167,7 +174,7 @@ async fn connect(
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, endpoint = %endpoint.known, "no connection");
-                Refusal::Connect(Unreached::from(&error))
+                Refusal::from(&error)
             }
             Err(Interrupt::Expired) => Refusal::ConnectTimeout,
             Err(Interrupt::Cut) => Refusal::Left,
@@ -203,13 +210,16 @@ fn answer(
         Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
         Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
     };
-    if let Err(refusal) = rewritten {
-        exchange.status = refusal.status().as_u16();
-        exchange.finish(Ending::from(refusal), now);
-        return refusal.response();
+    match rewritten {
+        Ok(speaks) => exchange.speaks_in_head(speaks, &parts),
+        Err(refusal) => {
+            exchange.refused_with(refusal.status());
+            exchange.finish(Ending::from(refusal), now);
+            return refusal.response(exchange.speaks);
+        }
     }
     if switches {
-        exchange.finish(Ending::whole(exchange.status), now);
+        exchange.finish(exchange.whole(), now);
         let protocol = headers::protocol(&parts.headers);
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));

@@ -1,13 +1,14 @@
 //! The fields that belong to one hop, and those that tell the service where a request came from.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version, response};
 
 use super::client::Client;
+use super::grpc::Speaks;
 use super::respond::Refusal;
 use crate::proxy::wire::Protocol;
 
@@ -28,10 +29,18 @@ pub(super) enum Upgrade {
     Asked,
 }
 
+/// What a client asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub upgrade: Upgrade,
+    pub speaks: Speaks,
+}
+
 /// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "a set of eight; they change one by one")]
 struct Found {
+    speaks: Speaks,
     connection: bool,
     length: bool,
     te: bool,
@@ -43,8 +52,15 @@ struct Found {
 }
 
 impl Found {
-    fn note(&mut self, name: &HeaderName) {
+    fn of(headers: &HeaderMap) -> Found {
+        let mut found = Found::default();
+        headers.iter().for_each(|(name, value)| found.note(name, value));
+        found
+    }
+
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
         match *name {
+            CONTENT_TYPE => self.speaks = Speaks::of_type(value),
             CONNECTION => self.connection = true,
             CONTENT_LENGTH => self.length = true,
             TE => self.te = true,
@@ -60,12 +76,11 @@ impl Found {
 }
 
 /// Makes the client's head the one for the endpoint.
-pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Refusal> {
+pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
-    let mut found = Found::default();
-    parts.headers.keys().for_each(|name| found.note(name));
+    let found = Found::of(&parts.headers);
     target(parts)?;
     let host = host(parts)?;
     if found.transfer_encoding {
@@ -98,13 +113,12 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Upgrade, Ref
     }
     came_from(parts, client, host, &found);
     parts.version = Version::HTTP_11;
-    Ok(upgrade)
+    Ok(Asked { upgrade, speaks: found.speaks })
 }
 
 /// Makes the endpoint's head the one for the client.
-pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<(), Refusal> {
-    let mut found = Found::default();
-    parts.headers.keys().for_each(|name| found.note(name));
+pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<Speaks, Refusal> {
+    let found = Found::of(&parts.headers);
     if found.transfer_encoding {
         if found.length || !is_only_chunked(&parts.headers) {
             return Err(Refusal::Invalid);
@@ -129,7 +143,7 @@ pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     parts.version = Version::HTTP_11;
-    Ok(())
+    Ok(found.speaks)
 }
 
 /// What the sides of a tunnel have agreed on.

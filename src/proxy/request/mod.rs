@@ -1,6 +1,6 @@
 //! One request. [`stack`] is its way, outermost first; [`service`] is what a worker answers requests with, [`client`] what
 //! is known of who sent it. [`http2`] makes what came by HTTP/2 like the rest, [`headers`] rewrites the fields that belong to
-//! one hop, [`choose`] picks the version, by
+//! one hop, [`grpc`] knows those of gRPC, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`ids`] are the
@@ -14,6 +14,7 @@ mod client;
 mod client_share;
 mod ending;
 mod forward;
+mod grpc;
 mod headers;
 mod http2;
 mod ids;
@@ -27,7 +28,7 @@ mod sticky;
 mod tunnel;
 
 pub use choose::Draw;
-pub(in crate::proxy) use client::{Client, Scheme};
+pub(in crate::proxy) use client::{Client, Connection, Scheme};
 pub use client_share::ClientShare;
 pub(in crate::proxy) use http2::answer as answer_http2;
 pub(in crate::proxy) use respond::{HEAD_TIMEOUT, TOO_MANY_CONNECTIONS};

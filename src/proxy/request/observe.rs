@@ -3,16 +3,19 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::access::{Ended, Line};
 use super::choose::Chosen;
 use super::ending::{Ending, Reason};
+use super::grpc::{self, Speaks};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
 use crate::gate::streak::{Answer, Routed};
-use crate::gate::{Charge, Outcome, Version};
+use crate::gate::{Charge, GrpcStatus, Outcome, Version};
 use crate::live::Permit;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
@@ -37,6 +40,10 @@ pub(in crate::proxy) struct Exchange {
     pub started: Instant,
     head: Option<Head>,
     pub status: u16,
+    /// What the client speaks.
+    pub(super) speaks: Speaks,
+    /// What an answer of gRPC has said so far; none of any other.
+    grpc: Option<GrpcStatus>,
     /// Where the version may have only so many requests at a time.
     permit: Option<Permit>,
     at: Option<UnderWay>,
@@ -95,6 +102,8 @@ impl Exchange {
             started,
             head: None,
             status: 0,
+            speaks: Speaks::Http,
+            grpc: None,
             permit,
             at: None,
             trial: None,
@@ -116,6 +125,7 @@ impl Exchange {
         line.iter_mut().for_each(|line| line.again());
         let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, line, started);
         instead.counted = Counted::Already;
+        instead.speaks = self.speaks;
         Some(instead)
     }
 
@@ -172,6 +182,32 @@ impl Exchange {
         self.waits_no_more();
     }
 
+    /// It is answered by us, as with `status`.
+    pub(super) fn refused_with(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        self.grpc = self.speaks.instead_of(status);
+    }
+
+    /// What the head of an answer says where one of both sides speaks gRPC. Any other status than 200 says it all (its
+    /// http-grpc-status-mapping.md).
+    pub(super) fn speaks_in_head(&mut self, answer: Speaks, head: &Parts) {
+        if (answer == Speaks::Grpc || self.speaks == Speaks::Grpc) && head.status == StatusCode::OK {
+            self.grpc = Some(grpc::said(&head.headers).unwrap_or(GrpcStatus::Missing));
+        }
+    }
+
+    /// The last that comes of an answer.
+    pub(super) fn speaks_in_trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(grpc) = &mut self.grpc {
+            *grpc = grpc::said(trailers).unwrap_or(*grpc);
+        }
+    }
+
+    /// How it ends where the answer is whole.
+    pub(super) const fn whole(&self) -> Ending {
+        Ending::whole(self.status, self.grpc)
+    }
+
     /// Records what the request came to. The first call counts.
     pub(super) fn finish(&mut self, ending: Ending, now: Instant) {
         if std::mem::replace(&mut self.finished, true) {
@@ -184,7 +220,9 @@ impl Exchange {
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
         let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
-        let charge = self.serving.settings().counting.charge(outcome, status);
+        // Of an answer that is not whole nobody knows what it would have said.
+        let grpc = self.grpc.filter(|said| *said != GrpcStatus::Missing || outcome == Outcome::GrpcFailure);
+        let charge = self.serving.settings().counting.charge(outcome, status, grpc);
         let endpoint = self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
@@ -198,6 +236,7 @@ impl Exchange {
             arm,
             endpoint,
             status,
+            grpc,
             judged,
             shown,
         };
@@ -217,7 +256,7 @@ impl Exchange {
                 line.endpoint = Some(Rc::clone(&at.endpoint));
             }
             let head = head.map(|head| head.shown);
-            line.write(&Ended { version: Some(version), status, ending, head, whole: shown_whole });
+            line.write(&Ended { version: Some(version), status, grpc, ending, head, whole: shown_whole });
         }
         self.waits_no_more();
         self.leave_endpoint();

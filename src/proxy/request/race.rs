@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::observe::Exchange;
+use super::respond::Refusal;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, Upstream, twin};
+use crate::proxy::upstream::{Endpoint, Told, Upstream, is_exhausted, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -32,9 +33,10 @@ pub(super) async fn connect(
     service: &Rc<Service>,
     exchange: &mut Exchange,
     endpoint: &Rc<Endpoint>,
+    told: Option<Told>,
     tried: &mut Vec<Rc<Endpoint>>,
 ) -> io::Result<Box<Upstream>> {
-    let mut first = Attempt::new(service, exchange, endpoint);
+    let mut first = Attempt::new(service, exchange, endpoint, told.clone());
     if let Ok(made) = tokio::time::timeout(ATTEMPT_DELAY, &mut first.made).await {
         return made;
     }
@@ -42,7 +44,7 @@ pub(super) async fn connect(
     let Some(other) = twin(endpoints, endpoint, tried, &mut service.random.borrow_mut()) else {
         return first.made.await;
     };
-    let mut second = Attempt::new(service, exchange, &other);
+    let mut second = Attempt::new(service, exchange, &other, told);
     tokio::select! {
         made = &mut first.made => match made {
             Ok(upstream) => {
@@ -51,7 +53,7 @@ pub(super) async fn connect(
             }
             Err(error) => {
                 tracing::debug!(%error, endpoint = %first.endpoint.known, "no connection");
-                tried.extend(exchange.endpoint_failed(Outcome::ConnectError));
+                tried.extend(exchange.endpoint_failed(Refusal::from(&error).outcome()));
                 exchange.at(&other, None);
                 second.made.await
             }
@@ -65,7 +67,7 @@ pub(super) async fn connect(
             }
             Err(error) => {
                 tracing::debug!(%error, endpoint = %other.known, "no connection");
-                exchange.report(&other, Outcome::ConnectError.charge());
+                exchange.report(&other, Refusal::from(&error).outcome().charge());
                 tried.push(other);
                 first.made.await
             }
@@ -74,13 +76,13 @@ pub(super) async fn connect(
 }
 
 impl Attempt {
-    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>) -> Attempt {
+    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>, told: Option<Told>) -> Attempt {
         let settings = exchange.serving.settings();
         let (until, limits) = (Instant::now() + settings.timeouts.connect, settings.limits);
         let (service, endpoint) = (Rc::clone(service), Rc::clone(endpoint));
         let made = {
             let endpoint = Rc::clone(&endpoint);
-            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits).await })
+            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits, told).await })
         };
         Attempt { endpoint, made, until }
     }
@@ -93,6 +95,7 @@ impl Attempt {
         tokio::task::spawn_local(async move {
             match tokio::time::timeout_at(until, made).await {
                 Ok(Ok(upstream)) => upstream.release(Instant::now()),
+                Ok(Err(error)) if is_exhausted(&error) => {}
                 Ok(Err(_)) | Err(_) => {
                     let among = serving.among(section, version);
                     endpoint.report(Outcome::ConnectError.charge(), &serving.settings().ejection, among);

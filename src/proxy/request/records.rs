@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Version};
-use crate::measure::Handshake;
-use crate::measure::shard::{Arm, Gauges, Record, Recorder, Unanswered};
+use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
+use crate::measure::{Gauges, Handshake, ProxyHeader};
 use crate::proxy::wire::Progress;
 
 pub(in crate::proxy) struct Records {
@@ -42,6 +42,11 @@ impl Records {
         }
     }
 
+    /// Of clients and to endpoints, without tunnels' ends there.
+    pub(in crate::proxy) fn connections(&self) -> usize {
+        self.clients.get() as usize + self.upstreams.get() as usize
+    }
+
     pub(super) fn record(&self, record: &Record) {
         self.recorder.borrow_mut().record(record);
     }
@@ -54,6 +59,11 @@ impl Records {
     /// A TLS handshake with a client ended.
     pub(in crate::proxy) fn shook_hands(&self, handshake: Handshake) {
         self.recorder.borrow_mut().shook_hands(handshake);
+    }
+
+    /// A connection that has to begin with a header of the PROXY protocol did, or did not.
+    pub(in crate::proxy) fn read_proxy_header(&self, header: ProxyHeader) {
+        self.recorder.borrow_mut().read_proxy_header(header);
     }
 
     pub(in crate::proxy) fn panicked(&self) {

@@ -7,8 +7,10 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::grpc::{self, Speaks};
 use crate::gate::Outcome;
 use crate::live::Over;
+use crate::proxy::upstream::is_exhausted;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +49,8 @@ pub(super) enum Refusal {
     Left,
     #[error("the service has as many requests as it may have at a time")]
     Busy,
+    #[error("the proxy has as many connections as it can have")]
+    Exhausted,
     #[error("the client sends more requests than it may")]
     TooMany { wait_seconds: u64 },
     #[error("an error inside the proxy")]
@@ -82,7 +86,7 @@ impl Refusal {
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy | Refusal::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -102,6 +106,7 @@ impl Refusal {
             | Refusal::MalformedBody
             | Refusal::Left
             | Refusal::Busy
+            | Refusal::Exhausted
             | Refusal::TooMany { .. }
             | Refusal::Internal => Outcome::RefusedByUs,
         }
@@ -126,7 +131,7 @@ impl Refusal {
             Refusal::Invalid => "portcullis; error=http_protocol_error",
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
-            Refusal::Busy => "portcullis; error=connection_limit_reached",
+            Refusal::Busy | Refusal::Exhausted => "portcullis; error=connection_limit_reached",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
     }
@@ -134,17 +139,18 @@ impl Refusal {
     /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
-            && !matches!(self, Refusal::Busy | Refusal::TooMany { .. })
+            && !matches!(self, Refusal::Busy | Refusal::Exhausted | Refusal::TooMany { .. })
     }
 
-    pub(super) fn response(self) -> Response<ResponseBody> {
-        let mut response = own(self.status(), self.proxy_status(), Bytes::from(format!("{self}\n")));
+    /// To a client that `speaks` so.
+    pub(super) fn response(self, speaks: Speaks) -> Response<ResponseBody> {
+        let mut response = own(self.status(), self.proxy_status(), &self.to_string(), speaks);
         let headers = response.headers_mut();
         match self {
             Refusal::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Refusal::Busy => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Refusal::Busy | Refusal::Exhausted => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
             Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
             _ => {}
         }
@@ -162,31 +168,41 @@ impl From<Over> for Refusal {
     }
 }
 
-impl From<&io::Error> for Unreached {
-    fn from(error: &io::Error) -> Unreached {
-        match error.kind() {
+/// Why there is no connection to an endpoint.
+impl From<&io::Error> for Refusal {
+    fn from(error: &io::Error) -> Refusal {
+        if is_exhausted(error) {
+            return Refusal::Exhausted;
+        }
+        Refusal::Connect(match error.kind() {
             // Of a socket in the file system that nobody has made.
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
             _ => Unreached::Otherwise,
-        }
+        })
     }
 }
 
-fn own(status: StatusCode, proxy_status: HeaderValue, text: Bytes) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Own(Some(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(PROXY_STATUS, proxy_status);
+fn own(status: StatusCode, proxy_status: HeaderValue, text: &str, speaks: Speaks) -> Response<ResponseBody> {
+    let mut response = if let Some(instead) = speaks.instead_of(status) {
+        // A client of gRPC has no eyes for another status of HTTP.
+        let mut response = Response::new(ResponseBody::Own(None));
+        grpc::say(response.headers_mut(), instead, text);
+        response
+    } else {
+        let mut response = Response::new(ResponseBody::Own(Some(Bytes::from(format!("{text}\n")))));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    };
+    response.headers_mut().insert(PROXY_STATUS, proxy_status);
     response
 }
 
 /// No endpoint takes requests.
-pub(super) fn unavailable() -> Response<ResponseBody> {
+pub(super) fn unavailable(speaks: Speaks) -> Response<ResponseBody> {
     let proxy_status = HeaderValue::from_static("portcullis; error=destination_unavailable");
-    let text = Bytes::from_static(b"no endpoint is available\n");
-    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, proxy_status, text);
+    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, proxy_status, "no endpoint is available", speaks);
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     response
 }

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::client_share::{ClientShare, origin};
 use super::records::Records;
 use super::respond::Refusal;
+use crate::config::ProxyProtocol;
 use crate::gate::{ByVersion, Version};
 use crate::live::{Live, Permit, Settings};
 use crate::measure::shard::Recorder;
@@ -140,6 +141,10 @@ impl Serving {
 
     pub(in crate::proxy) fn settings(&self) -> &Settings {
         &self.live.settings
+    }
+
+    pub(super) fn proxy_protocol(&self, section: Version) -> Option<ProxyProtocol> {
+        *self.live.proxy_protocols.of(section)
     }
 
     /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.

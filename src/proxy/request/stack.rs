@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -13,14 +14,18 @@ use tokio::time::Instant;
 
 use super::access::{Ended, Line};
 use super::body::ResponseBody;
+use super::choose::Chosen;
 use super::client::Client;
 use super::ending::Ending;
+use super::grpc::Speaks;
+use super::headers::Asked;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
 use super::{forward, headers, ids};
 use crate::gate::streak::Routed;
-use crate::gate::{Charge, Outcome};
+use crate::gate::{Charge, GrpcStatus, Outcome};
+use crate::live::Permit;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::lifecycle;
@@ -33,6 +38,15 @@ struct Named {
     line: Option<Box<Line>>,
     /// The one that the client is told.
     request_id: Option<Box<HeaderValue>>,
+    /// What it is told in.
+    speaks: Speaks,
+}
+
+/// What a request is once it may go on.
+struct Admitted {
+    asked: Asked,
+    chosen: Chosen,
+    permit: Option<Permit>,
 }
 
 /// Answers one request.
@@ -57,13 +71,14 @@ pub(in crate::proxy) async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             let whole = started.elapsed();
-            refused(&service, refusal.status(), whole);
+            let grpc = named.speaks.instead_of(refusal.status());
+            refused(&service, refusal.status(), grpc, whole);
             if let Some(line) = named.line.take() {
                 let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-                line.write(&Ended { version: None, status, ending, head: None, whole });
+                line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
             }
             progress.rest(Instant::now());
-            refusal.response()
+            refusal.response(named.speaks)
         }
     };
     if let Some(id) = named.request_id {
@@ -110,33 +125,54 @@ async fn route(
     }
     #[cfg(feature = "fault-injection")]
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
-    let upgrade = headers::request(&mut parts, client)?;
+    let length = incoming.size_hint().lower();
+    let admitted = admit(service, &serving, &mut parts, length, client, started, named);
+    // Told by a look at the head only where that is needed.
+    let Admitted { asked, chosen, permit } = admitted.inspect_err(|_| named.speaks = Speaks::of(&parts.headers))?;
+    named.speaks = asked.speaks;
+    let body = RequestBody::new(incoming, progress, serving.settings().limits.request_body_bytes);
+    let request = Request::from_parts(parts, body);
+    let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
+    exchange.speaks = asked.speaks;
+    Ok(forward::forward(service, progress, client, exchange, request, asked.upgrade).await)
+}
+
+/// Makes the head of a request with a body of at least `length` bytes the one that goes on, if it may, to the version that is
+/// chosen.
+fn admit(
+    service: &Service,
+    serving: &Serving,
+    parts: &mut Parts,
+    length: u64,
+    client: &Client,
+    started: Instant,
+    named: &mut Named,
+) -> Result<Admitted, Refusal> {
+    let settings = serving.settings();
+    let asked = headers::request(parts, client)?;
     if let Some(id) = &named.request_id {
         parts.headers.insert(ids::X_REQUEST_ID, HeaderValue::clone(id));
     }
     ids::trace(service, settings, &mut parts.headers);
     if let Some(line) = &mut named.line {
-        line.goes_on(&parts);
+        line.goes_on(parts);
     }
     serving.admit(&parts.headers, client, started)?;
-    let most = settings.limits.request_body_bytes;
-    if most.is_some_and(|most| incoming.size_hint().lower() > most) {
+    if settings.limits.request_body_bytes.is_some_and(|most| length > most) {
         return Err(Refusal::LargeBody);
     }
-    let chosen = service.choose(&serving, &parts, client);
+    let chosen = service.choose(serving, parts, client);
     let permit = serving.permit(chosen.section, chosen.version)?;
-    let request = Request::from_parts(parts, RequestBody::new(incoming, progress, most));
-    let exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
-    Ok(forward::forward(service, progress, client, exchange, request, upgrade).await)
+    Ok(Admitted { asked, chosen, permit })
 }
 
 /// Counts a request whose head did not come in time.
 pub(in crate::proxy) fn head_timed_out(service: &Service) {
-    refused(service, StatusCode::REQUEST_TIMEOUT, service.serving().settings().timeouts.request_head);
+    refused(service, StatusCode::REQUEST_TIMEOUT, None, service.serving().settings().timeouts.request_head);
 }
 
 /// Counts a refusal of ours, which is charged to nobody.
-fn refused(service: &Service, status: StatusCode, whole: Duration) {
+fn refused(service: &Service, status: StatusCode, grpc: Option<GrpcStatus>, whole: Duration) {
     service.records.record(&Record {
         version: None,
         routed: Routed::default(),
@@ -147,6 +183,7 @@ fn refused(service: &Service, status: StatusCode, whole: Duration) {
         arm: Arm::Rest,
         endpoint: None,
         status: status.as_u16(),
+        grpc,
         judged: Took::default(),
         shown: Took { head: None, whole: Some(whole) },
     });

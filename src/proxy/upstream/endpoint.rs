@@ -11,6 +11,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::connect::connect;
+use super::own::{Owners, Told};
 use super::pool::Upstream;
 use super::twin::{Family, are_twins};
 use super::under_way::Requests;
@@ -40,6 +41,8 @@ pub(in crate::proxy) struct Endpoint {
     warm_in: Cell<Option<Epoch>>,
     #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
     idle: RefCell<Vec<Box<Upstream>>>,
+    /// Of connections that are not among them.
+    pub(super) owners: Owners,
 }
 
 /// Whose endpoint one is: then it can be ejected if enough others are left.
@@ -91,13 +94,25 @@ impl Endpoint {
             failures: Cell::new(0),
             warm_in: Cell::new(None),
             idle: RefCell::new(Vec::new()),
+            owners: Owners::default(),
         }
     }
 
     /// Closes what rests, and lets nothing rest from here on.
     pub(in crate::proxy) fn retire(&self) {
         self.retired.set(true);
+        self.close_resting();
+    }
+
+    fn close_resting(&self) {
         self.idle.take();
+        self.owners.close(|upstream| Rc::as_ptr(&upstream.endpoint) == std::ptr::from_ref(self));
+    }
+
+    /// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
+    pub(in crate::proxy) fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain_mut(|upstream| upstream.rests_on(now));
+        self.owners.close(|upstream| !upstream.rests_on(now));
     }
 
     pub(in crate::proxy) fn is_retired(&self) -> bool {
@@ -110,10 +125,10 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
+    pub(super) async fn connect(&self, told: Option<&Told>) -> std::io::Result<Stream> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        connect(&self.known.address).await
+        connect(&self.known.address, told.map(Told::header)).await
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
@@ -140,7 +155,7 @@ impl Endpoint {
     fn eject(&self, ejection: &Ejection, Among { upstreams, section, version }: Among<'_>) {
         let Some(time) = upstreams.eject(section, &self.known, ejection) else { return };
         let failures = self.failures.take();
-        self.idle.take();
+        self.close_resting();
         let seconds = time.as_secs_f64();
         tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }

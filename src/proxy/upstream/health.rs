@@ -15,12 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::connect;
-use crate::config::{HealthCheck, Probe};
+use super::connect::{connect, is_exhausted};
+use crate::config::{HealthCheck, Probe, ProxyProtocol};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
 use crate::proxy::wire::Stream;
+use crate::proxy::wire::proxy_protocol::{self, Proxied};
 use crate::routing::{Roles, Routing};
 
 /// Why a check failed.
@@ -85,6 +86,8 @@ struct Checks {
 struct Running {
     known: Arc<Known>,
     check: HealthCheck,
+    /// By which the endpoint is told that a connection is our own.
+    told: Option<ProxyProtocol>,
     task: JoinHandle<()>,
 }
 
@@ -98,10 +101,13 @@ impl Checks {
         for section in Version::BOTH {
             let Some(check) = live.health_checks.of(section) else { continue };
             for known in live.upstreams.of(section) {
-                let same = |running: &Running| Arc::ptr_eq(&running.known, known) && running.check == *check;
+                let told = *live.proxy_protocols.of(section);
+                let same = |running: &Running| {
+                    Arc::ptr_eq(&running.known, known) && running.check == *check && running.told == told
+                };
                 let running = match before.iter().position(same) {
                     Some(at) => before.swap_remove(at),
-                    None => Running::start(roles.section(section), known, check),
+                    None => Running::start(roles.section(section), known, check, told),
                 };
                 self.running.push(running);
             }
@@ -116,9 +122,9 @@ impl Checks {
 }
 
 impl Running {
-    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck) -> Running {
-        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone()));
-        Running { known: Arc::clone(known), check: check.clone(), task }
+    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck, told: Option<ProxyProtocol>) -> Running {
+        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), told));
+        Running { known: Arc::clone(known), check: check.clone(), told, task }
     }
 }
 
@@ -128,13 +134,22 @@ impl Drop for Running {
     }
 }
 
-async fn watch(version: Version, known: Arc<Known>, check: HealthCheck) {
+async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, told: Option<ProxyProtocol>) {
     let endpoint = &*known;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
-        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe)).await;
+        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, told)).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
+        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+        let next = started + check.interval.mul_f64(jitter);
+        if let Err(Failure::Connect(error)) = &checked
+            && is_exhausted(error)
+        {
+            tracing::debug!(version = version.name(), %endpoint, %error, "no check");
+            tokio::time::sleep_until(next).await;
+            continue;
+        }
         let changed = standing.take(checked.is_ok(), &check);
         known.checked(standing.failed_in_a_row, standing.healthy);
         match checked {
@@ -149,8 +164,7 @@ async fn watch(version: Version, known: Arc<Known>, check: HealthCheck) {
             Ok(()) if changed => tracing::info!(version = version.name(), %endpoint, "endpoint healthy again"),
             Ok(()) => {}
         }
-        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
-        tokio::time::sleep_until(started + check.interval.mul_f64(jitter)).await;
+        tokio::time::sleep_until(next).await;
     }
 }
 
@@ -175,8 +189,9 @@ impl Standing {
 }
 
 /// One check on a connection of its own.
-async fn probe(endpoint: &Known, probe: &Probe) -> Result<(), Failure> {
-    let stream = connect(&endpoint.address).await?;
+async fn probe(endpoint: &Known, probe: &Probe, told: Option<ProxyProtocol>) -> Result<(), Failure> {
+    let header = told.map(|version| proxy_protocol::written(version, Proxied::Local));
+    let stream = connect(&endpoint.address, header).await?;
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path } => match get(stream, endpoint, path).await? {

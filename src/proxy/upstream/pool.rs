@@ -7,8 +7,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::response::Parts;
@@ -22,8 +21,11 @@ use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::keep_alive;
+use super::no_head::NoHead;
+use super::own::{Belongs, Told};
+use super::yielded::Yielded;
 use crate::config::Limits;
-use crate::proxy::wire::{Counted, End, Interrupt, Owned, Progress, RequestBody, Sends, Socket};
+use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
@@ -67,6 +69,8 @@ pub(in crate::proxy) struct Upstream {
     /// The connection has ended and must not be polled again.
     ended: bool,
     pub endpoint: Rc<Endpoint>,
+    /// None where it may carry anybody's requests.
+    belongs: Option<Belongs>,
     /// It has carried a request before.
     pub reused: bool,
     lasts: Lasts,
@@ -99,9 +103,6 @@ enum Lasts {
     Untold,
 }
 
-#[derive(Default)]
-struct Yielded(AtomicBool);
-
 /// The endpoint's socket. What it no longer takes counts as sent: it may have answered before it stopped to read, and
 /// reading tells whether it has. hyper would give up at the failed write.
 struct Patient {
@@ -109,24 +110,15 @@ struct Patient {
     driver: Rc<Driver>,
 }
 
-/// Why a request that was handed to a connection got no response head.
-pub(in crate::proxy) enum NoHead {
-    /// It was never written: it may be sent elsewhere.
-    NotSent(Box<Request<RequestBody>>),
-    /// The connection ended after some of it may have been written.
-    Lost,
-    /// The endpoint answered with something that is no HTTP, or more than we take.
-    Invalid(hyper::Error),
-    Interrupted(Interrupt),
-}
-
 impl Upstream {
     pub(in crate::proxy) async fn connect(
         dialer: &Dialer,
         endpoint: &Rc<Endpoint>,
         limits: &Limits,
+        told: Option<Told>,
     ) -> io::Result<Box<Upstream>> {
-        let socket = Socket::own(endpoint.connect().await?, &dialer.sends);
+        let socket = Socket::own(endpoint.connect(told.as_ref()).await?, &dialer.sends);
+        let belongs = told.map(|told| told.belongs(endpoint));
         let head_bytes = limits.response_head_bytes;
         let driver = Rc::new(Driver {
             task: RefCell::new(Waker::noop().clone()),
@@ -151,6 +143,7 @@ impl Upstream {
             most_fields: limits.head_fields + FIELDS_ADDED,
             ended: false,
             endpoint: Rc::clone(endpoint),
+            belongs,
             reused: false,
             lasts: Lasts::AsTold,
             idle_since: Instant::now(),
@@ -161,21 +154,37 @@ impl Upstream {
 
     /// A connection that rested, not for too long, and is still open. For a request that must not be sent twice the kernel
     /// is asked whether it is.
-    pub(in crate::proxy) fn resting(endpoint: &Endpoint, sendable: Sendable, now: Instant) -> Option<Box<Upstream>> {
+    pub(in crate::proxy) fn resting(
+        endpoint: &Endpoint,
+        told: Option<&Told>,
+        sendable: Sendable,
+        now: Instant,
+    ) -> Option<Box<Upstream>> {
+        if let Some(told) = told {
+            return told.own.resting(endpoint, sendable, now);
+        }
         let mut idle = endpoint.idle()?;
         loop {
             let mut upstream = match sendable {
                 Sendable::Again => idle.pop()?,
                 Sendable::Once => {
-                    let last = idle.iter().rposition(|upstream| upstream.lasts == Lasts::AsTold)?;
+                    let last = idle.iter().rposition(|upstream| upstream.may_carry(sendable))?;
                     idle.remove(last)
                 }
             };
-            let open = upstream.may_rest(now) && (upstream.has_rested() || upstream.is_open());
-            if open && (sendable == Sendable::Again || upstream.socket.is_silent()) {
+            if upstream.is_usable(sendable, now) {
                 return Some(upstream);
             }
         }
+    }
+
+    pub(super) fn is_usable(&mut self, sendable: Sendable, now: Instant) -> bool {
+        let open = self.may_rest(now) && (self.has_rested() || self.is_open());
+        open && (sendable == Sendable::Again || self.socket.is_silent())
+    }
+
+    pub(super) fn may_carry(&self, sendable: Sendable) -> bool {
+        sendable == Sendable::Again || self.lasts == Lasts::AsTold
     }
 
     /// Sends the request and waits for the response head.
@@ -200,7 +209,7 @@ impl Upstream {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
                     Some(request) => NoHead::NotSent(Box::new(request)),
-                    None => no_head(error.into_error()),
+                    None => NoHead::from(error.into_error()),
                 })),
                 Poll::Pending if self.ended => Poll::Ready(Err(NoHead::Lost)),
                 Poll::Pending => Poll::Pending,
@@ -242,6 +251,11 @@ impl Upstream {
         self.lasts = if untold { Lasts::Untold } else { Lasts::AsTold };
     }
 
+    /// Whether it has not rested too long, and has not been closed by the endpoint.
+    pub(super) fn rests_on(&mut self, now: Instant) -> bool {
+        self.may_rest(now) && self.is_open()
+    }
+
     fn may_rest(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_for
     }
@@ -253,6 +267,12 @@ impl Upstream {
         }
         self.reused = true;
         self.idle_since = now;
+        if let Some(belongs) = &self.belongs {
+            if let Some(own) = belongs.own() {
+                own.rest(self);
+            }
+            return;
+        }
         let endpoint = Rc::clone(&self.endpoint);
         if let Some(mut idle) = endpoint.idle()
             && idle.len() < IDLE_CONNECTIONS
@@ -288,10 +308,10 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> bool {
         self.task.borrow_mut().clone_from(cx.waker());
-        self.yielded.0.store(false, Ordering::Relaxed);
+        self.yielded.clear();
         self.dry.set(false);
         let polled = Pin::new(connection).poll_without_shutdown(&mut Context::from_waker(yielding));
-        if self.yielded.0.load(Ordering::Relaxed) {
+        if self.yielded.is_set() {
             cx.waker().wake_by_ref();
         }
         polled.is_ready()
@@ -314,16 +334,6 @@ impl Driver {
 
     fn for_task<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         poll(&mut Context::from_waker(&self.task.borrow()))
-    }
-}
-
-impl Wake for Yielded {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -377,20 +387,5 @@ impl AsyncWrite for Patient {
     fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Patient { socket, driver } = &mut *self;
         driver.for_task(|cx| Pin::new(socket).poll_shutdown(cx))
-    }
-}
-
-/// Closes what has rested too long, or has been closed by the endpoint. For the worker's housekeeping.
-pub(in crate::proxy) fn sweep(endpoint: &Endpoint, now: Instant) {
-    if let Some(mut idle) = endpoint.idle() {
-        idle.retain_mut(|upstream| upstream.may_rest(now) && upstream.is_open());
-    }
-}
-
-fn no_head(error: hyper::Error) -> NoHead {
-    if error.is_parse() || error.is_parse_too_large() || error.is_parse_status() {
-        NoHead::Invalid(error)
-    } else {
-        NoHead::Lost
     }
 }

@@ -1,12 +1,13 @@
 //! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
 //! socket in the file system, [`lazy`] when the reactor is told of it, [`socket`] how bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
 //! [`progress`] what one connection waits for and until when, [`body`] a request's body on its way, [`End`] one side of a
-//! tunnel.
+//! tunnel, [`proxy_protocol`] what a connection may begin with.
 
 mod body;
 mod channel;
 mod lazy;
 mod progress;
+pub(in crate::proxy) mod proxy_protocol;
 mod socket;
 mod stream;
 

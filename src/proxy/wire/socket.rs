@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -125,6 +126,11 @@ impl Socket {
     /// The peer does not take what we send.
     pub(in crate::proxy) fn is_blocked(&self) -> bool {
         self.shared.blocked.get()
+    }
+
+    /// Ours, where the socket has one of IP.
+    pub(in crate::proxy) fn local_address(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(self.shared.stream.borrow().as_socket()?.local_addr()?.as_socket())
     }
 
     /// Bytes that wait to be given to the kernel.

@@ -1,0 +1,47 @@
+//! What the scrape says of each metric.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+use super::{
+    BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
+    LAST_RELOAD, NOTIFICATIONS, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS,
+    STATE, VERDICT, WEIGHT,
+};
+
+pub(super) fn describe() {
+    describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
+    describe_counter!(GRPC_REQUESTS, "Requests of gRPC by the version that served them and the status that it said");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "From the request head read to the end of the answer, as clients saw it"
+    );
+    describe_histogram!(
+        HEAD_SECONDS,
+        Unit::Seconds,
+        "From the request head read to the response head received, as clients saw it"
+    );
+    describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To connect to an endpoint; part of no verdict");
+    describe_gauge!(WEIGHT, "Share of new requests that each version gets");
+    describe_gauge!(STATE, "1 for the state that the release is in");
+    describe_gauge!(VERDICT, "1 for the present verdict");
+    describe_gauge!(
+        EVIDENCE,
+        "Natural logarithm of the evidence that green is worse than acceptable, by test; `all` convicts, `aa` is blue against itself"
+    );
+    describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
+    describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
+    describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
+    describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
+    describe_gauge!(CONNECTIONS, "Open connections");
+    describe_counter!(RELOADS, "Times that the configuration was read again, by what came of it");
+    describe_gauge!(LAST_RELOAD, "When the configuration was last loaded");
+    describe_counter!(HANDSHAKES, "TLS handshakes with clients, by how they ended");
+    describe_counter!(
+        PROXY_HEADERS,
+        "Headers of the PROXY protocol from senders that have to send one, by how they ended"
+    );
+    describe_counter!(PANICS, "Requests that ended in a panic");
+    describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
+    describe_gauge!(BUILD, "The version of Portcullis that runs");
+}
