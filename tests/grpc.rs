@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::support::http2::{self, Answer, Broken, Http2};
 use crate::support::upstream::{refusing, unreachable};
 use crate::support::{Client, Proxy, Response, Upstream, config, eventually};
 
@@ -380,4 +381,74 @@ fn a_call_that_green_cannot_be_reached_for_is_answered_by_blue_in_words_of_grpc(
     proxy.set_weight(100.0);
     let response = proxy.client().send(call("/")).response();
     check_told(&response, 14, "the service could not be reached", "connection_refused");
+}
+
+/// A call by HTTP/2.
+fn call_by_http2(client: &mut Http2, target: &str) -> Result<Answer, Broken> {
+    let mut request = http2::post(target);
+    let fields = [("te", "trailers"), ("content-type", "application/grpc")];
+    for (name, value) in fields {
+        request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    }
+    let (response, mut body) = client.begin(request);
+    body.send_data(MESSAGE.into(), true).expect("an open stream");
+    client.try_answer(response)
+}
+
+#[test]
+fn a_call_by_http2_has_its_status_in_trailers_or_in_the_head() {
+    let blue = server("");
+    let proxy = Proxy::before(&blue);
+    let mut client = Http2::connect(proxy.listen);
+    for number in 0..NAMES.len() {
+        let answer = call_by_http2(&mut client, &format!("/trailers/{number}")).expect("an answer");
+        assert_eq!((answer.status, &answer.body[..]), (200, MESSAGE.as_bytes()));
+        assert_eq!(answer.trailers["grpc-status"], number.to_string());
+        let answer = call_by_http2(&mut client, &format!("/head/{number}")).expect("an answer");
+        assert_eq!((answer.status, answer.trailers.len()), (200, 0));
+        assert_eq!(answer.fields["grpc-status"], number.to_string());
+    }
+    let calls = 2 * NAMES.len() as u64;
+    proxy.until_charged(calls, 2 * FAILURES.len() as u64);
+    proxy.until_outcome("grpc_failure", 10);
+    proxy.until_outcome("client_cancelled", 0);
+}
+
+#[test]
+fn a_call_by_http2_that_the_proxy_answers_is_told_in_a_head_that_is_all_there_is() {
+    let (refused, _socket) = refusing();
+    let proxy = Proxy::start(&config(&[refused], &[NOBODY], ""));
+    let mut client = Http2::connect(proxy.listen);
+    for _ in 0..2 {
+        let answer = call_by_http2(&mut client, "/").expect("an answer");
+        assert_eq!((answer.status, answer.body.len(), answer.trailers.len()), (200, 0, 0));
+        let told =
+            ["content-type", "grpc-status", "grpc-message"].map(|name| answer.fields[name].to_str().expect("text"));
+        assert_eq!(told, ["application/grpc", "14", "the service could not be reached"]);
+    }
+}
+
+#[test]
+fn a_call_by_http2_that_is_taken_back_is_cancelled_and_one_that_is_cut_off_is_reset() {
+    let blue = Upstream::scripted(|connection| {
+        let ends = connection.request().is_some_and(|request| request.target == "/ends");
+        connection.send(in_trailers("").split_once("0\r\n").expect("an end").0);
+        if !ends {
+            connection.drain();
+        }
+    });
+    let proxy = Proxy::before(&blue);
+    let mut client = Http2::connect(proxy.listen);
+    let broken = call_by_http2(&mut client, "/ends").expect_err("it is cut off");
+    assert_eq!(broken.reason, Some(h2::Reason::INTERNAL_ERROR));
+    proxy.until_outcome("truncated", 1);
+    let mut request = http2::post("/goes");
+    request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
+    let (response, mut body) = client.begin(request);
+    body.send_data(MESSAGE.into(), true).expect("an open stream");
+    let head = client.head(response);
+    body.send_reset(h2::Reason::CANCEL);
+    drop(head);
+    proxy.until_outcome("client_cancelled", 1);
+    proxy.until_charged(1, 1);
 }
