@@ -46,3 +46,4 @@ mod takeover;
 mod tls;
 mod unix;
 mod upgrades;
+mod upstream_tls;

@@ -74,6 +74,7 @@ impl Control {
         self.names.set(section, version.to_owned());
         let mut live = self.inputs.routing.live().with_endpoints(section, endpoints, found);
         live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
+        live.transports.of_mut(section).clone_from(&self.config.versions.green.transport);
         self.serve(live);
     }
 
@@ -144,6 +145,10 @@ impl Control {
             if was.health_check != is.health_check {
                 live.health_checks.of_mut(section).clone_from(&is.health_check);
                 changed.push(format!("{version}.healthCheck"));
+            }
+            if was.transport != is.transport {
+                live.transports.of_mut(section).clone_from(&is.transport);
+                changed.push(format!("{version}.tls"));
             }
             if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);

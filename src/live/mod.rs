@@ -16,7 +16,7 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, HealthCheck};
+use crate::config::{Config, Endpoint, HealthCheck, Transport};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
@@ -32,6 +32,8 @@ pub struct Live {
     pub upstreams: Arc<Upstreams>,
     /// Of the endpoints of each section.
     pub health_checks: ByVersion<Option<HealthCheck>>,
+    /// Of each section as well.
+    pub transports: ByVersion<Transport>,
     /// None: clients may send as many requests as they like.
     pub rates: Option<Arc<Rates>>,
 }
@@ -43,6 +45,7 @@ impl Live {
             settings: Arc::new(Settings::new(config)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
+            transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
             rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
         }
     }
@@ -72,6 +75,7 @@ impl Live {
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
+            transports: self.transports.clone(),
             rates: self.rates.clone(),
         }
     }

@@ -14,6 +14,7 @@ pub mod message;
 pub mod names;
 pub mod proxy;
 pub mod tls;
+pub mod tls_upstream;
 pub mod upstream;
 
 use std::io::Write;
@@ -30,6 +31,7 @@ pub use message::{Head, Request, Response};
 pub use names::{Answers, NameServer};
 pub use proxy::{Proxy, config};
 pub use tls::{Authority, Hello, Signed, TlsClient, TlsEnd};
+pub use tls_upstream::{Shaken, Shows, TlsConnection, TlsUpstream};
 pub use upstream::{Connection, Upstream};
 
 /// No wait of a test is longer: what takes this long has failed.

@@ -4,7 +4,6 @@
 //! Absent: a third attempt beside two. Whoever has only addresses of one family that hang waits for each.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,14 +13,14 @@ use tokio::time::Instant;
 use super::observe::Exchange;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, Upstream, twin};
+use crate::proxy::upstream::{Endpoint, NoConnection, Upstream, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 struct Attempt {
     endpoint: Rc<Endpoint>,
-    made: Pin<Box<dyn Future<Output = io::Result<Box<Upstream>>>>>,
+    made: Pin<Box<dyn Future<Output = Result<Box<Upstream>, NoConnection>>>>,
     /// When it has failed.
     until: Instant,
 }
@@ -33,7 +32,7 @@ pub(super) async fn connect(
     exchange: &mut Exchange,
     endpoint: &Rc<Endpoint>,
     tried: &mut Vec<Rc<Endpoint>>,
-) -> io::Result<Box<Upstream>> {
+) -> Result<Box<Upstream>, NoConnection> {
     let mut first = Attempt::new(service, exchange, endpoint);
     if let Ok(made) = tokio::time::timeout(ATTEMPT_DELAY, &mut first.made).await {
         return made;

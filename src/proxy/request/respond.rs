@@ -5,10 +5,12 @@ use std::io;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use tokio_rustls::rustls;
 
 use super::body::ResponseBody;
 use crate::gate::Outcome;
 use crate::live::Over;
+use crate::proxy::upstream::NoConnection;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,12 @@ pub(super) enum Refusal {
 pub(super) enum Unreached {
     Refused,
     NoRoute,
+    /// The endpoint's certificate is not good.
+    Certificate,
+    /// Ours is not good enough for the endpoint, or it wants nothing else that we have.
+    Alert,
+    /// It speaks no TLS, or none that we do.
+    Tls,
     Otherwise,
 }
 
@@ -120,6 +128,9 @@ impl Refusal {
             Refusal::Method | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
+            Refusal::Connect(Unreached::Certificate) => "portcullis; error=tls_certificate_error",
+            Refusal::Connect(Unreached::Alert) => "portcullis; error=tls_alert_received",
+            Refusal::Connect(Unreached::Tls) => "portcullis; error=tls_protocol_error",
             Refusal::Connect(Unreached::Otherwise) | Refusal::Left => "portcullis; error=destination_unavailable",
             Refusal::ConnectTimeout => "portcullis; error=connection_timeout",
             Refusal::Reset => "portcullis; error=connection_terminated",
@@ -162,13 +173,22 @@ impl From<Over> for Refusal {
     }
 }
 
-impl From<&io::Error> for Unreached {
-    fn from(error: &io::Error) -> Unreached {
-        match error.kind() {
-            // Of a socket in the file system that nobody has made.
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
-            _ => Unreached::Otherwise,
+impl From<&NoConnection> for Unreached {
+    fn from(none: &NoConnection) -> Unreached {
+        match none {
+            NoConnection::Socket(error) => match error.kind() {
+                // Of a socket in the file system that nobody has made.
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
+                _ => Unreached::Otherwise,
+            },
+            NoConnection::Tls(_) => match none.tls() {
+                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+                    Unreached::Certificate
+                }
+                Some(rustls::Error::AlertReceived(_)) => Unreached::Alert,
+                Some(_) | None => Unreached::Tls,
+            },
         }
     }
 }

@@ -134,7 +134,9 @@ impl Service {
 
 impl Serving {
     fn new(live: Arc<Live>, before: &ByVersion<Vec<Rc<Endpoint>>>) -> Serving {
-        let endpoints = ByVersion::build(|section| Endpoint::all(live.upstreams.of(section), before.of(section)));
+        let endpoints = ByVersion::build(|section| {
+            Endpoint::all(live.upstreams.of(section), live.transports.of(section), before.of(section))
+        });
         Serving { live, endpoints }
     }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::connect::connect;
+use super::connect::{NoConnection, Security, connect};
 use super::pool::Upstream;
 use super::twin::{Family, are_twins};
 use super::under_way::Requests;
-use crate::config::Ejection;
+use crate::config::{Ejection, Transport};
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
 use crate::live::{Known, Stands, Upstreams};
@@ -30,6 +30,9 @@ pub(in crate::proxy) struct Endpoint {
     /// For a request that names none.
     pub host: HeaderValue,
     pub(super) under_way: Requests,
+    /// How it is connected to, and by what that was made.
+    security: RefCell<Option<Security>>,
+    transport: RefCell<Transport>,
     /// There are enough of its version.
     has_siblings: Cell<bool>,
     has_twin: Cell<bool>,
@@ -67,12 +70,18 @@ const ONE_IN: u32 = 10;
 const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
 
 impl Endpoint {
-    /// The endpoints of a section, for one worker. Those that are among `before` stay as they are.
-    pub(in crate::proxy) fn all(all: &[Arc<Known>], before: &[Rc<Endpoint>]) -> Vec<Rc<Endpoint>> {
+    /// The endpoints of a section, for one worker, to be connected to by `transport`. Those that are among `before` stay as they
+    /// are.
+    pub(in crate::proxy) fn all(
+        all: &[Arc<Known>],
+        transport: &Transport,
+        before: &[Rc<Endpoint>],
+    ) -> Vec<Rc<Endpoint>> {
         let has_siblings = all.len() >= ENOUGH_SIBLINGS;
         let endpoint = |known: &Arc<Known>| {
             let kept = before.iter().find(|endpoint| Arc::ptr_eq(&endpoint.known, known)).cloned();
-            let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known)));
+            let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known, transport)));
+            endpoint.connect_by(transport);
             endpoint.has_siblings.set(has_siblings);
             endpoint.has_twin.set(all.iter().any(|other| are_twins(known, other)));
             endpoint
@@ -80,17 +89,28 @@ impl Endpoint {
         all.iter().map(endpoint).collect()
     }
 
-    fn new(known: &Arc<Known>) -> Endpoint {
+    fn new(known: &Arc<Known>, transport: &Transport) -> Endpoint {
         Endpoint {
             known: Arc::clone(known),
             host: HeaderValue::from_str(&known.declared.host()).expect("a validated host is a header value"),
             under_way: Requests::default(),
+            security: RefCell::new(Security::of(known, transport)),
+            transport: RefCell::new(transport.clone()),
             has_siblings: Cell::new(false),
             has_twin: Cell::new(false),
             retired: Cell::new(false),
             failures: Cell::new(0),
             warm_in: Cell::new(None),
             idle: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Connections that are made from here on are made by `transport`, and none rests that was made by another.
+    fn connect_by(&self, transport: &Transport) {
+        if *self.transport.borrow() != *transport {
+            self.security.replace(Security::of(&self.known, transport));
+            self.transport.replace(transport.clone());
+            self.idle.take();
         }
     }
 
@@ -110,10 +130,11 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
+    pub(super) async fn connect(&self) -> Result<Stream, NoConnection> {
         #[cfg(feature = "fault-injection")]
         dear().await;
-        connect(&self.known.address).await
+        let security = self.security.borrow().clone();
+        connect(&self.known.address, security.as_ref()).await
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
@@ -247,7 +268,7 @@ mod tests {
         let authorities: Vec<config::Endpoint> = addresses.map(at).collect();
         let both = ByVersion { blue: authorities.as_slice(), green: authorities.as_slice() };
         let upstreams = Arc::new(Upstreams::new(both, &Addresses::default()));
-        let all = Endpoint::all(upstreams.of(Version::Green), &[]);
+        let all = Endpoint::all(upstreams.of(Version::Green), &Transport::default(), &[]);
         (upstreams, all)
     }
 

@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::connect;
-use crate::config::{HealthCheck, Probe};
+use super::connect::{NoConnection, Security, connect};
+use crate::config::{HealthCheck, Probe, Transport};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
@@ -27,7 +27,7 @@ use crate::routing::{Roles, Routing};
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("no connection: {0}")]
-    Connect(#[from] io::Error),
+    Connect(#[from] NoConnection),
     #[error("no valid answer: {0}")]
     Answer(#[from] hyper::Error),
     #[error("the answer was {0}")]
@@ -85,6 +85,7 @@ struct Checks {
 struct Running {
     known: Arc<Known>,
     check: HealthCheck,
+    transport: Transport,
     task: JoinHandle<()>,
 }
 
@@ -97,11 +98,14 @@ impl Checks {
         let mut before = std::mem::take(&mut self.running);
         for section in Version::BOTH {
             let Some(check) = live.health_checks.of(section) else { continue };
+            let transport = live.transports.of(section);
             for known in live.upstreams.of(section) {
-                let same = |running: &Running| Arc::ptr_eq(&running.known, known) && running.check == *check;
+                let same = |running: &Running| {
+                    Arc::ptr_eq(&running.known, known) && running.check == *check && running.transport == *transport
+                };
                 let running = match before.iter().position(same) {
                     Some(at) => before.swap_remove(at),
-                    None => Running::start(roles.section(section), known, check),
+                    None => Running::start(roles.section(section), known, check, transport),
                 };
                 self.running.push(running);
             }
@@ -116,9 +120,10 @@ impl Checks {
 }
 
 impl Running {
-    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck) -> Running {
-        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone()));
-        Running { known: Arc::clone(known), check: check.clone(), task }
+    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck, transport: &Transport) -> Running {
+        let security = Security::of(known, transport);
+        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), security));
+        Running { known: Arc::clone(known), check: check.clone(), transport: transport.clone(), task }
     }
 }
 
@@ -128,12 +133,12 @@ impl Drop for Running {
     }
 }
 
-async fn watch(version: Version, known: Arc<Known>, check: HealthCheck) {
+async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, security: Option<Security>) {
     let endpoint = &*known;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
-        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe)).await;
+        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, security.as_ref())).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
         let changed = standing.take(checked.is_ok(), &check);
         known.checked(standing.failed_in_a_row, standing.healthy);
@@ -175,8 +180,8 @@ impl Standing {
 }
 
 /// One check on a connection of its own.
-async fn probe(endpoint: &Known, probe: &Probe) -> Result<(), Failure> {
-    let stream = connect(&endpoint.address).await?;
+async fn probe(endpoint: &Known, probe: &Probe, security: Option<&Security>) -> Result<(), Failure> {
+    let stream = connect(&endpoint.address, security).await?;
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { path } => match get(stream, endpoint, path).await? {

@@ -9,6 +9,7 @@ mod pool;
 mod twin;
 mod under_way;
 
+pub(in crate::proxy) use connect::NoConnection;
 pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick};
 pub use health::check;
 pub(in crate::proxy) use pool::{Dialer, NoHead, Sendable, Upstream, sweep};

@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::connect::NoConnection;
 use super::endpoint::Endpoint;
 use super::keep_alive;
 use crate::config::Limits;
@@ -125,7 +126,7 @@ impl Upstream {
         dialer: &Dialer,
         endpoint: &Rc<Endpoint>,
         limits: &Limits,
-    ) -> io::Result<Box<Upstream>> {
+    ) -> Result<Box<Upstream>, NoConnection> {
         let socket = Socket::own(endpoint.connect().await?, &dialer.sends);
         let head_bytes = limits.response_head_bytes;
         let driver = Rc::new(Driver {

@@ -1,5 +1,6 @@
 //! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
-//! socket in the file system, [`lazy`] when the reactor is told of it, [`socket`] how bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
+//! socket in the file system, [`secured`] TLS on one to an endpoint, [`lazy`] when the reactor is told of it, [`socket`] how bytes
+//! are sent on it, [`channel`] what may be between it and a client's HTTP,
 //! [`progress`] what one connection waits for and until when, [`body`] a request's body on its way, [`End`] one side of a
 //! tunnel.
 
@@ -7,6 +8,7 @@ mod body;
 mod channel;
 mod lazy;
 mod progress;
+mod secured;
 mod socket;
 mod stream;
 
@@ -19,6 +21,7 @@ pub(in crate::proxy) use body::RequestBody;
 pub(in crate::proxy) use channel::Channel;
 pub(in crate::proxy) use lazy::Lazy;
 pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};
+pub(in crate::proxy) use secured::Secured;
 pub(in crate::proxy) use socket::{Heard, Owned, Sends, Socket};
 pub(in crate::proxy) use stream::Stream;
 
