@@ -414,3 +414,26 @@ fn https_may_be_named_by_a_release_and_by_the_api_while_it_runs() {
     let proxy = Proxy::start_in(data.path(), &text);
     assert_eq!((proxy.get("/").status, second.requests().len()), (200, 3), "the journal has it");
 }
+
+#[test]
+fn the_green_after_one_that_became_blue_is_trusted_by_what_the_file_says_of_green() {
+    let (lab, other) = (Lab::new(), Authority::new());
+    let signed = other.sign(&["127.0.0.1"]);
+    let blue = lab.ok();
+    let greens = [(); 2].map(|()| TlsUpstream::ok(&Shows::new(&signed)));
+    let ca = lab.folder.path().join("other.pem");
+    fs::write(&ca, &other.pem).expect("the folder is writable");
+    let green = format!("version: v2, tls: {{ ca: {} }}, endpoints: [\"{}\"]", ca.display(), greens[0].url());
+    let text = lab.text(&blue.url(), "", "release: { steps: [{ weight: 100%, bake: 1h }] }");
+    let proxy = Proxy::start(&text.replacen("version: v2, endpoints: []", &green, 1));
+    assert_eq!(proxy.post("/v1/release", &json!({})).status, 200);
+    for _ in 0..2 {
+        assert_eq!(proxy.post("/v1/release/promote", &json!({})).status, 200);
+    }
+    assert_eq!((proxy.status()["state"].as_str(), proxy.get("/").status), (Some("completed"), 200));
+    let next = json!({ "green": { "version": "v3", "endpoints": [greens[1].url()] } });
+    assert_eq!(proxy.post("/v1/release", &next).status, 200);
+    proxy.until(|status| status["weight"] == 100.0);
+    assert_eq!(proxy.get("/").status, 200);
+    assert_eq!([&blue, &greens[0], &greens[1]].map(|upstream| upstream.requests().len()), [0, 1, 1]);
+}
