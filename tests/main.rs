@@ -46,4 +46,5 @@ mod takeover;
 mod tls;
 mod unix;
 mod upgrades;
+mod upstream_http2;
 mod upstream_tls;

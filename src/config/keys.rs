@@ -85,6 +85,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
         ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",
+        ["blue" | "green", "protocol"] => "protocol: auto",
         ["blue" | "green", "tls"] => "tls: { ca: ca.pem }",
         ["blue" | "green", "tls", "ca"] => "ca: ca.pem",
         ["blue" | "green", "tls", "serverName"] => "serverName: shop.internal",

@@ -49,7 +49,7 @@ pub use path::FieldPath;
 pub use reference::References;
 pub use terms::{plan, terms};
 pub use tls::Tls;
-pub use transport::Transport;
+pub use transport::{HTTP2, Speaks, Transport};
 pub use validate::{load, parse, parse_rules, read_text, read_text_from};
 
 /// A whole configuration; building one means that every value in it is usable.

@@ -50,6 +50,7 @@ pub(super) struct RawVersion {
     pub(super) max_requests: Option<Count>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
     pub(super) tls: Option<Mapping<RawUpstreamTls>>,
+    pub(super) protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

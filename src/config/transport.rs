@@ -12,6 +12,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::tls::provider;
 
+/// What protocols are called where TLS agrees on one (RFC 7301).
+const HTTP1: &[u8] = b"http/1.1";
+pub const HTTP2: &[u8] = b"h2";
+
 /// Sessions that are kept of one endpoint to be resumed: a server gives two at a time, and each is good for one connection.
 const SESSIONS: usize = 8;
 
@@ -21,11 +25,23 @@ pub struct Transport {
     trust: Trust,
     identity: Option<Arc<CertifiedKey>>,
     name: Option<ServerName<'static>>,
+    pub speaks: Speaks,
     files: Arc<[PathBuf]>,
     /// Of all that was read.
     digest: [u8; 32],
     /// Made when the first endpoint needs it.
     client: Arc<OnceLock<ClientConfig>>,
+}
+
+/// Which HTTP is spoken with endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    #[default]
+    Http1,
+    /// In clear text without asking first.
+    Http2,
+    /// What an endpoint chooses, and in clear text the first.
+    Either,
 }
 
 /// Whose signature makes an endpoint's certificate good.
@@ -42,6 +58,7 @@ impl Transport {
         trust: Trust,
         identity: Option<Arc<CertifiedKey>>,
         name: Option<ServerName<'static>>,
+        speaks: Speaks,
         files: Vec<PathBuf>,
     ) -> Transport {
         let mut digest = Sha256::new();
@@ -60,9 +77,10 @@ impl Transport {
         if let Some(identity) = &identity {
             identity.cert.iter().for_each(|certificate| take(certificate));
         }
+        take(&[speaks as u8]);
         files.iter().for_each(|file| take(file.as_os_str().as_encoded_bytes()));
         let digest = digest.finalize().into();
-        Transport { trust, identity, name, files: files.into(), digest, client: Arc::default() }
+        Transport { trust, identity, name, speaks, files: files.into(), digest, client: Arc::default() }
     }
 
     /// What one worker speaks TLS with one endpoint by: it shares no sessions with another. Reads what the system trusts
@@ -70,6 +88,13 @@ impl Transport {
     pub fn client(&self) -> ClientConfig {
         let mut client = self.client.get_or_init(|| self.make()).clone();
         client.resumption = Resumption::in_memory_sessions(SESSIONS);
+        client
+    }
+
+    /// As [`Transport::client`], for a connection that has to speak HTTP/1.
+    pub fn client_of_http1(&self) -> ClientConfig {
+        let mut client = self.client();
+        client.alpn_protocols = vec![HTTP1.to_vec()];
         client
     }
 
@@ -97,7 +122,11 @@ impl Transport {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
         };
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        client.alpn_protocols = match self.speaks {
+            Speaks::Http1 => vec![HTTP1.to_vec()],
+            Speaks::Http2 => vec![HTTP2.to_vec()],
+            Speaks::Either => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+        };
         client
     }
 }
@@ -105,7 +134,7 @@ impl Transport {
 /// Without `tls` in the configuration.
 impl Default for Transport {
     fn default() -> Transport {
-        Transport::new(Trust::System, None, None, Vec::new())
+        Transport::new(Trust::System, None, None, Speaks::default(), Vec::new())
     }
 }
 

@@ -148,7 +148,7 @@ impl Control {
             }
             if was.transport != is.transport {
                 live.transports.of_mut(section).clone_from(&is.transport);
-                changed.push(format!("{version}.tls"));
+                changed.push(format!("{version} (how it is connected to)"));
             }
             if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);

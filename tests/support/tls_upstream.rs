@@ -64,7 +64,7 @@ impl<'a> Shows<'a> {
         Shows { signed, clients: None, versions: BOTH, alpn: &[] }
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(self.versions).expect("ring has both");

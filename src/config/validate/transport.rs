@@ -1,5 +1,5 @@
-//! How connections to the endpoints of a version are made: by whom their certificates are signed, for which name they are,
-//! and the certificate that they are shown.
+//! How connections to the endpoints of a version are made: which HTTP is spoken, by whom their certificates are signed, for
+//! which name they are, and the certificate that they are shown.
 
 use std::sync::Arc;
 
@@ -8,23 +8,30 @@ use crate::config::Endpoint;
 use crate::config::quantity::quoted;
 use crate::config::raw::{Mapping, RawCertificate, RawUpstreamTls};
 use crate::config::report::{Scope, Wrong};
-use crate::config::transport::{Transport, Trust, server_name, system_roots};
+use crate::config::transport::{Speaks, Transport, Trust, server_name, system_roots};
 
 /// `scope` is the version, which has these `endpoints`. None where something is wrong.
 pub(super) fn transport(
     scope: &mut Scope<'_, '_>,
     raw: Option<Mapping<RawUpstreamTls>>,
+    protocol: Option<String>,
     endpoints: &[Endpoint],
     files: NamedFiles<'_>,
 ) -> Option<Transport> {
+    let speaks = scope.optional("protocol", protocol, Speaks::default(), |text| speaks(&text));
     let NamedFiles::In(vault) = files else { return Some(Transport::default()) };
     let is_secured = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Secured(_));
     let secured = endpoints.iter().position(is_secured);
     let Some(Mapping(raw)) = raw else {
-        return secured.map_or(Some(Transport::default()), |index| {
-            let trust = of_system().map_err(|wrong| scope.key("endpoints").wrong_element(index, wrong)).ok()?;
-            Some(Transport::new(trust, None, None, Vec::new()))
-        });
+        let trust = match secured.map(|index| of_system().map_err(|wrong| (index, wrong))) {
+            None => Trust::System,
+            Some(Ok(trust)) => trust,
+            Some(Err((index, wrong))) => {
+                scope.key("endpoints").wrong_element(index, wrong);
+                return None;
+            }
+        };
+        return Some(Transport::new(trust, None, None, speaks?, Vec::new()));
     };
     let mut read = Vec::new();
     if secured.is_none() && !endpoints.is_empty() {
@@ -55,7 +62,16 @@ pub(super) fn transport(
         tls::identity(&mut scope, raw, "endpoints", vault, &mut read)
             .map(|identity| Some(Arc::clone(identity.certified())))
     };
-    Some(Transport::new(trust?, identity?, name?, read))
+    Some(Transport::new(trust?, identity?, name?, speaks?, read))
+}
+
+fn speaks(text: &str) -> Result<Speaks, Wrong> {
+    match text {
+        "http1" => Ok(Speaks::Http1),
+        "http2" => Ok(Speaks::Http2),
+        "auto" => Ok(Speaks::Either),
+        _ => Err(super::not_among(text, "a protocol that is spoken with endpoints", &["http1", "http2", "auto"])),
+    }
 }
 
 /// Read only where an endpoint needs it: there are machines that have none.

@@ -33,7 +33,7 @@ pub(super) fn version(
     let max_requests = scope.optional("maxRequests", raw.max_requests, None, |count| {
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
     });
-    let transport = transport::transport(scope, raw.tls, endpoints.as_deref().unwrap_or_default(), files);
+    let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
     let (version, endpoints, max_requests, transport) = (version?, endpoints?, max_requests?, transport?);
     Some(VersionConfig { version, endpoints, max_requests, health_check, transport })
 }

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use super::observe::Exchange;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, NoConnection, Upstream, twin};
+use crate::proxy::upstream::{Carrier, Endpoint, NoConnection, Terms, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 struct Attempt {
     endpoint: Rc<Endpoint>,
-    made: Pin<Box<dyn Future<Output = Result<Box<Upstream>, NoConnection>>>>,
+    made: Pin<Box<dyn Future<Output = Result<Carrier, NoConnection>>>>,
     /// When it has failed.
     until: Instant,
 }
@@ -31,9 +31,10 @@ pub(super) async fn connect(
     service: &Rc<Service>,
     exchange: &mut Exchange,
     endpoint: &Rc<Endpoint>,
+    terms: Terms,
     tried: &mut Vec<Rc<Endpoint>>,
-) -> Result<Box<Upstream>, NoConnection> {
-    let mut first = Attempt::new(service, exchange, endpoint);
+) -> Result<Carrier, NoConnection> {
+    let mut first = Attempt::new(service, terms, endpoint);
     if let Ok(made) = tokio::time::timeout(ATTEMPT_DELAY, &mut first.made).await {
         return made;
     }
@@ -41,7 +42,7 @@ pub(super) async fn connect(
     let Some(other) = twin(endpoints, endpoint, tried, &mut service.random.borrow_mut()) else {
         return first.made.await;
     };
-    let mut second = Attempt::new(service, exchange, &other);
+    let mut second = Attempt::new(service, terms, &other);
     tokio::select! {
         made = &mut first.made => match made {
             Ok(upstream) => {
@@ -73,13 +74,12 @@ pub(super) async fn connect(
 }
 
 impl Attempt {
-    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>) -> Attempt {
-        let settings = exchange.serving.settings();
-        let (until, limits) = (Instant::now() + settings.timeouts.connect, settings.limits);
+    fn new(service: &Rc<Service>, terms: Terms, endpoint: &Rc<Endpoint>) -> Attempt {
+        let until = Instant::now() + terms.within;
         let (service, endpoint) = (Rc::clone(service), Rc::clone(endpoint));
         let made = {
             let endpoint = Rc::clone(&endpoint);
-            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits).await })
+            Box::pin(async move { Carrier::connect(&service.dialer, &endpoint, &terms).await })
         };
         Attempt { endpoint, made, until }
     }

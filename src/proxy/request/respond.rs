@@ -32,6 +32,8 @@ pub(super) enum Refusal {
     /// Seen only by a client that has ended just its sending side.
     #[error("the request body ended too early")]
     ClientGone,
+    #[error("the service speaks HTTP/2, which has no upgrades")]
+    Upgrade,
     #[error("the service could not be reached")]
     Connect(Unreached),
     #[error("the service could not be reached in time")]
@@ -91,6 +93,7 @@ impl Refusal {
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
             Refusal::Left | Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -108,6 +111,7 @@ impl Refusal {
             | Refusal::SlowBody
             | Refusal::LargeBody
             | Refusal::MalformedBody
+            | Refusal::Upgrade
             | Refusal::Left
             | Refusal::Busy
             | Refusal::TooMany { .. }
@@ -125,7 +129,7 @@ impl Refusal {
             | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
-            Refusal::Method | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
+            Refusal::Method | Refusal::Upgrade | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
             Refusal::Connect(Unreached::Certificate) => "portcullis; error=tls_certificate_error",
@@ -182,6 +186,7 @@ impl From<&NoConnection> for Unreached {
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
                 _ => Unreached::Otherwise,
             },
+            NoConnection::NotHttp2 => Unreached::Tls,
             NoConnection::Tls(_) => match none.tls() {
                 Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
                     Unreached::Certificate

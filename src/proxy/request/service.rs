@@ -14,6 +14,7 @@ use super::client::Client;
 use super::client_share::{ClientShare, origin};
 use super::records::Records;
 use super::respond::Refusal;
+use crate::config::Speaks;
 use crate::gate::{ByVersion, Version};
 use crate::live::{Live, Permit, Settings};
 use crate::measure::shard::Recorder;
@@ -142,6 +143,11 @@ impl Serving {
 
     pub(in crate::proxy) fn settings(&self) -> &Settings {
         &self.live.settings
+    }
+
+    /// Which HTTP is spoken with the endpoints of `section`.
+    pub(super) fn speaks(&self, section: Version) -> Speaks {
+        self.live.transports.of(section).speaks
     }
 
     /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.

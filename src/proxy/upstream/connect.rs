@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-use crate::config::Transport;
+use crate::config::{Speaks, Transport};
 use crate::live::{Address, Known};
 use crate::proxy::wire::{Secured, Stream};
 
@@ -20,24 +20,40 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 pub(super) struct Security {
     client: Arc<ClientConfig>,
+    /// For a connection that has to speak HTTP/1.
+    only_http1: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
+/// What is proposed to an endpoint that speaks TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alpn {
+    AsConfigured,
+    OnlyHttp1,
+}
+
+/// Why there is no connection. Several requests may have waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
 pub(in crate::proxy) enum NoConnection {
     #[error(transparent)]
-    Socket(#[from] io::Error),
+    Socket(Arc<io::Error>),
     /// There is one, and no agreement on keys.
     #[error("TLS: {0}")]
-    Tls(#[source] io::Error),
+    Tls(#[source] Arc<io::Error>),
+    #[error("the endpoint does not choose HTTP/2")]
+    NotHttp2,
 }
 
 impl Security {
     /// None where the endpoint speaks without TLS.
     pub(super) fn of(known: &Known, transport: &Transport) -> Option<Security> {
         let name = transport.name_for(known.declared.server_name()?);
-        Some(Security { client: Arc::new(transport.client()), name })
+        let client = Arc::new(transport.client());
+        let only_http1 = match transport.speaks {
+            Speaks::Http1 => Arc::clone(&client),
+            Speaks::Http2 | Speaks::Either => Arc::new(transport.client_of_http1()),
+        };
+        Some(Security { client, only_http1, name })
     }
 }
 
@@ -46,12 +62,28 @@ impl NoConnection {
     pub(in crate::proxy) fn tls(&self) -> Option<&rustls::Error> {
         match self {
             NoConnection::Tls(error) => error.get_ref()?.downcast_ref(),
-            NoConnection::Socket(_) => None,
+            NoConnection::Socket(_) | NoConnection::NotHttp2 => None,
         }
     }
 }
 
-pub(super) async fn connect(address: &Address, security: Option<&Security>) -> Result<Stream, NoConnection> {
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> NoConnection {
+        NoConnection::Socket(Arc::new(error))
+    }
+}
+
+impl From<io::ErrorKind> for NoConnection {
+    fn from(kind: io::ErrorKind) -> NoConnection {
+        NoConnection::from(io::Error::from(kind))
+    }
+}
+
+pub(super) async fn connect(
+    address: &Address,
+    security: Option<&Security>,
+    alpn: Alpn,
+) -> Result<Stream, NoConnection> {
     let stream = match address {
         Address::Ip(address) => {
             let stream = TcpStream::connect(address).await?;
@@ -62,10 +94,23 @@ pub(super) async fn connect(address: &Address, security: Option<&Security>) -> R
     };
     match security {
         None => Ok(stream),
-        Some(Security { client, name }) => {
+        Some(Security { client, only_http1, name }) => {
+            let client = if alpn == Alpn::OnlyHttp1 { only_http1 } else { client };
             let agreed = TlsConnector::from(Arc::clone(client)).connect(name.clone(), stream).await;
-            agreed.map(|tls| Stream::Secured(Box::new(Secured::new(tls)))).map_err(NoConnection::Tls)
+            agreed
+                .map(|tls| Stream::Secured(Box::new(Secured::new(tls))))
+                .map_err(|error| NoConnection::Tls(Arc::new(error)))
         }
+    }
+}
+
+/// Whether HTTP/2 is to be spoken on `stream`.
+pub(super) fn speaks_http2(stream: &Stream, security: Option<&Security>, speaks: Speaks) -> Result<bool, NoConnection> {
+    match speaks {
+        Speaks::Http1 => Ok(false),
+        Speaks::Either => Ok(stream.has_agreed_on_http2()),
+        Speaks::Http2 if security.is_some() && !stream.has_agreed_on_http2() => Err(NoConnection::NotHttp2),
+        Speaks::Http2 => Ok(true),
     }
 }
 

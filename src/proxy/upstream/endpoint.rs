@@ -10,15 +10,15 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::connect::{NoConnection, Security, connect};
 use super::pool::Upstream;
+use super::reach::Reach;
+use super::shared::Shared;
 use super::twin::{Family, are_twins};
 use super::under_way::Requests;
 use crate::config::{Ejection, Transport};
 use crate::gate::policy::WarmUp;
 use crate::gate::{Charge, Version};
 use crate::live::{Known, Stands, Upstreams};
-use crate::proxy::wire::Stream;
 use crate::release::Epoch;
 
 /// Of two endpoints nobody can say which is the odd one.
@@ -30,9 +30,7 @@ pub(in crate::proxy) struct Endpoint {
     /// For a request that names none.
     pub host: HeaderValue,
     pub(super) under_way: Requests,
-    /// How it is connected to, and by what that was made.
-    security: RefCell<Option<Security>>,
-    transport: RefCell<Transport>,
+    pub(super) reach: Reach,
     /// There are enough of its version.
     has_siblings: Cell<bool>,
     has_twin: Cell<bool>,
@@ -43,6 +41,8 @@ pub(in crate::proxy) struct Endpoint {
     warm_in: Cell<Option<Epoch>>,
     #[expect(clippy::vec_box, reason = "an Upstream is large and goes in and out with every request")]
     idle: RefCell<Vec<Box<Upstream>>>,
+    /// Those that stand by HTTP/2, each for many requests.
+    shared: RefCell<Vec<Rc<Shared>>>,
 }
 
 /// Whose endpoint one is: then it can be ejected if enough others are left.
@@ -65,10 +65,6 @@ pub(in crate::proxy) struct Trial(Rc<Endpoint>);
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
 
-/// A test asks that a connection takes this many milliseconds, as one across zones with TLS does.
-#[cfg(feature = "fault-injection")]
-const DEAR: &str = "PORTCULLIS_FAULT_CONNECT_MS";
-
 impl Endpoint {
     /// The endpoints of a section, for one worker, to be connected to by `transport`. Those that are among `before` stay as they
     /// are.
@@ -81,7 +77,9 @@ impl Endpoint {
         let endpoint = |known: &Arc<Known>| {
             let kept = before.iter().find(|endpoint| Arc::ptr_eq(&endpoint.known, known)).cloned();
             let endpoint = kept.unwrap_or_else(|| Rc::new(Endpoint::new(known, transport)));
-            endpoint.connect_by(transport);
+            if endpoint.reach.go_by(known, transport) {
+                endpoint.close_resting();
+            }
             endpoint.has_siblings.set(has_siblings);
             endpoint.has_twin.set(all.iter().any(|other| are_twins(known, other)));
             endpoint
@@ -94,30 +92,27 @@ impl Endpoint {
             known: Arc::clone(known),
             host: HeaderValue::from_str(&known.declared.host()).expect("a validated host is a header value"),
             under_way: Requests::default(),
-            security: RefCell::new(Security::of(known, transport)),
-            transport: RefCell::new(transport.clone()),
+            reach: Reach::new(known, transport),
             has_siblings: Cell::new(false),
             has_twin: Cell::new(false),
             retired: Cell::new(false),
             failures: Cell::new(0),
             warm_in: Cell::new(None),
-            idle: RefCell::new(Vec::new()),
-        }
-    }
-
-    /// Connections that are made from here on are made by `transport`, and none rests that was made by another.
-    fn connect_by(&self, transport: &Transport) {
-        if *self.transport.borrow() != *transport {
-            self.security.replace(Security::of(&self.known, transport));
-            self.transport.replace(transport.clone());
-            self.idle.take();
+            idle: RefCell::default(),
+            shared: RefCell::default(),
         }
     }
 
     /// Closes what rests, and lets nothing rest from here on.
     pub(in crate::proxy) fn retire(&self) {
         self.retired.set(true);
+        self.close_resting();
+    }
+
+    /// Those that carry requests go on with them.
+    fn close_resting(&self) {
         self.idle.take();
+        self.shared.take();
     }
 
     pub(in crate::proxy) fn is_retired(&self) -> bool {
@@ -130,11 +125,15 @@ impl Endpoint {
         (!self.retired.get()).then(|| self.idle.borrow_mut())
     }
 
-    pub(super) async fn connect(&self) -> Result<Stream, NoConnection> {
-        #[cfg(feature = "fault-injection")]
-        dear().await;
-        let security = self.security.borrow().clone();
-        connect(&self.known.address, security.as_ref()).await
+    pub(super) fn shared(&self) -> RefMut<'_, Vec<Rc<Shared>>> {
+        self.shared.borrow_mut()
+    }
+
+    /// Lets others have a place on the connection too.
+    pub(super) fn keep(&self, shared: &Rc<Shared>) {
+        if !self.retired.get() {
+            self.shared.borrow_mut().push(Rc::clone(shared));
+        }
     }
 
     /// Takes in what one request came to here; enough failures in a row eject it from `among`, and one is enough on trial.
@@ -161,7 +160,7 @@ impl Endpoint {
     fn eject(&self, ejection: &Ejection, Among { upstreams, section, version }: Among<'_>) {
         let Some(time) = upstreams.eject(section, &self.known, ejection) else { return };
         let failures = self.failures.take();
-        self.idle.take();
+        self.close_resting();
         let seconds = time.as_secs_f64();
         tracing::warn!(version = version.name(), endpoint = %self.known, failures, seconds, "endpoint ejected");
     }
@@ -186,13 +185,6 @@ impl Endpoint {
             self.warm_in.set(Some(epoch));
         }
         warms_up
-    }
-}
-
-#[cfg(feature = "fault-injection")]
-async fn dear() {
-    if let Some(millis) = std::env::var(DEAR).ok().and_then(|millis| millis.parse().ok()) {
-        tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
     }
 }
 

@@ -2,21 +2,23 @@
 //! policy has about health.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::{NoConnection, Security, connect};
-use crate::config::{HealthCheck, Probe, Transport};
+use super::connect::{Alpn, NoConnection, Security, connect, speaks_http2};
+use crate::config::{HealthCheck, Probe, Speaks, Transport};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
@@ -122,7 +124,7 @@ impl Checks {
 impl Running {
     fn start(version: Version, known: &Arc<Known>, check: &HealthCheck, transport: &Transport) -> Running {
         let security = Security::of(known, transport);
-        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), security));
+        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), security, transport.speaks));
         Running { known: Arc::clone(known), check: check.clone(), transport: transport.clone(), task }
     }
 }
@@ -133,12 +135,13 @@ impl Drop for Running {
     }
 }
 
-async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, security: Option<Security>) {
+async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, security: Option<Security>, speaks: Speaks) {
     let endpoint = &*known;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
-        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, security.as_ref())).await;
+        let checked =
+            tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, security.as_ref(), speaks)).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
         let changed = standing.take(checked.is_ok(), &check);
         known.checked(standing.failed_in_a_row, standing.healthy);
@@ -180,28 +183,47 @@ impl Standing {
 }
 
 /// One check on a connection of its own.
-async fn probe(endpoint: &Known, probe: &Probe, security: Option<&Security>) -> Result<(), Failure> {
-    let stream = connect(&endpoint.address, security).await?;
+async fn probe(endpoint: &Known, probe: &Probe, security: Option<&Security>, speaks: Speaks) -> Result<(), Failure> {
+    let stream = connect(&endpoint.address, security, Alpn::AsConfigured).await?;
     match probe {
         Probe::Tcp => Ok(()),
-        Probe::Http { path } => match get(stream, endpoint, path).await? {
+        Probe::Http { path } => match get(stream, endpoint, path, security, speaks).await? {
             status if status.is_success() || status.is_redirection() => Ok(()),
             status => Err(Failure::Status(status)),
         },
     }
 }
 
-async fn get(stream: Stream, endpoint: &Known, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
+async fn get(
+    stream: Stream,
+    endpoint: &Known,
+    path: &PathAndQuery,
+    security: Option<&Security>,
+    speaks: Speaks,
+) -> Result<StatusCode, Failure> {
     let host = HeaderValue::from_str(&endpoint.declared.host()).expect("a validated host is a header value");
     let mut request = Request::new(Empty::<Bytes>::new());
+    request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
+    if speaks_http2(&stream, security, speaks)? {
+        let uri = Uri::builder().scheme(if security.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        let uri = uri.authority(host.as_bytes()).path_and_query(path.clone()).build();
+        *request.uri_mut() = uri.expect("a validated host is an authority");
+        let http = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = http?;
+        return answered(sender.send_request(request), connection).await;
+    }
     *request.uri_mut() = path.clone().into();
-    request.headers_mut().extend([
-        (header::HOST, host),
-        (header::USER_AGENT, USER_AGENT),
-        (header::CONNECTION, HeaderValue::from_static("close")),
-    ]);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+    let fields = [(header::HOST, host), (header::CONNECTION, HeaderValue::from_static("close"))];
+    request.headers_mut().extend(fields);
+    let http = http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = http?;
+    answered(sender.send_request(request), connection).await
+}
+
+async fn answered(
+    answer: impl Future<Output = Result<Response<Incoming>, hyper::Error>>,
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+) -> Result<StatusCode, Failure> {
     let driven = async {
         if let Err(error) = connection.await {
             tracing::trace!(%error, "the connection of a check broke");
@@ -210,7 +232,7 @@ async fn get(stream: Stream, endpoint: &Known, path: &PathAndQuery) -> Result<St
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        answer = sender.send_request(request) => answer.map(|answer| answer.status()),
+        answer = answer => Ok(answer?.status()),
         never = driven => match never {},
     }
 }

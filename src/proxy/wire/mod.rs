@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-pub(in crate::proxy) use body::RequestBody;
+pub(in crate::proxy) use body::{Lender, LentBody, RequestBody};
 pub(in crate::proxy) use channel::Channel;
 pub(in crate::proxy) use lazy::Lazy;
 pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};

@@ -33,6 +33,11 @@ impl Secured {
         self.tls.get_ref().0
     }
 
+    /// The protocol that was agreed on, if any was.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        self.tls.get_ref().1.alpn_protocol()
+    }
+
     /// Ready when a read may have something to tell: also where TLS holds what the kernel has given away already.
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.tls.get_ref() {

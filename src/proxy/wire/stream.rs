@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::secured::Secured;
+use crate::config::HTTP2;
 
 #[derive(Debug)]
 pub(in crate::proxy) enum Stream {
@@ -82,6 +83,11 @@ impl Stream {
                 peeked => return Poll::Ready(peeked),
             }
         }
+    }
+
+    /// TLS has agreed on HTTP/2.
+    pub(in crate::proxy) fn has_agreed_on_http2(&self) -> bool {
+        matches!(self, Stream::Secured(secured) if secured.alpn() == Some(HTTP2))
     }
 
     /// Another descriptor of the same connection.
