@@ -313,34 +313,49 @@ fn row_42_an_answer_that_breaks_off_is_seen_by_the_client_and_charged() {
     }
 }
 
-#[test]
-fn row_36_a_client_that_has_gone_and_a_head_that_takes_too_long_end_the_stream() {
+/// Answers the first request, and tells of each other when it comes and how it ends: by which connection, and the reason.
+fn silent() -> (SocketAddr, mpsc::Receiver<(usize, Option<u8>)>) {
     let (told, wait) = mpsc::channel();
-    let hear = || wait.recv_timeout(DEADLINE).expect("blue sees it");
     let blue = Frames::scripted(move |number, frames| {
         if number == 0
             && let Some(first) = frames.request()
         {
             frames.ok(first);
         }
-        while let Some(stream) = frames.request() {
+        while frames.request().is_some() {
             // An error means that the test is over.
             told.send((number, None)).ok();
-            let Some((reset, reason)) = frames.until(RST_STREAM) else { return };
-            told.send((number, Some((reset == stream, reason[3])))).ok();
+            let Some((_, reason)) = frames.until(RST_STREAM) else { return };
+            told.send((number, Some(reason[3]))).ok();
         }
     });
+    (blue, wait)
+}
+
+#[test]
+fn row_36_a_client_that_has_gone_ends_its_stream_alone() {
+    let (blue, wait) = silent();
+    let hear = || wait.recv_timeout(DEADLINE).expect("blue sees it");
+    let proxy = before(blue, "");
+    assert_eq!(proxy.get("/").status, 200);
+    for number in 1..=2 {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(hear(), (0, None));
+        client.reset();
+        assert_eq!(hear(), (0, Some(8)));
+        proxy.until_outcome("client_cancelled", number);
+    }
+}
+
+#[test]
+fn row_39_a_head_that_takes_too_long_ends_the_stream_and_a_connection_that_was_silent_gets_no_more() {
+    let (blue, wait) = silent();
+    let hear = || wait.recv_timeout(DEADLINE).expect("blue sees it");
     let proxy = before(blue, "timeouts: { responseHead: 200ms }");
-    assert_eq!([(); 2].map(|()| proxy.get("/").status), [200, 504]);
-    assert_eq!([hear(), hear()], [(0, None), (0, Some((true, 8)))]);
-    // Nothing more was heard of the first connection, so the next request has another.
-    let mut client = proxy.client();
-    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(hear(), (1, None));
-    client.reset();
-    assert_eq!(hear(), (1, Some((true, 8))));
-    proxy.until_outcome("timeout", 1);
-    proxy.until_outcome("client_cancelled", 1);
+    assert_eq!([(); 3].map(|()| proxy.get("/").status), [200, 504, 504]);
+    assert_eq!([hear(), hear(), hear(), hear()], [(0, None), (0, Some(8)), (1, None), (1, Some(8))]);
+    proxy.until_outcome("timeout", 2);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lazy::Lazy;
+use super::stream::Stream;
 
 /// Bytes that wait to be sent on one socket; a writer that has more waits.
 const WAITING_BYTES: usize = 32 * 1024;
@@ -329,7 +330,6 @@ mod tests {
     use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
-    use crate::proxy::wire::Stream;
 
     /// Both ends of a connection: ours, and the peer's.
     async fn connected(kind: &str) -> (Stream, OwnedFd) {
