@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, Tls};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -230,7 +230,9 @@ impl Running {
 
     /// The files of the certificates by which it serves, and of their keys.
     pub fn certificates(&self) -> Vec<PathBuf> {
-        self.routing.live().settings.tls.as_ref().map(|tls| tls.files().to_vec()).unwrap_or_default()
+        let live = self.routing.live();
+        let of_listener = live.settings.tls.as_ref().map(Tls::files).unwrap_or_default();
+        [of_listener, live.transports.blue.files(), live.transports.green.files()].concat()
     }
 
     /// Whether a worker has ended though nobody asked it to.

@@ -56,8 +56,8 @@ impl Run {
                 bail!("{} is not usable", self.config.display());
             }
         };
-        if let (Some(watched), Some(tls)) = (&mut watched, &config.tls) {
-            watched.has_changed(&self.config, tls.files());
+        if let Some(watched) = &mut watched {
+            watched.has_changed(&self.config, &config.certificates());
         }
         telemetry::logs()?;
         for warning in config.warnings.iter() {

@@ -8,7 +8,8 @@ use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
     RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawStep,
-    RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawVersion, RawWarmUp,
+    RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion,
+    RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -22,6 +23,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["blue" | "green"] => keys::<RawVersion>(),
         ["blue" | "green", "healthCheck"] => keys::<RawHealthCheck>(),
         ["proxyProtocol"] => keys::<RawProxyProtocol>(),
+        ["blue" | "green", "tls"] => keys::<RawUpstreamTls>(),
         ["timeouts"] => keys::<RawTimeouts>(),
         ["limits"] => keys::<RawLimits>(),
         ["rateLimit"] => keys::<RawRateLimit>(),
@@ -86,6 +88,12 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
         ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",
+        ["blue" | "green", "protocol"] => "protocol: auto",
+        ["blue" | "green", "tls"] => "tls: { ca: ca.pem }",
+        ["blue" | "green", "tls", "ca"] => "ca: ca.pem",
+        ["blue" | "green", "tls", "serverName"] => "serverName: shop.internal",
+        ["blue" | "green", "tls", "cert"] => "cert: client.crt",
+        ["blue" | "green", "tls", "key"] => "key: file:client.key",
         ["trustedProxies"] => "trustedProxies: [\"10.0.0.0/8\"]",
         ["proxyProtocol"] => "proxyProtocol: { from: [\"10.0.0.0/8\"] }",
         ["proxyProtocol", "from"] => "from: [\"10.0.0.0/8\"]",

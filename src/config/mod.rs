@@ -5,8 +5,9 @@
 //! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc.
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
-//! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates. No file is read but the tokens
-//! file, the secrets that it names, and the certificates and their keys.
+//! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
+//! endpoints. No file is read but the tokens file, the secrets that it names, the certificates and their keys, and those
+//! that the system trusts.
 //! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +20,9 @@ use std::time::Duration;
 use http::HeaderName;
 use http::uri::PathAndQuery;
 use ipnet::IpNet;
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use self::transport::server_name;
 use crate::gate::{ByVersion, Policy};
 use crate::release::Plan;
 
@@ -36,6 +39,7 @@ mod secret;
 mod source;
 mod terms;
 mod tls;
+mod transport;
 mod tree;
 mod validate;
 
@@ -45,6 +49,7 @@ pub use path::FieldPath;
 pub use reference::References;
 pub use terms::{plan, terms};
 pub use tls::Tls;
+pub use transport::{HTTP2, Speaks, Transport};
 pub use validate::{load, parse, parse_rules, read_text, read_text_from};
 
 /// A whole configuration; building one means that every value in it is usable.
@@ -144,9 +149,8 @@ pub struct VersionConfig {
     pub endpoints: Vec<Endpoint>,
     /// At a time; none: as many as come.
     pub max_requests: Option<NonZeroUsize>,
-    /// By which its endpoints are told whose a connection is; none: they are not.
-    pub proxy_protocol: Option<ProxyProtocol>,
     pub health_check: Option<HealthCheck>,
+    pub transport: Transport,
 }
 
 /// A version of the PROXY protocol.
@@ -198,6 +202,8 @@ pub struct JournalBounds {
 pub enum Endpoint {
     /// `host:port`. A name is an endpoint for each of its addresses.
     At(Authority),
+    /// `https://host:port`: the same with TLS.
+    Secured(Authority),
     /// `unix:/path`: a socket in the file system, by its absolute path.
     Unix(String),
 }
@@ -301,6 +307,14 @@ pub enum TraceContext {
     Ensured,
 }
 
+impl Config {
+    /// The files of the certificates that it names, and of their keys.
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let of_listener = self.tls.as_ref().map(Tls::files).unwrap_or_default();
+        [of_listener, self.versions.blue.transport.files(), self.versions.green.transport.files()].concat()
+    }
+}
+
 /// Without the digest, which is nobody's business.
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -322,7 +336,7 @@ impl Endpoint {
     /// The host, where that is an address.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Endpoint::At(authority) => authority.ip(),
+            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.ip(),
             Endpoint::Unix(_) => None,
         }
     }
@@ -330,7 +344,7 @@ impl Endpoint {
     /// The host, where that has to be looked up.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Endpoint::At(authority) => authority.name(),
+            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.name(),
             Endpoint::Unix(_) => None,
         }
     }
@@ -338,9 +352,15 @@ impl Endpoint {
     /// What goes into the Host field where no client says it.
     pub fn host(&self) -> String {
         match self {
-            Endpoint::At(authority) => authority.to_string(),
+            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.to_string(),
             Endpoint::Unix(_) => "localhost".to_owned(),
         }
+    }
+
+    /// What its certificate is for, where it has one.
+    pub fn server_name(&self) -> Option<ServerName<'static>> {
+        let Endpoint::Secured(authority) = self else { return None };
+        Some(server_name(&authority.host).expect("a validated host is a name or an address"))
     }
 }
 
@@ -348,6 +368,7 @@ impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Endpoint::At(authority) => authority.fmt(f),
+            Endpoint::Secured(authority) => write!(f, "https://{authority}"),
             Endpoint::Unix(path) => write!(f, "unix:{path}"),
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct RawVersion {
     pub(super) max_requests: Option<Count>,
     pub(super) proxy_protocol: Option<String>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
+    pub(super) tls: Option<Mapping<RawUpstreamTls>>,
+    pub(super) protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -263,6 +265,15 @@ pub(super) struct RawTls {
     pub(super) certificates: Option<Vec<Element<Mapping<RawCertificate>>>>,
     pub(super) min_version: Option<Quantity>,
     pub(super) client_ca: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawUpstreamTls {
+    pub(super) ca: Option<String>,
+    pub(super) server_name: Option<String>,
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -115,7 +115,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 100 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
     assert!(config.trusted_proxies.is_empty() && config.proxied_from.is_empty());
-    assert_eq!(config.versions.blue.proxy_protocol, None);
+    assert_eq!(config.versions.blue.transport.proxy_protocol, None);
     assert!(matches!(config.admin.access, Access::Loopback));
     let streak = config.policy.streak.expect("the default policy has a streak");
     assert_eq!((streak.name.as_str(), streak.at_least, streak.action), ("dead", 5, Action::Rollback));
@@ -214,7 +214,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(most, [NonZeroUsize::new(500), None]);
     assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().expect("a network")]);
     assert_eq!(config.proxied_from, ["10.1.0.0/16", "fd00::/8"].map(|text| text.parse().expect("a network")));
-    let told = [&config.versions.blue, &config.versions.green].map(|version| version.proxy_protocol);
+    let told = [&config.versions.blue, &config.versions.green].map(|version| version.transport.proxy_protocol);
     assert_eq!(told, [Some(ProxyProtocol::V2), None]);
     assert_eq!(config.timeouts.body_idle, Duration::from_secs(90));
     assert_eq!(config.limits.response_head_bytes, 65536);

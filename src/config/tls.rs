@@ -1,4 +1,4 @@
-//! Certificates, keys and what the listener makes of them.
+//! Certificates and keys, and what the listener makes of them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -116,7 +116,11 @@ impl Identity {
         Ok(Identity { certified: Arc::new(certified), names, not_before, not_after })
     }
 
-    /// From when until when clients take it.
+    pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+
+    /// From when until when others take it.
     pub(super) fn validity(&self) -> (Timestamp, Timestamp) {
         (self.not_before, self.not_after)
     }
@@ -169,7 +173,7 @@ fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Timestamp, Tim
     Ok((names, at(certificate.validity().not_before)?, at(certificate.validity().not_after)?))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

@@ -33,6 +33,7 @@ mod settings;
 mod sticky;
 mod tls;
 mod tokens;
+mod transport;
 mod trigger;
 mod version;
 
@@ -160,11 +161,11 @@ fn config(
         root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
     }
     let blue = match raw.blue {
-        Some(blue) => version::version(&mut root.key("blue"), blue.0, Version::Blue),
+        Some(blue) => version::version(&mut root.key("blue"), blue.0, Version::Blue, files),
         None => root.missing("blue"),
     };
     let green = match raw.green {
-        Some(green) => version::version(&mut root.key("green"), green.0, Version::Green),
+        Some(green) => version::version(&mut root.key("green"), green.0, Version::Green, files),
         None => root.missing("green"),
     };
     if let (Some(blue), Some(green)) = (&blue, &green) {

@@ -73,9 +73,8 @@ impl Control {
         let section = self.section(Version::Green);
         self.names.set(section, version.to_owned());
         let mut live = self.inputs.routing.live().with_endpoints(section, endpoints, found);
-        let green = &self.config.versions.green;
-        live.health_checks.of_mut(section).clone_from(&green.health_check);
-        *live.proxy_protocols.of_mut(section) = green.proxy_protocol;
+        live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
+        live.transports.of_mut(section).clone_from(&self.config.versions.green.transport);
         self.serve(live);
     }
 
@@ -147,9 +146,9 @@ impl Control {
                 live.health_checks.of_mut(section).clone_from(&is.health_check);
                 changed.push(format!("{version}.healthCheck"));
             }
-            if was.proxy_protocol != is.proxy_protocol {
-                *live.proxy_protocols.of_mut(section) = is.proxy_protocol;
-                changed.push(format!("{version}.proxyProtocol"));
+            if was.transport != is.transport {
+                live.transports.of_mut(section).clone_from(&is.transport);
+                changed.push(format!("{version} (how it is connected to)"));
             }
             if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);

@@ -199,9 +199,8 @@ fn holding(record: &StateRecord, config: &Config) -> Option<ByVersion<VersionCon
     let recorded = record.versions.as_ref().filter(|_| record.declared == Some(declared(config)))?;
     let of = |VersionRecord { version, endpoints }: &VersionRecord, of: Version| {
         let endpoints: Result<Vec<_>, _> = endpoints.iter().map(|endpoint| config::endpoint(endpoint)).collect();
-        let VersionConfig { max_requests, proxy_protocol, health_check, .. } = config.versions.of(of).clone();
-        let (version, endpoints) = (version.clone(), endpoints.ok()?);
-        Some(VersionConfig { version, endpoints, max_requests, proxy_protocol, health_check })
+        let declared = config.versions.of(of).clone();
+        Some(VersionConfig { version: version.clone(), endpoints: endpoints.ok()?, ..declared })
     };
     Some(ByVersion { blue: of(&recorded.blue, Version::Blue)?, green: of(&recorded.green, Version::Green)? })
 }

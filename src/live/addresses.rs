@@ -45,7 +45,7 @@ impl Declared {
 
     pub(super) fn all(&self) -> Vec<Address> {
         match &self.endpoint {
-            Endpoint::At(Authority { port, .. }) => {
+            Endpoint::At(Authority { port, .. }) | Endpoint::Secured(Authority { port, .. }) => {
                 self.addresses.iter().map(|address| Address::Ip(SocketAddr::new(*address, *port))).collect()
             }
             Endpoint::Unix(path) => vec![Address::Unix(path.clone())],

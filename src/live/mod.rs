@@ -17,7 +17,7 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, HealthCheck, ProxyProtocol};
+use crate::config::{Config, Endpoint, HealthCheck, Transport};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
@@ -34,8 +34,8 @@ pub struct Live {
     pub upstreams: Arc<Upstreams>,
     /// Of the endpoints of each section.
     pub health_checks: ByVersion<Option<HealthCheck>>,
-    /// By which the endpoints of each section are told whose a connection is.
-    pub proxy_protocols: ByVersion<Option<ProxyProtocol>>,
+    /// Of each section as well.
+    pub transports: ByVersion<Transport>,
     /// None: clients may send as many requests as they like.
     pub rates: Option<Arc<Rates>>,
 }
@@ -47,7 +47,7 @@ impl Live {
             settings: Arc::new(Settings::new(config)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
-            proxy_protocols: ByVersion::build(|section| config.versions.of(section).proxy_protocol),
+            transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
             rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
         }
     }
@@ -77,7 +77,7 @@ impl Live {
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
-            proxy_protocols: self.proxy_protocols,
+            transports: self.transports.clone(),
             rates: self.rates.clone(),
         }
     }

@@ -133,7 +133,7 @@ impl Http2 {
         Http2 { runtime: runtime(), sender, ended }
     }
 
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         let bounded = async { tokio::time::timeout(DEADLINE, future).await };
         self.runtime.block_on(bounded).unwrap_or_else(|_| panic!("not within {} s", DEADLINE.as_secs()))
     }

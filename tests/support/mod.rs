@@ -10,11 +10,13 @@ pub mod client;
 pub mod command;
 pub mod events;
 pub mod http2;
+pub mod http2_upstream;
 pub mod load;
 pub mod message;
 pub mod names;
 pub mod proxy;
 pub mod tls;
+pub mod tls_upstream;
 pub mod upstream;
 
 use std::io::Write;
@@ -28,11 +30,13 @@ pub use client::{Client, Cut, End};
 pub use command::{portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
 pub use http2::{Frames, Http2};
+pub use http2_upstream::{Call, Http2Upstream};
 pub use load::{Load, Tally};
 pub use message::{Head, Request, Response};
 pub use names::{Answers, NameServer};
 pub use proxy::{Proxy, config};
 pub use tls::{Authority, Hello, Signed, TlsClient, TlsEnd};
+pub use tls_upstream::{Shaken, Shows, TlsConnection, TlsUpstream};
 pub use upstream::{Connection, Upstream};
 
 /// No wait of a test is longer: what takes this long has failed.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -54,6 +54,14 @@ pub enum TlsEnd {
     Cut,
 }
 
+/// Whoever trusts one authority.
+pub fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("PEM");
+    roots.add(root).expect("a certificate");
+    roots
+}
+
 impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
@@ -67,8 +75,14 @@ impl Authority {
     }
 
     pub fn sign(&self, names: &[&str]) -> Signed {
+        self.sign_until(names, 4096)
+    }
+
+    /// A certificate that holds until the first day of `year`.
+    pub fn sign_until(&self, names: &[&str], year: i32) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Signed { cert, key: key.serialize_pem() }
@@ -95,9 +109,7 @@ impl<'a> Hello<'a> {
     }
 
     pub fn config(&self) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(self.trusts.pem.as_bytes()).expect("PEM");
-        roots.add(root).expect("a certificate");
+        let roots = roots(self.trusts);
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder =
             builder.with_protocol_versions(self.versions).expect("ring has both").with_root_certificates(roots);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::quoted;
 use crate::config::report::Wrong;
+use crate::config::transport::server_name;
 use crate::config::{Authority, Endpoint};
 
 /// An address to listen on.
@@ -61,15 +62,18 @@ pub(in crate::config) fn nameserver(text: &str) -> Result<SocketAddr, Wrong> {
 
 const SHAPE: &str = "write `host:port`, the host a name or an IP address";
 
+/// The port of `https://` where none is said.
+const HTTPS: u16 = 443;
+
 /// Of the path of a socket: `sun_path` of Linux has room for as many and a NUL.
 const MOST_PATH_BYTES: usize = 107;
 
-/// Where an endpoint is reached: `host:port`, the same as `http://host:port`, or `unix:/path`.
+/// Where an endpoint is reached: `host:port`, the same as `http://host:port`, `https://host:port`, or `unix:/path`.
 pub(in crate::config) fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
     // A host may be called `unix`.
     match text.strip_prefix("unix:").filter(|rest| rest.parse::<u16>().is_err()) {
         Some(path) => unix(text, path).map(Endpoint::Unix),
-        None => url(text).map(Endpoint::At),
+        None => url(text),
     }
 }
 
@@ -96,30 +100,43 @@ fn unix(text: &str, path: &str) -> Result<String, Wrong> {
     Ok(path.to_owned())
 }
 
-fn url(text: &str) -> Result<Authority, Wrong> {
+fn url(text: &str) -> Result<Endpoint, Wrong> {
     if text.contains('@') {
         // Not shown, because a password may stand in it.
         let label = "an endpoint is `host:port` without a user name and a password";
         return Err(Wrong::new("has a user name", label));
     }
-    let Some((scheme, rest)) = text.split_once("://") else { return authority(text) };
+    let Some((scheme, rest)) = text.split_once("://") else { return authority(text).map(Endpoint::At) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, after) = rest.split_at(end);
-    let alone = authority(host).map_or(SHAPE.to_owned(), |authority| format!("write `{authority}` alone"));
-    let wrong = |message: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), alone));
-    match (scheme.to_ascii_lowercase().as_str(), after.chars().next()) {
-        ("https", _) => {
-            let message = format!("{}: TLS to endpoints is not supported yet", quoted(text));
-            let label = authority(host)
-                .map_or(SHAPE.to_owned(), |authority| format!("`http://{authority}` speaks HTTP to it, without TLS"));
-            Err(Wrong::new(message, label))
+    let endpoint = match scheme.to_ascii_lowercase().as_str() {
+        "http" => authority(host).map(Endpoint::At),
+        "https" => secured(host),
+        _ => {
+            let message = format!("{} has a scheme that is neither `http` nor `https`", quoted(text));
+            let label = authority(host).map_or(SHAPE.to_owned(), |authority| format!("write `{authority}` alone"));
+            return Err(Wrong::new(message, label));
         }
-        ("http", None) => authority(host),
-        ("http", Some('/')) => wrong("has a path, and requests have their own"),
-        ("http", Some('?')) => wrong("has a query, and requests have their own"),
-        ("http", Some(_)) => wrong("has a fragment"),
-        (_, _) => wrong("has a scheme that is not `http`"),
+    };
+    let alone = endpoint.as_ref().map_or(SHAPE.to_owned(), |endpoint| format!("write `{endpoint}` alone"));
+    let wrong = |message: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), alone));
+    match after.chars().next() {
+        None => endpoint,
+        Some('/') => wrong("has a path, and requests have their own"),
+        Some('?') => wrong("has a query, and requests have their own"),
+        Some(_) => wrong("has a fragment"),
     }
+}
+
+fn secured(text: &str) -> Result<Endpoint, Wrong> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let has_port = bare.is_none() && text.contains(':') && text.parse::<Ipv6Addr>().is_err();
+    let authority = if has_port || text.is_empty() { authority(text) } else { authority(&format!("{text}:{HTTPS}")) }?;
+    if server_name(&authority.host).is_none() {
+        let message = format!("{} is a host that no certificate can be for", quoted(&authority.host));
+        return Err(Wrong::new(message, "write the name that stands in the endpoint's certificate, or its address"));
+    }
+    Ok(Endpoint::Secured(authority))
 }
 
 fn authority(text: &str) -> Result<Authority, Wrong> {

@@ -1,4 +1,4 @@
-//! Endpoints that are sockets in the file system.
+//! Endpoints that are sockets in the file system, and those that speak TLS.
 
 use super::settings::check;
 use crate::config::endpoint;
@@ -29,4 +29,23 @@ fn a_socket_is_one_endpoint_and_stands_unquoted_and_a_host_may_be_called_unix() 
         "blue: { version: v1, endpoints: [unix:/run/a, unix:/run/a] }",
         &["3:47 blue.endpoints[1]: `unix:/run/a` is in the list already | remove it"],
     );
+}
+
+#[test]
+fn an_endpoint_by_https_is_at_port_443_where_none_is_said_and_another_than_the_same_without_tls() {
+    for (text, shown, name) in [
+        ("https://Shop.example", "https://shop.example:443", "shop.example"),
+        ("https://shop.example.:8443", "https://shop.example.:8443", "shop.example"),
+        ("https://[::1]", "https://[::1]:443", "::1"),
+        ("https://10.0.0.9:1", "https://10.0.0.9:1", "10.0.0.9"),
+        ("https://my_shop", "https://my_shop:443", "my_shop"),
+    ] {
+        let endpoint = endpoint(text).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
+        let told = endpoint.server_name().map(|name| name.to_str().into_owned());
+        assert_eq!((endpoint.to_string(), told.as_deref()), (shown.to_owned(), Some(name)), "{text}");
+        assert_eq!(super::super::endpoint(shown).as_ref(), Ok(&endpoint), "the journal has it so");
+    }
+    let plain = endpoint("http://shop:1").expect("it is one");
+    assert_eq!((plain.server_name(), plain.to_string().as_str()), (None, "shop:1"));
+    assert_ne!(endpoint("https://shop:1"), Ok(plain));
 }

@@ -191,10 +191,11 @@ fn an_endpoint_in_the_form_of_a_url_has_nothing_but_its_host_and_port() {
         "http://a/x",
         "`http://a/x` has a path, and requests have their own | write `host:port`, the host a name or an IP address",
     );
-    let tls = "TLS to endpoints is not supported yet";
-    check("https://a:1/x", &format!("`https://a:1/x`: {tls} | `http://a:1` speaks HTTP to it, without TLS"));
-    check("HTTPS://a", &format!("`HTTPS://a`: {tls} | write `host:port`, the host a name or an IP address"));
-    check("tcp://a:1", "`tcp://a:1` has a scheme that is not `http` | write `a:1` alone");
+    check("https://a:1/x", "`https://a:1/x` has a path, and requests have their own | write `https://a:1` alone");
+    check("HTTPS://A/", "`HTTPS://A/` has a path, and requests have their own | write `https://a:443` alone");
+    check("https://", "`` is empty | write `host:port`, the host a name or an IP address");
+    check("https://a:", "`a:` has no usable port | write `host:port`, with a port from 1 to 65535");
+    check("tcp://a:1", "`tcp://a:1` has a scheme that is neither `http` nor `https` | write `a:1` alone");
     for url in ["http://me:hunter2@a:1", "https://me:hunter2@a:1", "me:hunter2@a:1"] {
         check(url, "has a user name | an endpoint is `host:port` without a user name and a password");
     }

@@ -1,4 +1,4 @@
-//! `tls`: certificates, their keys, and what is wrong with them.
+//! `tls`, of the listener and of a version: certificates, their keys, and what is wrong with them.
 
 use std::fs;
 
@@ -26,9 +26,18 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn loaded(tls: &str) -> Result<Config, Faults> {
+    loaded_from(&format!("{LEAST}tls: {{ {tls} }}\n"))
+}
+
+/// With blue at an endpoint that speaks TLS, and this in its `tls`.
+fn loaded_of_blue(tls: &str) -> Result<Config, Faults> {
+    loaded_from(&LEAST.replacen("\"127.0.0.1:9001\"]", &format!("\"https://a.example\"], tls: {{ {tls} }}"), 1))
+}
+
+fn loaded_from(text: &str) -> Result<Config, Faults> {
     let folder = folder();
     let config = folder.path().join("portcullis.yaml");
-    fs::write(&config, format!("{LEAST}tls: {{ {tls} }}\n")).expect("the folder is writable");
+    fs::write(&config, text).expect("the folder is writable");
     let key = fs::read_to_string(folder.path().join("a.key")).expect("it was written");
     load(
         &config,
@@ -38,7 +47,15 @@ fn loaded(tls: &str) -> Result<Config, Faults> {
 
 /// `expected` comes after the place in the text.
 fn check(tls: &str, expected: &[&str]) {
-    let faults = loaded(tls).expect_err("it is faulty");
+    told_of(tls, loaded(tls), expected);
+}
+
+fn check_of_blue(tls: &str, expected: &[&str]) {
+    told_of(tls, loaded_of_blue(tls), expected);
+}
+
+fn told_of(tls: &str, loaded: Result<Config, Faults>, expected: &[&str]) {
+    let faults = loaded.expect_err("it is faulty");
     let told: Vec<String> = faults.iter().map(told).collect();
     let told: Vec<&str> = told.iter().filter_map(|told| told.split_once(' ')).map(|(_, told)| told).collect();
     assert_eq!(told, expected, "{tls}");
@@ -120,8 +137,57 @@ fn a_certificate_that_has_expired_is_a_warning() {
 }
 
 #[test]
+fn each_rule_for_the_certificates_of_endpoints() {
+    let pem = "name a PEM file with `-----BEGIN CERTIFICATE-----`";
+    let beside = "a path is relative to the configuration file";
+    check_of_blue(
+        "ca: no.pem",
+        &[&format!("blue.tls.ca: `no.pem` cannot be read: No such file or directory (os error 2) | {beside}")],
+    );
+    check_of_blue("ca: text", &[&format!("blue.tls.ca: `text` holds no certificate | {pem}")]);
+    check_of_blue("ca: ''", &[&format!("blue.tls.ca: is empty | {pem}")]);
+    check_of_blue("ca: a.crt, cert: a.crt", &["missing key `blue.tls.key` | has no `key`"]);
+    check_of_blue("ca: a.crt, key: 'file:a.key'", &["missing key `blue.tls.cert` | has no `cert`"]);
+    check_of_blue(
+        "ca: a.crt, cert: a.crt, key: 'file:b.key'",
+        &["blue.tls.key: is not the key of `a.crt` | name the key that the certificate was made for"],
+    );
+    check_of_blue(
+        "ca: a.crt, serverName: 'a b'",
+        &["blue.tls.serverName: `a b` is no name of a server | write the name that stands in the certificate, like \
+           `shop.internal`"],
+    );
+    check_of_blue("ca: a.crt, servername: a", &["unknown key `blue.tls.servername` | did you mean `serverName`?"]);
+}
+
+#[test]
+fn what_endpoints_are_shown_and_trusted_by_is_compared_by_what_it_says() {
+    let of = |tls: &str| {
+        let config = loaded_of_blue(tls).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(config.warnings.is_empty());
+        config.versions.blue.transport
+    };
+    let whole = of("ca: a.crt, serverName: a.example, cert: a.crt, key: 'file:a.key'");
+    assert_eq!(whole.files().len(), 3, "{whole:?}");
+    assert!(!format!("{whole:?}").contains("PRIVATE"));
+    assert_ne!(whole, of("ca: a.crt, serverName: a.example, cert: a.crt, key: 'file:a.key'"), "another folder");
+    let clone = whole.clone();
+    assert_eq!(whole, clone);
+}
+
+#[test]
+fn what_is_for_no_endpoint_is_a_warning() {
+    let text = LEAST.replacen("endpoints", "tls: { ca: a.crt }, endpoints", 1);
+    let config = loaded_from(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    let warnings: Vec<String> =
+        config.warnings.iter().map(|warning| format!("{}: {}", warning.message(), warning.label())).collect();
+    assert_eq!(warnings, ["blue.tls: is for no endpoint: one that speaks TLS is written `https://host:port`"]);
+}
+
+#[test]
 fn what_decides_is_read_without_certificates() {
     let text = format!("{LEAST}tls: {{ certificates: [{{ cert: gone.crt, key: file:gone.key }}] }}\n");
+    let text = text.replacen("\"127.0.0.1:9001\"]", "\"https://a.example\"], tls: { ca: gone.pem }", 1);
     let rules = parse_rules(&text, "text", References::To(&Environment::default()));
     assert!(rules.is_ok(), "{rules:?}");
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{RootCertStore, SupportedProtocolVersion};
 
 use super::{NamedFiles, read_text};
 use crate::config::quantity::quoted;
@@ -24,8 +24,7 @@ pub(super) fn tls(scope: &mut Scope<'_, '_>, raw: RawTls, files: NamedFiles<'_>,
     let NamedFiles::In(vault) = files else { return None };
     let mut read = Vec::new();
     let clients = scope.optional("clientCa", raw.client_ca.as_ref(), Clients::All, |file| {
-        let roots = authorities(&certificates(file, vault, &mut read)?);
-        roots.map(Clients::SignedBy).map_err(|unfit| of_file(file, unfit))
+        roots(file, vault, &mut read).map(Clients::SignedBy)
     });
     let identities = match raw.certificates {
         Some(raw) => identities(scope, raw.into_iter().map(|raw| raw.map(|raw| raw.0)).collect(), vault, &mut read),
@@ -50,14 +49,16 @@ fn identities(
     let mut identities = Vec::new();
     let count = raw.len();
     for (index, raw) in raw.into_iter().enumerate() {
-        identities.extend(raw.and_then(|raw| identity(&mut list.index(index), raw, vault, read)));
+        identities.extend(raw.and_then(|raw| identity(&mut list.index(index), raw, "clients", vault, read)));
     }
     (identities.len() == count).then_some(identities)
 }
 
-fn identity(
+/// A certificate and its key, which `others` take as long as it holds.
+pub(super) fn identity(
     scope: &mut Scope<'_, '_>,
     raw: RawCertificate,
+    others: &str,
     vault: Vault<'_>,
     read: &mut Vec<PathBuf>,
 ) -> Option<Identity> {
@@ -81,12 +82,12 @@ fn identity(
             return None;
         }
     };
-    warn_of_time(scope, &file, &identity, Timestamp::now());
+    warn_of_time(scope, &file, &identity, others, Timestamp::now());
     Some(identity)
 }
 
-/// Clients refuse it then, and a proxy that does not start would be no better.
-fn warn_of_time(scope: &mut Scope<'_, '_>, file: &str, identity: &Identity, now: Timestamp) {
+/// It is refused then, and a proxy that does not start would be no better.
+fn warn_of_time(scope: &mut Scope<'_, '_>, file: &str, identity: &Identity, others: &str, now: Timestamp) {
     let (not_before, not_after) = identity.validity();
     let message = if now > not_after {
         format!("{} has expired: it held until {not_after}", quoted(file))
@@ -95,7 +96,7 @@ fn warn_of_time(scope: &mut Scope<'_, '_>, file: &str, identity: &Identity, now:
     } else {
         return;
     };
-    scope.report.warn(scope.at.key("cert"), Wrong::new(message, "clients refuse it"));
+    scope.report.warn(scope.at.key("cert"), Wrong::new(message, format!("{others} refuse it")));
 }
 
 fn versions(Quantity(text): Quantity) -> Result<Vec<&'static SupportedProtocolVersion>, Wrong> {
@@ -107,6 +108,11 @@ fn versions(Quantity(text): Quantity) -> Result<Vec<&'static SupportedProtocolVe
             "write `\"1.2\"` or `\"1.3\"`",
         )),
     }
+}
+
+/// What signs certificates, by the file that a configuration names. Notes in `read` where it was looked for.
+pub(super) fn roots(file: &str, vault: Vault<'_>, read: &mut Vec<PathBuf>) -> Result<RootCertStore, Wrong> {
+    authorities(&certificates(file, vault, read)?).map_err(|unfit| of_file(file, unfit))
 }
 
 /// Notes in `read` where it was looked for.

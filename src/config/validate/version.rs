@@ -1,8 +1,8 @@
-//! One version: its name, its endpoints and how they are checked.
+//! One version: its name, its endpoints, how they are checked and how they are connected to.
 
 use std::num::NonZeroUsize;
 
-use super::health;
+use super::{NamedFiles, health, transport};
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::RawVersion;
@@ -13,7 +13,12 @@ use crate::gate::Version;
 const MOST_ENDPOINTS: usize = 1000;
 const MOST_REQUESTS: i64 = 10_000_000;
 
-pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -> Option<VersionConfig> {
+pub(super) fn version(
+    scope: &mut Scope<'_, '_>,
+    raw: RawVersion,
+    of: Version,
+    files: NamedFiles<'_>,
+) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, super::label);
     let endpoints = match raw.endpoints {
         // Green may not run yet; without blue there is nothing to fall back to.
@@ -33,13 +38,14 @@ pub(super) fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version) -
         "v2" => Ok(Some(ProxyProtocol::V2)),
         _ => Err(Wrong::new(format!("{} is no version of it", quoted(&text)), "write `v1` or `v2`")),
     });
-    Some(VersionConfig {
-        version: version?,
-        endpoints: endpoints?,
-        max_requests: max_requests?,
-        proxy_protocol: proxy_protocol?,
-        health_check,
-    })
+    if proxy_protocol.is_some_and(|told| told.is_some()) && raw.protocol.as_deref() == Some("http2") {
+        let label = "a connection by HTTP/2 carries the requests of many clients";
+        scope.wrong("proxyProtocol", Wrong::new("is for connections of one client", label));
+    }
+    let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
+    let (version, endpoints, max_requests, transport) =
+        (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?));
+    Some(VersionConfig { version, endpoints, max_requests, health_check, transport })
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.

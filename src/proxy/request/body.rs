@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ending::{Ending, Reason};
 use super::observe::Exchange;
 use crate::gate::Outcome;
-use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::Carrier;
 use crate::proxy::wire::{BodyFailure, Interrupt, Progress};
 
 /// The answer's body on its way to the client.
@@ -26,7 +26,7 @@ pub(in crate::proxy) enum ResponseBody {
 pub(in crate::proxy) struct Streaming {
     pub incoming: Incoming,
     /// None once the body has ended.
-    pub upstream: Option<Box<Upstream>>,
+    pub upstream: Option<Carrier>,
     pub exchange: Exchange,
     pub progress: Rc<Progress>,
 }
@@ -93,9 +93,13 @@ impl Body for ResponseBody {
         }
         let mut driven = false;
         loop {
-            // Frames come only from the connection, which is driven here: nobody else needs to be woken.
-            let mut nobody = Context::from_waker(Waker::noop());
-            match Pin::new(&mut streaming.incoming).poll_frame(&mut nobody) {
+            let polled = if let Some(Carrier::Http2(_)) = streaming.upstream {
+                Pin::new(&mut streaming.incoming).poll_frame(cx)
+            } else {
+                // Frames come only from the connection, which is driven here: nobody else needs to be woken.
+                Pin::new(&mut streaming.incoming).poll_frame(&mut Context::from_waker(Waker::noop()))
+            };
+            match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     streaming.progress.moved.set(true);
                     // Nothing comes after trailers, and nobody asks whether something does.

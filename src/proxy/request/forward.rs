@@ -17,8 +17,9 @@ use super::observe::Exchange;
 use super::race;
 use super::respond::{Refusal, unavailable};
 use super::service::Service;
+use crate::config::Speaks;
 use crate::gate::{Outcome, Version};
-use crate::proxy::upstream::{Endpoint, NoHead, Picked, Sendable, Upstream, pick};
+use crate::proxy::upstream::{Carrier, Carries, Endpoint, NoHead, Picked, Sendable, Terms, pick};
 use crate::proxy::wire::{BodyFailure, Interrupt, Phase, Progress, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
@@ -35,8 +36,14 @@ pub(super) async fn forward(
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
     let mut unsent = Some(request);
+    let carries = if upgrade == Upgrade::Asked { Carries::Upgrade } else { Carries::Requests };
+    if upgrade == Upgrade::Asked && exchange.serving.speaks(exchange.section) == Speaks::Http2 {
+        exchange.refused_with(Refusal::Upgrade.status());
+        exchange.finish(Ending::from(Refusal::Upgrade), Instant::now());
+        return Refusal::Upgrade.response(exchange.speaks);
+    }
     loop {
-        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent).await {
+        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent, carries).await {
             Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
             Err(failed) => failed,
         };
@@ -89,19 +96,20 @@ async fn attempt(
     client: &Client,
     exchange: &mut Exchange,
     unsent: &mut Option<Request<RequestBody>>,
-) -> Result<(Box<Upstream>, Response<Incoming>), Failed> {
+    carries: Carries,
+) -> Result<(Carrier, Response<Incoming>), Failed> {
     let mut wanted = Wanted::Any;
     loop {
         let sendable = sendable(unsent.as_ref().expect("it is put back before the next attempt"));
-        let mut upstream = connect(service, progress, client, exchange, wanted, sendable).await?;
+        let mut upstream = connect(service, progress, client, exchange, wanted, sendable, carries).await?;
         let mut request = unsent.take().expect("it has just been looked at");
         if !request.headers().contains_key(header::HOST) {
-            request.headers_mut().insert(header::HOST, upstream.endpoint.host.clone());
+            request.headers_mut().insert(header::HOST, upstream.endpoint().host.clone());
         }
-        let sendable = if upstream.reused { sendable } else { Sendable::Once };
+        let sendable = if upstream.is_reused() { sendable } else { Sendable::Once };
         match upstream.send(request, sendable, progress).await {
             Ok(response) => return Ok((upstream, response)),
-            Err(NoHead::NotSent(request)) if upstream.reused => *unsent = Some(*request),
+            Err(NoHead::NotSent(request)) if upstream.is_reused() => *unsent = Some(*request),
             Err(NoHead::NotSent(_) | NoHead::Lost) => match upstream.sent_request() {
                 Some(sent) => *unsent = Some(sent),
                 None => {
@@ -113,8 +121,15 @@ async fn attempt(
                     }));
                 }
             },
+            Err(NoHead::Unprocessed(request)) => {
+                *unsent = Some(*request);
+                if wanted == Wanted::New {
+                    return Err(Failed::Refused(Refusal::Reset));
+                }
+            }
+            Err(NoHead::BadHost) => return Err(Failed::Refused(Refusal::Host)),
             Err(NoHead::Invalid(error)) => {
-                tracing::debug!(%error, endpoint = %upstream.endpoint.known, "invalid answer");
+                tracing::debug!(%error, endpoint = %upstream.endpoint().known, "invalid answer");
                 let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
                 return Err(Failed::Refused(refusal));
             }
@@ -138,15 +153,17 @@ async fn connect(
     exchange: &mut Exchange,
     wanted: Wanted,
     sendable: Sendable,
-) -> Result<Box<Upstream>, Failed> {
+    carries: Carries,
+) -> Result<Carrier, Failed> {
     let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
     let told = client.told(&exchange.serving, exchange.section);
+    let terms = Terms { limits, within: timeouts.connect, carries };
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
     let mut failed = Failed::NoEndpoint;
     while let Some(Picked { endpoint, trial }) = another(service, exchange, &tried) {
         exchange.at(&endpoint, trial);
         if wanted == Wanted::Any
-            && let Some(upstream) = Upstream::resting(&endpoint, told.as_ref(), sendable, progress.now())
+            && let Some(upstream) = Carrier::resting(&endpoint, told.as_ref(), sendable, carries, progress.now())
         {
             progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
             return Ok(upstream);
@@ -160,9 +177,9 @@ async fn connect(
         let connecting = Box::pin(async {
             let told = told.clone();
             if endpoint.has_twin() {
-                return race::connect(service, exchange, &endpoint, told, &mut tried).await;
+                return race::connect(service, exchange, &endpoint, (terms, told), &mut tried).await;
             }
-            Upstream::connect(&service.dialer, &endpoint, &limits, told).await
+            Carrier::connect(&service.dialer, &endpoint, &terms, told).await
         });
         let refusal = match progress.within(connecting).await {
             Ok(Ok(upstream)) => {
@@ -196,17 +213,20 @@ fn answer(
     progress: &Rc<Progress>,
     client: &Client,
     mut exchange: Exchange,
-    mut upstream: Box<Upstream>,
+    mut upstream: Carrier,
     response: Response<Incoming>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
     let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
-    upstream.rest_as_told(&parts, &incoming);
+    if let Carrier::Http1(upstream) = &mut upstream {
+        upstream.rest_as_told(&parts, &incoming);
+    }
     exchange.head_received(parts.status.as_u16(), now);
     let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
     let rewritten = match upgrade {
         Upgrade::NotAsked if switches => Err(Refusal::Invalid),
+        Upgrade::Asked if switches && matches!(upstream, Carrier::Http2(_)) => Err(Refusal::Invalid),
         Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
         Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
     };
@@ -218,7 +238,7 @@ fn answer(
             return refusal.response(exchange.speaks);
         }
     }
-    if switches {
+    if switches && let Carrier::Http1(upstream) = upstream {
         exchange.finish(exchange.whole(), now);
         let protocol = headers::protocol(&parts.headers);
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));

@@ -4,7 +4,6 @@
 //! Absent: a third attempt beside two. Whoever has only addresses of one family that hang waits for each.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,14 +14,14 @@ use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::Service;
 use crate::gate::Outcome;
-use crate::proxy::upstream::{Endpoint, Told, Upstream, is_exhausted, twin};
+use crate::proxy::upstream::{Carrier, Endpoint, NoConnection, Terms, Told, twin};
 
 /// The Connection Attempt Delay that RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 struct Attempt {
     endpoint: Rc<Endpoint>,
-    made: Pin<Box<dyn Future<Output = io::Result<Box<Upstream>>>>>,
+    made: Pin<Box<dyn Future<Output = Result<Carrier, NoConnection>>>>,
     /// When it has failed.
     until: Instant,
 }
@@ -33,10 +32,10 @@ pub(super) async fn connect(
     service: &Rc<Service>,
     exchange: &mut Exchange,
     endpoint: &Rc<Endpoint>,
-    told: Option<Told>,
+    (terms, told): (Terms, Option<Told>),
     tried: &mut Vec<Rc<Endpoint>>,
-) -> io::Result<Box<Upstream>> {
-    let mut first = Attempt::new(service, exchange, endpoint, told.clone());
+) -> Result<Carrier, NoConnection> {
+    let mut first = Attempt::new(service, terms, endpoint, told.clone());
     if let Ok(made) = tokio::time::timeout(ATTEMPT_DELAY, &mut first.made).await {
         return made;
     }
@@ -44,7 +43,7 @@ pub(super) async fn connect(
     let Some(other) = twin(endpoints, endpoint, tried, &mut service.random.borrow_mut()) else {
         return first.made.await;
     };
-    let mut second = Attempt::new(service, exchange, &other, told);
+    let mut second = Attempt::new(service, terms, &other, told);
     tokio::select! {
         made = &mut first.made => match made {
             Ok(upstream) => {
@@ -76,13 +75,12 @@ pub(super) async fn connect(
 }
 
 impl Attempt {
-    fn new(service: &Rc<Service>, exchange: &Exchange, endpoint: &Rc<Endpoint>, told: Option<Told>) -> Attempt {
-        let settings = exchange.serving.settings();
-        let (until, limits) = (Instant::now() + settings.timeouts.connect, settings.limits);
+    fn new(service: &Rc<Service>, terms: Terms, endpoint: &Rc<Endpoint>, told: Option<Told>) -> Attempt {
+        let until = Instant::now() + terms.within;
         let (service, endpoint) = (Rc::clone(service), Rc::clone(endpoint));
         let made = {
             let endpoint = Rc::clone(&endpoint);
-            Box::pin(async move { Upstream::connect(&service.dialer, &endpoint, &limits, told).await })
+            Box::pin(async move { Carrier::connect(&service.dialer, &endpoint, &terms, told).await })
         };
         Attempt { endpoint, made, until }
     }
@@ -95,7 +93,7 @@ impl Attempt {
         tokio::task::spawn_local(async move {
             match tokio::time::timeout_at(until, made).await {
                 Ok(Ok(upstream)) => upstream.release(Instant::now()),
-                Ok(Err(error)) if is_exhausted(&error) => {}
+                Ok(Err(error)) if error.is_exhausted() => {}
                 Ok(Err(_)) | Err(_) => {
                     let among = serving.among(section, version);
                     endpoint.report(Outcome::ConnectError.charge(), &serving.settings().ejection, among);

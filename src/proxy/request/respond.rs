@@ -5,12 +5,13 @@ use std::io;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use tokio_rustls::rustls;
 
 use super::body::ResponseBody;
 use super::grpc::{self, Speaks};
 use crate::gate::Outcome;
 use crate::live::Over;
-use crate::proxy::upstream::is_exhausted;
+use crate::proxy::upstream::NoConnection;
 
 /// Why a request is answered by us and not by an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(super) enum Refusal {
     /// Seen only by a client that has ended just its sending side.
     #[error("the request body ended too early")]
     ClientGone,
+    #[error("the service speaks HTTP/2, which has no upgrades")]
+    Upgrade,
     #[error("the service could not be reached")]
     Connect(Unreached),
     #[error("the service could not be reached in time")]
@@ -62,6 +65,12 @@ pub(super) enum Refusal {
 pub(super) enum Unreached {
     Refused,
     NoRoute,
+    /// The endpoint's certificate is not good.
+    Certificate,
+    /// Ours is not good enough for the endpoint, or it wants nothing else that we have.
+    Alert,
+    /// It speaks no TLS, or none that we do.
+    Tls,
     Otherwise,
 }
 
@@ -87,6 +96,7 @@ impl Refusal {
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
             Refusal::Left | Refusal::Busy | Refusal::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -104,6 +114,7 @@ impl Refusal {
             | Refusal::SlowBody
             | Refusal::LargeBody
             | Refusal::MalformedBody
+            | Refusal::Upgrade
             | Refusal::Left
             | Refusal::Busy
             | Refusal::Exhausted
@@ -122,9 +133,12 @@ impl Refusal {
             | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
-            Refusal::Method | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
+            Refusal::Method | Refusal::Upgrade | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
+            Refusal::Connect(Unreached::Certificate) => "portcullis; error=tls_certificate_error",
+            Refusal::Connect(Unreached::Alert) => "portcullis; error=tls_alert_received",
+            Refusal::Connect(Unreached::Tls) => "portcullis; error=tls_protocol_error",
             Refusal::Connect(Unreached::Otherwise) | Refusal::Left => "portcullis; error=destination_unavailable",
             Refusal::ConnectTimeout => "portcullis; error=connection_timeout",
             Refusal::Reset => "portcullis; error=connection_terminated",
@@ -169,17 +183,30 @@ impl From<Over> for Refusal {
 }
 
 /// Why there is no connection to an endpoint.
-impl From<&io::Error> for Refusal {
-    fn from(error: &io::Error) -> Refusal {
-        if is_exhausted(error) {
-            return Refusal::Exhausted;
+impl From<&NoConnection> for Refusal {
+    fn from(none: &NoConnection) -> Refusal {
+        if none.is_exhausted() { Refusal::Exhausted } else { Refusal::Connect(Unreached::from(none)) }
+    }
+}
+
+impl From<&NoConnection> for Unreached {
+    fn from(none: &NoConnection) -> Unreached {
+        match none {
+            NoConnection::Socket(error) => match error.kind() {
+                // Of a socket in the file system that nobody has made.
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
+                _ => Unreached::Otherwise,
+            },
+            NoConnection::NotHttp2 => Unreached::Tls,
+            NoConnection::Tls(_) => match none.tls() {
+                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+                    Unreached::Certificate
+                }
+                Some(rustls::Error::AlertReceived(_)) => Unreached::Alert,
+                Some(_) | None => Unreached::Tls,
+            },
         }
-        Refusal::Connect(match error.kind() {
-            // Of a socket in the file system that nobody has made.
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Unreached::Refused,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
-            _ => Unreached::Otherwise,
-        })
     }
 }
 

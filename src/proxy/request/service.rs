@@ -14,7 +14,7 @@ use super::client::Client;
 use super::client_share::{ClientShare, origin};
 use super::records::Records;
 use super::respond::Refusal;
-use crate::config::ProxyProtocol;
+use crate::config::{ProxyProtocol, Speaks};
 use crate::gate::{ByVersion, Version};
 use crate::live::{Live, Permit, Settings};
 use crate::measure::shard::Recorder;
@@ -135,7 +135,9 @@ impl Service {
 
 impl Serving {
     fn new(live: Arc<Live>, before: &ByVersion<Vec<Rc<Endpoint>>>) -> Serving {
-        let endpoints = ByVersion::build(|section| Endpoint::all(live.upstreams.of(section), before.of(section)));
+        let endpoints = ByVersion::build(|section| {
+            Endpoint::all(live.upstreams.of(section), live.transports.of(section), before.of(section))
+        });
         Serving { live, endpoints }
     }
 
@@ -144,7 +146,12 @@ impl Serving {
     }
 
     pub(super) fn proxy_protocol(&self, section: Version) -> Option<ProxyProtocol> {
-        *self.live.proxy_protocols.of(section)
+        self.live.transports.of(section).proxy_protocol
+    }
+
+    /// Which HTTP is spoken with the endpoints of `section`.
+    pub(super) fn speaks(&self, section: Version) -> Speaks {
+        self.live.transports.of(section).speaks
     }
 
     /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.

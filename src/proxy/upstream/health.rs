@@ -2,21 +2,23 @@
 //! policy has about health.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::{connect, is_exhausted};
-use crate::config::{HealthCheck, Probe, ProxyProtocol};
+use super::connect::{Alpn, NoConnection, Security, connect, speaks_http2};
+use crate::config::{HealthCheck, Probe, Speaks, Transport};
 use crate::gate::Version;
 use crate::live::{Known, Live};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
@@ -28,7 +30,7 @@ use crate::routing::{Roles, Routing};
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("no connection: {0}")]
-    Connect(#[from] io::Error),
+    Connect(#[from] NoConnection),
     #[error("no valid answer: {0}")]
     Answer(#[from] hyper::Error),
     #[error("the answer was {0}")]
@@ -86,8 +88,7 @@ struct Checks {
 struct Running {
     known: Arc<Known>,
     check: HealthCheck,
-    /// By which the endpoint is told that a connection is our own.
-    told: Option<ProxyProtocol>,
+    transport: Transport,
     task: JoinHandle<()>,
 }
 
@@ -100,14 +101,14 @@ impl Checks {
         let mut before = std::mem::take(&mut self.running);
         for section in Version::BOTH {
             let Some(check) = live.health_checks.of(section) else { continue };
+            let transport = live.transports.of(section);
             for known in live.upstreams.of(section) {
-                let told = *live.proxy_protocols.of(section);
                 let same = |running: &Running| {
-                    Arc::ptr_eq(&running.known, known) && running.check == *check && running.told == told
+                    Arc::ptr_eq(&running.known, known) && running.check == *check && running.transport == *transport
                 };
                 let running = match before.iter().position(same) {
                     Some(at) => before.swap_remove(at),
-                    None => Running::start(roles.section(section), known, check, told),
+                    None => Running::start(roles.section(section), known, check, transport),
                 };
                 self.running.push(running);
             }
@@ -122,9 +123,10 @@ impl Checks {
 }
 
 impl Running {
-    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck, told: Option<ProxyProtocol>) -> Running {
-        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), told));
-        Running { known: Arc::clone(known), check: check.clone(), told, task }
+    fn start(version: Version, known: &Arc<Known>, check: &HealthCheck, transport: &Transport) -> Running {
+        let security = Security::of(known, transport);
+        let task = tokio::spawn(watch(version, Arc::clone(known), check.clone(), security, transport.clone()));
+        Running { known: Arc::clone(known), check: check.clone(), transport: transport.clone(), task }
     }
 }
 
@@ -134,17 +136,24 @@ impl Drop for Running {
     }
 }
 
-async fn watch(version: Version, known: Arc<Known>, check: HealthCheck, told: Option<ProxyProtocol>) {
+async fn watch(
+    version: Version,
+    known: Arc<Known>,
+    check: HealthCheck,
+    security: Option<Security>,
+    transport: Transport,
+) {
     let endpoint = &*known;
     let mut standing = Standing { healthy: true, passed_in_a_row: 0, failed_in_a_row: 0 };
     loop {
         let started = Instant::now();
-        let checked = tokio::time::timeout(check.timeout, probe(endpoint, &check.probe, told)).await;
+        let probe = probe(endpoint, &check.probe, security.as_ref(), &transport);
+        let checked = tokio::time::timeout(check.timeout, probe).await;
         let checked = checked.unwrap_or(Err(Failure::Timeout(check.timeout)));
         let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
         let next = started + check.interval.mul_f64(jitter);
         if let Err(Failure::Connect(error)) = &checked
-            && is_exhausted(error)
+            && error.is_exhausted()
         {
             tracing::debug!(version = version.name(), %endpoint, %error, "no check");
             tokio::time::sleep_until(next).await;
@@ -189,29 +198,56 @@ impl Standing {
 }
 
 /// One check on a connection of its own.
-async fn probe(endpoint: &Known, probe: &Probe, told: Option<ProxyProtocol>) -> Result<(), Failure> {
+async fn probe(
+    endpoint: &Known,
+    probe: &Probe,
+    security: Option<&Security>,
+    transport: &Transport,
+) -> Result<(), Failure> {
+    let told = transport.proxy_protocol;
     let header = told.map(|version| proxy_protocol::written(version, Proxied::Local));
-    let stream = connect(&endpoint.address, header).await?;
+    // As the requests are.
+    let alpn = if told.is_some() { Alpn::OnlyHttp1 } else { Alpn::AsConfigured };
+    let stream = connect(&endpoint.address, header, security, alpn).await?;
     match probe {
         Probe::Tcp => Ok(()),
-        Probe::Http { path } => match get(stream, endpoint, path).await? {
+        Probe::Http { path } => match get(stream, endpoint, path, security, transport.speaks).await? {
             status if status.is_success() || status.is_redirection() => Ok(()),
             status => Err(Failure::Status(status)),
         },
     }
 }
 
-async fn get(stream: Stream, endpoint: &Known, path: &PathAndQuery) -> Result<StatusCode, hyper::Error> {
+async fn get(
+    stream: Stream,
+    endpoint: &Known,
+    path: &PathAndQuery,
+    security: Option<&Security>,
+    speaks: Speaks,
+) -> Result<StatusCode, Failure> {
     let host = HeaderValue::from_str(&endpoint.declared.host()).expect("a validated host is a header value");
     let mut request = Request::new(Empty::<Bytes>::new());
+    request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
+    if speaks_http2(&stream, security, speaks)? {
+        let uri = Uri::builder().scheme(if security.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        let uri = uri.authority(host.as_bytes()).path_and_query(path.clone()).build();
+        *request.uri_mut() = uri.expect("a validated host is an authority");
+        let http = http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = http?;
+        return answered(sender.send_request(request), connection).await;
+    }
     *request.uri_mut() = path.clone().into();
-    request.headers_mut().extend([
-        (header::HOST, host),
-        (header::USER_AGENT, USER_AGENT),
-        (header::CONNECTION, HeaderValue::from_static("close")),
-    ]);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+    let fields = [(header::HOST, host), (header::CONNECTION, HeaderValue::from_static("close"))];
+    request.headers_mut().extend(fields);
+    let http = http1::Builder::new().max_buf_size(MOST_HEAD_BYTES).handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = http?;
+    answered(sender.send_request(request), connection).await
+}
+
+async fn answered(
+    answer: impl Future<Output = Result<Response<Incoming>, hyper::Error>>,
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+) -> Result<StatusCode, Failure> {
     let driven = async {
         if let Err(error) = connection.await {
             tracing::trace!(%error, "the connection of a check broke");
@@ -220,7 +256,7 @@ async fn get(stream: Stream, endpoint: &Known, path: &PathAndQuery) -> Result<St
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        answer = sender.send_request(request) => answer.map(|answer| answer.status()),
+        answer = answer => Ok(answer?.status()),
         never = driven => match never {},
     }
 }

@@ -1,7 +1,9 @@
 //! What faces the endpoints. [`endpoint`] picks one and takes a bad one out, [`pool`] keeps the connections to them, [`own`]
-//! those that belong to one client, [`keep_alive`] says for how long, [`no_head`] why one brought no answer, [`yielded`] when
-//! hyper wants to be polled again. [`health`] is the thread that checks them.
+//! those that belong to one client, [`shared`] those by HTTP/2, [`carrier`] is either, [`reach`] and [`connect`] are how one is
+//! made, [`keep_alive`] says for how long it rests, [`no_head`] why one brought no answer, [`yielded`] when hyper wants to be
+//! polled again. [`health`] is the thread that checks them.
 
+mod carrier;
 mod connect;
 mod endpoint;
 mod health;
@@ -9,11 +11,14 @@ mod keep_alive;
 mod no_head;
 mod own;
 mod pool;
+mod reach;
+mod shared;
 mod twin;
 mod under_way;
 mod yielded;
 
-pub(in crate::proxy) use connect::is_exhausted;
+pub(in crate::proxy) use carrier::{Carrier, Carries, Terms};
+pub(in crate::proxy) use connect::NoConnection;
 pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick};
 pub use health::check;
 pub(in crate::proxy) use no_head::NoHead;

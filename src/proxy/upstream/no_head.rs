@@ -7,6 +7,10 @@ use crate::proxy::wire::{Interrupt, RequestBody};
 pub(in crate::proxy) enum NoHead {
     /// It was never written: it may be sent elsewhere.
     NotSent(Box<Request<RequestBody>>),
+    /// It was written, and the endpoint says that it has done nothing with it.
+    Unprocessed(Box<Request<RequestBody>>),
+    /// Its Host field is none that HTTP/2 has a word for.
+    BadHost,
     /// The connection ended after some of it may have been written.
     Lost,
     /// The endpoint answered with something that is no HTTP, or more than we take.

@@ -25,13 +25,13 @@ use super::no_head::NoHead;
 use super::own::{Belongs, Told};
 use super::yielded::Yielded;
 use crate::config::Limits;
-use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket};
+use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket, Stream};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
 
 /// Below the keep-alive time of common servers (nginx 75 s, Go 120 s, Node 5 s), the shortest aside.
-const IDLE_FOR: Duration = Duration::from_secs(30);
+pub(super) const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// A connection whose time is nearly over is not used: the endpoint may be closing it while a request is on its way.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ const SENT_KEPT_BYTES: usize = 1024;
 const FIELDS_ADDED: usize = 8;
 
 /// What a worker makes connections with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::proxy) struct Dialer {
     pub sends: Rc<Sends>,
     /// How many there are.
@@ -111,13 +111,14 @@ struct Patient {
 }
 
 impl Upstream {
-    pub(in crate::proxy) async fn connect(
+    pub(super) async fn connect(
+        stream: Stream,
         dialer: &Dialer,
         endpoint: &Rc<Endpoint>,
         limits: &Limits,
         told: Option<Told>,
     ) -> io::Result<Box<Upstream>> {
-        let socket = Socket::own(endpoint.connect(told.as_ref()).await?, &dialer.sends);
+        let socket = Socket::own(stream, &dialer.sends);
         let belongs = told.map(|told| told.belongs(endpoint));
         let head_bytes = limits.response_head_bytes;
         let driver = Rc::new(Driver {
@@ -154,15 +155,7 @@ impl Upstream {
 
     /// A connection that rested, not for too long, and is still open. For a request that must not be sent twice the kernel
     /// is asked whether it is.
-    pub(in crate::proxy) fn resting(
-        endpoint: &Endpoint,
-        told: Option<&Told>,
-        sendable: Sendable,
-        now: Instant,
-    ) -> Option<Box<Upstream>> {
-        if let Some(told) = told {
-            return told.own.resting(endpoint, sendable, now);
-        }
+    pub(super) fn resting(endpoint: &Endpoint, sendable: Sendable, now: Instant) -> Option<Box<Upstream>> {
         let mut idle = endpoint.idle()?;
         loop {
             let mut upstream = match sendable {
@@ -188,7 +181,7 @@ impl Upstream {
     }
 
     /// Sends the request and waits for the response head.
-    pub(in crate::proxy) async fn send(
+    pub(super) async fn send(
         &mut self,
         request: Request<RequestBody>,
         sendable: Sendable,
@@ -220,7 +213,7 @@ impl Upstream {
 
     /// The request that was given to [`Upstream::send`] as one that may be sent again, if it was written: from its bytes,
     /// which cost less to keep than a copy of the fields.
-    pub(in crate::proxy) fn sent_request(&self) -> Option<Request<RequestBody>> {
+    pub(super) fn sent_request(&self) -> Option<Request<RequestBody>> {
         let sent = self.driver.sent.borrow();
         let mut fields = vec![httparse::EMPTY_HEADER; self.most_fields];
         let mut head = httparse::Request::new(&mut fields);
@@ -235,7 +228,7 @@ impl Upstream {
     }
 
     /// Reads and writes what can be, on behalf of the body of the answer.
-    pub(in crate::proxy) fn poll_drive(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if !self.ended {
             self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
         }
@@ -261,7 +254,7 @@ impl Upstream {
     }
 
     /// Puts the connection to rest if it can carry another request, else closes it.
-    pub(in crate::proxy) fn release(mut self: Box<Self>, now: Instant) {
+    pub(super) fn release(mut self: Box<Self>, now: Instant) {
         if !self.sender.is_ready() && !self.is_open() {
             return;
         }

@@ -1,5 +1,6 @@
 //! The client's body on its way to an endpoint, frame by frame with back-pressure. Nothing is held.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -50,23 +51,7 @@ impl Body for RequestBody {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Streaming { incoming, progress, left } => {
                 let task = progress.task.borrow();
-                let polled = Pin::new(&mut *incoming).poll_frame(&mut Context::from_waker(&task));
-                progress.await_body(polled.is_pending());
-                if let Poll::Ready(Some(Err(error))) = &polled {
-                    progress.body_failure.set(Some(failure(error)));
-                }
-                if polled.is_ready() {
-                    progress.moved.set(true);
-                }
-                if let Poll::Ready(Some(Ok(frame))) = &polled {
-                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    let Some(rest) = left.checked_sub(length) else {
-                        progress.body_failure.set(Some(BodyFailure::Large));
-                        return Poll::Ready(Some(Err(BodyError::Large)));
-                    };
-                    *left = rest;
-                }
-                polled.map_err(BodyError::Client)
+                poll_incoming(incoming, progress, left, &mut Context::from_waker(&task))
             }
         }
     }
@@ -83,6 +68,82 @@ impl Body for RequestBody {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Streaming { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+fn poll_incoming(
+    incoming: &mut Incoming,
+    progress: &Progress,
+    left: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let polled = Pin::new(incoming).poll_frame(cx);
+    progress.await_body(polled.is_pending());
+    if let Poll::Ready(Some(Err(error))) = &polled {
+        progress.body_failure.set(Some(failure(error)));
+    }
+    if polled.is_ready() {
+        progress.moved.set(true);
+    }
+    if let Poll::Ready(Some(Ok(frame))) = &polled {
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(rest) = left.checked_sub(length) else {
+            progress.body_failure.set(Some(BodyFailure::Large));
+            return Poll::Ready(Some(Err(BodyError::Large)));
+        };
+        *left = rest;
+    }
+    polled.map_err(BodyError::Client)
+}
+
+/// A body that another task than the client's sends.
+pub(in crate::proxy) struct LentBody(Rc<Lent>);
+
+/// Whoever may want it back.
+pub(in crate::proxy) struct Lender(Rc<Lent>);
+
+struct Lent {
+    body: RefCell<RequestBody>,
+    /// Something of it has been taken.
+    begun: Cell<bool>,
+}
+
+impl LentBody {
+    pub(in crate::proxy) fn new(body: RequestBody) -> (Lender, LentBody) {
+        let lent = Rc::new(Lent { body: RefCell::new(body), begun: Cell::new(false) });
+        (Lender(Rc::clone(&lent)), LentBody(lent))
+    }
+}
+
+impl Lender {
+    /// The whole body; none where some of it has been taken.
+    pub(in crate::proxy) fn take_back(&self) -> Option<RequestBody> {
+        (!self.0.begun.get()).then(|| self.0.body.replace(RequestBody::Empty))
+    }
+}
+
+impl Body for LentBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = match &mut *self.0.body.borrow_mut() {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Streaming { incoming, progress, left } => {
+                progress.polled_elsewhere();
+                poll_incoming(incoming, progress, left, cx)
+            }
+        };
+        self.0.begun.set(self.0.begun.get() || polled.is_ready());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.body.borrow().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.body.borrow().size_hint()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
-//! socket in the file system, [`lazy`] when the reactor is told of it, [`socket`] how bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
+//! socket in the file system, [`secured`] TLS on one to an endpoint, [`lazy`] when the reactor is told of it, [`socket`] how
+//! bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
 //! [`progress`] what one connection waits for and until when, [`body`] a request's body on its way, [`End`] one side of a
 //! tunnel, [`proxy_protocol`] what a connection may begin with.
 
@@ -8,6 +9,7 @@ mod channel;
 mod lazy;
 mod progress;
 pub(in crate::proxy) mod proxy_protocol;
+mod secured;
 mod socket;
 mod stream;
 
@@ -16,10 +18,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-pub(in crate::proxy) use body::RequestBody;
+pub(in crate::proxy) use body::{Lender, LentBody, RequestBody};
 pub(in crate::proxy) use channel::Channel;
 pub(in crate::proxy) use lazy::Lazy;
 pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};
+pub(in crate::proxy) use secured::Secured;
 pub(in crate::proxy) use socket::{Heard, Owned, Sends, Socket};
 pub(in crate::proxy) use stream::Stream;
 

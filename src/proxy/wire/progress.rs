@@ -114,6 +114,11 @@ impl Progress {
         self.dry.set(false);
     }
 
+    /// Another task than the one that drives the connection looks at the time.
+    pub(in crate::proxy) fn polled_elsewhere(&self) {
+        self.clock.set(None);
+    }
+
     /// The time of this poll: within one nothing is waited for.
     pub(in crate::proxy) fn now(&self) -> Instant {
         let now = self.clock.get().unwrap_or_else(Instant::now);

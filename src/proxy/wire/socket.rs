@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -116,11 +115,9 @@ impl Socket {
         })
     }
 
-    /// Whether the kernel knows of nothing that came, not even of the end. It is asked, and not what it told before.
+    /// As [`Stream::is_silent`].
     pub(in crate::proxy) fn is_silent(&self) -> bool {
-        let stream = self.shared.stream.borrow();
-        let peeked = stream.as_socket().and_then(|socket| socket.peek(&mut [MaybeUninit::uninit()]));
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.shared.stream.borrow_mut().known().is_ok_and(super::stream::Stream::is_silent)
     }
 
     /// The peer does not take what we send.

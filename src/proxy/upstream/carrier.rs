@@ -1,0 +1,220 @@
+//! What carries one request to an endpoint: a connection of its own, by HTTP/1, or its place on one by HTTP/2. And how either
+//! is made.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Context;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::connect::{Alpn, NoConnection};
+use super::endpoint::Endpoint;
+use super::no_head::NoHead;
+use super::own::Told;
+use super::pool::{Dialer, Sendable, Upstream};
+use super::shared::{Lease, Shared};
+use crate::config::{Limits, Speaks};
+use crate::proxy::wire::{Progress, RequestBody};
+
+pub(in crate::proxy) enum Carrier {
+    Http1(Box<Upstream>),
+    Http2(Box<Lease>),
+}
+
+/// What a connection is made for.
+#[derive(Clone, Copy)]
+pub(in crate::proxy) struct Terms {
+    pub limits: Limits,
+    /// For a connection that others wait for too.
+    pub within: Duration,
+    pub carries: Carries,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::proxy) enum Carries {
+    Requests,
+    /// One that asks to leave HTTP, which HTTP/2 has no word for.
+    Upgrade,
+}
+
+/// A connection that is being made, for whoever waits for it.
+#[derive(Default)]
+pub(super) struct Opening {
+    done: Notify,
+    opened: RefCell<Option<Result<Opened, NoConnection>>>,
+}
+
+enum Opened {
+    Shared(Rc<Shared>),
+    /// The endpoint has chosen HTTP/1: for the first that takes it.
+    Own(Cell<Option<Box<Upstream>>>),
+}
+
+impl Carrier {
+    /// On the heap: what is moved with every request is no larger for it.
+    fn of_lease(lease: Lease) -> Carrier {
+        Carrier::Http2(Box::new(lease))
+    }
+
+    /// One that stands, and can take a request.
+    pub(in crate::proxy) fn resting(
+        endpoint: &Rc<Endpoint>,
+        told: Option<&Told>,
+        sendable: Sendable,
+        carries: Carries,
+        now: Instant,
+    ) -> Option<Carrier> {
+        if let Some(told) = told {
+            return told.own.resting(endpoint, sendable, now).map(Carrier::Http1);
+        }
+        if let Some(upstream) = Upstream::resting(endpoint, sendable, now) {
+            return Some(Carrier::Http1(upstream));
+        }
+        if endpoint.reach.speaks() == Speaks::Http1 || carries == Carries::Upgrade {
+            return None;
+        }
+        endpoint.lease(sendable).map(Carrier::of_lease)
+    }
+
+    /// A new one, or a place on one that others have asked for.
+    pub(in crate::proxy) async fn connect(
+        dialer: &Dialer,
+        endpoint: &Rc<Endpoint>,
+        terms: &Terms,
+        told: Option<Told>,
+    ) -> Result<Carrier, NoConnection> {
+        if told.is_some() || terms.carries == Carries::Upgrade || endpoint.reach.speaks() == Speaks::Http1 {
+            return own(dialer, endpoint, terms, told).await;
+        }
+        loop {
+            if let Some(lease) = endpoint.lease_of_least_busy() {
+                return Ok(Carrier::of_lease(lease));
+            }
+            let opening = endpoint.reach.opening().unwrap_or_else(|| open(dialer, endpoint, *terms));
+            let done = opening.done.notified();
+            if opening.opened.borrow().is_none() {
+                done.await;
+            }
+            match opening.opened.borrow().as_ref().expect("it is done") {
+                Err(error) => return Err(error.clone()),
+                Ok(Opened::Own(upstream)) => {
+                    if let Some(upstream) = upstream.take() {
+                        return Ok(Carrier::Http1(upstream));
+                    }
+                    break;
+                }
+                Ok(Opened::Shared(shared)) => {
+                    let lease = endpoint.lease_of(shared);
+                    if lease.has_room() {
+                        return Ok(Carrier::of_lease(lease));
+                    }
+                }
+            }
+        }
+        own(dialer, endpoint, terms, None).await
+    }
+
+    pub(in crate::proxy) fn endpoint(&self) -> &Rc<Endpoint> {
+        match self {
+            Carrier::Http1(upstream) => &upstream.endpoint,
+            Carrier::Http2(lease) => &lease.endpoint,
+        }
+    }
+
+    /// It has carried a request before, and another may be sent again.
+    pub(in crate::proxy) fn is_reused(&self) -> bool {
+        match self {
+            Carrier::Http1(upstream) => upstream.reused,
+            Carrier::Http2(_) => true,
+        }
+    }
+
+    /// Sends the request and waits for the response head.
+    pub(in crate::proxy) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+        sendable: Sendable,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, NoHead> {
+        match self {
+            Carrier::Http1(upstream) => upstream.send(request, sendable, progress).await,
+            // On the heap, or every request would have room for it.
+            Carrier::Http2(lease) => Box::pin(lease.send(request, sendable, progress)).await,
+        }
+    }
+
+    /// The request that was lost, if it may be sent again.
+    pub(in crate::proxy) fn sent_request(&mut self) -> Option<Request<RequestBody>> {
+        match self {
+            Carrier::Http1(upstream) => upstream.sent_request(),
+            Carrier::Http2(lease) => lease.lost(),
+        }
+    }
+
+    /// Reads and writes what can be, on behalf of the body of the answer.
+    pub(in crate::proxy) fn poll_drive(&mut self, cx: &mut Context<'_>) {
+        if let Carrier::Http1(upstream) = self {
+            upstream.poll_drive(cx);
+        }
+    }
+
+    /// The answer is whole.
+    pub(in crate::proxy) fn release(self, now: Instant) {
+        if let Carrier::Http1(upstream) = self {
+            upstream.release(now);
+        }
+    }
+}
+
+/// A connection that nobody else waits for.
+async fn own(
+    dialer: &Dialer,
+    endpoint: &Rc<Endpoint>,
+    terms: &Terms,
+    told: Option<Told>,
+) -> Result<Carrier, NoConnection> {
+    match make(dialer, endpoint, terms, told).await? {
+        Opened::Own(upstream) => Ok(Carrier::Http1(upstream.take().expect("it was made just now"))),
+        Opened::Shared(shared) => Ok(Carrier::of_lease(endpoint.lease_of(&shared))),
+    }
+}
+
+/// Begins to make a connection that several may wait for. It is made to the end also where they give up.
+fn open(dialer: &Dialer, endpoint: &Rc<Endpoint>, terms: Terms) -> Rc<Opening> {
+    let opening = Rc::new(Opening::default());
+    endpoint.reach.begin(&opening);
+    let (dialer, endpoint) = (dialer.clone(), Rc::clone(endpoint));
+    tokio::task::spawn_local({
+        let opening = Rc::clone(&opening);
+        async move {
+            let made = tokio::time::timeout(terms.within, make(&dialer, &endpoint, &terms, None)).await;
+            opening.opened.replace(Some(made.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))));
+            endpoint.reach.end(&opening);
+            opening.done.notify_waiters();
+        }
+    });
+    opening
+}
+
+/// One that is told of a client carries its requests alone, and so one at a time.
+async fn make(
+    dialer: &Dialer,
+    endpoint: &Rc<Endpoint>,
+    terms: &Terms,
+    told: Option<Told>,
+) -> Result<Opened, NoConnection> {
+    let only_http1 = told.is_some() || terms.carries == Carries::Upgrade;
+    let alpn = if only_http1 { Alpn::OnlyHttp1 } else { Alpn::AsConfigured };
+    let stream = endpoint.reach.connect(&endpoint.known, alpn, told.as_ref()).await?;
+    if !only_http1 && endpoint.reach.chooses_http2(&stream)? {
+        let shared = Shared::new(stream, dialer, &terms.limits).await?;
+        endpoint.keep(&shared);
+        return Ok(Opened::Shared(shared));
+    }
+    let upstream = Upstream::connect(stream, dialer, endpoint, &terms.limits, told).await?;
+    Ok(Opened::Own(Cell::new(Some(upstream))))
+}
