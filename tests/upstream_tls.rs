@@ -1,7 +1,8 @@
 //! TLS between us and the endpoints.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -436,4 +437,25 @@ fn the_green_after_one_that_became_blue_is_trusted_by_what_the_file_says_of_gree
     proxy.until(|status| status["weight"] == 100.0);
     assert_eq!(proxy.get("/").status, 200);
     assert_eq!([&blue, &greens[0], &greens[1]].map(|upstream| upstream.requests().len()), [0, 1, 1]);
+}
+
+#[test]
+fn a_header_of_the_proxy_protocol_comes_before_the_handshake() {
+    const HANDSHAKE: u8 = 22;
+    let lab = Lab::new();
+    let blue = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let endpoint = format!("https://{}", blue.local_addr().expect("bound"));
+    let text = lab.text(&endpoint, "", "").replacen("tls:", "proxyProtocol: v1, tls:", 1);
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    client.send(GET);
+    let mut stream = BufReader::new(blue.accept().expect("a connection").0);
+    let (mut header, mut first) = (String::new(), [0]);
+    stream.read_line(&mut header).expect("a header");
+    stream.read_exact(&mut first).expect("a handshake");
+    let (source, to) = (client.stream.local_addr().expect("connected"), proxy.listen);
+    assert_eq!(header, format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", source.port(), to.port()));
+    assert_eq!(first, [HANDSHAKE]);
+    drop(stream);
+    assert_eq!(client.response().status, 502);
 }

@@ -41,4 +41,11 @@ fn endpoints_are_told_by_a_version_that_there_is() {
     assert_eq!([with("v1"), with("v2")], [const { Vec::<String>::new() }; 2]);
     assert_eq!(with("v3"), ["3:37 blue.proxyProtocol: `v3` is no version of it | write `v1` or `v2`"]);
     assert_eq!(with("2"), ["3:37 blue.proxyProtocol: expected a string, found the number 2 | expected a string"]);
+    assert_eq!(
+        with("v1, protocol: http2"),
+        [
+            "3:37 blue.proxyProtocol: is for connections of one client | a connection by HTTP/2 carries the requests of many clients"
+        ]
+    );
+    assert_eq!(with("v1, protocol: auto"), Vec::<String>::new());
 }
