@@ -305,7 +305,7 @@ fn status_says_where_the_release_is_and_what_both_versions_have_done() {
     proxy.set_weight(25.0);
     let mut client = proxy.client();
     (0..200).for_each(|_| _ = client.get("/"));
-    let status = proxy.until(|status| status["green"]["requests"] == 50);
+    let status = proxy.until(|status| status["green"]["requests"] == 50 && status["blue"]["requests"] == 150);
     assert_eq!((&status["state"], &status["weight"]), (&json!("stepping"), &json!(25.0)));
     for (version, named, requests, failures, rate) in [("blue", "v1", 150, 0, 0.0), ("green", "v2", 50, 50, 1.0)] {
         let of = &status[version];

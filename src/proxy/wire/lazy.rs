@@ -35,16 +35,23 @@ impl Lazy {
     }
 
     /// The connection, of which the reactor knows from now on.
+    #[inline]
     pub(super) fn known(&mut self) -> io::Result<&mut Stream> {
-        if !self.is_known()
-            && let Lazy::Unread(stream) | Lazy::Unknown(stream) = std::mem::replace(self, Lazy::Lost)
-        {
-            *self = Lazy::Known(Stream::Tcp(TcpStream::from_std(stream)?));
+        if let Lazy::Unread(_) | Lazy::Unknown(_) = self {
+            self.tell()?;
         }
         match self {
             Lazy::Known(stream) => Ok(stream),
             Lazy::Unread(_) | Lazy::Unknown(_) | Lazy::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    #[cold]
+    fn tell(&mut self) -> io::Result<()> {
+        if let Lazy::Unread(stream) | Lazy::Unknown(stream) = std::mem::replace(self, Lazy::Lost) {
+            *self = Lazy::Known(Stream::Tcp(TcpStream::from_std(stream)?));
+        }
+        Ok(())
     }
 
     pub(super) fn as_socket(&self) -> io::Result<SockRef<'_>> {
@@ -88,10 +95,12 @@ impl From<Stream> for Lazy {
 
 impl AsyncRead for Lazy {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.read_first(buffer) {
-            Some(read) => Poll::Ready(read),
-            None => Pin::new(self.known()?).poll_read(cx, buffer),
+        if let Lazy::Unread(_) = &*self
+            && let Some(read) = self.read_first(buffer)
+        {
+            return Poll::Ready(read);
         }
+        Pin::new(self.known()?).poll_read(cx, buffer)
     }
 }
 
