@@ -428,9 +428,8 @@ fn the_green_after_one_that_became_blue_is_trusted_by_what_the_file_says_of_gree
     let text = lab.text(&blue.url(), "", "release: { steps: [{ weight: 100%, bake: 1h }] }");
     let proxy = Proxy::start(&text.replacen("version: v2, endpoints: []", &green, 1));
     assert_eq!(proxy.post("/v1/release", &json!({})).status, 200);
-    for _ in 0..2 {
-        assert_eq!(proxy.post("/v1/release/promote", &json!({})).status, 200);
-    }
+    proxy.until(|status| status["weight"] == 100.0);
+    assert_eq!(proxy.post("/v1/release/promote", &json!({})).status, 200);
     assert_eq!((proxy.status()["state"].as_str(), proxy.get("/").status), (Some("completed"), 200));
     let next = json!({ "green": { "version": "v3", "endpoints": [greens[1].url()] } });
     assert_eq!(proxy.post("/v1/release", &next).status, 200);

@@ -13,8 +13,9 @@ mod story;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use backend::Backend;
@@ -53,6 +54,8 @@ impl Demo {
     }
 
     async fn play(&self) -> anyhow::Result<()> {
+        // Before anything is printed, so that whoever reads it can end this.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let blue = Backend::start(BLUE, load::AFTER).await?;
         let green = Backend::start(GREEN, load::AFTER).await?;
         let [proxy, admin] = [PROXY_PORT, ADMIN_PORT].map(Claim::new);
@@ -79,10 +82,13 @@ impl Demo {
         };
         let ended = tokio::select! {
             ended = self.tell(&mut story) => ended,
-            interrupted = tokio::signal::ctrl_c() => match interrupted {
-                Ok(()) if self.exit => bail!("interrupted before the release was over"),
-                other => other.map_err(anyhow::Error::from),
-            },
+            _ = interrupt.recv() => {
+                if self.exit {
+                    Err(anyhow!("interrupted before the release was over"))
+                } else {
+                    Ok(())
+                }
+            }
         };
         screen.end();
         drop(load);
