@@ -187,7 +187,11 @@ fn check_shows_every_fault_with_line_and_column() {
 fn levels_of_the_log_that_are_none_are_refused_with_what_would_be() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let nobody = "127.0.0.1:1".parse().expect("an address");
-    std::fs::write(file.path(), config(&[nobody], &[nobody], "")).expect("written");
+    // So that it ends also where the levels are taken.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("bound").to_string();
+    let text = config(&[nobody], &[nobody], "").replacen("127.0.0.1:0", &listen, 1);
+    std::fs::write(file.path(), text).expect("written");
     let path = file.path().to_str().expect("UTF-8");
     let said = refused(&portcullis(&["run", "--config", path], &[("RUST_LOG", "info,portcullis=loud")]), 1);
     assert!(

@@ -205,15 +205,20 @@ fn the_access_log_has_the_status_in_both_forms() {
     assert_eq!(log.matches("grpc_status=NOT_FOUND").count(), 2, "{log}");
 }
 
-#[test]
-fn a_call_that_was_cut_off_or_given_up_on_has_no_status() {
-    let blue = Upstream::scripted(|connection| {
+/// Breaks off its answer to a call of `/ends`, and leaves every other open.
+fn without_an_end() -> Upstream {
+    Upstream::scripted(|connection| {
         let ends = connection.request().is_some_and(|request| request.target == "/ends");
         connection.send(in_trailers("").split_once("0\r\n").expect("an end").0);
         if !ends {
             connection.drain();
         }
-    });
+    })
+}
+
+#[test]
+fn a_call_that_was_cut_off_or_given_up_on_has_no_status() {
+    let blue = without_an_end();
     let proxy = Proxy::before(&blue);
     proxy.client().send(call("/ends")).try_response().expect_err("it is cut off");
     proxy.until_outcome("truncated", 1);
@@ -430,13 +435,7 @@ fn a_call_by_http2_that_the_proxy_answers_is_told_in_a_head_that_is_all_there_is
 
 #[test]
 fn a_call_by_http2_that_is_taken_back_is_cancelled_and_one_that_is_cut_off_is_reset() {
-    let blue = Upstream::scripted(|connection| {
-        let ends = connection.request().is_some_and(|request| request.target == "/ends");
-        connection.send(in_trailers("").split_once("0\r\n").expect("an end").0);
-        if !ends {
-            connection.drain();
-        }
-    });
+    let blue = without_an_end();
     let proxy = Proxy::before(&blue);
     let mut client = Http2::connect(proxy.listen);
     let broken = call_by_http2(&mut client, "/ends").expect_err("it is cut off");
