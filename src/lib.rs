@@ -24,7 +24,9 @@
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.
 //! - [`report`]: what a release was, told in Markdown.
 //! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
+//! - [`spans`]: what is told of sampled requests to a collector of traces. Absent: anything that waits for it.
 //! - [`telemetry`]: every metric name and label, and the logs.
+//! - [`uuid`](mod@uuid): names that nobody else has.
 //!
 //! The workers, `control` and the admin API never wait for each other. A worker hands its counts to `control` through a
 //! queue of its own and reads one pointer; `control` publishes its status through a watch, and the names that it wants followed
@@ -52,6 +54,8 @@ pub mod report;
 pub mod resolve;
 pub mod routing;
 pub mod running;
+pub mod spans;
 pub mod systemd;
 pub mod takeover;
 pub mod telemetry;
+pub mod uuid;

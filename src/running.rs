@@ -34,6 +34,7 @@ use crate::proxy::{self, Phase};
 use crate::reload::Reloading;
 use crate::resolve::{self, Wanted};
 use crate::routing::{NOTICES, Routing};
+use crate::spans::{self, Exporting};
 use crate::takeover::{Offer, Relieved};
 use crate::telemetry::Telemetry;
 
@@ -55,6 +56,7 @@ pub struct Running {
     lifecycle: watch::Sender<Phase>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     control: JoinHandle<()>,
+    exporting: Exporting,
     /// To `control`, of the journal.
     lending: mpsc::Sender<Lending>,
 }
@@ -96,6 +98,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let routing = Arc::new(Routing::to(live, beginning.table, streak(&config.policy, planned.plan()), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
+    let (spans, exporting) = spans::start(Arc::clone(&routing), lookups.clone(), telemetry.spans())?;
     let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());
     if let Some(claim) = &claim
         && let Some(latched) = claim.go()?
@@ -109,7 +112,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     for (number, listener) in listeners.workers.into_iter().enumerate() {
         let (recorder, collector) = shard::pair();
         collectors.push(collector);
-        workers.push(proxy::spawn(number, listener, Arc::clone(&routing), recorder, phase.clone())?);
+        workers.push(proxy::spawn(number, listener, Arc::clone(&routing), recorder, spans.clone(), phase.clone())?);
     }
 
     proxy::check(Arc::clone(&routing), phase.clone())?;
@@ -157,6 +160,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
         lifecycle,
         workers,
         control,
+        exporting,
         lending: lend,
     })
 }
@@ -201,23 +205,9 @@ impl Running {
             Ok(()) => Drained::Idle,
             Err(_) => Drained::CutOff,
         };
-        self.close_journal().await;
+        // Neither waits for the other.
+        tokio::join!(close_journal(self.lending, self.control), self.exporting.flush());
         drained
-    }
-
-    /// So that the last that was seen is in it, and that the next start need not repair it. With a disk that does not
-    /// answer it stays as a crash would leave it.
-    async fn close_journal(self) {
-        let closed = async {
-            // A process that has taken over has the journal, and `control` has ended.
-            self.lending.send(Lending::Ended).await.ok();
-            while !self.control.is_finished() {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        if tokio::time::timeout(CLOSING, closed).await.is_err() {
-            tracing::error!("the journal was not closed: its disk does not answer");
-        }
     }
 
     /// Returns when another process serves in the place of this one; never without a data directory. Cancel safe.
@@ -232,12 +222,28 @@ impl Running {
     pub fn certificates(&self) -> Vec<PathBuf> {
         let live = self.routing.live();
         let of_listener = live.settings.tls.as_ref().map(Tls::files).unwrap_or_default();
-        [of_listener, live.transports.blue.files(), live.transports.green.files()].concat()
+        let of_collector = live.settings.otlp.as_ref().map(|otlp| otlp.transport.files()).unwrap_or_default();
+        [of_listener, of_collector, live.transports.blue.files(), live.transports.green.files()].concat()
     }
 
     /// Whether a worker has ended though nobody asked it to.
     pub fn has_failed(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
+    }
+}
+
+/// So that the last that was seen is in it, and that the next start need not repair it. With a disk that does not answer it
+/// stays as a crash would leave it.
+async fn close_journal(lending: mpsc::Sender<Lending>, control: JoinHandle<()>) {
+    let closed = async {
+        // A process that has taken over has the journal, and `control` has ended.
+        lending.send(Lending::Ended).await.ok();
+        while !control.is_finished() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        tracing::error!("the journal was not closed: its disk does not answer");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod describe;
 mod log;
+mod test;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,13 +14,16 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
-use crate::live::{Addresses, Upstreams};
+use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
-use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard};
+use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
+use crate::spans;
+
+use test::Test;
 
 pub use log::logs;
 
@@ -42,6 +46,11 @@ const RELOADS: &str = "portcullis_config_reload_total";
 const LAST_RELOAD: &str = "portcullis_config_last_reload_success_timestamp_seconds";
 const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
 const PROXY_HEADERS: &str = "portcullis_proxy_protocol_headers_total";
+const SPANS: &str = "portcullis_trace_spans_total";
+const MEMORY: &str = "portcullis_memory_bytes";
+const MEMORY_BOUND: &str = "portcullis_memory_limit_bytes";
+const OVERLOAD: &str = "portcullis_overload_stage";
+const SHED: &str = "portcullis_overload_refused_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -80,18 +89,6 @@ pub struct Exposition {
     endpoints: Arc<ArcSwap<PrometheusHandle>>,
 }
 
-/// A test whose evidence is shown.
-#[derive(Clone, Copy)]
-enum Test {
-    Errors,
-    P99,
-    P50,
-    /// The three together, which convict.
-    All,
-    /// Blue against itself.
-    Arm,
-}
-
 /// Made once, so that no tick looks a metric up by its name.
 struct Handles {
     requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
@@ -109,6 +106,10 @@ struct Handles {
     upstream_connections: Gauge,
     handshakes: [(Handshake, Counter); Handshake::ALL.len()],
     proxy_headers: [(ProxyHeader, Counter); ProxyHeader::ALL.len()],
+    memory: Gauge,
+    memory_bound: Gauge,
+    overload: [(Stage, Gauge); Stage::ALL.len()],
+    shed: [(Shed, Counter); Shed::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
 }
@@ -216,6 +217,34 @@ impl Telemetry {
         }
     }
 
+    pub fn shed(&self, sheds: &Sheds) {
+        for (what, counter) in &self.handles.shed {
+            counter.increment(sheds.of(*what));
+        }
+    }
+
+    /// What the process has, what it may have, and what follows from it; no bound is shown as infinity.
+    pub fn memory(&self, used: u64, bound: Option<u64>, present: Stage) {
+        self.handles.memory.set(used as f64);
+        self.handles.memory_bound.set(bound.map_or(f64::INFINITY, |bound| bound as f64));
+        for (stage, gauge) in &self.handles.overload {
+            gauge.set(if *stage == present { 1.0 } else { 0.0 });
+        }
+    }
+
+    /// For whoever sends spans.
+    pub fn spans(&self) -> spans::Counts {
+        metrics::with_local_recorder(&self.recorder, || {
+            let result = |result: &'static str| metrics::counter!(SPANS, "result" => result);
+            spans::Counts {
+                exported: result("exported"),
+                rejected: result("rejected"),
+                failed: result("failed"),
+                dropped: result("dropped"),
+            }
+        })
+    }
+
     pub fn panics(&self, panics: u64) {
         self.handles.panics.increment(panics);
     }
@@ -296,30 +325,6 @@ impl Telemetry {
     }
 }
 
-impl Test {
-    const ALL: [Test; 5] = [Test::Errors, Test::P99, Test::P50, Test::All, Test::Arm];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Test::Errors => "errors",
-            Test::P99 => "p99",
-            Test::P50 => "p50",
-            Test::All => "all",
-            Test::Arm => "aa",
-        }
-    }
-
-    const fn ln_evidence(self, summary: &Summary) -> f64 {
-        match self {
-            Test::Errors => summary.errors.ln_evidence,
-            Test::P99 => summary.p99.ln_evidence,
-            Test::P50 => summary.p50.ln_evidence,
-            Test::All => summary.ln_evidence,
-            Test::Arm => summary.ln_arm,
-        }
-    }
-}
-
 impl Endpoints {
     fn of(roles: Roles, upstreams: Arc<Upstreams>) -> Endpoints {
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -371,6 +376,10 @@ impl Handles {
             upstream_connections: metrics::gauge!(CONNECTIONS, "side" => "upstream"),
             handshakes: Handshake::ALL.map(|end| (end, metrics::counter!(HANDSHAKES, "result" => end.name()))),
             proxy_headers: ProxyHeader::ALL.map(|end| (end, metrics::counter!(PROXY_HEADERS, "result" => end.name()))),
+            memory: metrics::gauge!(MEMORY),
+            memory_bound: metrics::gauge!(MEMORY_BOUND),
+            overload: Stage::ALL.map(|stage| (stage, metrics::gauge!(OVERLOAD, "stage" => stage.name()))),
+            shed: Shed::ALL.map(|what| (what, metrics::counter!(SHED, "what" => what.name()))),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }

@@ -13,6 +13,7 @@ use portcullis::measure::{Collectors, Tick};
 use portcullis::proxy::{self, Phase};
 use portcullis::release::{Epoch, Weight};
 use portcullis::routing::{NOTICES, Notice, Routing, Table};
+use portcullis::spans::Spans;
 use tokio::sync::{mpsc, watch};
 
 use crate::support::{Client, Connection, Upstream, config as text, eventually};
@@ -47,7 +48,7 @@ impl Worker {
         let listener = sockets.listeners.into_iter().next().expect("one was asked for");
         let (recorder, collector) = pair();
         let (lifecycle, phase) = watch::channel(Phase::Serving);
-        proxy::spawn(0, listener, Arc::clone(&routing), recorder, phase).expect("a thread");
+        proxy::spawn(0, listener, Arc::clone(&routing), recorder, Spans::nowhere(), phase).expect("a thread");
         Worker {
             listen: sockets.address,
             routing,

@@ -7,9 +7,9 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawStep,
-    RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion,
-    RawWarmUp,
+    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
+    RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls,
+    RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -34,6 +34,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["http2"] => keys::<RawHttp2>(),
         ["accessLog"] => keys::<RawAccessLog>(),
         ["tracing"] => keys::<RawTracing>(),
+        ["tracing", "otlp"] => keys::<RawOtlp>(),
         ["release", plan @ ..] => plan_keys(plan),
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
@@ -117,6 +118,11 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["accessLog", "format"] => "format: text",
         ["requestId"] => "requestId: true",
         ["tracing"] => "tracing: { propagate: true }",
+        ["tracing", "serviceName"] => "serviceName: edge",
+        ["tracing", "otlp"] => "otlp: { endpoint: \"http://127.0.0.1:4318\", sample: 1% }",
+        ["tracing", "otlp", "endpoint"] => "endpoint: \"http://127.0.0.1:4318\"",
+        ["tracing", "otlp", "headers"] => "headers: { authorization: env:OTLP_AUTHORIZATION }",
+        ["tracing", "otlp", "sample"] => "sample: 1%",
         ["release"] => "release: { steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }] }",
         ["release" | "plan", ..] => return plan_example(&pattern[1..]),
         ["gate"] => "gate: { triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }] }",

@@ -10,7 +10,7 @@
 //! that the system trusts.
 //! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,15 +20,15 @@ use std::time::Duration;
 use http::HeaderName;
 use http::uri::PathAndQuery;
 use ipnet::IpNet;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-use self::transport::server_name;
 use crate::gate::{ByVersion, Policy};
 use crate::release::Plan;
 
+mod endpoint;
 mod environment;
 pub mod fault;
 mod keys;
+mod otlp;
 mod path;
 mod quantity;
 mod raw;
@@ -43,8 +43,10 @@ mod transport;
 mod tree;
 mod validate;
 
+pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
+pub use otlp::{Otlp, SampleRatio};
 pub use path::FieldPath;
 pub use reference::References;
 pub use terms::{plan, terms};
@@ -76,6 +78,8 @@ pub struct Config {
     pub proxied_from: Vec<IpNet>,
     pub request_ids: RequestIds,
     pub trace_context: TraceContext,
+    /// None: no spans are recorded.
+    pub otlp: Option<Arc<Otlp>>,
     /// None: a release is what people or pipelines make of it.
     pub plan: Option<Plan>,
     pub policy: Policy,
@@ -197,23 +201,6 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-/// Where an endpoint is reached, as it was declared.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `host:port`. A name is an endpoint for each of its addresses.
-    At(Authority),
-    /// `https://host:port`: the same with TLS.
-    Secured(Authority),
-    /// `unix:/path`: a socket in the file system, by its absolute path.
-    Unix(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Authority {
-    pub host: String,
-    pub port: u16,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -238,6 +225,16 @@ pub struct Limits {
     pub response_head_bytes: usize,
     /// None: as large as a client likes.
     pub request_body_bytes: Option<u64>,
+    pub memory: MemoryBound,
+}
+
+/// How much memory the process may have before requests are shed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBound {
+    /// By the limit of the control group that it is in, if there is one.
+    OfCgroup,
+    Bytes(u64),
+    Off,
 }
 
 /// How many requests one client may send, told by its address.
@@ -311,7 +308,9 @@ impl Config {
     /// The files of the certificates that it names, and of their keys.
     pub fn certificates(&self) -> Vec<PathBuf> {
         let of_listener = self.tls.as_ref().map(Tls::files).unwrap_or_default();
-        [of_listener, self.versions.blue.transport.files(), self.versions.green.transport.files()].concat()
+        let of_collector = self.otlp.as_ref().map(|otlp| otlp.transport.files()).unwrap_or_default();
+        let [blue, green] = [&self.versions.blue, &self.versions.green].map(|version| version.transport.files());
+        [of_listener, of_collector, blue, green].concat()
     }
 }
 
@@ -328,70 +327,6 @@ impl Http2 {
         match self {
             Http2::Off => 0,
             Http2::On { max_concurrent_streams } => max_concurrent_streams,
-        }
-    }
-}
-
-impl Endpoint {
-    /// The host, where that is an address.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.ip(),
-            Endpoint::Unix(_) => None,
-        }
-    }
-
-    /// The host, where that has to be looked up.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.name(),
-            Endpoint::Unix(_) => None,
-        }
-    }
-
-    /// What goes into the Host field where no client says it.
-    pub fn host(&self) -> String {
-        match self {
-            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.to_string(),
-            Endpoint::Unix(_) => "localhost".to_owned(),
-        }
-    }
-
-    /// What its certificate is for, where it has one.
-    pub fn server_name(&self) -> Option<ServerName<'static>> {
-        let Endpoint::Secured(authority) = self else { return None };
-        Some(server_name(&authority.host).expect("a validated host is a name or an address"))
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Endpoint::At(authority) => authority.fmt(f),
-            Endpoint::Secured(authority) => write!(f, "https://{authority}"),
-            Endpoint::Unix(path) => write!(f, "unix:{path}"),
-        }
-    }
-}
-
-impl Authority {
-    /// The host, where that is an address.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
-    }
-
-    /// The host, where that has to be looked up.
-    pub fn name(&self) -> Option<&str> {
-        self.ip().is_none().then_some(self.host.as_str())
-    }
-}
-
-impl std::fmt::Display for Authority {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The files as they are written: every key optional, so that validation finds all that are missing.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 mod value;
@@ -92,6 +94,7 @@ pub(super) struct RawLimits {
     pub(super) head_fields: Option<Count>,
     pub(super) response_head_bytes: Option<Quantity>,
     pub(super) request_body_bytes: Option<Quantity>,
+    pub(super) memory_bytes: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -144,6 +147,18 @@ pub(super) struct RawAccessLog {
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTracing {
     pub(super) propagate: Option<bool>,
+    pub(super) service_name: Option<String>,
+    pub(super) otlp: Option<Mapping<RawOtlp>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawOtlp {
+    pub(super) endpoint: Option<String>,
+    pub(super) headers: Option<Mapping<BTreeMap<String, String>>>,
+    pub(super) sample: Option<Quantity>,
+    pub(super) timeout: Option<Quantity>,
+    pub(super) ca: Option<String>,
 }
 
 /// What a request says of the plan of its release.

@@ -23,6 +23,7 @@ mod terms;
 mod text;
 mod tls;
 mod tokens;
+mod tracing;
 mod triggers;
 
 const LEAST: &str = r#"listen: 127.0.0.1:8080
@@ -44,14 +45,14 @@ green:
 trustedProxies: ["10.0.0.0/8"]
 proxyProtocol: { from: ["10.1.0.0/16", "fd00::/8"] }
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
-limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB }
+limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB, memoryBytes: 256MiB }
 rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
 accessLog: { format: text }
 http2: { maxConcurrentStreams: 250 }
 requestId: true
-tracing: { propagate: true }
+tracing: { serviceName: edge, otlp: { endpoint: "http://collector:4318", sample: 0.5%, timeout: 3s } }
 sticky: { header: X-User }
 journal: { age: 2d, size: 1GiB }
 release:
@@ -114,6 +115,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.access_log, AccessLog::Off);
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 100 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
+    assert_eq!((config.otlp, config.limits.memory), (None, MemoryBound::OfCgroup));
     assert!(config.trusted_proxies.is_empty() && config.proxied_from.is_empty());
     assert_eq!(config.versions.blue.transport.proxy_protocol, None);
     assert!(matches!(config.admin.access, Access::Loopback));
@@ -224,6 +226,10 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.access_log, AccessLog::On(LineFormat::Text));
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 250 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::Ensured, TraceContext::Ensured));
+    let otlp = config.otlp.expect("there is a collector");
+    assert_eq!((otlp.collector.to_string(), otlp.path.as_str()), ("collector:4318".to_owned(), "/v1/traces"));
+    assert_eq!((otlp.service_name.as_str(), otlp.timeout), ("edge", Duration::from_secs(3)));
+    assert_eq!((otlp.sample, config.limits.memory), (SampleRatio::of(0.005), MemoryBound::Bytes(256 * 1024 * 1024)));
     let triggers = &config.policy.triggers;
     let requests: Vec<u64> = triggers.iter().map(|trigger| trigger.minimum_requests).collect();
     assert_eq!(requests, [20, 7, 20, 20, 20]);

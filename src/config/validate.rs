@@ -19,7 +19,7 @@ use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Access, Admin, Config, Http2, RequestIds, Rules, Token, TraceContext};
+use super::{Access, Admin, Config, Http2, RequestIds, Rules, Token};
 use crate::gate::{ByVersion, Version};
 
 mod compare;
@@ -33,6 +33,7 @@ mod settings;
 mod sticky;
 mod tls;
 mod tokens;
+mod tracing;
 mod transport;
 mod trigger;
 mod version;
@@ -188,14 +189,14 @@ fn config(
     let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files, http2.unwrap_or(Http2::Off)));
     let access_log = settings::access_log(&mut root.key("accessLog"), raw.access_log);
     let request_ids = if raw.request_id == Some(true) { RequestIds::Ensured } else { RequestIds::PassedOn };
-    let propagate = raw.tracing.unwrap_or_default().0.propagate;
-    let trace_context = if propagate == Some(true) { TraceContext::Ensured } else { TraceContext::PassedOn };
+    let tracing = tracing::tracing(&mut root.key("tracing"), raw.tracing.unwrap_or_default().0, files);
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
     let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
+    let (trace_context, otlp) = tracing?;
     Some(Config {
         service: service?,
         listen: listen?,
@@ -214,6 +215,7 @@ fn config(
         access_log: access_log?,
         request_ids,
         trace_context,
+        otlp,
         plan,
         policy: policy?,
         sticky,

@@ -112,6 +112,7 @@ impl Control {
             });
         }
         self.serve(live.with_settings(&config));
+        self.memory.bound_by(config.limits.memory);
         // The release under way goes on by its own plan.
         self.inputs.routing.judge_by(streak(&config.policy, self.course.plan()));
         self.inputs.ledger.configured(&config.text);

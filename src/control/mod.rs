@@ -2,13 +2,14 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 pub mod command;
 pub mod event;
 pub mod ledger;
 pub mod lending;
+mod memory;
 pub mod outliers;
 pub mod restore;
 pub mod slots;
@@ -38,6 +39,7 @@ use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
 use ledger::Ledger;
 use lending::Lending;
+use memory::Memory;
 use outliers::Outliers;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
@@ -78,6 +80,7 @@ pub struct Control {
     course: Course,
     rollback: Option<Rollback>,
     outliers: Outliers,
+    memory: Memory,
     /// As the file was when it was last read.
     config: Config,
     /// The version that was rolled back last, and why.
@@ -95,7 +98,9 @@ impl Control {
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
-        let mut control = Control { clock, names, course, rollback, outliers, config, rolled_back, inputs, outputs };
+        let memory = Memory::new(config.limits.memory);
+        let mut control =
+            Control { clock, names, course, rollback, outliers, memory, config, rolled_back, inputs, outputs };
         control.remember_rollback();
         control.begin(&beginning.found);
         control
@@ -168,6 +173,7 @@ impl Control {
     }
 
     fn tick(&mut self) {
+        self.look_at_memory();
         self.catch_up();
         let tick = self.collect();
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
@@ -382,6 +388,7 @@ impl Control {
             telemetry.panics(shard.panics);
             telemetry.handshakes(&shard.handshakes);
             telemetry.proxy_headers(&shard.proxy_headers);
+            telemetry.shed(&shard.sheds);
             telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);

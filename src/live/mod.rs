@@ -4,11 +4,12 @@
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
 //! those that stay keep what is known of them, [`addresses`] what names stand for, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
 //! for a while, [`permits`] how many requests there are at a time,
-//! [`rate`] how many each client has sent of late.
+//! [`rate`] how many each client has sent of late, [`overload`] what is refused for want of memory.
 
 mod addresses;
 mod descriptors;
 mod ejection;
+mod overload;
 mod permits;
 mod rate;
 mod settings;
@@ -23,6 +24,7 @@ use crate::gate::{ByVersion, Version};
 pub use addresses::{Address, Addresses};
 pub use descriptors::Descriptors;
 pub use ejection::Stands;
+pub use overload::{Restraints, Stage};
 pub use permits::Permit;
 pub use rate::{Over, Rates};
 pub use settings::Settings;
@@ -36,8 +38,8 @@ pub struct Live {
     pub health_checks: ByVersion<Option<HealthCheck>>,
     /// Of each section as well.
     pub transports: ByVersion<Transport>,
-    /// None: clients may send as many requests as they like.
-    pub rates: Option<Arc<Rates>>,
+    /// None: every request is let in. A plain request looks at this alone.
+    pub restraints: Option<Restraints>,
 }
 
 impl Live {
@@ -48,17 +50,32 @@ impl Live {
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
             transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
-            rates: config.rate_limit.map(|limit| Arc::new(Rates::new(limit))),
+            restraints: Restraints::of(Stage::Calm, config.rate_limit.map(|limit| Arc::new(Rates::new(limit)))),
         }
     }
 
     /// The same with the settings of another configuration. What clients have sent is forgotten where their bound is new.
     #[must_use]
     pub fn with_settings(self, config: &Config) -> Live {
+        let (stage, before) = (self.stage(), self.rates());
         let rates = config
             .rate_limit
-            .map(|limit| self.rates.filter(|rates| rates.is_by(limit)).unwrap_or_else(|| Arc::new(Rates::new(limit))));
-        Live { settings: Arc::new(Settings::new(config)), rates, ..self }
+            .map(|limit| before.filter(|rates| rates.is_by(limit)).unwrap_or_else(|| Arc::new(Rates::new(limit))));
+        Live { settings: Arc::new(Settings::new(config)), restraints: Restraints::of(stage, rates), ..self }
+    }
+
+    /// The same in another stage of overload.
+    #[must_use]
+    pub fn in_stage(self, stage: Stage) -> Live {
+        Live { restraints: Restraints::of(stage, self.rates()), ..self }
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.restraints.as_ref().map_or(Stage::Calm, |restraints| restraints.stage)
+    }
+
+    fn rates(&self) -> Option<Arc<Rates>> {
+        self.restraints.as_ref()?.rates.clone()
     }
 
     /// The same with other endpoints in `section`, where names stand for what was `found`.
@@ -78,7 +95,7 @@ impl Live {
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
             transports: self.transports.clone(),
-            rates: self.rates.clone(),
+            restraints: self.restraints.clone(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What every worker needs of the configuration.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
 };
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     pub request_ids: RequestIds,
     pub trace_context: TraceContext,
+    /// None: no spans are recorded.
+    pub otlp: Option<Arc<Otlp>>,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
     pub http2: Http2,
@@ -48,6 +51,7 @@ impl Settings {
             access_log: config.access_log,
             request_ids: config.request_ids,
             trace_context: config.trace_context,
+            otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
             http2: config.http2,

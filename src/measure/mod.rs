@@ -1,4 +1,4 @@
-//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`] and [`proxy_headers`] on the worker, [`tick`] and
+//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`] and [`sheds`] on the worker, [`tick`] and
 //! [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -10,6 +10,7 @@ pub mod gauges;
 pub mod handshakes;
 pub mod proxy_headers;
 pub mod shard;
+pub mod sheds;
 pub mod tick;
 pub mod window;
 
@@ -17,5 +18,6 @@ pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
 pub use proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use shard::{Collector, Recorder, Shard};
+pub use sheds::{Shed, Sheds};
 pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

@@ -8,6 +8,7 @@ use super::clients::{Clients, Drawn};
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
+use super::sheds::{Shed, Sheds};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Evidence, GrpcStatus, Latency, Outcome, Version};
 
@@ -136,6 +137,7 @@ pub struct Shard {
     pub panics: u64,
     pub handshakes: Handshakes,
     pub proxy_headers: ProxyHeaders,
+    pub sheds: Sheds,
 }
 
 /// The worker's side: counts, and hands over.
@@ -278,7 +280,7 @@ impl Shard {
     }
 
     pub fn is_empty(&self) -> bool {
-        let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty();
+        let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
         let counted = self.panics > 0 || !self.counts.is_empty();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
@@ -288,6 +290,7 @@ impl Shard {
         self.panics = 0;
         self.handshakes = Handshakes::default();
         self.proxy_headers = ProxyHeaders::default();
+        self.sheds = Sheds::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -334,6 +337,10 @@ impl Recorder {
 
     pub fn read_proxy_header(&mut self, header: ProxyHeader) {
         self.shard.proxy_headers.count(header);
+    }
+
+    pub fn shed(&mut self, what: Shed) {
+        self.shard.sheds.count(what);
     }
 
     pub fn panicked(&mut self) {

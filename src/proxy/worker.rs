@@ -17,6 +17,7 @@ use crate::gate::Version;
 use crate::live::Live;
 use crate::measure::shard::Recorder;
 use crate::routing::Routing;
+use crate::spans::Spans;
 
 /// Twice a tick of the control thread, so that what it reads is at most half a tick old.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
@@ -31,12 +32,13 @@ pub fn spawn(
     listener: std::net::TcpListener,
     routing: Arc<Routing<Live>>,
     recorder: Recorder,
+    spans: Spans,
     lifecycle: Lifecycle,
 ) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
     std::thread::Builder::new().name(format!("portcullis-{number}")).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async move {
-            let service = Rc::new(Service::new(routing, recorder));
+            let service = Rc::new(Service::new(routing, recorder, spans));
             run(&service, listener, lifecycle).await
         })
     })
@@ -61,7 +63,7 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
                 }
             }
             _ = hand_over.tick() => {
-                service.look();
+                connections.look();
                 service.hand_over();
             }
             _ = half_minute.tick() => service.client_share.borrow_mut().half_minute_passed(),
@@ -76,7 +78,7 @@ async fn run(service: &Rc<Service>, listener: std::net::TcpListener, mut lifecyc
     accepting.await.map_err(std::io::Error::other)?;
     while !connections.is_empty() {
         hand_over.tick().await;
-        service.look();
+        connections.look();
         service.hand_over();
     }
     service.hand_over();

@@ -4,8 +4,8 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
     BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
-    LAST_RELOAD, NOTIFICATIONS, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS,
-    STATE, VERDICT, WEIGHT,
+    LAST_RELOAD, MEMORY, MEMORY_BOUND, NOTIFICATIONS, OVERLOAD, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS,
+    REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SPANS, STATE, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -41,6 +41,11 @@ pub(super) fn describe() {
         PROXY_HEADERS,
         "Headers of the PROXY protocol from senders that have to send one, by how they ended"
     );
+    describe_counter!(SPANS, "Spans of sampled requests, by what became of them");
+    describe_gauge!(MEMORY, "Memory of the process itself, without what is mapped from files");
+    describe_gauge!(MEMORY_BOUND, "What it may have before requests are shed; +Inf without a bound");
+    describe_gauge!(OVERLOAD, "1 for the stage of overload that the process is in");
+    describe_counter!(SHED, "Requests and connections that were refused for want of memory");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");

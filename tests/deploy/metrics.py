@@ -26,6 +26,7 @@ BORN_AT_ZERO = [
     ("portcullis_notifications_total", {"trigger": "noticed"}),
     ("portcullis_journal_errors_total", {}),
     ("portcullis_panics_total", {}),
+    ("portcullis_trace_spans_total", {"result": "dropped"}),
 ]
 
 

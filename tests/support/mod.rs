@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+pub mod collector;
 pub mod command;
 pub mod events;
 pub mod http2;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 pub use backend::Backend;
 pub use bench::{Bench, folder};
 pub use client::{Client, Cut, End};
+pub use collector::Collector;
 pub use command::{portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
 pub use http2::{Frames, Http2};

@@ -28,6 +28,15 @@ fn limits_have_a_range() {
         "limits: { requestBodyBytes: ten }",
         &["5:29 limits.requestBodyBytes: `ten` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
     );
+    check("limits: { memoryBytes: off }", &[]);
+    check(
+        "limits: { memoryBytes: 16MiB }",
+        &["5:24 limits.memoryBytes: `16MiB` is below 32MiB | from 32MiB to 1024GiB"],
+    );
+    check(
+        "limits: { memoryBytes: none }",
+        &["5:24 limits.memoryBytes: `none` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
+    );
     check(
         "limits: { responseHeadBytes: 4KiB }",
         &["5:30 limits.responseHeadBytes: `4KiB` is below 8KiB | from 8KiB to 1MiB"],
@@ -48,6 +57,7 @@ fn the_access_log_is_on_or_off_or_has_a_format() {
         "requestId: 1",
         &["5:12 requestId: expected `true` or `false`, found the number 1 | expected `true` or `false`"],
     );
+    check("tracing: { propagate: true }", &[]);
     check("tracing: true", &["5:10 tracing: expected a mapping, found `true` | expected a mapping"]);
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::config::quantity::{count, duration, quoted, size};
 use crate::config::raw::{
-    RawAccessLog, RawDrain, RawEjection, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
+    Quantity, RawAccessLog, RawDrain, RawEjection, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
 };
 use crate::config::report::{Scope, Wrong};
-use crate::config::{AccessLog, Drain, Ejection, Http2, JournalBounds, Limits, LineFormat, RateLimit, Timeouts};
+use crate::config::{
+    AccessLog, Drain, Ejection, Http2, JournalBounds, Limits, LineFormat, MemoryBound, RateLimit, Timeouts,
+};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
@@ -45,13 +47,25 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
         size(0..=1024 * GIB)(quantity).map(|bytes| Some(bytes as u64))
     });
+    let memory = scope.optional("memoryBytes", raw.memory_bytes, MemoryBound::OfCgroup, memory);
     Some(Limits {
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
         head_bytes: head_bytes?,
         head_fields: head_fields? as usize,
         response_head_bytes: response_head_bytes?,
         request_body_bytes: request_body_bytes?,
+        memory: memory?,
     })
+}
+
+/// The process itself has some 20 MiB before the first connection.
+const LEAST_MEMORY: usize = 32 * MIB;
+
+fn memory(quantity: Quantity) -> Result<MemoryBound, Wrong> {
+    if quantity.0 == "off" {
+        return Ok(MemoryBound::Off);
+    }
+    size(LEAST_MEMORY..=1024 * GIB)(quantity).map(|bytes| MemoryBound::Bytes(bytes as u64))
 }
 
 /// A burst of so many, at a request a day, is a time that 64 bits of nanoseconds hold.

@@ -102,7 +102,8 @@ async fn readable(connections: &Connections, place: &Place, channel: &Channel) -
         if let Poll::Ready(readable) = channel.poll_readable(cx) {
             return Poll::Ready(readable.is_ok());
         }
-        if connections.phase() == Phase::Closing || until.as_mut().poll(cx).is_ready() {
+        let is_to_end = connections.phase() == Phase::Closing || connections.is_short_of_memory();
+        if is_to_end || until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(false);
         }
         Poll::Pending

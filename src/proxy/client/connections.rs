@@ -7,6 +7,8 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::park::Unparked;
+use crate::live::Stage;
+use crate::measure::Shed;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::request::Service;
 use crate::proxy::wire::Counted;
@@ -16,6 +18,12 @@ pub(in crate::proxy) struct Connections {
     pub(super) unparked: Unparked,
     /// The driver of every one, to be woken when the phase changes.
     drivers: RefCell<Slab<Option<Waker>>>,
+}
+
+/// Why there is none among them.
+pub(super) enum NoPlace {
+    Full,
+    NoMemory,
 }
 
 /// A place among them.
@@ -36,18 +44,44 @@ impl Connections {
         self.service.records.connections() < serving.settings().descriptors.accepting
     }
 
-    /// A place for one more connection; none when the bound is reached.
-    pub(super) fn admit(self: &Rc<Self>) -> Option<Place> {
+    /// A place for one more connection.
+    pub(super) fn admit(self: &Rc<Self>) -> Result<Place, NoPlace> {
         let mut drivers = self.drivers.borrow_mut();
-        (drivers.len() < self.service.serving().settings().connections).then(|| Place {
+        if drivers.len() >= self.service.serving().settings().connections {
+            return Err(NoPlace::Full);
+        }
+        if self.service.stage.get() == Stage::Refusing {
+            self.service.records.shed(Shed::Connection);
+            return Err(NoPlace::NoMemory);
+        }
+        Ok(Place {
             connections: Rc::clone(self),
             key: drivers.insert(None),
             _counted: Counted::new(&self.service.records.clients),
         })
     }
 
+    /// As [`Service::look`]; and tells every connection where it is to end sooner.
+    pub(in crate::proxy) fn look(&self) {
+        let before = self.service.stage.get();
+        self.service.look();
+        if before == Stage::Calm && self.is_short_of_memory() {
+            self.wake();
+        }
+    }
+
+    /// Whether connections are to end as soon as they can.
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        self.service.stage.get() != Stage::Calm
+    }
+
     pub(in crate::proxy) fn enter(&self, phase: Phase) {
         self.service.phase.set(phase);
+        self.service.keeps_alive.set(self.service.keeps_alive.get() && phase == Phase::Serving);
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.drivers.borrow().iter().filter_map(|(_, driver)| driver.as_ref()).for_each(Waker::wake_by_ref);
     }
 

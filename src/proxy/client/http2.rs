@@ -62,6 +62,7 @@ enum Stop {
 /// How much longer a connection lives that has no streams.
 struct Life {
     is_closing: bool,
+    has_served: bool,
     /// None while there are streams.
     until: Option<Instant>,
 }
@@ -92,7 +93,7 @@ pub(super) async fn drive(
     let nudge = Arc::<Nudge>::default();
     let waker = Waker::from(Arc::clone(&nudge));
     let mut timer = pin!(tokio::time::sleep(Duration::MAX));
-    let mut life = Life { is_closing: false, until: None };
+    let mut life = Life { is_closing: false, has_served: false, until: None };
     let mut taken = Taken::new(Instant::now());
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
@@ -117,7 +118,7 @@ pub(super) async fn drive(
             let timeouts = service.serving().settings().timeouts;
             life.see(&open, timeouts.keep_alive);
             // Only now, so that what has arrived already is still read and answered.
-            if life.must_close(connections.phase(), &open) {
+            if life.must_close(connections, &open) {
                 hyper.as_mut().graceful_shutdown();
                 nudge.note();
             }
@@ -174,16 +175,17 @@ impl Life {
     fn see(&mut self, open: &Open, keep_alive: Duration) {
         if !open.is_empty() {
             self.until = None;
+            self.has_served = true;
         } else if self.until.is_none() {
             self.until = Some(Instant::now() + if self.is_closing { GOODBYE } else { keep_alive });
         }
     }
 
     /// Whether the connection begins to close now. While the process is only about to leave it ends with the request that it
-    /// has, as one of HTTP/1 does.
-    fn must_close(&mut self, phase: Phase, open: &Open) -> bool {
-        let must = match phase {
-            Phase::Serving => false,
+    /// has, as one of HTTP/1 does; so it does where memory is short, and at once where it has none any more.
+    fn must_close(&mut self, connections: &Connections, open: &Open) -> bool {
+        let must = match connections.phase() {
+            Phase::Serving => connections.is_short_of_memory() && self.has_served,
             Phase::Leaving | Phase::Relieved => !open.is_empty(),
             Phase::Closing => true,
         };

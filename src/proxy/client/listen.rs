@@ -9,10 +9,10 @@ use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::connections::Connections;
+use super::connections::{Connections, NoPlace};
 use super::{connection, handshake};
 use crate::proxy::lifecycle::{Lifecycle, Phase};
-use crate::proxy::request::TOO_MANY_CONNECTIONS;
+use crate::proxy::request::{OVERLOAD, TOO_MANY_CONNECTIONS};
 
 /// The sockets of all workers and the address they share.
 pub struct Sockets {
@@ -140,18 +140,19 @@ fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 fn take(connections: &Rc<Connections>, mut stream: TcpStream, peer: SocketAddr) {
-    match connections.admit() {
-        Some(place) => {
+    let answer = match connections.admit() {
+        Ok(place) => {
             // On the heap, or the task would be moved around whole.
             tokio::task::spawn_local(Box::pin(connection::serve(Rc::clone(connections), place, stream, peer)));
+            return;
         }
         // TLS has no word for it that is dearer than to end the connection.
-        None if handshake::config(&connections.service).is_some() => {}
-        None => {
-            if let Err(error) = stream.write(TOO_MANY_CONNECTIONS) {
-                tracing::debug!(%error, "a connection over the bound was closed without an answer");
-            }
-        }
+        Err(_) if handshake::config(&connections.service).is_some() => return,
+        Err(NoPlace::Full) => TOO_MANY_CONNECTIONS,
+        Err(NoPlace::NoMemory) => OVERLOAD,
+    };
+    if let Err(error) = stream.write(answer) {
+        tracing::debug!(%error, "a connection over the bound was closed without an answer");
     }
 }
 

@@ -1,4 +1,5 @@
-//! The access log: a line for each request, when it has ended. All of it is on the heap, and there only while the log is on.
+//! The access log: a line for each request, when it has ended. All of it is on the heap, and there only while the log is on, or
+//! the request is sampled.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use super::client::Client;
 use super::ending::{Ending, Reason};
 use super::ids::{X_REQUEST_ID, trace_id};
 use super::service::Serving;
+use super::span::Begun;
 use crate::config::{AccessLog, LineFormat};
 use crate::gate::{GrpcStatus, Version};
 use crate::proxy::upstream::Endpoint;
@@ -21,12 +23,14 @@ const TARGET: &str = "portcullis::access";
 
 /// What is known of a request before it has ended.
 pub(super) struct Line {
-    format: LineFormat,
+    log: AccessLog,
+    /// None where the request is not sampled.
+    span: Option<Begun>,
     /// Before the first of the proxies that are trusted.
-    client: IpAddr,
-    method: Method,
-    target: Uri,
-    protocol: http::Version,
+    pub client: IpAddr,
+    pub method: Method,
+    pub target: Uri,
+    pub protocol: http::Version,
     /// None where the head does not say it.
     request_bytes: Option<u64>,
     request_id: Option<String>,
@@ -52,21 +56,29 @@ pub(super) struct Ended {
 }
 
 impl Serving {
-    /// The line of a request that came with `head` and a body of `request_bytes`; none where the log is off.
-    pub(super) fn line(&self, head: &Parts, request_bytes: Option<u64>, client: &Client) -> Option<Box<Line>> {
-        match self.settings().access_log {
-            AccessLog::Off => None,
-            AccessLog::On(format) => {
-                Some(Box::new(Line::new(format, head, request_bytes, self.origin(&head.headers, client))))
-            }
+    /// The line of a request that came with `head` and a body of `request_bytes`; none where the log is off and it has no
+    /// span.
+    pub(super) fn line(
+        &self,
+        head: &Parts,
+        request_bytes: Option<u64>,
+        client: &Client,
+        span: Option<Begun>,
+    ) -> Option<Box<Line>> {
+        let log = self.settings().access_log;
+        if log == AccessLog::Off && span.is_none() {
+            return None;
         }
+        let client = self.origin(&head.headers, client);
+        Some(Box::new(Line { span, ..Line::new(log, head, request_bytes, client) }))
     }
 }
 
 impl Line {
-    fn new(format: LineFormat, head: &Parts, request_bytes: Option<u64>, client: IpAddr) -> Line {
+    fn new(log: AccessLog, head: &Parts, request_bytes: Option<u64>, client: IpAddr) -> Line {
         Line {
-            format,
+            log,
+            span: None,
             client,
             method: head.method.clone(),
             target: head.uri.clone(),
@@ -96,13 +108,16 @@ impl Line {
     }
 
     pub(super) fn write(&self, ended: &Ended) {
-        match self.format {
-            LineFormat::Json => self.log(ended),
-            LineFormat::Text if tracing::enabled!(target: TARGET, Level::INFO) => {
+        if let Some(span) = &self.span {
+            span.end(self, ended);
+        }
+        match self.log {
+            AccessLog::On(LineFormat::Json) => self.log(ended),
+            AccessLog::On(LineFormat::Text) if tracing::enabled!(target: TARGET, Level::INFO) => {
                 // There is nobody to tell that standard error is gone.
                 std::io::stderr().lock().write_all(self.text(ended).as_bytes()).ok();
             }
-            LineFormat::Text => {}
+            AccessLog::On(LineFormat::Text) | AccessLog::Off => {}
         }
     }
 

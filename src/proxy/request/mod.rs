@@ -3,8 +3,8 @@
 //! one hop, [`grpc`] knows those of gRPC, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
-//! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`ids`] are the
-//! names that it has elsewhere, [`respond`] turns our own refusals into answers. [`tunnel`] is what a request is after an
+//! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the same for
+//! a collector of traces, [`ids`] are the names that it has elsewhere, [`respond`] turns our own refusals into answers. [`tunnel`] is what a request is after an
 //! upgrade.
 
 mod access;
@@ -23,6 +23,7 @@ mod race;
 mod records;
 mod respond;
 mod service;
+mod span;
 mod stack;
 mod sticky;
 mod tunnel;
@@ -31,7 +32,7 @@ pub use choose::Draw;
 pub(in crate::proxy) use client::{Client, Connection, Scheme};
 pub use client_share::ClientShare;
 pub(in crate::proxy) use http2::answer as answer_http2;
-pub(in crate::proxy) use respond::{HEAD_TIMEOUT, TOO_MANY_CONNECTIONS};
+pub(in crate::proxy) use respond::{HEAD_TIMEOUT, OVERLOAD, TOO_MANY_CONNECTIONS};
 pub(in crate::proxy) use service::Service;
 pub(in crate::proxy) use stack::{answer, head_timed_out};
 pub use sticky::Lot;

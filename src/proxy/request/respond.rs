@@ -54,6 +54,8 @@ pub(super) enum Refusal {
     Busy,
     #[error("the proxy has as many connections as it can have")]
     Exhausted,
+    #[error("the proxy has no memory to spare")]
+    Overload,
     #[error("the client sends more requests than it may")]
     TooMany { wait_seconds: u64 },
     #[error("an error inside the proxy")]
@@ -95,7 +97,7 @@ impl Refusal {
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left | Refusal::Busy | Refusal::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy | Refusal::Exhausted | Refusal::Overload => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -118,6 +120,7 @@ impl Refusal {
             | Refusal::Left
             | Refusal::Busy
             | Refusal::Exhausted
+            | Refusal::Overload
             | Refusal::TooMany { .. }
             | Refusal::Internal => Outcome::RefusedByUs,
         }
@@ -133,7 +136,9 @@ impl Refusal {
             | Refusal::LargeBody
             | Refusal::MalformedBody
             | Refusal::ClientGone => "portcullis; error=http_request_error",
-            Refusal::Method | Refusal::Upgrade | Refusal::TooMany { .. } => "portcullis; error=http_request_denied",
+            Refusal::Method | Refusal::Upgrade | Refusal::Overload | Refusal::TooMany { .. } => {
+                "portcullis; error=http_request_denied"
+            }
             Refusal::Connect(Unreached::Refused) => "portcullis; error=connection_refused",
             Refusal::Connect(Unreached::NoRoute) => "portcullis; error=destination_ip_unroutable",
             Refusal::Connect(Unreached::Certificate) => "portcullis; error=tls_certificate_error",
@@ -164,7 +169,9 @@ impl Refusal {
             Refusal::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Refusal::Busy | Refusal::Exhausted => _ = headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Refusal::Busy | Refusal::Exhausted | Refusal::Overload => {
+                headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            }
             Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
             _ => {}
         }
@@ -244,13 +251,19 @@ pub(in crate::proxy) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service 
     retry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
     too many connections\n";
 
+/// Sent raw to a connection for which there is no memory.
+pub(in crate::proxy) const OVERLOAD: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain; charset=utf-8\r\nproxy-status: portcullis; error=http_request_denied\r\n\
+    retry-after: 1\r\ncontent-length: 33\r\nconnection: close\r\n\r\n\
+    the proxy has no memory to spare\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_raw_answers_state_the_length_of_their_body() {
-        for raw in [HEAD_TIMEOUT, TOO_MANY_CONNECTIONS] {
+        for raw in [HEAD_TIMEOUT, TOO_MANY_CONNECTIONS, OVERLOAD] {
             let text = std::str::from_utf8(raw).expect("ASCII");
             let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");

@@ -16,11 +16,12 @@ use super::records::Records;
 use super::respond::Refusal;
 use crate::config::{ProxyProtocol, Speaks};
 use crate::gate::{ByVersion, Version};
-use crate::live::{Live, Permit, Settings};
+use crate::live::{Live, Permit, Restraints, Settings, Stage};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{Among, Dialer, Endpoint};
 use crate::routing::{Routing, Table, View};
+use crate::spans::Spans;
 
 pub(in crate::proxy) struct Service {
     pub routing: Arc<Routing<Live>>,
@@ -33,7 +34,12 @@ pub(in crate::proxy) struct Service {
     pub random: RefCell<fastrand::Rng>,
     pub dialer: Dialer,
     pub records: Records,
+    pub spans: Spans,
     pub phase: Cell<Phase>,
+    /// Of overload, as of the last look.
+    pub stage: Cell<Stage>,
+    /// Whether connections outlive the requests that they have.
+    pub keeps_alive: Cell<bool>,
     /// Something of the above has changed: for tunnels, which look at nothing by themselves.
     pub changed: Notify,
     seen: Cell<(Option<Table>, Phase)>,
@@ -54,7 +60,7 @@ pub(in crate::proxy) struct Serving {
 }
 
 impl Service {
-    pub(in crate::proxy) fn new(routing: Arc<Routing<Live>>, recorder: Recorder) -> Service {
+    pub(in crate::proxy) fn new(routing: Arc<Routing<Live>>, recorder: Recorder, spans: Spans) -> Service {
         let mut random = fastrand::Rng::new();
         let serving = Serving::new(routing.live(), &ByVersion::default());
         let client_share = client_share(serving.settings(), random.u64(..));
@@ -69,7 +75,10 @@ impl Service {
             random: RefCell::new(random),
             dialer: Dialer { sends: Rc::default(), open: Rc::clone(&records.upstreams) },
             records,
+            spans,
             phase: Cell::new(Phase::Serving),
+            stage: Cell::default(),
+            keeps_alive: Cell::new(true),
             changed: Notify::new(),
             seen: Cell::new((None, Phase::Serving)),
             left: RefCell::default(),
@@ -119,6 +128,8 @@ impl Service {
         if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
             self.changed.notify_waiters();
         }
+        self.stage.set(self.serving().live.stage());
+        self.keeps_alive.set(self.phase.get() == Phase::Serving && self.stage.get() == Stage::Calm);
         self.left.borrow_mut().retain(|Left { endpoint, until }| {
             if *until <= Instant::now() {
                 endpoint.cut();
@@ -156,8 +167,11 @@ impl Serving {
 
     /// Leave for a request from wherever `headers`, as they go to the endpoint, and `client` say.
     pub(super) fn admit(&self, headers: &HeaderMap, client: &Client, now: Instant) -> Result<(), Refusal> {
-        let Some(rates) = &self.live.rates else { return Ok(()) };
-        rates.take(self.origin(headers, client), now).map_err(Refusal::from)
+        let Some(Restraints { stage, rates }) = &self.live.restraints else { return Ok(()) };
+        if *stage == Stage::Refusing {
+            return Err(Refusal::Overload);
+        }
+        rates.as_ref().map_or(Ok(()), |rates| rates.take(self.origin(headers, client), now).map_err(Refusal::from))
     }
 
     /// Where a request with these fields comes from: the client itself, or whoever the proxies before it say, if they are

@@ -19,16 +19,18 @@ use super::client::Client;
 use super::ending::Ending;
 use super::grpc::Speaks;
 use super::headers::Asked;
+use super::ids::Trace;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
+use super::span::Begun;
 use super::{forward, headers, ids};
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, GrpcStatus, Outcome};
 use crate::live::Permit;
+use crate::measure::Shed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::lifecycle;
 use crate::proxy::wire::{Phase, Progress, RequestBody};
 
 /// What is said of a request elsewhere, whatever becomes of it.
@@ -73,6 +75,9 @@ pub(in crate::proxy) async fn answer(
             let whole = started.elapsed();
             let grpc = named.speaks.instead_of(refusal.status());
             refused(&service, refusal.status(), grpc, whole);
+            if refusal == Refusal::Overload {
+                service.records.shed(Shed::Request);
+            }
             if let Some(line) = named.line.take() {
                 let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
                 line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
@@ -84,7 +89,7 @@ pub(in crate::proxy) async fn answer(
     if let Some(id) = named.request_id {
         response.headers_mut().insert(ids::X_REQUEST_ID, *id);
     }
-    if service.phase.get() != lifecycle::Phase::Serving {
+    if !service.keeps_alive.get() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     progress.ends_by_close.set(version == Version::HTTP_10);
@@ -118,7 +123,9 @@ async fn route(
 ) -> Result<Response<ResponseBody>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
     let settings = serving.settings();
-    named.line = serving.line(&parts, incoming.size_hint().exact(), client);
+    let trace = ids::trace(service, settings, &parts.headers);
+    let span = trace.sampled().map(|context| Begun::new(&service.spans, context, &parts.headers, client));
+    named.line = serving.line(&parts, incoming.size_hint().exact(), client, span);
     named.request_id = ids::request_id(service, settings, &parts.headers, client).map(Box::new);
     if let (Some(line), Some(id)) = (&mut named.line, &named.request_id) {
         line.identify(id);
@@ -126,7 +133,7 @@ async fn route(
     #[cfg(feature = "fault-injection")]
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
     let length = incoming.size_hint().lower();
-    let admitted = admit(service, &serving, &mut parts, length, client, started, named);
+    let admitted = admit(service, &serving, &mut parts, (length, trace), client, started, named);
     // Told by a look at the head only where that is needed.
     let Admitted { asked, chosen, permit } = admitted.inspect_err(|_| named.speaks = Speaks::of(&parts.headers))?;
     named.speaks = asked.speaks;
@@ -137,13 +144,13 @@ async fn route(
     Ok(forward::forward(service, progress, client, exchange, request, asked.upgrade).await)
 }
 
-/// Makes the head of a request with a body of at least `length` bytes the one that goes on, if it may, to the version that is
-/// chosen.
+/// Makes the head of a request with a body of at least `length` bytes, in `trace`, the one that goes on, if it may, to the
+/// version that is chosen.
 fn admit(
     service: &Service,
     serving: &Serving,
     parts: &mut Parts,
-    length: u64,
+    (length, trace): (u64, Trace),
     client: &Client,
     started: Instant,
     named: &mut Named,
@@ -153,7 +160,7 @@ fn admit(
     if let Some(id) = &named.request_id {
         parts.headers.insert(ids::X_REQUEST_ID, HeaderValue::clone(id));
     }
-    ids::trace(service, settings, &mut parts.headers);
+    trace.tell(service, settings, &mut parts.headers);
     if let Some(line) = &mut named.line {
         line.goes_on(parts);
     }

@@ -1,0 +1,36 @@
+//! What was refused for want of memory.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shed {
+    Request,
+    /// Before anything of it was read.
+    Connection,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sheds([u64; Shed::ALL.len()]);
+
+impl Shed {
+    pub const ALL: [Shed; 2] = [Shed::Request, Shed::Connection];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Shed::Request => "request",
+            Shed::Connection => "connection",
+        }
+    }
+}
+
+impl Sheds {
+    pub fn count(&mut self, shed: Shed) {
+        self.0[shed as usize] += 1;
+    }
+
+    pub fn of(&self, shed: Shed) -> u64 {
+        self.0[shed as usize]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Sheds::default()
+    }
+}
