@@ -3,7 +3,7 @@
 //! A worker has few to an endpoint: another is made when those that stand carry as many as the endpoint takes. [`hearing`] is
 //! what one is read from, [`sending`] how one request goes on it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
 use std::rc::{Rc, Weak};
@@ -33,6 +33,9 @@ const MOST_CONNECTIONS: usize = 16;
 /// That one carries at a time, whatever the endpoint takes: as many as its window has room for.
 const MOST_STREAMS: usize = 256;
 
+/// And before the endpoint has said how many that is, which is not to be fewer (RFC 9113, section 6.5.2).
+const FIRST_STREAMS: usize = 100;
+
 /// What may come of one answer that its client has not taken yet.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 
@@ -52,7 +55,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// One connection.
 pub(super) struct Shared {
-    sender: SendRequest<Bytes>,
+    sender: RefCell<SendRequest<Bytes>>,
     socket: Socket,
     heard: Rc<Heard>,
     under_way: Cell<usize>,
@@ -81,6 +84,7 @@ impl Shared {
         let heard = Rc::new(Heard { last: Cell::new(now), has_settings: Cell::new(false), settings: Notify::new() });
         let (sender, connection) = Builder::new()
             .enable_push(false)
+            .initial_max_send_streams(FIRST_STREAMS)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX))
@@ -90,7 +94,7 @@ impl Shared {
             .map_err(io::Error::other)?;
         let (needed, until) = oneshot::channel();
         let shared = Rc::new(Shared {
-            sender,
+            sender: RefCell::new(sender),
             socket: socket.share(),
             heard,
             under_way: Cell::new(0),
@@ -110,11 +114,11 @@ impl Shared {
     }
 
     fn most_streams(&self) -> usize {
-        self.sender.current_max_send_streams().min(MOST_STREAMS)
+        self.sender.borrow().current_max_send_streams().min(MOST_STREAMS)
     }
 
     fn is_over(&self) -> bool {
-        let ready = self.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        let ready = self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop()));
         self.over.get() || matches!(ready, Poll::Ready(Err(_)))
     }
 
@@ -133,7 +137,7 @@ impl Shared {
         loop {
             let settings = self.heard.settings.notified();
             if self.heard.has_settings.get() {
-                return self.sender.is_extended_connect_protocol_enabled();
+                return self.sender.borrow().is_extended_connect_protocol_enabled();
             }
             settings.await;
         }

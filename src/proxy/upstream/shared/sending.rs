@@ -138,7 +138,7 @@ impl Lease {
     fn ask(&self, head: Request<()>, body: LentBody) -> Result<Asked, h2::Error> {
         let is_tunnel = head.method() == Method::CONNECT;
         let ends = !is_tunnel && body.is_end_stream();
-        let (answer, stream) = self.shared.sender.clone().send_request(head, ends)?;
+        let (answer, stream) = self.shared.sender.borrow().clone().send_request(head, ends)?;
         let carries = match () {
             () if is_tunnel => Carries::Tunnel(stream),
             () if ends => Carries::Body(None),
