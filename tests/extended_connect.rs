@@ -560,6 +560,30 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
 }
 
 #[test]
+fn row_24_what_an_endpoint_has_said_arrives_whole_also_where_it_then_wants_nothing_more() {
+    const LONG: usize = 1024 * 1024;
+    let blue = taking_tunnels(|mut call| {
+        Box::pin(async move {
+            let mut to = call.head(&[]);
+            for _ in 0..LONG / 1024 {
+                to.send_data(Bytes::from_static(&[b'a'; 1024]), false).expect("an open stream");
+            }
+            to.send_data(Bytes::new(), true).expect("an open stream");
+            // h2 resets the stream, without an error, when all is sent.
+        })
+    });
+    let proxy = before_http2(&blue, "");
+    let mut client = Http2::connect(proxy.listen);
+    let tunnel = Tunnel::open(&mut client);
+    let (rest, end) = tunnel.rest(&client);
+    assert_eq!((rest.len(), end), (LONG, Ends::Clean));
+    let mut client = proxy.client();
+    assert_eq!(client.send(UPGRADE).response().status, 101);
+    let (rest, end) = client.rest();
+    assert_eq!((rest.len(), end), (LONG, End::Clean));
+}
+
+#[test]
 fn row_24_what_an_endpoint_refuses_on_its_stream_is_an_answer_like_any_other() {
     let blue = taking_tunnels(|mut call| {
         Box::pin(async move {

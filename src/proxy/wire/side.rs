@@ -51,11 +51,13 @@ impl Side {
         Side::Stream(Rc::new(RefCell::new(Stream { to, from, rest: Bytes::new(), ended: false })))
     }
 
-    /// Ready when the peer wants nothing more, also where nothing is read or written. A connection tells it when it is.
+    /// Ready when the peer has broken the tunnel off, also where nothing is read or written. A connection tells it when it is.
     pub(in crate::proxy) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Side::Connection(_) => Poll::Pending,
-            Side::Stream(stream) => stream.borrow_mut().to.poll_reset(cx).map(|_| ()),
+        let Side::Stream(stream) = self else { return Poll::Pending };
+        match ready!(stream.borrow_mut().to.poll_reset(cx)) {
+            // What it has said is whole, and still to be read.
+            Ok(Reason::NO_ERROR) => Poll::Pending,
+            Ok(_) | Err(_) => Poll::Ready(()),
         }
     }
 
