@@ -28,10 +28,12 @@ pub(super) enum Wish {
 
 impl Wish {
     pub(super) fn of(asked: Upgrade, request: &Request<RequestBody>) -> Wish {
-        match (asked, request.headers().get(SEC_WEBSOCKET_KEY)) {
-            (Upgrade::NotAsked, _) => Wish::Nothing,
-            (_, Some(key)) if is_handshake(request) => Wish::WebSocket { asked, accept: accept(key) },
-            _ => Wish::Upgrade,
+        if asked == Upgrade::NotAsked {
+            return Wish::Nothing;
+        }
+        match request.headers().get(SEC_WEBSOCKET_KEY) {
+            Some(key) if is_handshake(request) => Wish::WebSocket { asked, accept: accept(key) },
+            Some(_) | None => Wish::Upgrade,
         }
     }
 
