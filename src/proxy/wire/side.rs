@@ -16,11 +16,11 @@ use super::channel::Channel;
 #[derive(Clone)]
 pub(in crate::proxy) enum Side {
     Connection(Channel),
-    Stream(Rc<RefCell<Stream>>),
+    Stream(Rc<RefCell<Duplex>>),
 }
 
 /// Bytes on a stream of HTTP/2 in place of a connection (RFC 8441, section 5).
-pub(in crate::proxy) struct Stream {
+pub(in crate::proxy) struct Duplex {
     to: SendStream<Bytes>,
     from: RecvStream,
     /// Has come, and was not read.
@@ -48,7 +48,7 @@ macro_rules! either {
 
 impl Side {
     pub(in crate::proxy) fn stream(to: SendStream<Bytes>, from: RecvStream) -> Side {
-        Side::Stream(Rc::new(RefCell::new(Stream { to, from, rest: Bytes::new(), ended: false })))
+        Side::Stream(Rc::new(RefCell::new(Duplex { to, from, rest: Bytes::new(), ended: false })))
     }
 
     /// Ready when the peer has broken the tunnel off, also where nothing is read or written. A connection tells it when it is.
@@ -73,7 +73,7 @@ impl Side {
     }
 }
 
-impl Stream {
+impl Duplex {
     /// Some of what has come; nothing at the end.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Bytes>> {
         while self.rest.is_empty() {
@@ -93,7 +93,7 @@ fn reset(error: h2::Error) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, error)
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for Duplex {
     /// What is read here makes room for as much.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let rest = ready!(self.poll_rest(cx))?;
@@ -104,7 +104,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Duplex {
     /// No more than the peer has room for.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
