@@ -112,40 +112,6 @@ fn the_answer_to_head_tells_the_length_and_keeps_the_connection() {
     assert_eq!(blue.connections(), 1);
 }
 
-const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-
-#[test]
-fn row_21_a_client_that_expects_100_gets_it_and_then_the_answer() {
-    let blue = Upstream::ok();
-    let proxy = Proxy::before(&blue);
-    let mut client = proxy.client();
-    for _ in 0..2 {
-        assert_eq!(client.send(EXPECTING).response().status, 100);
-        assert_eq!(client.send("hello").response().status, 200);
-    }
-    assert_eq!(blue.requests()[1].body, b"hello");
-}
-
-#[test]
-fn row_22_interim_answers_are_never_taken_for_the_answer() {
-    let blue = Upstream::scripted(|connection| {
-        while connection.request().is_some() {
-            connection.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
-            connection.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-        }
-    });
-    let proxy = Proxy::before(&blue);
-    let mut client = proxy.client();
-    for _ in 0..2 {
-        let mut response = client.get("/");
-        while response.status < 200 {
-            response = client.response();
-        }
-        assert_eq!((response.status, response.text().as_str()), (200, "hello"));
-    }
-    assert_eq!(blue.connections(), 1);
-}
-
 #[test]
 fn row_33_a_malformed_chunk_is_400_and_the_end_and_no_whole_request_for_the_endpoint() {
     let bodies = [

@@ -17,8 +17,6 @@ use crate::support::{
 };
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
-const UPGRADE: &str =
-    "GET /socket HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
 
 /// One worker in front of blue at these endpoints; `section` is more of its section.
 fn text(endpoints: &[String], section: &str, rest: &str) -> String {
@@ -391,31 +389,6 @@ fn what_is_no_http2_is_502_and_charged() {
     assert_eq!((response.status, &*response.head.one("proxy-status")), (502, "portcullis; error=http_protocol_error"));
     proxy.until_outcome("reset", 1);
     proxy.until_charged(1, 1);
-}
-
-#[test]
-fn an_upgrade_is_refused_where_only_http2_is_spoken_and_goes_by_http1_where_the_endpoint_may_choose() {
-    let blue = Http2Upstream::ok(None);
-    let proxy = before(blue.address, "");
-    let response = proxy.client().send(UPGRADE).response();
-    assert_eq!((response.status, &*response.text()), (501, "the service speaks HTTP/2, which has no upgrades\n"));
-    assert_eq!(blue.connections(), 0);
-    proxy.until_outcome("refused_by_us", 1);
-
-    let (authority, folder) = (Authority::new(), folder());
-    let (signed, ca) = (authority.sign(&["127.0.0.1"]), folder.path().join("ca.pem"));
-    fs::write(&ca, &authority.pem).expect("the folder is writable");
-    let shows = Shows { alpn: &["h2", "http/1.1"], ..Shows::new(&signed) };
-    let blue = TlsUpstream::scripted(&shows, |connection| {
-        connection.request();
-        connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi");
-    });
-    let section = format!("protocol: auto, tls: {{ ca: {} }}", ca.display());
-    let proxy = Proxy::start(&text(&[blue.url()], &section, ""));
-    let mut client = proxy.client();
-    assert_eq!(client.send(UPGRADE).response().status, 101);
-    assert_eq!(client.bytes(2), b"hi");
-    assert_eq!(blue.shaken()[0].alpn.as_deref(), Some("http/1.1"));
 }
 
 #[test]

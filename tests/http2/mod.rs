@@ -180,35 +180,6 @@ fn row_20_connect_and_trace_are_405() {
 }
 
 #[test]
-fn row_21_a_client_that_expects_100_is_answered_when_it_sends_its_body_all_the_same() {
-    let blue = Upstream::scripted(|connection| {
-        let request = connection.head().expect("a head");
-        connection.send("HTTP/1.1 100 Continue\r\n\r\n");
-        let request = connection.body(request).expect("a body");
-        connection.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", request.body.len()));
-        connection.send(&request.body);
-    });
-    let proxy = Proxy::before(&blue);
-    let mut client = Http2::connect(proxy.listen);
-    let mut request = post("/");
-    request.headers_mut().insert("expect", "100-continue".parse().expect("a value"));
-    let (response, mut body) = client.begin(request);
-    body.send_data("hello".into(), true).expect("an open stream");
-    assert_eq!(client.answer(response).text(), "hello");
-}
-
-#[test]
-fn row_22_interim_answers_are_never_taken_for_the_answer() {
-    let blue = Upstream::answering(
-        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-    );
-    let proxy = Proxy::before(&blue);
-    let answer = Http2::connect(proxy.listen).get("/");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
-    assert!(!answer.fields.contains_key("link"));
-}
-
-#[test]
 fn row_23_an_answer_that_can_have_no_body_has_none_and_keeps_its_length() {
     let blue = Upstream::scripted(|connection| {
         while let Some(request) = connection.request() {

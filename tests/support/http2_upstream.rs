@@ -99,6 +99,11 @@ impl Http2Upstream {
         self.log.lock().expect("no panic with it").connections.iter().map(|(_, most)| *most).collect()
     }
 
+    /// How many requests are under way.
+    pub fn open(&self) -> usize {
+        self.log.lock().expect("no panic with it").connections.iter().map(|(now, _)| now).sum()
+    }
+
     /// Those whose body was read whole, with it and its trailers.
     pub fn requests(&self) -> Vec<(Request<()>, Vec<u8>, Option<HeaderMap>)> {
         self.log.lock().expect("no panic with it").requests.clone()
@@ -139,12 +144,18 @@ impl Call {
             body.extend(data);
         }
         let trailers = incoming.trailers().await.unwrap_or_default();
+        self.note(body.clone(), trailers);
+        body
+    }
+
+    /// Keeps the head with this body.
+    pub fn note(&self, body: Vec<u8>, trailers: Option<HeaderMap>) {
         let mut head = Request::new(());
         *head.method_mut() = self.request.method().clone();
         *head.uri_mut() = self.request.uri().clone();
         *head.headers_mut() = self.request.headers().clone();
-        self.log.lock().expect("no panic with it").requests.push((head, body.clone(), trailers));
-        body
+        *head.extensions_mut() = self.request.extensions().clone();
+        self.log.lock().expect("no panic with it").requests.push((head, body, trailers));
     }
 
     /// Sends a head; the body is for the test.

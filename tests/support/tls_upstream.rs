@@ -177,6 +177,10 @@ impl TlsConnection {
         Some(TlsConnection { number, stream, buffer: Vec::new(), log })
     }
 
+    pub fn speaks_http2(&self) -> bool {
+        self.stream.conn.alpn_protocol() == Some(b"h2")
+    }
+
     /// The next whole request; none when the proxy has ended the connection.
     pub fn request(&mut self) -> Option<Request> {
         let mut request = message::read_request_head(self).ok()??;

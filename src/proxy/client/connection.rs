@@ -18,7 +18,7 @@ use crate::config::Http2;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::request::{self, Client, Connection, HEAD_TIMEOUT, Scheme, Service};
 use crate::proxy::wire::proxy_protocol::Proxied;
-use crate::proxy::wire::{Channel, Lazy, Owned, Socket};
+use crate::proxy::wire::{Channel, Lazy, Owned, Side, Socket};
 
 /// After the last answer, what the client still sends is read for at most this long, so that it can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -81,7 +81,8 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             }
             Ended::Upgraded(early, upstream) => {
                 let idle = service.serving().settings().timeouts.tunnel_idle;
-                if let Err(error) = tunnel::join(service, &channel, early, upstream, idle).await {
+                let client = Side::Connection(channel);
+                if let Err(error) = tunnel::join(service, &client, early, upstream, idle).await {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::connections::{Connections, Place};
+use super::interim;
 use super::opening::Source;
 use crate::config::Limits;
 use crate::proxy::lifecycle;
@@ -119,6 +120,12 @@ pub(super) async fn drive(
                 }
                 Poll::Pending => {}
             }
+            if progress.interims.any()
+                && let Poll::Ready(Err(error)) = interim::poll_send(&progress, &mut channel.clone(), cx)
+            {
+                tracing::trace!(%error, "the connection broke");
+                return Poll::Ready(Stop::Broken);
+            }
             // Only now, so that a request which has arrived already is still read and answered.
             if connections.phase() == lifecycle::Phase::Closing && !closing {
                 closing = true;
@@ -149,7 +156,7 @@ pub(super) async fn drive(
                 }
                 Poll::Ready(Phase::Idle) => return Poll::Ready(Stop::Park),
                 Poll::Ready(Phase::HeadBegun | Phase::Head) => return Poll::Ready(Stop::HeadTimeout),
-                Poll::Ready(Phase::Waiting) => progress.expire(),
+                Poll::Ready(Phase::Waiting | Phase::Tunnel) => progress.expire(),
                 Poll::Ready(Phase::Streaming) if socket.is_blocked() => return Poll::Ready(Stop::Stalled),
                 Poll::Ready(Phase::Streaming) => progress.expire(),
             }
@@ -264,6 +271,14 @@ impl AsyncRead for ClientSocket {
 }
 
 impl ClientSocket {
+    /// Those that came with the answer go in front of it.
+    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.interims.any() {
+            return interim::poll_send(&self.progress, &mut self.channel, cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.progress.held_back.set(written.is_pending());
         if let Poll::Ready(Ok(length)) = &written {
@@ -276,6 +291,10 @@ impl ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(length) = interim::made_up(&self.progress, &[io::IoSlice::new(buffer)]) {
+            return Poll::Ready(Ok(length));
+        }
+        std::task::ready!(self.poll_interims(cx))?;
         let written = Pin::new(&mut self.channel).poll_write(cx, buffer);
         self.wrote(written)
     }
@@ -285,6 +304,10 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(length) = interim::made_up(&self.progress, buffers) {
+            return Poll::Ready(Ok(length));
+        }
+        std::task::ready!(self.poll_interims(cx))?;
         let written = Pin::new(&mut self.channel).poll_write_vectored(cx, buffers);
         self.wrote(written)
     }

@@ -1,6 +1,7 @@
-//! Runs hyper on a client connection that speaks HTTP/2, and the answers to its streams, all in the task of the connection.
+//! A client connection that speaks HTTP/2, and its streams, all in the task of the connection.
 //!
-//! [`wire`] is what bytes go through, [`streams`] the requests that are open, [`calm`] tells a flood.
+//! [`wire`] is what bytes go through, [`serving`] makes streams of them, [`streams`] are those that are open, [`stream`] is each,
+//! [`date`] the time of an answer, [`calm`] tells a flood.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -10,38 +11,26 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 use super::connections::{Connections, Place};
 use super::drive::{Ended, Taken};
-use crate::config::Limits;
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::request::{Client, answer_http2};
+use crate::proxy::request::Client;
 use crate::proxy::wire::{Channel, Owned};
 
 mod calm;
+mod date;
+mod serving;
+mod stream;
 mod streams;
 mod wire;
 
+use serving::Serving;
 use streams::{Open, Streams, Stuck};
 use wire::{Notes, Nudge, Wire};
-
-/// What a client may send of a body before anybody has read it, and of all bodies of a connection: what Envoy recommends at
-/// the edge.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-
-/// Of one answer, held until the client takes it; what was read of an endpoint at once may come on top.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
-
-/// Streams that the client has taken back before they were looked at, and streams that ended with an error of its own.
-const PENDING_RESETS: usize = 20;
-const ERRORS: usize = 1024;
 
 /// A client that has been told that the connection ends has this long to say that it has heard it.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -52,7 +41,7 @@ const CALM_DOWN: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 
 
 /// What stopped the polling.
 enum Stop {
-    /// hyper has ended, or the client has not said goodbye.
+    /// The connection has ended, or the client has not said goodbye.
     Done,
     /// The client takes nothing.
     Stuck,
@@ -79,17 +68,10 @@ pub(super) async fn drive(
 ) -> Ended {
     let (service, address) = (&connections.service, client.address);
     let notes = Rc::new(Notes::new());
-    let streams = Streams::new(service, &notes);
+    let streams = Streams::new(service, client, &notes);
     let mut open = streams.open();
-    let mut hyper = {
-        let wire = Wire { channel: channel.clone(), early, notes: Rc::clone(&notes) };
-        let builder = builder(&streams, most, &service.serving().settings().limits);
-        let (service, streams) = (Rc::clone(service), streams.clone());
-        let answering = service_fn(move |request| {
-            answer_http2(Rc::clone(&service), streams.progress(), Rc::clone(&client), request)
-        });
-        Box::pin(builder.serve_connection(TokioIo::new(wire), answering))
-    };
+    let wire = Wire { channel: channel.clone(), early, notes: Rc::clone(&notes) };
+    let mut serving = Serving::new(wire, &streams, most, &service.serving().settings().limits);
     let nudge = Arc::<Nudge>::default();
     let waker = Waker::from(Arc::clone(&nudge));
     let mut timer = pin!(tokio::time::sleep(Duration::MAX));
@@ -104,7 +86,7 @@ pub(super) async fn drive(
         let stop = loop {
             open.poll();
             if nudge.take()
-                && let Poll::Ready(ended) = hyper.as_mut().poll(&mut Context::from_waker(&waker))
+                && let Poll::Ready(ended) = serving.poll(&mut Context::from_waker(&waker))
             {
                 if let Err(error) = ended {
                     tracing::trace!(%error, "the connection broke");
@@ -119,7 +101,7 @@ pub(super) async fn drive(
             life.see(&open, timeouts.keep_alive);
             // Only now, so that what has arrived already is still read and answered.
             if life.must_close(connections, &open) {
-                hyper.as_mut().graceful_shutdown();
+                serving.leave();
                 nudge.note();
             }
             if nudges.iter().any(|nudge| nudge.is_noted()) {
@@ -146,7 +128,7 @@ pub(super) async fn drive(
                     break Poll::Ready(Stop::Done);
                 }
                 life.close();
-                hyper.as_mut().graceful_shutdown();
+                serving.leave();
                 nudge.note();
             }
         };
@@ -155,7 +137,7 @@ pub(super) async fn drive(
     })
     .await;
     // What they have to say is said before what we say last.
-    drop((open, hyper));
+    drop((open, serving));
     match stop {
         Stop::Done => Ended::Finished,
         Stop::Stuck => Ended::Aborted,
@@ -217,17 +199,4 @@ fn poll_due(mut timer: Pin<&mut Sleep>, due: Option<Instant>, cx: &mut Context<'
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-fn builder(streams: &Streams, most: u32, limits: &Limits) -> http2::Builder<Streams> {
-    let mut builder = http2::Builder::new(streams.clone());
-    builder
-        .max_concurrent_streams(most)
-        .max_header_list_size(limits.head_bytes as u32)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(ERRORS);
-    builder
 }

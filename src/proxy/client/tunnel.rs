@@ -1,4 +1,4 @@
-//! A tunnel: after an upgrade both sockets are joined, byte for byte, until one side ends, nothing moves for long, or the
+//! A tunnel: after an upgrade both sides are joined, byte for byte, until one side ends, nothing moves for long, or the
 //! endpoint may serve no longer. A WebSocket is told of the last, between two frames.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::websocket::{Frames, RESTARTS};
 use crate::proxy::request::{Service, Tunnel};
-use crate::proxy::wire::{Channel, Protocol};
+use crate::proxy::wire::{Protocol, Side};
 
 /// Bytes held in each direction.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -20,14 +20,23 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// deadline of one that must end.
 pub(super) async fn join(
     service: &Service,
-    client: &Channel,
+    client: &Side,
     early: Bytes,
     tunnel: Tunnel,
     idle: Duration,
 ) -> io::Result<()> {
-    let upstream = Channel::Plain(tunnel.end.socket.share());
+    let ended = pass(service, client, &early, &tunnel, idle).await;
+    if ended.is_err() {
+        client.break_off();
+        tunnel.end.side.break_off();
+    }
+    ended
+}
+
+async fn pass(service: &Service, client: &Side, early: &[u8], tunnel: &Tunnel, idle: Duration) -> io::Result<()> {
+    let upstream = &tunnel.end.side;
     let told = Told::new(tunnel.protocol);
-    send(&mut upstream.clone(), &early).await?;
+    send(&mut upstream.clone(), early).await?;
     told.pass(&tunnel.end.early);
     send(&mut client.clone(), &tunnel.end.early).await?;
     let moved = Cell::new(Instant::now());
@@ -47,6 +56,8 @@ pub(super) async fn join(
         ended = both => ended.map(|_| ()),
         cut = must_end => cut,
         () = idle_for(idle, &moved) => Err(io::ErrorKind::TimedOut.into()),
+        () = std::future::poll_fn(|cx| client.poll_reset(cx)) => Err(io::ErrorKind::ConnectionReset.into()),
+        () = std::future::poll_fn(|cx| upstream.poll_reset(cx)) => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
 
@@ -77,7 +88,7 @@ impl Told {
         }
     }
 
-    async fn leave(&self, mut client: Channel) -> io::Result<()> {
+    async fn leave(&self, mut client: Side) -> io::Result<()> {
         let Some(frames) = &self.frames else { return Ok(()) };
         self.state.set(State::Leaving);
         let between = frames.borrow().is_between();
@@ -107,12 +118,12 @@ impl Told {
 }
 
 /// Flushed, because TLS keeps what the socket has no room for.
-async fn send(to: &mut Channel, bytes: &[u8]) -> io::Result<()> {
+async fn send(to: &mut Side, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes).await?;
     to.flush().await
 }
 
-async fn copy(mut from: Channel, mut to: Channel, moved: &Cell<Instant>) -> io::Result<()> {
+async fn copy(mut from: Side, mut to: Side, moved: &Cell<Instant>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;
@@ -125,7 +136,7 @@ async fn copy(mut from: Channel, mut to: Channel, moved: &Cell<Instant>) -> io::
 }
 
 /// As [`copy`], towards a client that may have to be told.
-async fn tell(mut from: Channel, mut to: Channel, moved: &Cell<Instant>, told: &Told) -> io::Result<()> {
+async fn tell(mut from: Side, mut to: Side, moved: &Cell<Instant>, told: &Told) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let read = from.read(&mut buffer).await?;

@@ -6,14 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::ending::{Ending, Reason};
 use super::observe::Exchange;
 use crate::gate::Outcome;
 use crate::proxy::upstream::Carrier;
-use crate::proxy::wire::{BodyFailure, Interrupt, Progress};
+use crate::proxy::wire::{BodyFailure, Broken, Interrupt, Progress, Received};
 
 /// The answer's body on its way to the client.
 pub(in crate::proxy) enum ResponseBody {
@@ -24,7 +23,7 @@ pub(in crate::proxy) enum ResponseBody {
 
 /// An endpoint's body, and what it takes to read it.
 pub(in crate::proxy) struct Streaming {
-    pub incoming: Incoming,
+    pub incoming: Received,
     /// None once the body has ended.
     pub upstream: Option<Carrier>,
     pub exchange: Exchange,
@@ -35,7 +34,7 @@ pub(in crate::proxy) struct Streaming {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::proxy) enum CutOff {
     #[error("the endpoint's connection ended within the body")]
-    Truncated(#[source] hyper::Error),
+    Truncated(#[source] Broken),
     #[error("the endpoint sent nothing of the body for too long")]
     Stalled,
     #[error("the endpoint has left the version, and the time to end there is up")]

@@ -6,7 +6,6 @@
 use std::rc::Rc;
 
 use http::{Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{ResponseBody, Streaming};
@@ -17,10 +16,11 @@ use super::observe::Exchange;
 use super::race;
 use super::respond::{Refusal, unavailable};
 use super::service::Service;
+use super::websocket::Wish;
 use crate::config::Speaks;
 use crate::gate::{Outcome, Version};
 use crate::proxy::upstream::{Carrier, Carries, Endpoint, NoHead, Picked, Sendable, Terms, pick};
-use crate::proxy::wire::{BodyFailure, Interrupt, Phase, Progress, RequestBody};
+use crate::proxy::wire::{BodyFailure, Interrupt, Phase, Progress, Received, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
 const ENDPOINTS_TRIED: usize = 3;
@@ -35,16 +35,11 @@ pub(super) async fn forward(
     request: Request<RequestBody>,
     upgrade: Upgrade,
 ) -> Response<ResponseBody> {
+    let wish = Wish::of(upgrade, &request);
     let mut unsent = Some(request);
-    let carries = if upgrade == Upgrade::Asked { Carries::Upgrade } else { Carries::Requests };
-    if upgrade == Upgrade::Asked && exchange.serving.speaks(exchange.section) == Speaks::Http2 {
-        exchange.refused_with(Refusal::Upgrade.status());
-        exchange.finish(Ending::from(Refusal::Upgrade), Instant::now());
-        return Refusal::Upgrade.response(exchange.speaks);
-    }
     loop {
-        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent, carries).await {
-            Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, upgrade),
+        let failed = match attempt(service, progress, client, &mut exchange, &mut unsent, wish.carries()).await {
+            Ok((upstream, response)) => return answer(progress, client, exchange, upstream, response, &wish),
             Err(failed) => failed,
         };
         let (status, ending) = match failed {
@@ -97,7 +92,10 @@ async fn attempt(
     exchange: &mut Exchange,
     unsent: &mut Option<Request<RequestBody>>,
     carries: Carries,
-) -> Result<(Carrier, Response<Incoming>), Failed> {
+) -> Result<(Carrier, Response<Received>), Failed> {
+    if carries == Carries::Upgrade && exchange.serving.speaks(exchange.section) == Speaks::Http2 {
+        return Err(Failed::Refused(Refusal::Upgrade));
+    }
     let mut wanted = Wanted::Any;
     loop {
         let sendable = sendable(unsent.as_ref().expect("it is put back before the next attempt"));
@@ -132,6 +130,10 @@ async fn attempt(
                 tracing::debug!(%error, endpoint = %upstream.endpoint().known, "invalid answer");
                 let refusal = if error.is_parse_too_large() { Refusal::LargeHead } else { Refusal::Invalid };
                 return Err(Failed::Refused(refusal));
+            }
+            Err(NoHead::Malformed(error)) => {
+                tracing::debug!(%error, endpoint = %upstream.endpoint().known, "invalid answer");
+                return Err(Failed::Refused(Refusal::Invalid));
             }
             Err(NoHead::Interrupted(interrupt)) => {
                 return Err(Failed::Refused(match interrupt {
@@ -214,8 +216,8 @@ fn answer(
     client: &Client,
     mut exchange: Exchange,
     mut upstream: Carrier,
-    response: Response<Incoming>,
-    upgrade: Upgrade,
+    response: Response<Received>,
+    wish: &Wish,
 ) -> Response<ResponseBody> {
     let now = progress.now();
     let (mut parts, incoming) = response.into_parts();
@@ -223,12 +225,14 @@ fn answer(
         upstream.rest_as_told(&parts, &incoming);
     }
     exchange.head_received(parts.status.as_u16(), now);
-    let switches = parts.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    let rewritten = match upgrade {
-        Upgrade::NotAsked if switches => Err(Refusal::Invalid),
-        Upgrade::Asked if switches && matches!(upstream, Carrier::Http2(_)) => Err(Refusal::Invalid),
-        Upgrade::Asked if switches => headers::response(&mut parts, Upgrade::Asked),
-        Upgrade::Asked | Upgrade::NotAsked => headers::response(&mut parts, Upgrade::NotAsked),
+    let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    let rewritten = if switches {
+        wish.agreed(&mut parts, &upstream).and_then(|()| headers::response(&mut parts, Upgrade::Asked))
+    } else if parts.status.is_success() && wish.is_bootstrapped() {
+        // The client would take it for an agreement.
+        Err(Refusal::Upgrade)
+    } else {
+        headers::response(&mut parts, Upgrade::NotAsked)
     };
     match rewritten {
         Ok(speaks) => exchange.speaks_in_head(speaks, &parts),
@@ -238,10 +242,13 @@ fn answer(
             return refusal.response(exchange.speaks);
         }
     }
-    if switches && let Carrier::Http1(upstream) = upstream {
+    if switches {
+        if wish.is_bootstrapped() {
+            exchange.status = StatusCode::OK.as_u16();
+        }
         exchange.finish(exchange.whole(), now);
         let protocol = headers::protocol(&parts.headers);
-        *client.tunnel.borrow_mut() = Some(exchange.tunnel(*upstream, protocol));
+        *client.tunnel.borrow_mut() = Some(exchange.tunnel(upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
     progress.enter(Phase::Streaming, now, exchange.serving.settings().timeouts.body_idle);

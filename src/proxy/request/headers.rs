@@ -1,5 +1,6 @@
 //! The fields that belong to one hop, and those that tell the service where a request came from.
 
+use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -10,7 +11,8 @@ use http::{Method, Uri, Version, response};
 use super::client::Client;
 use super::grpc::Speaks;
 use super::respond::Refusal;
-use crate::proxy::wire::Protocol;
+use super::websocket::is_websocket;
+use crate::proxy::wire;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +29,8 @@ const KEPT: [HeaderName; 7] =
 pub(super) enum Upgrade {
     NotAsked,
     Asked,
+    /// By an extended CONNECT of HTTP/2 (RFC 8441).
+    Bootstrapped,
 }
 
 /// What a client asked for.
@@ -78,7 +82,9 @@ impl Found {
 /// Makes the client's head the one for the endpoint.
 pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::Method);
+        // RFC 9220, section 3, of a protocol that is not known.
+        let is_extended = parts.extensions.get::<Protocol>().is_some();
+        return Err(if is_extended { Refusal::Upgrade } else { Refusal::Method });
     }
     let found = Found::of(&parts.headers);
     target(parts)?;
@@ -94,7 +100,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refus
         write_length(&mut parts.headers);
     }
     let takes_trailers = found.te && tokens(&parts.headers, TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    let upgrade = if found.upgrade { asked_upgrade(&mut parts.headers) } else { Upgrade::NotAsked };
+    let upgrade = if found.upgrade { asked_upgrade(parts) } else { Upgrade::NotAsked };
     if found.connection {
         strip_named(&mut parts.headers);
     }
@@ -107,7 +113,9 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refus
         parts.headers.remove(TE);
     }
     match upgrade {
-        Upgrade::Asked => _ = parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade")),
+        Upgrade::Asked | Upgrade::Bootstrapped => {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
         Upgrade::NotAsked if found.upgrade => _ = parts.headers.remove(UPGRADE),
         Upgrade::NotAsked => {}
     }
@@ -128,7 +136,7 @@ pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<
     if found.length {
         write_length(&mut parts.headers);
     }
-    let kept = (upgrade == Upgrade::Asked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
+    let kept = (upgrade != Upgrade::NotAsked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
     if found.connection {
         strip_named(&mut parts.headers);
     }
@@ -147,9 +155,8 @@ pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<
 }
 
 /// What the sides of a tunnel have agreed on.
-pub(super) fn protocol(answer: &HeaderMap) -> Protocol {
-    let is_websocket = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if is_websocket { Protocol::WebSocket } else { Protocol::Other }
+pub(super) fn protocol(answer: &HeaderMap) -> wire::Protocol {
+    if is_websocket(answer) { wire::Protocol::WebSocket } else { wire::Protocol::Other }
 }
 
 /// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2).
@@ -217,7 +224,11 @@ fn names_no_field(connection: &HeaderValue) -> bool {
 }
 
 /// An upgrade counts when Connection names it too, and is not one to HTTP/2, which we would have to understand.
-fn asked_upgrade(headers: &mut HeaderMap) -> Upgrade {
+fn asked_upgrade(parts: &mut Parts) -> Upgrade {
+    if parts.extensions.remove::<Protocol>().is_some() {
+        return Upgrade::Bootstrapped;
+    }
+    let headers = &parts.headers;
     let named = tokens(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
     let is_http2 = |protocol: &str| protocol.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("h2"));
     if named && !tokens(headers, UPGRADE).any(is_http2) { Upgrade::Asked } else { Upgrade::NotAsked }
@@ -252,9 +263,17 @@ fn strip_named(headers: &mut HeaderMap) {
 
 /// Takes out what a message of HTTP/2 must not have (RFC 9113, section 8.2.2).
 pub(super) fn strip_connection(headers: &mut HeaderMap) {
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
+}
+
+/// Leaves of an endpoint's interim answer what is for the client.
+pub(in crate::proxy) fn interim(headers: &mut HeaderMap) {
+    strip_named(headers);
+    strip_hop(headers);
+    strip_connection(headers);
+    headers.remove(CONTENT_LENGTH);
 }
 
 fn strip_hop(headers: &mut HeaderMap) {

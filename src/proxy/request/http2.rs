@@ -7,40 +7,53 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use h2::ext::Protocol;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{CutOff, ResponseBody};
 use super::client::Client;
 use super::service::Service;
-use super::{headers, stack};
-use crate::proxy::wire::Progress;
+use super::{headers, stack, websocket};
+use crate::proxy::wire::{Progress, Received};
 
-/// Answers the request of one stream. An error is what the stream is reset with.
+/// Answers the request of one stream. An error is what the stream is reset with. Where an extended CONNECT is answered by 200,
+/// the client has a tunnel.
 pub(in crate::proxy) async fn answer(
     service: Rc<Service>,
     progress: Rc<Progress>,
     client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, h2::Error> {
-    let (mut parts, incoming) = request.into_parts();
+    request: Request<Received>,
+) -> Result<Response<AnswerBody>, Reason> {
+    let (mut parts, body) = request.into_parts();
     if parts.headers.len() > service.serving().settings().limits.head_fields {
         progress.rest(Instant::now());
         return Ok(too_many_fields());
     }
-    as_http1(&mut parts).map_err(|Malformed| Reason::PROTOCOL_ERROR)?;
-    if !incoming.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    let kind = as_http1(&mut parts).map_err(|Malformed| Reason::PROTOCOL_ERROR)?;
+    match kind {
+        Kind::Body if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) => {
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Kind::Body => {}
+        Kind::Tunnel => bootstrap(&mut parts.headers, service.random.borrow_mut().u128(..)),
     }
     let is_head = parts.method == Method::HEAD;
-    let answered = stack::answer(service, progress, client, Request::from_parts(parts, incoming)).await;
-    let Ok(response) = answered;
+    let answered = stack::answer(service, progress, client, Request::from_parts(parts, body)).await;
+    let Ok(mut response) = answered;
+    headers::strip_connection(response.headers_mut());
+    if kind == Kind::Tunnel && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+    }
     Ok(response.map(|body| match body {
-        // hyper knows of no HEAD here.
+        // h2 knows of no HEAD here.
         ResponseBody::Own(Some(_)) if is_head => AnswerBody(ResponseBody::Own(None)),
         body => AnswerBody(body),
     }))
@@ -49,18 +62,12 @@ pub(in crate::proxy) async fn answer(
 /// The body of an answer by HTTP/2.
 pub(in crate::proxy) struct AnswerBody(ResponseBody);
 
-/// Why it broke off. Without a source: hyper would reset the stream with what an endpoint may have said there, which may be
-/// that there is no error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(in crate::proxy) struct BrokenOff(CutOff);
-
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = CutOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let polled = Pin::new(&mut self.0).poll_frame(cx).map_err(BrokenOff);
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
         polled.map_ok(|mut frame| {
             if let Some(trailers) = frame.trailers_mut() {
                 headers::strip_connection(trailers);
@@ -89,10 +96,29 @@ fn too_many_fields() -> Response<AnswerBody> {
 #[derive(Debug, PartialEq, Eq)]
 struct Malformed;
 
-fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
-    // Its target is an authority, and it is refused for what it is.
+/// What follows the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Body,
+    /// Whatever a WebSocket consists of.
+    Tunnel,
+}
+
+fn as_http1(parts: &mut Parts) -> Result<Kind, Malformed> {
+    let mut kind = Kind::Body;
     if parts.method == Method::CONNECT {
-        return Ok(());
+        match parts.extensions.get::<Protocol>() {
+            // The target is an authority, and it is refused for what it is.
+            None => return Ok(kind),
+            // As is another protocol.
+            Some(protocol) if websocket::WEBSOCKET != protocol.as_str() => {}
+            // It has no body, but what comes on its stream (RFC 9113, section 8.5).
+            Some(_) if parts.headers.contains_key(CONTENT_LENGTH) => return Err(Malformed),
+            Some(_) => {
+                parts.method = Method::GET;
+                kind = Kind::Tunnel;
+            }
+        }
     }
     target(parts)?;
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -106,7 +132,14 @@ fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
         return Err(Malformed);
     }
     join_cookies(&mut parts.headers);
-    Ok(())
+    Ok(kind)
+}
+
+/// Makes of an extended CONNECT what HTTP/1.1 asks for a WebSocket with. That it is one stays in the extensions.
+fn bootstrap(headers: &mut HeaderMap, random: u128) {
+    headers.insert(UPGRADE, websocket::WEBSOCKET);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(SEC_WEBSOCKET_KEY, websocket::key(random));
 }
 
 /// `:authority` becomes the Host field, which must not name anybody else (8.3.1).
@@ -148,7 +181,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (mut parts, ()) = request.body(()).expect("a request").into_parts();
-        as_http1(&mut parts).map(|()| parts)
+        as_http1(&mut parts).map(|_| parts)
     }
 
     #[test]

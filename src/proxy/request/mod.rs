@@ -3,9 +3,10 @@
 //! one hop, [`grpc`] knows those of gRPC, [`choose`] picks the version, by
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
-//! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the same for
-//! a collector of traces, [`ids`] are the names that it has elsewhere, [`respond`] turns our own refusals into answers. [`tunnel`] is what a request is after an
-//! upgrade.
+//! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the
+//! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`respond`] turns our own refusals into
+//! answers. [`tunnel`] is what a request is after an upgrade, [`websocket`] how one is agreed on where only one side speaks
+//! HTTP/2.
 
 mod access;
 mod body;
@@ -27,11 +28,13 @@ mod span;
 mod stack;
 mod sticky;
 mod tunnel;
+mod websocket;
 
 pub use choose::Draw;
 pub(in crate::proxy) use client::{Client, Connection, Scheme};
 pub use client_share::ClientShare;
-pub(in crate::proxy) use http2::answer as answer_http2;
+pub(in crate::proxy) use headers::interim as strip_interim;
+pub(in crate::proxy) use http2::{AnswerBody, answer as answer_http2};
 pub(in crate::proxy) use respond::{HEAD_TIMEOUT, OVERLOAD, TOO_MANY_CONNECTIONS};
 pub(in crate::proxy) use service::Service;
 pub(in crate::proxy) use stack::{answer, head_timed_out};

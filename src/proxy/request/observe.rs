@@ -19,7 +19,7 @@ use crate::gate::{Charge, GrpcStatus, Outcome, Version};
 use crate::live::Permit;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::upstream::{Endpoint, Trial, UnderWay, Upstream};
+use crate::proxy::upstream::{Carrier, Endpoint, Trial, UnderWay};
 use crate::proxy::wire::{Progress, Protocol};
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away, unless it was
@@ -129,11 +129,11 @@ impl Exchange {
         Some(instead)
     }
 
-    /// The request has become a tunnel, by this connection.
-    pub(super) fn tunnel(&self, upstream: Upstream, protocol: Protocol) -> Tunnel {
+    /// The request has become a tunnel, by what carried it.
+    pub(super) fn tunnel(&self, carrier: Carrier, protocol: Protocol) -> Tunnel {
         let (section, routed) = (self.section, self.routed);
-        let (endpoint, serving) = (Rc::clone(&upstream.endpoint), Rc::clone(&self.serving));
-        Tunnel { protocol, section, routed, endpoint, serving, end: upstream.into_end() }
+        let (endpoint, serving) = (Rc::clone(carrier.endpoint()), Rc::clone(&self.serving));
+        Tunnel { protocol, section, routed, endpoint, serving, end: carrier.into_end() }
     }
 
     /// The request goes to `endpoint`, and no longer to the one before.

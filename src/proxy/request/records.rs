@@ -42,7 +42,7 @@ impl Records {
         }
     }
 
-    /// Of clients and to endpoints, without tunnels' ends there.
+    /// Of clients and to endpoints, tunnels' ends among them.
     pub(in crate::proxy) fn connections(&self) -> usize {
         self.clients.get() as usize + self.upstreams.get() as usize
     }

@@ -33,7 +33,7 @@ pub(super) enum Refusal {
     /// Seen only by a client that has ended just its sending side.
     #[error("the request body ended too early")]
     ClientGone,
-    #[error("the service speaks HTTP/2, which has no upgrades")]
+    #[error("the service takes no such upgrade")]
     Upgrade,
     #[error("the service could not be reached")]
     Connect(Unreached),
@@ -192,7 +192,11 @@ impl From<Over> for Refusal {
 /// Why there is no connection to an endpoint.
 impl From<&NoConnection> for Refusal {
     fn from(none: &NoConnection) -> Refusal {
-        if none.is_exhausted() { Refusal::Exhausted } else { Refusal::Connect(Unreached::from(none)) }
+        match none {
+            NoConnection::NoTunnel => Refusal::Upgrade,
+            none if none.is_exhausted() => Refusal::Exhausted,
+            none => Refusal::Connect(Unreached::from(none)),
+        }
     }
 }
 
@@ -205,7 +209,7 @@ impl From<&NoConnection> for Unreached {
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
                 _ => Unreached::Otherwise,
             },
-            NoConnection::NotHttp2 => Unreached::Tls,
+            NoConnection::NotHttp2 | NoConnection::NoTunnel => Unreached::Tls,
             NoConnection::Tls(_) => match none.tls() {
                 Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
                     Unreached::Certificate

@@ -9,7 +9,6 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::access::{Ended, Line};
@@ -31,7 +30,7 @@ use crate::live::Permit;
 use crate::measure::Shed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::wire::{Phase, Progress, RequestBody};
+use crate::proxy::wire::{Phase, Progress, Received, RequestBody};
 
 /// What is said of a request elsewhere, whatever becomes of it.
 #[derive(Default)]
@@ -56,10 +55,11 @@ pub(in crate::proxy) async fn answer(
     service: Rc<Service>,
     progress: Rc<Progress>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<impl Into<Received>>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let started = progress.now();
     let version = request.version();
+    progress.ends_by_close.set(version == Version::HTTP_10);
     let serving = service.serving();
     progress.enter(Phase::Waiting, started, serving.settings().timeouts.response_head);
     let mut named = Named::default();
@@ -92,7 +92,6 @@ pub(in crate::proxy) async fn answer(
     if !service.keeps_alive.get() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    progress.ends_by_close.set(version == Version::HTTP_10);
     if version == Version::HTTP_10 {
         for_http_1_0(&mut response);
     }
@@ -117,11 +116,12 @@ async fn route(
     serving: Rc<Serving>,
     progress: &Rc<Progress>,
     client: &Client,
-    request: Request<Incoming>,
+    request: Request<impl Into<Received>>,
     started: Instant,
     named: &mut Named,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let (mut parts, incoming) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let incoming: Received = body.into();
     let settings = serving.settings();
     let trace = ids::trace(service, settings, &parts.headers);
     let span = trace.sampled().map(|context| Begun::new(&service.spans, context, &parts.headers, client));

@@ -8,8 +8,8 @@ use super::service::{Service, Serving};
 use crate::gate::Version;
 use crate::gate::streak::Routed;
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::upstream::Endpoint;
-use crate::proxy::wire::{End, Protocol};
+use crate::proxy::upstream::{End, Endpoint};
+use crate::proxy::wire::Protocol;
 use crate::routing::Route;
 
 /// The endpoint's side, and what it is.

@@ -7,18 +7,18 @@ use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::{Alpn, NoConnection};
+use super::end::End;
 use super::endpoint::Endpoint;
 use super::no_head::NoHead;
 use super::own::Told;
 use super::pool::{Dialer, Sendable, Upstream};
 use super::shared::{Lease, Shared};
 use crate::config::{Limits, Speaks};
-use crate::proxy::wire::{Progress, RequestBody};
+use crate::proxy::wire::{Progress, Received, RequestBody};
 
 pub(in crate::proxy) enum Carrier {
     Http1(Box<Upstream>),
@@ -37,8 +37,10 @@ pub(in crate::proxy) struct Terms {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) enum Carries {
     Requests,
-    /// One that asks to leave HTTP, which HTTP/2 has no word for.
+    /// One that asks to leave HTTP for what HTTP/2 has no word for.
     Upgrade,
+    /// One that asks for a WebSocket: by HTTP/2 where the endpoint takes that there (RFC 8441), else by HTTP/1.
+    WebSocket,
 }
 
 /// A connection that is being made, for whoever waits for it.
@@ -71,6 +73,10 @@ impl Carrier {
         if let Some(told) = told {
             return told.own.resting(endpoint, sendable, now).map(Carrier::Http1);
         }
+        // Which HTTP it takes is not known before its settings are.
+        if carries == Carries::WebSocket && endpoint.reach.speaks() != Speaks::Http1 {
+            return None;
+        }
         if let Some(upstream) = Upstream::resting(endpoint, sendable, now) {
             return Some(Carrier::Http1(upstream));
         }
@@ -90,6 +96,32 @@ impl Carrier {
         if told.is_some() || terms.carries == Carries::Upgrade || endpoint.reach.speaks() == Speaks::Http1 {
             return own(dialer, endpoint, terms, told).await;
         }
+        if terms.carries == Carries::WebSocket {
+            return Carrier::for_web_socket(dialer, endpoint, terms).await;
+        }
+        Carrier::shared(dialer, endpoint, terms).await
+    }
+
+    /// A place on one that has tunnels, if the endpoint has any, or one of HTTP/1.
+    async fn for_web_socket(dialer: &Dialer, endpoint: &Rc<Endpoint>, terms: &Terms) -> Result<Carrier, NoConnection> {
+        let stands = endpoint.lease(Sendable::Once).map(Carrier::of_lease);
+        let carrier = match stands {
+            Some(carrier) => carrier,
+            None => Carrier::shared(dialer, endpoint, &Terms { carries: Carries::Requests, ..*terms }).await?,
+        };
+        match &carrier {
+            Carrier::Http2(lease) if !lease.takes_tunnels().await => {}
+            Carrier::Http1(_) | Carrier::Http2(_) => return Ok(carrier),
+        }
+        match endpoint.reach.speaks() {
+            Speaks::Http2 => Err(NoConnection::NoTunnel),
+            Speaks::Http1 | Speaks::Either => {
+                own(dialer, endpoint, &Terms { carries: Carries::Upgrade, ..*terms }, None).await
+            }
+        }
+    }
+
+    async fn shared(dialer: &Dialer, endpoint: &Rc<Endpoint>, terms: &Terms) -> Result<Carrier, NoConnection> {
         loop {
             if let Some(lease) = endpoint.lease_of_least_busy() {
                 return Ok(Carrier::of_lease(lease));
@@ -139,7 +171,7 @@ impl Carrier {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, NoHead> {
+    ) -> Result<Response<Received>, NoHead> {
         match self {
             Carrier::Http1(upstream) => upstream.send(request, sendable, progress).await,
             // On the heap, or every request would have room for it.
@@ -159,6 +191,14 @@ impl Carrier {
     pub(in crate::proxy) fn poll_drive(&mut self, cx: &mut Context<'_>) {
         if let Carrier::Http1(upstream) = self {
             upstream.poll_drive(cx);
+        }
+    }
+
+    /// The endpoint's side of a tunnel, which it has agreed to.
+    pub(in crate::proxy) fn into_end(self) -> End {
+        match self {
+            Carrier::Http1(upstream) => upstream.into_end(),
+            Carrier::Http2(lease) => lease.into_end(),
         }
     }
 

@@ -44,6 +44,9 @@ pub(in crate::proxy) enum NoConnection {
     Tls(#[source] Arc<io::Error>),
     #[error("the endpoint does not choose HTTP/2")]
     NotHttp2,
+    /// Its HTTP/2 has no tunnels, and it speaks nothing else.
+    #[error("the endpoint takes no extended CONNECT")]
+    NoTunnel,
 }
 
 impl Security {
@@ -64,7 +67,7 @@ impl NoConnection {
     pub(in crate::proxy) fn tls(&self) -> Option<&rustls::Error> {
         match self {
             NoConnection::Tls(error) => error.get_ref()?.downcast_ref(),
-            NoConnection::Socket(_) | NoConnection::NotHttp2 => None,
+            NoConnection::Socket(_) | NoConnection::NotHttp2 | NoConnection::NoTunnel => None,
         }
     }
 
@@ -73,7 +76,7 @@ impl NoConnection {
         let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
         match self {
             NoConnection::Socket(error) => error.raw_os_error().is_some_and(|code| ours.contains(&code)),
-            NoConnection::Tls(_) | NoConnection::NotHttp2 => false,
+            NoConnection::Tls(_) | NoConnection::NotHttp2 | NoConnection::NoTunnel => false,
         }
     }
 }

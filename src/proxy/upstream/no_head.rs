@@ -15,6 +15,8 @@ pub(in crate::proxy) enum NoHead {
     Lost,
     /// The endpoint answered with something that is no HTTP, or more than we take.
     Invalid(hyper::Error),
+    /// The same by HTTP/2.
+    Malformed(h2::Error),
     Interrupted(Interrupt),
 }
 

@@ -13,19 +13,20 @@ use std::time::Duration;
 use http::response::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::end::{End, Held};
 use super::endpoint::Endpoint;
+use super::interim::Finder;
 use super::keep_alive;
 use super::no_head::NoHead;
 use super::own::{Belongs, Told};
 use super::yielded::Yielded;
 use crate::config::Limits;
-use crate::proxy::wire::{Counted, End, Owned, Progress, RequestBody, Sends, Socket, Stream};
+use crate::proxy::wire::{Channel, Counted, Owned, Progress, Received, RequestBody, Sends, Side, Socket, Stream};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
@@ -92,6 +93,7 @@ struct Driver {
     sent: RefCell<Vec<u8>>,
     /// They are those of the next write.
     keeps_sent: Cell<bool>,
+    interims: Finder,
 }
 
 /// Whether the last answer said that the connection outlives it.
@@ -127,6 +129,7 @@ impl Upstream {
             dry: Cell::new(false),
             sent: RefCell::default(),
             keeps_sent: Cell::new(false),
+            interims: Finder::default(),
         });
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
@@ -186,8 +189,9 @@ impl Upstream {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, NoHead> {
+    ) -> Result<Response<Received>, NoHead> {
         self.driver.keep_sent(sendable);
+        self.driver.interims.begin();
         let mut response = pin!(self.sender.try_send_request(request));
         // Only the connection can complete the response, and it is polled here: nobody else needs to be woken.
         let mut nobody = Context::from_waker(Waker::noop());
@@ -198,8 +202,11 @@ impl Upstream {
             if !self.ended {
                 self.ended = self.driver.poll(&self.yielding, &mut self.connection, cx);
             }
+            if self.driver.interims.any() {
+                self.driver.interims.take().into_iter().for_each(|head| progress.interims.push(head));
+            }
             match response.as_mut().poll(&mut nobody) {
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.map(Received::Http1))),
                 Poll::Ready(Err(mut error)) => Poll::Ready(Err(match error.take_message() {
                     Some(request) => NoHead::NotSent(Box::new(request)),
                     None => NoHead::from(error.into_error()),
@@ -236,7 +243,7 @@ impl Upstream {
 
     /// Takes in for how long the endpoint keeps an idle connection, if an answer says so: `Keep-Alive: timeout=5`; and
     /// whether it may end it at once.
-    pub(in crate::proxy) fn rest_as_told(&mut self, answer: &Parts, body: &Incoming) {
+    pub(in crate::proxy) fn rest_as_told(&mut self, answer: &Parts, body: &Received) {
         if let Some(told) = keep_alive::promised(&answer.headers) {
             self.idle_for = IDLE_FOR.min(told.saturating_sub(ON_THE_WAY).max(told / 2));
         }
@@ -275,9 +282,14 @@ impl Upstream {
     }
 
     /// Takes a connection that has been upgraded out of HTTP.
-    pub(in crate::proxy) fn into_end(self) -> End {
-        let Upstream { connection, socket, .. } = self;
-        End { socket, early: connection.into_parts().read_buf }
+    pub(super) fn into_end(self) -> End {
+        let Upstream { connection, socket, _counted: counted, .. } = self;
+        let side = Side::Connection(Channel::Plain(socket.share()));
+        End {
+            side,
+            early: connection.into_parts().read_buf,
+            _held: Held::Connection { _socket: socket, _counted: counted },
+        }
     }
 
     /// Nothing has come since the last poll, not even the end of the connection: another would change nothing.
@@ -346,8 +358,10 @@ impl AsyncRead for Patient {
         if driver.dry.get() {
             return Poll::Pending;
         }
+        let before = buffer.filled().len();
         let read = driver.for_task(|cx| Pin::new(socket).poll_read(cx, buffer));
         driver.dry.set(read.is_pending());
+        driver.interims.read(&buffer.filled()[before..]);
         read
     }
 }

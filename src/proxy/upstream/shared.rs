@@ -1,40 +1,40 @@
 //! Connections to endpoints by HTTP/2: each carries many requests at a time, and so is driven by a task of its own.
 //!
-//! A worker has few to an endpoint: another is made when those that stand carry as many as the endpoint takes.
+//! A worker has few to an endpoint: another is made when those that stand carry as many as the endpoint takes. [`hearing`] is
+//! what one is read from, [`sending`] how one request goes on it.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::header::HOST;
-use http::request::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper::rt::Executor;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use h2::{Ping, PingPong};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
-use super::no_head::NoHead;
 use super::pool::{Dialer, IDLE_FOR, Sendable};
 use crate::config::Limits;
-use crate::proxy::wire::{Counted, Interrupt, Lender, LentBody, Owned, Progress, RequestBody, Socket, Stream};
+use crate::proxy::wire::{Counted, Owned, Socket, Stream};
+
+mod hearing;
+mod sending;
+
+use hearing::Hearing;
+pub(in crate::proxy) use sending::Lease;
 
 /// That one worker keeps to one endpoint. Beyond them requests wait for their turn.
 const MOST_CONNECTIONS: usize = 16;
 
 /// That one carries at a time, whatever the endpoint takes: as many as its window has room for.
 const MOST_STREAMS: usize = 256;
+
+/// And before the endpoint has said how many that is, which is not to be fewer (RFC 9113, section 6.5.2).
+const FIRST_STREAMS: usize = 100;
 
 /// What may come of one answer that its client has not taken yet.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
@@ -55,10 +55,9 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// One connection.
 pub(super) struct Shared {
-    sender: RefCell<SendRequest<LentBody>>,
-    connection: Rc<RefCell<Connection>>,
+    sender: RefCell<SendRequest<Bytes>>,
     socket: Socket,
-    heard: Rc<Cell<Instant>>,
+    heard: Rc<Heard>,
     under_way: Cell<usize>,
     /// It has carried a request before.
     carried: Cell<bool>,
@@ -70,60 +69,32 @@ pub(super) struct Shared {
     _counted: Counted,
 }
 
-type Connection = http2::Connection<TokioIo<Hearing>, LentBody, Tasks>;
-
-/// The place of one request on a connection.
-pub(in crate::proxy) struct Lease {
-    pub endpoint: Rc<Endpoint>,
-    shared: Rc<Shared>,
-    /// There was nothing else on the connection, which had carried requests before.
-    rested: bool,
-    /// What was lost, and may be sent again.
-    lost: Option<Request<RequestBody>>,
-}
-
-/// The endpoint's socket, and when it was last heard of.
-struct Hearing {
-    socket: Socket,
-    heard: Rc<Cell<Instant>>,
-}
-
-/// Runs what hyper has to run beside the connection, on the same thread. The first is what reads and writes.
-#[derive(Clone, Default)]
-struct Tasks(Rc<Cell<Option<JoinHandle<()>>>>);
-
-/// What the end of a stream without an answer means.
-enum Fate {
-    /// The endpoint says that it has done nothing (RFC 9113, section 8.7).
-    Unprocessed,
-    /// What it sent is no HTTP/2.
-    Invalid,
-    /// It has ended this request, and this alone.
-    Reset,
-    /// The connection has gone.
-    Lost,
+/// What is known of what came on a connection.
+struct Heard {
+    last: Cell<Instant>,
+    /// The endpoint has said what it can, or never will.
+    has_settings: Cell<bool>,
+    settings: Notify,
 }
 
 impl Shared {
     pub(super) async fn new(stream: Stream, dialer: &Dialer, limits: &Limits) -> io::Result<Rc<Shared>> {
         let socket = Socket::own(stream, &dialer.sends);
         let now = Instant::now();
-        let (heard, tasks) = (Rc::new(Cell::new(now)), Tasks::default());
-        let (sender, connection) = http2::Builder::new(tasks.clone())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        let heard = Rc::new(Heard { last: Cell::new(now), has_settings: Cell::new(false), settings: Notify::new() });
+        let (sender, connection) = Builder::new()
+            .enable_push(false)
+            .initial_max_send_streams(FIRST_STREAMS)
+            .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(SEND_BYTES)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PONG_WITHIN)
-            .handshake(TokioIo::new(Hearing { socket: socket.share(), heard: Rc::clone(&heard) }))
+            .max_send_buffer_size(SEND_BYTES)
+            .handshake(Hearing::new(socket.share(), &heard))
             .await
             .map_err(io::Error::other)?;
         let (needed, until) = oneshot::channel();
         let shared = Rc::new(Shared {
             sender: RefCell::new(sender),
-            connection: Rc::new(RefCell::new(connection)),
             socket: socket.share(),
             heard,
             under_way: Cell::new(0),
@@ -133,18 +104,22 @@ impl Shared {
             _needed: needed,
             _counted: Counted::new(&dialer.open),
         });
-        tokio::task::spawn_local(drive(Rc::clone(&shared.connection), socket, tasks, until));
+        tokio::task::spawn_local(drive(connection, Rc::downgrade(&shared), socket, until));
         Ok(shared)
     }
 
     /// As many as the endpoint takes, by what it has said so far.
     fn has_room(&self) -> bool {
-        let most = self.connection.borrow().current_max_send_streams();
-        self.under_way.get() < most.min(MOST_STREAMS)
+        self.under_way.get() < self.most_streams()
+    }
+
+    fn most_streams(&self) -> usize {
+        self.sender.borrow().current_max_send_streams().min(MOST_STREAMS)
     }
 
     fn is_over(&self) -> bool {
-        self.over.get() || self.sender.borrow().is_closed()
+        let ready = self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop()));
+        self.over.get() || matches!(ready, Poll::Ready(Err(_)))
     }
 
     fn may_rest(&self, now: Instant) -> bool {
@@ -156,29 +131,40 @@ impl Shared {
         let is_idle = self.under_way.get() == 0 && self.carried.get();
         self.has_room() && (sendable == Sendable::Again || !is_idle || self.socket.is_silent())
     }
+
+    /// Whether the endpoint takes tunnels on it (RFC 8441, section 3), once it has said what it takes.
+    pub(super) async fn takes_tunnels(&self) -> bool {
+        loop {
+            let settings = self.heard.settings.notified();
+            if self.heard.has_settings.get() {
+                return self.sender.borrow().is_extended_connect_protocol_enabled();
+            }
+            settings.await;
+        }
+    }
 }
 
 /// Ends when nobody needs the connection any more, and its last words are said.
 async fn drive(
-    connection: Rc<RefCell<Connection>>,
+    mut connection: Connection<Hearing, Bytes>,
+    shared: Weak<Shared>,
     socket: Owned,
-    tasks: Tasks,
     needed: oneshot::Receiver<Infallible>,
 ) {
-    let ended = std::future::poll_fn(|cx| Pin::new(&mut *connection.borrow_mut()).poll(cx)).await;
-    if let Err(error) = ended {
-        tracing::debug!(%error, "the connection to an endpoint broke");
+    let ping_pong = connection.ping_pong().expect("it is asked for once");
+    tokio::select! {
+        ended = &mut connection => told(ended),
+        () = until_silent(ping_pong, Weak::clone(&shared)) => tracing::debug!("an endpoint gives no sign of life"),
+        // An error means that nobody needs it.
+        _ = needed => told(tokio::time::timeout(LINGER, &mut connection).await.unwrap_or(Ok(()))),
     }
-    // What is under way goes on. An error means that nobody needs it.
-    needed.await.ok();
-    if let Some(mut task) = tasks.0.take()
-        && tokio::time::timeout(LINGER, &mut task).await.is_err()
-    {
-        task.abort();
+    if let Some(shared) = shared.upgrade() {
+        shared.end();
     }
+    // What is under way there fails.
+    drop(connection);
     drop(socket);
 }
-
 impl Endpoint {
     /// A place on a connection that stands.
     pub(super) fn lease(self: &Rc<Endpoint>, sendable: Sendable) -> Option<Lease> {
@@ -198,9 +184,7 @@ impl Endpoint {
     }
 
     pub(super) fn lease_of(self: &Rc<Endpoint>, shared: &Rc<Shared>) -> Lease {
-        let before = shared.under_way.replace(shared.under_way.get() + 1);
-        let rested = before == 0 && shared.carried.replace(true);
-        Lease { endpoint: Rc::clone(self), shared: Rc::clone(shared), rested, lost: None }
+        Lease::new(self, shared)
     }
 
     pub(super) fn sweep_shared(&self, now: Instant) {
@@ -208,152 +192,43 @@ impl Endpoint {
     }
 }
 
-impl Lease {
-    /// Whether the connection had room for it.
-    pub(super) fn has_room(&self) -> bool {
-        let most = self.shared.connection.borrow().current_max_send_streams();
-        self.shared.under_way.get() <= most.min(MOST_STREAMS)
+impl Shared {
+    /// The connection has ended.
+    fn end(&self) {
+        self.over.set(true);
+        self.heard.settings_are_known();
     }
+}
 
-    /// Sends the request and waits for the response head.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-        sendable: Sendable,
-        progress: &Progress,
-    ) -> Result<Response<Incoming>, NoHead> {
-        let (parts, body) = request.into_parts();
-        let (lender, body) = LentBody::new(body);
-        let sent = Request::from_parts(self.as_http2(parts.clone()).ok_or(NoHead::BadHost)?, body);
-        let began = Instant::now();
-        let answered = {
-            let response = self.shared.sender.borrow_mut().try_send_request(sent);
-            let mut response = pin!(response);
-            std::future::poll_fn(|cx| match progress.take_interrupt() {
-                Some(interrupt) => Poll::Ready(Err(interrupt)),
-                None => response.as_mut().poll(cx).map(Ok),
-            })
-            .await
-        };
-        let mut error = match answered {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) => error,
-            Err(interrupt) => {
-                // Nothing was heard at all: the next requests had better go elsewhere.
-                if interrupt == Interrupt::Expired && self.shared.heard.get() <= began && !progress.is_awaiting_body() {
-                    self.shared.over.set(true);
-                }
-                return Err(NoHead::Interrupted(interrupt));
-            }
-        };
-        if let Some(unsent) = error.take_message() {
-            drop(unsent);
-            return Err(unprocessed(parts, &lender));
-        }
-        let error = error.into_error();
-        match fate(&error) {
-            Fate::Unprocessed => Err(unprocessed(parts, &lender)),
-            Fate::Invalid => Err(NoHead::Invalid(error)),
-            Fate::Reset => Err(NoHead::Lost),
-            Fate::Lost => {
-                if self.rested && sendable == Sendable::Again {
-                    self.lost = Some(Request::from_parts(parts, RequestBody::Empty));
-                }
-                Err(NoHead::Lost)
+impl Heard {
+    fn settings_are_known(&self) {
+        self.has_settings.set(true);
+        self.settings.notify_waiters();
+    }
+}
+
+/// Ends when the endpoint does not say that it lives, having been asked.
+async fn until_silent(mut ping_pong: PingPong, shared: Weak<Shared>) {
+    while let Some((last, under_way)) = shared.upgrade().map(|shared| (shared.heard.last.get(), shared.under_way.get()))
+    {
+        if last.elapsed() < PING_EVERY {
+            tokio::time::sleep_until(last + PING_EVERY).await;
+        } else if under_way == 0 {
+            tokio::time::sleep(PING_EVERY).await;
+        } else {
+            match tokio::time::timeout(PONG_WITHIN, ping_pong.ping(Ping::opaque())).await {
+                Ok(Ok(_)) => {}
+                // The connection tells.
+                Ok(Err(_)) => break,
+                Err(_) => return,
             }
         }
     }
-
-    /// The request that was lost, if it may be sent again.
-    pub(super) fn lost(&mut self) -> Option<Request<RequestBody>> {
-        self.lost.take()
-    }
-
-    /// The head as HTTP/2 has it. hyper takes out the fields of one hop. None where the host is none.
-    fn as_http2(&self, mut parts: Parts) -> Option<Parts> {
-        let host = parts.headers.remove(HOST).unwrap_or_else(|| self.endpoint.host.clone());
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(if self.endpoint.reach.is_secured() { Scheme::HTTPS } else { Scheme::HTTP });
-        uri.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
-        uri.path_and_query = Some(parts.uri.into_parts().path_and_query.unwrap_or(PathAndQuery::from_static("/")));
-        parts.uri = Uri::from_parts(uri).ok()?;
-        parts.version = http::Version::HTTP_2;
-        Some(parts)
-    }
+    std::future::pending().await
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let left = self.shared.under_way.get() - 1;
-        self.shared.under_way.set(left);
-        if left == 0 {
-            self.shared.idle_since.set(Instant::now());
-        }
-    }
-}
-
-/// It may be sent elsewhere, whatever its method, as long as nothing of its body has been taken.
-fn unprocessed(parts: Parts, lender: &Lender) -> NoHead {
-    match lender.take_back() {
-        Some(body) => NoHead::Unprocessed(Box::new(Request::from_parts(parts, body))),
-        None => NoHead::Lost,
-    }
-}
-
-fn fate(error: &hyper::Error) -> Fate {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    match source {
-        None => Fate::Lost,
-        // Those that it has begun on are not ended by it.
-        Some(error) if error.is_remote() && error.is_go_away() => Fate::Unprocessed,
-        Some(error) if error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Unprocessed,
-        Some(error) if error.is_remote() => Fate::Reset,
-        Some(error) if error.is_library() => Fate::Invalid,
-        // What we ended ourselves, because the client's body broke off, and what the socket did.
-        Some(_) => Fate::Lost,
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
-    fn execute(&self, future: F) {
-        let task = tokio::task::spawn_local(future);
-        let first = self.0.take().unwrap_or(task);
-        self.0.set(Some(first));
-    }
-}
-
-impl AsyncRead for Hearing {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.heard.set(Instant::now());
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Hearing {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+fn told(ended: Result<(), h2::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "the connection to an endpoint broke");
     }
 }

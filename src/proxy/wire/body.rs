@@ -8,27 +8,27 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::progress::{BodyFailure, Progress};
+use super::received::{Broken, Received};
 
 pub(in crate::proxy) enum RequestBody {
     Empty,
-    Streaming { incoming: Incoming, progress: Rc<Progress>, left: u64 },
+    Streaming { incoming: Received, progress: Rc<Progress>, left: u64 },
 }
 
 /// Why a body ended half-way, for hyper, which ends the endpoint's connection.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::proxy) enum BodyError {
     #[error("the client's body broke off")]
-    Client(#[source] hyper::Error),
+    Client(#[source] Broken),
     #[error("the client's body is larger than it may be")]
     Large,
 }
 
 impl RequestBody {
     /// Ends with an error where it comes to more than `most` bytes.
-    pub(in crate::proxy) fn new(incoming: Incoming, progress: &Rc<Progress>, most: Option<u64>) -> RequestBody {
+    pub(in crate::proxy) fn new(incoming: Received, progress: &Rc<Progress>, most: Option<u64>) -> RequestBody {
         if incoming.is_end_stream() {
             progress.all_read.set(true);
             return RequestBody::Empty;
@@ -72,7 +72,7 @@ impl Body for RequestBody {
 }
 
 fn poll_incoming(
-    incoming: &mut Incoming,
+    incoming: &mut Received,
     progress: &Progress,
     left: &mut u64,
     cx: &mut Context<'_>,
@@ -148,7 +148,8 @@ impl Body for LentBody {
 }
 
 /// A body that is no HTTP is an error of the client that it can be told; any other means that it is gone.
-fn failure(error: &hyper::Error) -> BodyFailure {
+fn failure(error: &Broken) -> BodyFailure {
+    let Broken::Http1(error) = error else { return BodyFailure::Gone };
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     match source.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyFailure::Malformed,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
+use super::interim::Interims;
+
 /// An idle connection gives its buffers back after this long, and keeps its socket.
 pub(in crate::proxy) const PARK_AFTER: Duration = Duration::from_millis(250);
 
@@ -26,6 +28,8 @@ pub(in crate::proxy) enum Phase {
     Waiting,
     /// The response head has gone to the client.
     Streaming,
+    /// A stream of HTTP/2 has become a tunnel, which sees to its time itself. A connection that has is driven no more.
+    Tunnel,
 }
 
 /// Why the body of a request ended half-way.
@@ -71,6 +75,7 @@ pub(in crate::proxy) struct Progress {
     pub ends_by_close: Cell<bool>,
     /// The answer was cut off.
     pub truncated: Cell<bool>,
+    pub interims: Interims,
 }
 
 /// Why a wait is over before what was waited for.
@@ -104,6 +109,7 @@ impl Progress {
             body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
+            interims: Interims::default(),
         }
     }
 
@@ -132,6 +138,7 @@ impl Progress {
         self.sent.set(None);
         self.awaiting_body.set(None);
         self.awaited_body.set(Duration::ZERO);
+        self.interims.begin();
     }
 
     /// The request is sent at `now`, on a connection that stands.
@@ -182,7 +189,7 @@ impl Progress {
     pub(in crate::proxy) fn idle_for(&self, now: Instant) -> Duration {
         match self.phase.get() {
             Phase::Idle => (now + self.extension.get()).saturating_duration_since(self.due.get()),
-            Phase::HeadBegun | Phase::Head | Phase::Waiting | Phase::Streaming => Duration::ZERO,
+            Phase::HeadBegun | Phase::Head | Phase::Waiting | Phase::Streaming | Phase::Tunnel => Duration::ZERO,
         }
     }
 

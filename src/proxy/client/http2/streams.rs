@@ -1,4 +1,4 @@
-//! The streams of one connection: each is a request, answered within the task of the connection, with a progress of its own.
+//! The streams of one connection: each is served within the task of the connection, with a progress of its own.
 //!
 //! They share one timer. Each notes when it is due; when the timer goes off, all are looked at.
 
@@ -11,24 +11,29 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hyper::rt::Executor;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
 use tokio::time::Instant;
 
+use super::date::Date;
+use super::stream::{Ended, serve};
 use super::wire::{Notes, Nudge};
-use crate::proxy::request::Service;
+use crate::proxy::request::{Client, Service};
 use crate::proxy::wire::{Phase, Progress};
 
-/// Those of a connection. hyper gives it new ones.
+/// Those of a connection.
 #[derive(Clone)]
 pub(super) struct Streams(Rc<Shared>);
 
 pub(super) struct Shared {
-    service: Rc<Service>,
+    pub service: Rc<Service>,
+    pub client: Rc<Client>,
+    pub date: Date,
     notes: Rc<Notes>,
-    /// Whose answer hyper is about to make a stream of.
-    coming: Cell<Option<Rc<Progress>>>,
     begun: RefCell<Vec<Stream>>,
     /// When the first of them is due, or earlier.
     due: Cell<Option<Instant>>,
@@ -42,7 +47,7 @@ pub(super) struct Open {
     waker: Waker,
 }
 
-type Answer = Pin<Box<dyn Future<Output = ()>>>;
+type Answer = Pin<Box<dyn Future<Output = Ended>>>;
 
 struct Stream {
     /// None once it has panicked.
@@ -56,11 +61,12 @@ struct Stream {
 const SOON: Duration = Duration::from_secs(1);
 
 impl Streams {
-    pub(super) fn new(service: &Rc<Service>, notes: &Rc<Notes>) -> Streams {
+    pub(super) fn new(service: &Rc<Service>, client: Rc<Client>, notes: &Rc<Notes>) -> Streams {
         Streams(Rc::new(Shared {
             service: Rc::clone(service),
+            client,
+            date: Date::default(),
             notes: Rc::clone(notes),
-            coming: Cell::new(None),
             begun: RefCell::default(),
             due: Cell::new(None),
             nudge: Arc::default(),
@@ -71,11 +77,13 @@ impl Streams {
         &self.0.nudge
     }
 
-    /// The next stream's.
-    pub(super) fn progress(&self) -> Rc<Progress> {
+    /// One more has come.
+    pub(super) fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let progress = Rc::new(Progress::new());
-        self.0.coming.set(Some(Rc::clone(&progress)));
-        progress
+        let answer = Box::pin(serve(Rc::clone(&self.0), Rc::clone(&progress), request, respond));
+        let (shared, begun) = (Rc::clone(&self.0), Instant::now());
+        self.0.begun.borrow_mut().push(Stream { answer: Some(answer), progress, shared, begun });
+        self.0.nudge.note();
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -85,16 +93,6 @@ impl Streams {
     pub(super) fn open(&self) -> Open {
         let waker = Waker::from(Arc::clone(&self.0.nudge));
         Open { streams: self.clone(), all: FuturesUnordered::new(), waker }
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
-    fn execute(&self, answer: F) {
-        // hyper has nothing else to be done, unless it was asked for a tunnel, which is always refused.
-        let Some(progress) = self.0.coming.take() else { return };
-        let (shared, begun) = (Rc::clone(&self.0), Instant::now());
-        self.0.begun.borrow_mut().push(Stream { answer: Some(Box::pin(answer)), progress, shared, begun });
-        self.0.nudge.note();
     }
 }
 
@@ -127,6 +125,7 @@ impl Open {
                     Stuck::Not => expire(progress),
                 },
                 Some(Phase::HeadBegun | Phase::Head | Phase::Waiting) => expire(progress),
+                Some(Phase::Tunnel) => {}
             }
             stream.shared.note_due(progress);
         }
@@ -156,13 +155,6 @@ impl Shared {
     }
 }
 
-/// How far an answer has come.
-enum Polled {
-    Goes(Answer),
-    /// In which phase: where the client has taken back its request, none came after waiting.
-    Ended(Phase),
-}
-
 impl Future for Stream {
     type Output = ();
 
@@ -170,20 +162,18 @@ impl Future for Stream {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.progress.polled_by(cx.waker());
         let Some(mut answer) = self.answer.take() else { return Poll::Ready(()) };
-        let progress = Rc::clone(&self.progress);
         let polled = catch_unwind(AssertUnwindSafe(move || match answer.as_mut().poll(cx) {
-            Poll::Pending => Polled::Goes(answer),
-            // Dropping it would end the phase.
-            Poll::Ready(()) => Polled::Ended(progress.phase.get()),
+            Poll::Pending => Err(answer),
+            Poll::Ready(ended) => Ok(ended),
         }));
         match polled {
-            Ok(Polled::Goes(answer)) if !self.progress.is_interrupted() => {
+            Ok(Err(answer)) if !self.progress.is_interrupted() => {
                 self.answer = Some(answer);
                 self.shared.note_due(&self.progress);
                 return Poll::Pending;
             }
-            Ok(Polled::Ended(Phase::Waiting)) if self.begun.elapsed() < SOON => self.shared.notes.calm.taken_back(),
-            Ok(Polled::Goes(_) | Polled::Ended(_)) => self.shared.notes.calm.ended(),
+            Ok(Ok(Ended::TakenBack)) if self.begun.elapsed() < SOON => self.shared.notes.calm.taken_back(),
+            Ok(_) => self.shared.notes.calm.ended(),
             Err(_) => self.shared.service.records.panicked(),
         }
         Poll::Ready(())

@@ -1,6 +1,6 @@
 //! What HTTP/2 reads from a client and writes to it, and who is woken when there is something to do.
 //!
-//! Two wake each other within the one task of a connection: hyper, which reads and writes frames, and the streams, which answer.
+//! Two wake each other within the one task of a connection: h2, which reads and writes frames, and the streams, which answer.
 //! What happens while the task runs is noted and done in the same run, where the runtime would begin another for it.
 
 use std::cell::{Cell, RefCell};
