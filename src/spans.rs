@@ -67,7 +67,7 @@ pub enum Method {
 /// A worker's end of the queue.
 #[derive(Clone)]
 pub struct Spans {
-    queue: mpsc::Sender<Box<Span>>,
+    queue: mpsc::Sender<Span>,
     dropped: Counter,
 }
 
@@ -117,7 +117,7 @@ impl Spans {
     }
 
     pub fn take(&self, span: Span) {
-        if self.queue.try_send(Box::new(span)).is_err() {
+        if self.queue.try_send(span).is_err() {
             self.dropped.increment(1);
         }
     }

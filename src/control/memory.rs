@@ -77,7 +77,7 @@ impl Control {
     }
 }
 
-/// Of a line of `statm` (proc_pid_statm(5)): what is resident, without what is mapped from files or shared.
+/// Of the line of `/proc/self/statm`, in pages: what is resident, without what is mapped from files or shared.
 fn anonymous(statm: &str) -> Option<u64> {
     let mut pages = statm.split_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);

@@ -16,7 +16,7 @@ use crate::routing::Routing;
 use crate::uuid::uuid;
 
 pub(super) struct Exporter {
-    queue: mpsc::Receiver<Box<Span>>,
+    queue: mpsc::Receiver<Span>,
     routing: Arc<Routing<Live>>,
     collector: Collector,
     counts: Counts,
@@ -52,7 +52,7 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 
 impl Exporter {
     pub(super) fn new(
-        queue: mpsc::Receiver<Box<Span>>,
+        queue: mpsc::Receiver<Span>,
         routing: Arc<Routing<Live>>,
         lookups: Lookups,
         counts: Counts,
@@ -112,7 +112,7 @@ impl Exporter {
     }
 
     /// The next span, for as long as one can come.
-    async fn next(&mut self) -> Option<Box<Span>> {
+    async fn next(&mut self) -> Option<Span> {
         tokio::select! {
             biased;
             span = self.queue.recv() => span,
@@ -123,7 +123,7 @@ impl Exporter {
         }
     }
 
-    async fn export(&mut self, batch: Vec<Box<Span>>) {
+    async fn export(&mut self, batch: Vec<Span>) {
         let spans = batch.len() as u64;
         let Some(otlp) = self.otlp() else {
             self.counts.dropped.increment(spans);

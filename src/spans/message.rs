@@ -29,7 +29,7 @@ const PARENT_IS_REMOTE: u32 = 0x300;
 const SAMPLED: u32 = 1;
 
 /// A message with these spans of one service.
-pub(super) fn of(spans: &[Box<Span>], service_name: &str, instance: &str) -> Bytes {
+pub(super) fn of(spans: &[Span], service_name: &str, instance: &str) -> Bytes {
     let resource = Resource {
         attributes: vec![
             text("service.name", service_name),
@@ -40,7 +40,7 @@ pub(super) fn of(spans: &[Box<Span>], service_name: &str, instance: &str) -> Byt
     };
     let scope =
         InstrumentationScope { name: SCOPE.to_owned(), version: RELEASE.to_owned(), ..InstrumentationScope::default() };
-    let spans = spans.iter().map(|span| said(span)).collect();
+    let spans = spans.iter().map(said).collect();
     let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, schema_url: SCHEMA.to_owned() }];
     let resource_spans = ResourceSpans { resource: Some(resource), scope_spans, schema_url: SCHEMA.to_owned() };
     ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec().into()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use jiff::Timestamp;
 
 use super::access::{Ended, Line};
@@ -109,8 +109,7 @@ fn error(ending: Ending, status: u16, grpc: Option<GrpcStatus>) -> Option<Cow<'s
 }
 
 fn state(headers: &HeaderMap) -> String {
-    let parts: Vec<&str> =
-        headers.get_all(HeaderName::from(TRACESTATE)).iter().filter_map(|part| part.to_str().ok()).collect();
+    let parts: Vec<&str> = headers.get_all(TRACESTATE).iter().filter_map(|part| part.to_str().ok()).collect();
     let state = parts.join(",");
     if state.len() > MOST_STATE_BYTES { String::new() } else { state }
 }
@@ -120,5 +119,6 @@ fn text(value: &HeaderValue) -> String {
 }
 
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(MOST_TEXT_BYTES)].to_owned()
+    let end = (0..=MOST_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.expect("there is one at 0")].to_owned()
 }
