@@ -52,6 +52,7 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
         (Channel::Plain(_), Http2::On { .. }) => Source::Opening(Vec::new()),
         (Channel::Plain(_) | Channel::Tls(_), _) => Source::Socket,
     };
+    let mut is_used = false;
     loop {
         let ended = match source {
             Source::Http2(read) => {
@@ -64,8 +65,9 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
         };
         match ended {
             Ended::Http2(read) => source = Source::Http2(read),
-            Ended::Parked(read) => {
-                if read.is_dry() && !readable(&connections, &place, &channel).await {
+            Ended::Parked { read, has_answered } => {
+                is_used |= has_answered;
+                if read.is_dry() && !readable(&connections, &place, &channel, is_used).await {
                     channel.say_end();
                     socket.send_now();
                     return;
@@ -95,15 +97,16 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
     }
 }
 
-/// Waits for the first byte of a request; false when the connection is to be closed instead.
-async fn readable(connections: &Connections, place: &Place, channel: &Channel) -> bool {
+/// Waits for the first byte of a request; false when the connection is to be closed instead: where memory is short, one that
+/// `is_used` already.
+async fn readable(connections: &Connections, place: &Place, channel: &Channel, is_used: bool) -> bool {
     let mut until = std::pin::pin!(tokio::time::sleep(connections.service.serving().settings().timeouts.keep_alive));
     std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         if let Poll::Ready(readable) = channel.poll_readable(cx) {
             return Poll::Ready(readable.is_ok());
         }
-        let is_to_end = connections.phase() == Phase::Closing || connections.is_short_of_memory();
+        let is_to_end = connections.phase() == Phase::Closing || is_used && connections.is_short_of_memory();
         if is_to_end || until.as_mut().poll(cx).is_ready() {
             return Poll::Ready(false);
         }

@@ -27,8 +27,8 @@ use crate::proxy::wire::{Channel, Heard, Owned, PARK_AFTER, Phase, Progress, Soc
 
 /// How driving a connection ended.
 pub(super) enum Ended {
-    /// Idle for long: what was read of a next request.
-    Parked(Source),
+    /// Idle for long. `read` is of a next request.
+    Parked { read: Source, has_answered: bool },
     /// It is HTTP/2 by its first bytes, which are these.
     Http2(Bytes),
     /// The request head took too long.
@@ -178,7 +178,7 @@ pub(super) async fn drive(
         },
         Stop::Park => {
             socket.shrink();
-            Ended::Parked(source)
+            Ended::Parked { read: source, has_answered: progress.written.get() > 0 }
         }
         Stop::HeadTimeout => Ended::HeadTimeout,
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,

@@ -125,7 +125,8 @@ impl Open {
                     Stuck::Not => expire(progress),
                 },
                 Some(Phase::HeadBegun | Phase::Head | Phase::Waiting) => expire(progress),
-                Some(Phase::Tunnel) => {}
+                // It sees to its time itself.
+                Some(Phase::Tunnel) => progress.enter(Phase::Tunnel, now, body_idle),
             }
             stream.shared.note_due(progress);
         }
