@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod crash;
 mod descriptors;
+mod differential;
 mod disk;
 mod dns;
 mod endpoints;
