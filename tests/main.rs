@@ -54,3 +54,4 @@ mod unix;
 mod upgrades;
 mod upstream_http2;
 mod upstream_tls;
+mod websockets;
