@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Authority, Client, Connection, DEADLINE, End, Hello, Proxy, Upstream, config, eventually, folder, have,
+    Authority, Client, Connection, DEADLINE, End, Hello, Proxy, Running, Upstream, config, eventually, folder, have,
 };
 
 const HEADERS: &str = "portcullis_proxy_protocol_headers_total";
@@ -385,16 +385,6 @@ fn each_version_is_told_by_its_own_word_also_when_green_has_become_blue() {
         assert_eq!((answer.status, proxy.status()["state"].as_str()), (200, Some(state)), "{}", answer.text());
     }
     assert_eq!(client.get("/").text(), lines[1]);
-}
-
-/// A program that runs until this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn row_3_http_1_1_without_host_is_400() {
     let proxy = Proxy::before(&blue);
     check_refused(&proxy, &blue, "GET / HTTP/1.1\r\n\r\n", 400);
     check_refused(&proxy, &blue, "GET / HTTP/1.1\r\nX-Host: test\r\n\r\n", 400);
+    check_refused(&proxy, &blue, "GET http://test/ HTTP/1.1\r\n\r\n", 400);
 }
 
 #[test]
@@ -157,7 +158,9 @@ fn row_4_two_hosts_and_a_host_that_is_none_are_400() {
         "Host: a?query",
         "Host: a,b",
     ] {
-        check_refused(&proxy, &blue, format!("GET / HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);
+        for target in ["/", "http://a/"] {
+            check_refused(&proxy, &blue, format!("GET {target} HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);
+        }
     }
     check_refused(&proxy, &blue, "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 }
@@ -172,6 +175,7 @@ fn row_5_the_authority_of_an_absolute_target_wins_over_host() {
     assert_eq!(request.head.one("host"), "target:81");
     assert_eq!(request.head.one("x-forwarded-host"), "target:81");
     check_refused(&proxy, &blue, "GET http://user@target/ HTTP/1.1\r\nHost: field\r\n\r\n", 400);
+    assert_eq!(proxy.client().send("GET http://target/ HTTP/1.0\r\n\r\n").response().text(), "GET /");
 }
 
 #[test]

@@ -1,6 +1,16 @@
 //! The built program as a command.
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+
+/// A program that runs until this is dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
 
 pub fn portcullis(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));

@@ -59,7 +59,7 @@ pub fn read_bytes(source: &mut impl Source, length: usize) -> Vec<u8> {
 }
 
 /// Bytes after which nothing comes.
-struct Whole(Vec<u8>);
+pub struct Whole(pub Vec<u8>);
 
 impl Source for Whole {
     fn more(&mut self) -> io::Result<Option<Vec<u8>>> {
@@ -197,7 +197,9 @@ fn read_body(
         }
         Framing::Chunked => loop {
             let line = take_line(source)?;
-            let size = std::str::from_utf8(&line).ok().and_then(|line| usize::from_str_radix(line, 16).ok());
+            let digits =
+                std::str::from_utf8(&line).ok().filter(|line| line.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let size = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok());
             let size = size.ok_or_else(|| malformed("chunk size", &line))?;
             if size == 0 {
                 loop {

@@ -29,7 +29,7 @@ pub use backend::Backend;
 pub use bench::{Bench, folder};
 pub use client::{Client, Cut, End};
 pub use collector::Collector;
-pub use command::{portcullis, printed, refused, stderr, stdout};
+pub use command::{Running, portcullis, printed, refused, stderr, stdout};
 pub use events::Listener;
 pub use http2::{Frames, Http2};
 pub use http2_upstream::{Call, Http2Upstream};

@@ -159,7 +159,8 @@ pub(super) fn protocol(answer: &HeaderMap) -> wire::Protocol {
     if is_websocket(answer) { wire::Protocol::WebSocket } else { wire::Protocol::Other }
 }
 
-/// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2).
+/// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2), which HTTP/1.1 has to have all the
+/// same (3.2). HTTP/2 needs none.
 fn target(parts: &mut Parts) -> Result<(), Refusal> {
     if parts.uri.authority().is_none() {
         let path = parts.uri.path();
@@ -171,6 +172,9 @@ fn target(parts: &mut Parts) -> Result<(), Refusal> {
     let (Some(Ok(authority)), Some(path)) = (authority, path) else { return Err(Refusal::Target) };
     if authority.as_bytes().contains(&b'@') {
         return Err(Refusal::Target);
+    }
+    if parts.version != Version::HTTP_2 {
+        host(parts)?;
     }
     parts.headers.insert(HOST, authority);
     parts.uri = Uri::from(path);
