@@ -4,7 +4,7 @@ import json
 import time
 import urllib.request
 
-from harness.load import Unfit
+from harness.checks import Unfit
 
 TICKS_PER_SECOND = 10
 # On a core that is in full use a tick comes late, and is not made up for.

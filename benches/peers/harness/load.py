@@ -1,82 +1,32 @@
-"""What is sent to a proxy: checks that it does its job, wrk, oha, and connections that idle."""
+"""What is sent to a proxy: load generators, and connections that idle."""
 
 import contextlib
 import http.client
-import ipaddress
 import json
+import os
 import re
+import signal
 import socket
+import ssl
 import struct
 import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
+from harness.checks import Unfit, grpc_request, unverified
+from harness.handshakes import THREADS
 from harness.machine import pinned
 
+HERE = Path(__file__).resolve().parent
+CONF_DIR = HERE.parent / "conf"
 CLIENTS = 64
-CHECK_REQUESTS = 1000
-# Envoy draws at random: five standard deviations of 1,000 draws at 10 % are 47.
-GREEN_EXPECTED = range(50, 151)
-START_DEADLINE_S = 20
+# How long a load generator that ends by itself goes on after the measurement.
+AFTERWARDS_S = 0.3
+# So large a part of a fixed load may be left out, and it is still that load.
+LATE = 0.03
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class Unfit(Exception):
-    """The proxy did not do what a figure of it would claim."""
-
-
-def await_ready(service, port):
-    deadline = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < deadline:
-        if service.has_exited():
-            raise Unfit(f"ended at its start: {service.last_words()}")
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            with contextlib.closing(connection):
-                connection.request("GET", "/")
-                if connection.getresponse().status == 200:
-                    return
-        time.sleep(0.02)
-    raise Unfit(f"did not answer within {START_DEADLINE_S} s: {service.last_words()}")
-
-
-def check(port):
-    """Refuse a proxy that does not split 10 to 90, add X-Forwarded-For and keep connections on both sides."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        with contextlib.closing(connection):
-            connection.connect()
-            kept_socket = connection.sock
-            green = sum(get(connection, "/").startswith(b"green") for _ in range(CHECK_REQUESTS))
-            seen = [get(connection, "/seen").decode() for _ in range(20)]
-            if connection.sock is not kept_socket:
-                raise Unfit("closes the client's connection")
-    except (OSError, http.client.HTTPException) as error:
-        raise Unfit(f"failed a check: {error!r}") from error
-    if green not in GREEN_EXPECTED:
-        raise Unfit(f"sent {green} of {CHECK_REQUESTS} requests to green")
-    forwarded_for = seen[0].rpartition(" ")[0]
-    if not is_address(forwarded_for):
-        raise Unfit(f"X-Forwarded-For is not an address: {forwarded_for!r}")
-    if not any(int(answer.split()[-1]) > len(seen) for answer in seen):
-        raise Unfit("does not keep its connections to the backend")
-
-
-def is_address(text):
-    """Any address will do: Envoy names the machine's own in the place of a client on loopback."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def get(connection, path):
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise Unfit(f"answered {answer.status} to a check")
-    return body
 
 
 def closed_loop(port, core, seconds, *fields):
@@ -107,6 +57,124 @@ def open_loop(oha, port, core, seconds, rate):
     return requests, latency["p50"] * 1e3, latency["p99"] * 1e3, result["summary"]["requestsPerSec"]
 
 
+class Load:
+    """A load generator that runs."""
+
+    def __init__(self, core, command, environment=None):
+        self.process = subprocess.Popen(
+            pinned(core, command), text=True, env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def await_ready(self, within_s):
+        timer = threading.Timer(within_s, self.process.kill)
+        timer.start()
+        line = self.process.stdout.readline()
+        timer.cancel()
+        if line != "ready\n":
+            raise Unfit(f"the load was not ready within {within_s} s: {self.process.communicate()[1].strip()[-300:]}")
+
+    def end(self, number=None):
+        """What it has to say in the end, to which the end of its input or a signal brings it."""
+        if number:
+            self.process.send_signal(number)
+        try:
+            said, complaint = self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired as error:
+            raise Unfit("the load generator did not end") from error
+        if self.process.returncode != 0:
+            raise Unfit(f"{self.process.args[6]} exited {self.process.returncode}: {complaint.strip()[-300:]}")
+        return said
+
+
+# What clients offer by TLS, and so what all peers agree to. h2load has an option instead.
+CIPHER = "TLS_AES_128_GCM_SHA256"
+OFFERED = {"OPENSSL_CONF": str(CONF_DIR / "openssl.cnf")}
+
+
+def wrk(path, clients=CLIENTS, scheme="http", script=None):
+    @contextlib.contextmanager
+    def running(port, core, seconds, _folder):
+        scripted = ["-s", CONF_DIR / script] if script else []
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds + 10}s", *scripted, f"{scheme}://127.0.0.1:{port}{path}"]
+        with Load(core, command, OFFERED) as tool:
+            yield tool
+            trouble = re.search(r"(Socket errors|Non-2xx).*", tool.end(signal.SIGINT))
+            if trouble:
+                raise Unfit(trouble[0])
+
+    return running
+
+
+def h2load(clients, streams, scheme="http", message=None):
+    @contextlib.contextmanager
+    def running(port, core, seconds, folder):
+        sent = grpc_request(folder / "bodies" / message) if message else []
+        path = "/bench.Bench/Ask" if message else "/"
+        command = [
+            "h2load", "-t1", f"-c{clients}", f"-m{streams}", f"-D{int((seconds + AFTERWARDS_S) * 1000)}ms",
+            f"--tls13-ciphers={CIPHER}", *sent,
+            f"{scheme}://127.0.0.1:{port}{path}",
+        ]
+        with Load(core, command, OFFERED) as tool:
+            yield tool
+            said = tool.end()
+            spoken = re.search(r"Application protocol: (\S+)", said)
+            if not spoken or spoken[1] != ("h2" if scheme == "https" else "h2c"):
+                raise Unfit(f"h2load spoke {spoken and spoken[1]}")
+            if scheme == "https" and f"Cipher: {CIPHER}\n" not in said:
+                raise Unfit(f"did not agree on {CIPHER}")
+            trouble = re.search(r"[1-9]\d* (failed|errored|timeout|3xx|4xx|5xx)", said)
+            if trouble:
+                raise Unfit(f"h2load: {trouble[0]}")
+
+    return running
+
+
+def handshakes(how):
+    @contextlib.contextmanager
+    def running(port, core, _seconds, _folder):
+        with Load(core, [sys.executable, HERE / "handshakes.py", port, how], OFFERED) as tool:
+            yield tool
+            counts = json.loads(tool.end())
+            connections, resumed = counts.pop("connections", 0), counts.pop("resumed", 0)
+            if counts != {f"TLSv1.3 {CIPHER}": connections}:
+                raise Unfit(f"{connections} connections: {counts}")
+            # The first of each thread has nothing to resume.
+            expected = 0 if how == "full" else connections - THREADS
+            if resumed != expected:
+                raise Unfit(f"resumed {resumed} of {connections} sessions instead of {expected}")
+
+    return running
+
+
+def spread(count, rate):
+    @contextlib.contextmanager
+    def running(port, core, _seconds, _folder):
+        with Load(core, [sys.executable, HERE / "spread.py", port, count, rate]) as tool:
+            tool.await_ready(30)
+            yield tool
+            said = json.loads(tool.end())
+            if said["late"] > LATE * said["due"]:
+                raise Unfit(f"left {said['late']} of {said['due']} requests waiting for the last of their connection")
+
+    return running
+
+
+def answered(port):
+    """How many requests the backend has answered so far."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", "/")
+        return int(connection.getresponse().read().split()[9])
+
+
 def run_tool(core, command, seconds):
     try:
         done = subprocess.run(pinned(core, command), capture_output=True, text=True, timeout=seconds * 3 + 30)
@@ -118,12 +186,15 @@ def run_tool(core, command, seconds):
 
 
 @contextlib.contextmanager
-def idle_connections(port, count):
+def idle_connections(port, count, way="clear"):
     """Connections that have each made one request. On leaving, all of them must still be open."""
+    context = unverified()
     connections = []
     try:
         for _ in range(count):
             connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            if way == "tls":
+                connection = context.wrap_socket(connection)
             connections.append(connection)
             connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
             answer = b""
@@ -149,5 +220,5 @@ def has_closed(connection):
     try:
         connection.recv(1)
         return True
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         return False

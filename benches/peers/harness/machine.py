@@ -111,6 +111,14 @@ def stat_fields(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def ticks_of(pid):
+    """CPU time of a process that runs, in ticks; of those that have ended it is with whoever has waited for them."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        fields = stat_fields(pid)
+        return int(fields[11]) + int(fields[12])
+    return 0
+
+
 def session_of(pid):
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return int(stat_fields(pid)[3])
@@ -133,10 +141,11 @@ def await_quiet(deadline):
             return
 
 
-def own_micros():
-    """CPU time of this script and of its children that have ended: the load generators."""
+def own_micros(running=None):
+    """CPU time of this script and of its children that have ended, the load generators, and of one that is still running."""
     times = os.times()
-    return (times.user + times.system + times.children_user + times.children_system) * 1e6
+    own = (times.user + times.system + times.children_user + times.children_system) * 1e6
+    return own + (ticks_of(running) * 1e6 / TICKS_PER_SECOND if running else 0)
 
 
 def describe():

