@@ -6,8 +6,7 @@
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
-//! endpoints. No file is read but the tokens file, the secrets that it names, the certificates and their keys, and those
-//! that the system trusts.
+//! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
 //! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +27,8 @@ use crate::release::Plan;
 
 mod environment;
 pub mod fault;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod path;
 mod quantity;
@@ -335,10 +336,8 @@ impl Http2 {
 impl Endpoint {
     /// The host, where that is an address.
     pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.ip(),
-            Endpoint::Unix(_) => None,
-        }
+        let (Endpoint::At(authority) | Endpoint::Secured(authority)) = self else { return None };
+        authority.ip()
     }
 
     /// The host, where that has to be looked up.

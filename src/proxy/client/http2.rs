@@ -28,6 +28,8 @@ mod calm;
 mod streams;
 mod wire;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use calm::Calm;
 use streams::{Open, Streams, Stuck};
 use wire::{Notes, Nudge, Wire};
 

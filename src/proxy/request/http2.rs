@@ -87,9 +87,9 @@ fn too_many_fields() -> Response<AnswerBody> {
 
 /// It is no request (RFC 9113, section 8.1.1).
 #[derive(Debug, PartialEq, Eq)]
-struct Malformed;
+pub(super) struct Malformed;
 
-fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
+pub(super) fn as_http1(parts: &mut Parts) -> Result<(), Malformed> {
     // Its target is an authority, and it is refused for what it is.
     if parts.method == Method::CONNECT {
         return Ok(());

@@ -6,6 +6,8 @@
 
 mod body;
 mod channel;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod lazy;
 mod progress;
 pub(in crate::proxy) mod proxy_protocol;
