@@ -157,6 +157,7 @@ fn row_4_two_hosts_and_a_host_that_is_none_are_400() {
         "Host: a/path",
         "Host: a?query",
         "Host: a,b",
+        "Host: a\\b",
     ] {
         for target in ["/", "http://a/"] {
             check_refused(&proxy, &blue, format!("GET {target} HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);
@@ -185,6 +186,15 @@ fn row_6_an_asterisk_is_for_options_alone() {
     let response = proxy.client().send("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n").response();
     assert_eq!(response.text(), "OPTIONS *");
     check_refused(&proxy, &blue, "GET * HTTP/1.1\r\nHost: test\r\n\r\n", 400);
+}
+
+#[test]
+fn an_absolute_target_with_a_fragment_and_no_path_was_forwarded_without_any_target() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    for target in ["http://a#b", "http://a#b/c?d", "http://a#"] {
+        check_refused(&proxy, &blue, format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"), 400);
+    }
 }
 
 #[test]
