@@ -65,7 +65,7 @@ COLUMNS = [
 
 def markdown(report):
     """Two tables: the rows side by side, and more of the first ones."""
-    chosen = [ROWS[name] for name in report["settings"]["rows"]]
+    chosen = [ROWS[name] for name in report["settings"]["asked"]]
     lines = [
         f"{report['date']}; {report['machine']}; {report['kernel']}; "
         + f"{report['settings']['rounds']} rounds of {report['settings']['seconds']} s; median (least–most)",
