@@ -39,6 +39,13 @@ fn row_28_fields_of_one_hop_do_not_reach_the_endpoint() {
 }
 
 #[test]
+fn a_member_of_connection_that_is_no_text_hid_the_others() {
+    let fields = "Connection: keep-alive, X-Hop, é\r\nX-Hop: 1\r\nTE: trailers, é\r\n";
+    let head = forwarded("", fields).head;
+    assert_eq!(names(&head), ["host", "te", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+}
+
+#[test]
 fn row_28_fields_of_one_hop_do_not_reach_the_client() {
     let head = answered(
         "Connection: X-Hop\r\nConnection: x-other, keep-alive\r\nX-Hop: 1\r\nX-Other: 1\r\nKeep-Alive: timeout=5\r\n\
@@ -107,6 +114,8 @@ fn row_30_what_a_trusted_proxy_says_is_kept_and_its_address_added() {
     assert_eq!(head.one("x-forwarded-host"), "outside");
     assert_eq!(head.one("forwarded"), "for=1.2.3.4");
 
+    let head = forwarded(trusted, "Connection: forwarded\r\nForwarded: for=1.2.3.4\r\n").head;
+    assert_eq!(head.one("forwarded"), "for=1.2.3.4");
     let head = forwarded(trusted, "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n").head;
     assert_eq!(head.all("x-forwarded-for").join(", "), "1.2.3.4, 5.6.7.8, 127.0.0.1");
 
@@ -157,7 +166,7 @@ fn row_32_repeated_empty_and_obs_text_fields_pass_both_ways() {
 
 #[test]
 fn row_26_an_upgrade_to_http_2_is_not_forwarded() {
-    for upgrade in ["h2c", "H2C", "h2", "h2c, websocket"] {
+    for upgrade in ["h2c", "H2C", "h2", "h2c, websocket", "h2c, é"] {
         let fields =
             format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABk\r\n");
         assert_eq!(names(&forwarded("", &fields).head), ADDED, "{upgrade}");

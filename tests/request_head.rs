@@ -157,6 +157,7 @@ fn row_4_two_hosts_and_a_host_that_is_none_are_400() {
         "Host: a/path",
         "Host: a?query",
         "Host: a,b",
+        "Host: a\\b",
     ] {
         for target in ["/", "http://a/"] {
             check_refused(&proxy, &blue, format!("GET {target} HTTP/1.1\r\n{hosts}\r\n\r\n"), 400);

@@ -56,7 +56,10 @@ impl GrpcStatus {
 
     /// The value of a field `grpc-status`.
     pub fn of_field(value: &[u8]) -> GrpcStatus {
-        let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<usize>().ok());
+        let value = value.trim_ascii();
+        // A sign parses as well.
+        let digits = std::str::from_utf8(value).ok().filter(|_| value.iter().all(u8::is_ascii_digit));
+        let number = digits.and_then(|digits| digits.parse::<usize>().ok());
         number.and_then(|number| GrpcStatus::CODES.get(number)).copied().unwrap_or(GrpcStatus::Unknown)
     }
 
@@ -140,7 +143,7 @@ mod tests {
             assert_eq!(status.number().map(usize::from), Some(number));
         }
         assert_eq!(GrpcStatus::of_field(b" 14 "), GrpcStatus::Unavailable);
-        for field in [&b""[..], b"17", b"-1", b"UNAVAILABLE", b"1 4", b"\xff", b"99999999999999999999"] {
+        for field in [&b""[..], b"17", b"-1", b"+1", b"UNAVAILABLE", b"1 4", b"\xff", b"99999999999999999999"] {
             assert_eq!(GrpcStatus::of_field(field), GrpcStatus::Unknown, "{}", field.escape_ascii());
         }
         assert_eq!(GrpcStatus::Missing.number(), None);

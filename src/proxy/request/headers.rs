@@ -21,8 +21,11 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// What a Connection field must not take out: it would change what the request is or says of its way.
-const KEPT: [HeaderName; 7] =
-    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
+const KEPT: [HeaderName; 8] =
+    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
+
+/// Numbers with so many fit into 64 bits.
+const LENGTH_DIGITS: usize = 19;
 
 /// Whether the client asked to leave HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refus
     if found.length {
         write_length(&mut parts.headers);
     }
-    let takes_trailers = found.te && tokens(&parts.headers, TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    let takes_trailers = found.te && tokens(&parts.headers, TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
     let upgrade = if found.upgrade { asked_upgrade(parts) } else { Upgrade::NotAsked };
     if found.connection {
         strip_named(&mut parts.headers);
@@ -183,7 +186,7 @@ fn target(parts: &mut Parts) -> Result<(), Refusal> {
 
 /// The Host field, which only HTTP/1.0 may do without.
 fn host(parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
-    let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'@' | b'?' | b'#' | b',' | b'\t');
+    let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'\t');
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(Some(host.clone())),
@@ -200,18 +203,20 @@ fn is_only_chunked(headers: &HeaderMap) -> bool {
 
 /// Writes the length as one plain number, which nobody reads otherwise: neither as octal nor as a list. What is no length
 /// comes only where none frames the body, in an answer to HEAD or a 304, and is not passed on.
-fn write_length(headers: &mut HeaderMap) {
+pub(super) fn write_length(headers: &mut HeaderMap) {
     let is_plain = |length: &[u8]| match length {
         b"0" => true,
-        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        [b'1'..=b'9', rest @ ..] => rest.len() < LENGTH_DIGITS && rest.iter().all(u8::is_ascii_digit),
         _ => false,
     };
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     if values.next().is_some_and(|length| is_plain(length.as_bytes())) && values.next().is_none() {
         return;
     }
-    let read =
-        |token: &str| token.bytes().all(|byte| byte.is_ascii_digit()).then(|| token.parse::<u64>().ok()).flatten();
+    let read = |token: &[u8]| {
+        let digits = std::str::from_utf8(token).ok().filter(|_| token.iter().all(u8::is_ascii_digit))?;
+        digits.parse::<u64>().ok()
+    };
     let lengths: Vec<Option<u64>> = tokens(headers, CONTENT_LENGTH).map(read).collect();
     headers.remove(CONTENT_LENGTH);
     if let Some(&Some(length)) = lengths.first()
@@ -233,18 +238,15 @@ fn asked_upgrade(parts: &mut Parts) -> Upgrade {
         return Upgrade::Bootstrapped;
     }
     let headers = &parts.headers;
-    let named = tokens(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    let is_http2 = |protocol: &str| protocol.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("h2"));
+    let named = tokens(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
+    let is_http2 = |protocol: &[u8]| protocol.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"));
     if named && !tokens(headers, UPGRADE).any(is_http2) { Upgrade::Asked } else { Upgrade::NotAsked }
 }
 
-fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+/// The members of a list. Of bytes: one that is no text must not hide those beside it.
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Takes out Connection and every field that it names.
@@ -256,7 +258,7 @@ fn strip_named(headers: &mut HeaderMap) {
         return;
     }
     let named: Vec<HeaderName> = tokens(headers, CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
         .collect();
     for name in named {

@@ -84,6 +84,8 @@ pub(in crate::proxy) fn read(header: &[u8]) -> Result<Proxied, Fault> {
             VERSION_2_PROXY => check_fields(header)?,
             _ => return Err(Fault::Malformed),
         }
+    } else if !has_plain_ports(header) {
+        return Err(Fault::Malformed);
     }
     let (header, _) = ProxyHeader::parse(header, ParseConfig::default()).map_err(|_| Fault::Malformed)?;
     Ok(match header.proxied_address() {
@@ -109,6 +111,13 @@ pub(in crate::proxy) fn written(version: ProxyProtocol, proxied: Proxied) -> Vec
     };
     done.expect("both ends are of one family, and there is nothing else in it");
     written
+}
+
+/// Whether the last two words of a line are written as numbers are (section 2.1): others read `+1` and `01` as one, too.
+fn has_plain_ports(line: &[u8]) -> bool {
+    let is_plain = |port: &[u8]| port.iter().all(u8::is_ascii_digit) && (port == b"0" || !port.starts_with(b"0"));
+    let words = line.trim_ascii_end().rsplitn(3, |byte| *byte == b' ');
+    line.starts_with(b"PROXY UNKNOWN") || words.take(2).all(is_plain)
 }
 
 /// Walks through what is behind the addresses, and looks at the checksum if there is one (section 2.2.4).
@@ -239,6 +248,8 @@ mod tests {
             "PROXY TCP4 192.0.2.1 198.51.100.2 4660\r\n",
             "PROXY TCP4 192.0.2.1 198.51.100.2 4660 65536\r\n",
             "PROXY TCP4 192.0.2.1 198.51.100.2 4660 443 \r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 +4660 443\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 4660 0443\r\n",
             "PROXY TCP4 192.0.2.1  198.51.100.2 4660 443\r\n",
             "PROXY TCP4 192.0.2.256 198.51.100.2 4660 443\r\n",
             "PROXY TCP4 2001:db8::1 2001:db8::2 4660 443\r\n",
