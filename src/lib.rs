@@ -41,6 +41,9 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod course;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gate;
 pub mod journal;
 pub mod listeners;

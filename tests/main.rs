@@ -22,6 +22,8 @@ mod failures;
 mod fields;
 mod flip;
 mod framing;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod gate;
 mod gate_wait;
 mod gone;

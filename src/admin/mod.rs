@@ -6,6 +6,8 @@
 mod access;
 mod api;
 mod fate;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod listen;
 mod problem;
 mod releases;

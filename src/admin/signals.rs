@@ -76,19 +76,21 @@ pub(super) async fn post(
         return Err(Problem::UnknownSignal { name: signal, known: settings.signals.clone() });
     }
     let body: Value = json_within(BODY_BYTES, &headers, body).await?;
-    let (state, sentence) = match body.get("alerts") {
-        Some(_) => of_webhook(typed(body)?)?,
-        None => {
-            let Plain { state, reason } = typed(body)?;
-            (state, reason)
-        }
-    };
+    let (state, sentence) = posted(body)?;
     let sentence = match sentence.trim() {
         "" => format!("`{signal}` was posted by {actor}"),
         said => shortened(said, LONGEST_SENTENCE),
     };
     let posted = Posted { signal, state, sentence, actor };
     Ok(Json(context.commands.send(Change::Signal(posted)).await?))
+}
+
+pub(super) fn posted(body: Value) -> Result<(Posting, String), Problem> {
+    if body.get("alerts").is_some() {
+        return of_webhook(typed(body)?);
+    }
+    let Plain { state, reason } = typed(body)?;
+    Ok((state, reason))
 }
 
 /// Any alert that fires makes the whole fire; what is said is said of the first.
@@ -126,7 +128,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(plain)
 }
 
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

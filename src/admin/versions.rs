@@ -103,6 +103,25 @@ pub(super) async fn reload(
     Ok(Json(context.reloading.reload(&actor).await?))
 }
 
+/// Whether a body starts a release, or names endpoints, and what it names can be used or is refused by name.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzzed(headers: &HeaderMap, bytes: &[u8]) -> bool {
+    let start = super::api::parse::<Start>(headers, bytes);
+    let endpoints = super::api::parse::<Endpoints>(headers, bytes);
+    let taken = start.is_ok() || endpoints.is_ok();
+    if let Ok(Start { green, plan, irreversible, .. }) = start {
+        config::terms(plan, irreversible, &crate::gate::Policy::default()).ok();
+        if let Some(Green { version, endpoints }) = green {
+            config::version_name(&version).ok();
+            authorities("green.endpoints", &endpoints).ok();
+        }
+    }
+    if let Ok(Endpoints { endpoints, .. }) = endpoints {
+        authorities("endpoints", &endpoints).ok();
+    }
+    taken
+}
+
 fn authorities(key: &str, texts: &[String]) -> Result<Vec<Endpoint>, Problem> {
     if texts.len() > MOST_ENDPOINTS {
         return Err(field(key, &format!("has {} entries, and {MOST_ENDPOINTS} are the most", texts.len())));

@@ -6,8 +6,7 @@
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
-//! endpoints. No file is read but the tokens file, the secrets that it names, the certificates and their keys, and those
-//! that the system trusts.
+//! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
 //! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::SocketAddr;
@@ -27,6 +26,8 @@ use crate::release::Plan;
 mod endpoint;
 mod environment;
 pub mod fault;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod otlp;
 mod path;

@@ -50,7 +50,7 @@ const LONGEST_NAME: usize = 100;
 
 /// What becomes of the files that a configuration names.
 #[derive(Clone, Copy)]
-enum NamedFiles<'a> {
+pub(super) enum NamedFiles<'a> {
     In(Vault<'a>),
     Unread,
 }
@@ -119,7 +119,12 @@ pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result
     parse_with(text, name, references, NamedFiles::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
 }
 
-fn parse_with(text: &str, name: &str, references: References<'_>, files: NamedFiles<'_>) -> Result<Config, Faults> {
+pub(super) fn parse_with(
+    text: &str,
+    name: &str,
+    references: References<'_>,
+    files: NamedFiles<'_>,
+) -> Result<Config, Faults> {
     let source = Source::new(name.to_owned(), text.to_owned(), Excerpts::Shown);
     let (document, faults) = source::parse(Arc::new(source), references);
     let Some(document) = document else { return Err(Faults::new(faults)) };

@@ -13,6 +13,8 @@
 mod archive;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod migrate;
 mod place;
 pub mod record;

@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::buckets::Buckets;
+#[cfg(feature = "fuzzing")]
+pub(super) use self::code::read;
 pub(super) use self::code::unpack;
 
 use super::record::nanos;

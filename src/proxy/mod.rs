@@ -21,3 +21,9 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use request::{ClientShare, Draw, Lot};
 pub use upstream::check;
 pub use worker::spawn;
+#[cfg(feature = "fuzzing")]
+pub use {
+    client::fuzzing::frames,
+    request::fuzzing::{answers, fields, requests},
+    wire::fuzzing::proxy_header,
+};

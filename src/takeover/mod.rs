@@ -31,6 +31,8 @@
 //! Absent: a new start of the old binary. If the successor turns out bad, start the old one with `--take-over` again, as
 //! long as it knows the journal's schema.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod give;
 mod take;
 mod wire;

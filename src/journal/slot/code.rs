@@ -141,7 +141,7 @@ fn buckets(buckets: &Buckets, to: &mut Vec<u8>) {
 /// What is left to be read. None is damage.
 struct Rest<'a>(&'a [u8]);
 
-fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
+pub(in crate::journal) fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
     let mut rest = Rest(bytes);
     let mut slots = Vec::new();
     let mut after = Duration::ZERO;

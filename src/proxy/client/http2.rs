@@ -28,6 +28,8 @@ mod stream;
 mod streams;
 mod wire;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use calm::Calm;
 use serving::Serving;
 use streams::{Open, Streams, Stuck};
 use wire::{Notes, Nudge, Wire};

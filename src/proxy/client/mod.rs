@@ -7,6 +7,8 @@
 mod connection;
 mod connections;
 mod drive;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod handshake;
 mod http2;
 mod interim;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::proxy::wire::{Channel, Phase, Progress};
+use crate::proxy::wire::{Phase, Progress};
 
 /// Where the next bytes of a client come from.
 pub(super) enum Source {
@@ -44,7 +44,7 @@ impl Source {
     /// Reads where it is not the socket alone.
     pub(super) fn poll_first(
         &mut self,
-        channel: &mut Channel,
+        channel: &mut (impl AsyncRead + Unpin),
         progress: &Progress,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
@@ -67,7 +67,7 @@ impl Source {
 
     fn poll_opening(
         &mut self,
-        channel: &mut Channel,
+        channel: &mut (impl AsyncRead + Unpin),
         progress: &Progress,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,

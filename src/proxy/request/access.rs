@@ -183,7 +183,7 @@ fn text(value: &HeaderValue) -> String {
 }
 
 /// As it may stand between quotation marks: whatever a client sends, a line stays one, and its fields where they are.
-fn quotable(text: &str) -> String {
+pub(super) fn quotable(text: &str) -> String {
     let mut quotable = String::with_capacity(text.len());
     for one in text.chars() {
         if matches!(one, '"' | '\\') || one.is_control() {

@@ -65,6 +65,23 @@ impl Client {
         }
     }
 
+    /// Somebody, for whom no service is needed.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn fuzzed(trusted: bool, scheme: Scheme) -> Client {
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        Client {
+            address: peer.ip(),
+            trusted,
+            scheme,
+            via: HeaderValue::from_static("1.1 portcullis"),
+            class: None,
+            tunnel: RefCell::new(None),
+            connection: Connection { socket: Socket::unconnected(), peer, proxied: Proxied::Local },
+            own: OnceCell::new(),
+            forwarded_for: written(peer.ip()),
+        }
+    }
+
     /// The same client, who turned out to speak HTTP/2.
     pub(in crate::proxy) fn by_http2(self) -> Client {
         Client { via: HeaderValue::from_static("2.0 portcullis"), ..self }

@@ -94,17 +94,17 @@ fn too_many_fields() -> Response<AnswerBody> {
 
 /// It is no request (RFC 9113, section 8.1.1).
 #[derive(Debug, PartialEq, Eq)]
-struct Malformed;
+pub(super) struct Malformed;
 
 /// What follows the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Body,
     /// Whatever a WebSocket consists of.
     Tunnel,
 }
 
-fn as_http1(parts: &mut Parts) -> Result<Kind, Malformed> {
+pub(super) fn as_http1(parts: &mut Parts) -> Result<Kind, Malformed> {
     let mut kind = Kind::Body;
     if parts.method == Method::CONNECT {
         match parts.extensions.get::<Protocol>() {

@@ -15,6 +15,8 @@ mod client;
 mod client_share;
 mod ending;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod grpc;
 mod headers;
 mod http2;

@@ -7,6 +7,8 @@
 
 mod body;
 mod channel;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod interim;
 mod lazy;
 mod pipe;

@@ -76,6 +76,12 @@ impl Socket {
         Owned(Socket { shared: Rc::new(shared), sends: Rc::clone(sends) })
     }
 
+    /// One that nothing can be read from or written to.
+    #[cfg(feature = "fuzzing")]
+    pub(in crate::proxy) fn unconnected() -> Socket {
+        Socket::own(Lazy::Lost, &Rc::default()).share()
+    }
+
     /// Something on it has been waited for.
     pub(in crate::proxy) fn is_watched(&self) -> bool {
         self.shared.stream.borrow().is_known()

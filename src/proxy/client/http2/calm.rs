@@ -24,7 +24,7 @@ const HEADERS: u8 = 1;
 const END_STREAM: u8 = 1;
 
 /// What one connection has done so far.
-pub(super) struct Calm {
+pub(in crate::proxy::client) struct Calm {
     spare: Cell<u32>,
     /// Of the frame head that is being read.
     head: Cell<[u8; HEAD_BYTES]>,
@@ -37,7 +37,7 @@ pub(super) struct Calm {
 }
 
 impl Calm {
-    pub(super) fn new() -> Calm {
+    pub(in crate::proxy::client) fn new() -> Calm {
         Calm {
             spare: Cell::new(SPARE),
             head: Cell::default(),
@@ -50,12 +50,12 @@ impl Calm {
     }
 
     /// The client does what no client in its right mind does.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(in crate::proxy::client) fn is_lost(&self) -> bool {
         self.lost.get()
     }
 
     /// `bytes` have come.
-    pub(super) fn read(&self, mut bytes: &[u8]) {
+    pub(in crate::proxy::client) fn read(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let skipped = self.left.get().min(bytes.len());
             self.left.set(self.left.get() - skipped);

@@ -1,0 +1,187 @@
+//! What is fuzzed of this room; [`crate::fuzzing`] says how. Here are heads: what hyper makes of bytes is rewritten, written by
+//! hyper for the other side, and read there by somebody who knows nothing of either. [`fields`] has the values of single fields.
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::uri::Scheme as UriScheme;
+use http::{Method, StatusCode, Uri, Version};
+
+use super::client::{Client, Scheme};
+use super::headers::{self, Upgrade, X_FORWARDED_FOR};
+use super::{grpc, http2};
+
+mod exchange;
+mod fields;
+mod reader;
+
+pub use fields::fields;
+
+use exchange::{answered, heard, sent, told};
+use reader::{From, Message};
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Of one hop, whatever Connection names.
+const OF_ONE_HOP: [HeaderName; 4] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+
+/// These are looked at each for itself.
+const REWRITTEN: [HeaderName; 11] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    FORWARDED,
+    HOST,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
+];
+
+/// The bytes of a client, of which the first says who that is: trusted, by TLS, by HTTP/2. Each of its requests reaches the
+/// endpoint as one that everybody reads alike, without what belongs to one hop, or not at all.
+pub fn requests(bytes: &[u8]) {
+    let [who, bytes @ ..] = bytes else { return };
+    let client = Client::fuzzed(who & 1 != 0, if who & 2 == 0 { Scheme::Http } else { Scheme::Https });
+    let by_http2 = who & 4 != 0;
+    for (mut parts, body) in heard(bytes) {
+        if by_http2 && as_by_http2(&mut parts, &body).is_none() {
+            continue;
+        }
+        let came = parts.clone();
+        let Ok(asked) = headers::request(&mut parts, &client) else { continue };
+        check_hop(&came.headers, &parts.headers, asked.upgrade);
+        let to_http2 = |to: &[u8]| to.to_ascii_lowercase().starts_with(b"h2");
+        assert!(!tokens(&parts.headers, &UPGRADE).any(to_http2), "{:?}", parts.headers);
+        assert!(parts.headers.get_all(TE).iter().all(|te| te == "trailers"), "{:?}", parts.headers);
+        check_origin(&came, &parts, &client);
+        let sent = sent(&parts, &body);
+        let shown = sent.escape_ascii();
+        let read = Message::read(&sent, From::Client).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
+        assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
+        check_line(&came, read.line);
+        let hosts = read.values("host");
+        assert!(hosts.len() == 1 || hosts.is_empty() && came.version == Version::HTTP_10, "{shown}");
+        assert!(!hosts.iter().any(|host| host.iter().any(|byte| b" \t,/@?#\\".contains(byte))), "{shown}");
+    }
+}
+
+/// The bytes of an endpoint; the first says what it was asked. The client gets one answer that everybody reads alike, without
+/// what belongs to one hop, or none.
+pub fn answers(bytes: &[u8]) {
+    let [question, bytes @ ..] = bytes else { return };
+    let upgrade = if question & 1 == 0 { Upgrade::NotAsked } else { Upgrade::Asked };
+    let method = if question & 2 == 0 { Method::GET } else { Method::HEAD };
+    let Some((mut parts, body)) = answered(method.clone(), bytes) else { return };
+    let came = parts.headers.clone();
+    grpc::said(&came);
+    if headers::response(&mut parts, upgrade).is_err() {
+        return;
+    }
+    let kept = if came.contains_key(UPGRADE) { upgrade } else { Upgrade::NotAsked };
+    check_hop(&came, &parts.headers, kept);
+    assert!(!parts.headers.contains_key(TRANSFER_ENCODING));
+    // What follows is a tunnel, where one was asked for.
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let has_body =
+        method != Method::HEAD && parts.status != StatusCode::NOT_MODIFIED && parts.status != StatusCode::NO_CONTENT;
+    let told = told(&method, &parts, &body);
+    let shown = told.escape_ascii();
+    let from = if has_body { From::Endpoint } else { From::EndpointHead };
+    let read = Message::read(&told, from).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
+    assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
+    assert_eq!(read.line.split(' ').nth(1), Some(parts.status.as_str()), "{shown}");
+}
+
+/// The same request as h2 would give it, by whose rules a connection is no matter of fields; none where there is none.
+fn as_by_http2(parts: &mut Parts, body: &Bytes) -> Option<()> {
+    headers::strip_connection(&mut parts.headers);
+    if parts.headers.get(TE).is_some_and(|te| te != "trailers") {
+        parts.headers.remove(TE);
+    }
+    let host = parts.headers.get(HOST)?;
+    let uri = Uri::builder()
+        .scheme(UriScheme::HTTP)
+        .authority(host.as_bytes())
+        .path_and_query(parts.uri.path_and_query()?.clone());
+    parts.uri = uri.build().ok()?;
+    parts.version = Version::HTTP_2;
+    http2::as_http1(parts).ok()?;
+    if !body.is_empty() && !parts.headers.contains_key(CONTENT_LENGTH) {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Some(())
+}
+
+fn check_line(came: &Parts, line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [method, target, "HTTP/1.1"] = words[..] else { panic!("{line}") };
+    assert!(method == came.method.as_str() && method != "CONNECT" && method != "TRACE", "{line}");
+    assert!(target.starts_with('/') || target == "*" && method == "OPTIONS", "{line}");
+    assert!(!target.contains('#') && target.bytes().all(|byte| byte > b' ' && byte != 0x7f), "{line}");
+    // Of an absolute target the path may be empty.
+    if let Some(path) = came.uri.path_and_query().filter(|path| path.as_str().starts_with('/')) {
+        assert_eq!(target, path.as_str(), "it is not passed on as it came");
+    }
+}
+
+/// What belongs to one hop has not passed, and everything else has, as it was.
+fn check_hop(came: &HeaderMap, after: &HeaderMap, upgrade: Upgrade) {
+    let values =
+        |headers: &HeaderMap, name: &HeaderName| headers.get_all(name).iter().cloned().collect::<Vec<HeaderValue>>();
+    let named: Vec<HeaderName> =
+        tokens(came, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    for name in came.keys().filter(|name| !REWRITTEN.contains(name)) {
+        let passes = !OF_ONE_HOP.contains(name) && !named.contains(name);
+        let expected = if passes { values(came, name) } else { Vec::new() };
+        assert_eq!(values(after, name), expected, "{name}, and Connection names {named:?}");
+    }
+    assert!(after.keys().all(|name| REWRITTEN.contains(name) || came.contains_key(name)), "{after:?}");
+    let connection = values(after, &CONNECTION);
+    match upgrade {
+        Upgrade::Asked => {
+            assert!(connection == ["upgrade"] && after.contains_key(UPGRADE), "{after:?}");
+        }
+        Upgrade::NotAsked => assert!(connection.is_empty() && !after.contains_key(UPGRADE), "{after:?}"),
+    }
+    let lengths = values(after, &CONTENT_LENGTH);
+    assert!(lengths.len() < 2 && !(lengths.len() == 1 && after.contains_key(TRANSFER_ENCODING)), "{after:?}");
+}
+
+/// Only a trusted client has said where the request comes from.
+fn check_origin(came: &Parts, after: &Parts, client: &Client) {
+    let values =
+        |parts: &Parts, name: &HeaderName| parts.headers.get_all(name).iter().cloned().collect::<Vec<HeaderValue>>();
+    let ours = client.forwarded_for.as_bytes();
+    let [chain] = &values(after, &X_FORWARDED_FOR)[..] else { panic!("{after:?}") };
+    if client.trusted {
+        assert!(chain.as_bytes().ends_with(ours), "{chain:?}");
+        assert_eq!(values(after, &FORWARDED), values(came, &FORWARDED));
+    } else {
+        assert_eq!(chain.as_bytes(), ours);
+        assert_eq!(values(after, &X_FORWARDED_PROTO), [client.scheme.name()]);
+        assert_eq!(values(after, &X_FORWARDED_HOST), values(after, &HOST));
+        assert!(!after.headers.contains_key(FORWARDED));
+    }
+    let via = values(after, &VIA);
+    assert_eq!((via.last(), via.len()), (Some(&client.via), values(came, &VIA).len() + 1));
+}
+
+/// The members of a list, as whoever splits bytes sees them.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
