@@ -6,8 +6,11 @@ use crate::{admin, journal, takeover};
 pub use crate::config::fuzzing::{configuration, values};
 pub use crate::proxy::{answers, fields, frames, proxy_header, requests};
 
+/// It panics where what it holds is broken.
+pub type Target = fn(&[u8]);
+
 /// By the names of their programs, and of the folders of their corpora.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("answers", answers),
     ("configuration", configuration),
     ("fields", fields),

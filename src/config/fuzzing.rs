@@ -163,10 +163,7 @@ fn references(text: &str) {
     }
     let environment = Environment::from_iter([("A", "$B${C}"), ("E", "")]);
     let doubled = text.replace('$', "$$");
-    match resolved(&doubled, &environment) {
-        Ok(plain) => assert_eq!(plain, text),
-        Err(_) => panic!("{doubled:?} has no reference"),
-    }
+    assert_eq!(resolved(&doubled, &environment).ok().as_deref(), Some(text));
     match resolved(text, &environment) {
         Ok(Cow::Borrowed(same)) => assert_eq!(same, text),
         Ok(Cow::Owned(resolved)) => assert!(text.contains('$') && resolved != text),

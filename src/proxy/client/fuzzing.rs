@@ -87,14 +87,11 @@ fn websocket(bytes: &[u8], part: usize) {
     let mut passed = 0;
     for part in bytes.chunks(part) {
         let next = ends.iter().find(|end| **end >= passed as u64);
-        let mut once_more = Frames::default();
-        std::mem::swap(&mut once_more, &mut frames);
         // In the middle of a frame its rest is found; between two there is none.
-        let rest = once_more.rest_of_frame(part);
+        let rest = frames.rest_of_frame(part);
         let expected = next.map_or(part.len() as u64, |end| (end - passed as u64).min(part.len() as u64));
         assert_eq!(rest as u64, expected, "after {passed} of {}", bytes.escape_ascii());
-        once_more.pass(&part[rest..]);
-        frames = once_more;
+        frames.pass(&part[rest..]);
         passed += part.len();
         assert_eq!(frames.is_between(), ends.contains(&(passed as u64)), "after {passed}");
     }
@@ -106,12 +103,12 @@ fn ends_of_frames(bytes: &[u8]) -> Vec<u64> {
     let mut at = 0;
     while let Some(head) = usize::try_from(at).ok().and_then(|at| bytes.get(at..)) {
         let [_, second, more @ ..] = head else { break };
-        let (extended, length) = match (second & 127, more) {
-            (126, [a, b, ..]) => (2, u64::from(u16::from_be_bytes([*a, *b]))),
-            (127, [a, b, c, d, e, f, g, h, ..]) => (8, u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])),
-            (126 | 127, _) => break,
-            (length, _) => (0, u64::from(length)),
+        let (extended, length) = match second & 127 {
+            126 => (2, more.first_chunk().map(|length| u64::from(u16::from_be_bytes(*length)))),
+            127 => (8, more.first_chunk().map(|length| u64::from_be_bytes(*length))),
+            length => (0, Some(u64::from(length))),
         };
+        let Some(length) = length else { break };
         let head_length = 2 + extended + if second & 128 == 0 { 0 } else { 4 };
         if head.len() < head_length {
             break;

@@ -32,11 +32,8 @@ pub fn fields(bytes: &[u8]) {
 
 /// W3C Trace Context, section 3.2.
 fn traces(values: &[HeaderValue]) {
-    let headers: HeaderMap =
-        values.iter().map(|value| (http::HeaderName::from_static("traceparent"), value.clone())).collect();
-    // Of several of one name a map made so has the last; they are to be many.
-    let mut many = HeaderMap::new();
-    values.iter().for_each(|value| _ = many.append("traceparent", value.clone()));
+    let mut headers = HeaderMap::new();
+    values.iter().for_each(|value| _ = headers.append("traceparent", value.clone()));
     let expected = match values {
         [value] => value.to_str().ok().and_then(|value| {
             let parts: Vec<&str> = value.splitn(5, '-').collect();
@@ -51,7 +48,7 @@ fn traces(values: &[HeaderValue]) {
         }),
         _ => None,
     };
-    assert_eq!(trace_id(&many), expected, "{headers:?}");
+    assert_eq!(trace_id(&headers), expected, "{headers:?}");
 }
 
 fn cookies(values: &[HeaderValue]) {
@@ -117,14 +114,13 @@ fn lengths(values: &[HeaderValue]) {
 
 /// A code of gRPC is made of digits. The media type tells who speaks it.
 fn codes(value: &HeaderValue) {
-    let number = value
-        .to_str()
-        .ok()
-        .map(str::trim)
-        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
-    let number = number.and_then(|number| {
-        number.trim_start_matches('0').parse::<u16>().ok().or((number.bytes().all(|digit| digit == b'0')).then_some(0))
-    });
+    let digits = value.to_str().map(str::trim).unwrap_or_default();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = match digits.trim_start_matches('0') {
+        "" => Some(0),
+        digits => digits.parse::<u16>().ok(),
+    };
+    let number = number.filter(|_| is_number);
     let expected = number.filter(|number| *number <= 16).unwrap_or(2);
     assert_eq!(GrpcStatus::of_field(value.as_bytes()).number(), Some(expected), "{value:?}");
     let lower = value.as_bytes().to_ascii_lowercase();

@@ -25,9 +25,10 @@ impl<'a> Message<'a> {
         let mut rest = bytes;
         let line = std::str::from_utf8(line(&mut rest)?).map_err(|_| "a first line that is no text")?;
         let fields = fields(&mut rest)?;
-        let values = |name| fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| *value);
-        let (lengths, codings) =
-            (Vec::from_iter(values("content-length")), Vec::from_iter(values("transfer-encoding")));
+        let values = |name| -> Vec<&[u8]> {
+            fields.iter().filter(|(known, _)| known == name).map(|(_, value)| *value).collect()
+        };
+        let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
         let mut body = Vec::new();
         match (&lengths[..], &codings[..]) {
             _ if from == From::EndpointHead => {}
