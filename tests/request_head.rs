@@ -189,6 +189,15 @@ fn row_6_an_asterisk_is_for_options_alone() {
 }
 
 #[test]
+fn an_absolute_target_with_a_fragment_and_no_path_was_forwarded_without_any_target() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    for target in ["http://a#b", "http://a#b/c?d", "http://a#"] {
+        check_refused(&proxy, &blue, format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"), 400);
+    }
+}
+
+#[test]
 fn row_12_folded_lines_and_fields_that_are_none_are_400() {
     let blue = Upstream::ok();
     let proxy = Proxy::before(&blue);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::proxy_protocol::{Ends, Fault, Proxied, length, read, written};
+use super::proxy_protocol::{Ends, Proxied, length, read, written};
 use crate::config::ProxyProtocol;
 
 /// The beginning of a connection: what is taken for a header of the PROXY protocol is one by the letter of its
@@ -18,10 +18,7 @@ pub fn proxy_header(bytes: &[u8]) {
     let Some(header) = bytes.get(..length) else { return };
     let taken = read(header);
     let expected = if header.starts_with(b"PROXY") { version_1(header) } else { version_2(header) };
-    match (taken, expected) {
-        (Err(Fault::Checksum), _) => {}
-        (taken, expected) => assert_eq!(taken.ok(), expected, "{}", header.escape_ascii()),
-    }
+    assert_eq!(taken.ok(), expected, "{}", header.escape_ascii());
     if let Ok(proxied) = taken {
         for version in [ProxyProtocol::V1, ProxyProtocol::V2] {
             let again = written(version, proxied);
@@ -81,12 +78,27 @@ fn version_2(header: &[u8]) -> Option<Proxied> {
     };
     while let [kind, upper, lower, behind @ ..] = fields {
         let (value, behind) = behind.split_at_checked(usize::from(number(&[*upper, *lower])))?;
-        if *kind == 3 && value.len() != 4 {
-            return None;
+        if *kind == 3 {
+            let at = header.len() - behind.len() - value.len();
+            let mut without = header.to_vec();
+            without.get_mut(at..at + 4)?.fill(0);
+            if value != crc32c(&without).to_be_bytes() {
+                return None;
+            }
         }
         fields = behind;
     }
     fields.is_empty().then_some(proxied)
+}
+
+/// The other way round than where it is checked: the highest bit first.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let sum = bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(byte.reverse_bits()) << 24, |sum, _| {
+            if sum >> 31 == 1 { sum << 1 ^ 0x1edc_6f41 } else { sum << 1 }
+        })
+    });
+    !sum.reverse_bits()
 }
 
 fn by(source: IpAddr, destination: IpAddr, from: u16, to: u16) -> Proxied {
