@@ -49,6 +49,7 @@ mod request_head;
 mod reuse;
 mod signals;
 mod simulation;
+mod slow;
 mod statistics;
 mod sticky;
 mod support;

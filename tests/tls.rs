@@ -6,7 +6,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use crate::support::{Authority, Client, End, Hello, Proxy, Signed, TlsEnd, Upstream, config, eventually};
+use crate::support::{
+    Authority, Client, End, Hello, Proxy, Signed, TlsEnd, Upstream, config, eventually, folder, have,
+};
 
 const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -399,4 +401,37 @@ fn row_36_a_client_that_has_gone_is_not_charged() {
     Client::new(client.stream.sock.try_clone().expect("a socket")).reset();
     drop(client);
     proxy.until_outcome("client_cancelled", 1);
+}
+
+#[test]
+fn sslscan_finds_no_old_protocol_no_weak_cipher_and_no_known_hole() {
+    if !have("sslscan") {
+        return;
+    }
+    let blue = Upstream::ok();
+    let (authority, folder) = (Authority::new(), folder());
+    let pair = authority.sign(&["localhost"]).write(folder.path(), "first");
+    let proxy = Proxy::before_with(&blue, &format!("tls: {{ certificates: [{pair}] }}"));
+    let mut sslscan = std::process::Command::new("sslscan");
+    let output = sslscan.args(["--xml=-", "--sni-name=localhost", &proxy.listen.to_string()]).output();
+    let said = String::from_utf8(output.expect("it is installed").stdout).expect("text");
+    let of = |kind: &str| -> Vec<&str> { said.lines().map(str::trim).filter(|line| line.starts_with(kind)).collect() };
+    let enabled: Vec<&str> = of("<protocol ").into_iter().filter(|line| line.contains("enabled=\"1\"")).collect();
+    let protocol = |version| format!("<protocol type=\"tls\" version=\"{version}\" enabled=\"1\" />");
+    assert_eq!(enabled, [protocol("1.2"), protocol("1.3")], "{said}");
+    let ciphers = of("<cipher ");
+    assert!(!ciphers.is_empty(), "{said}");
+    for cipher in ciphers {
+        assert!(cipher.contains("_GCM_") || cipher.contains("-GCM-") || cipher.contains("CHACHA20"), "{cipher}");
+        assert!(cipher.contains("sslversion=\"TLSv1.3\"") || cipher.contains("cipher=\"ECDHE-"), "{cipher}");
+        assert!(
+            ["strong", "acceptable"].iter().any(|word| cipher.contains(&format!("strength=\"{word}\""))),
+            "{cipher}"
+        );
+    }
+    assert_eq!(of("<renegotiation "), ["<renegotiation supported=\"0\" secure=\"0\" />"]);
+    assert_eq!(of("<heartbleed ").len(), 2, "{said}");
+    for hole in ["vulnerable=\"1\"", "compression supported=\"1\""] {
+        assert!(!said.contains(hole), "{said}");
+    }
 }
