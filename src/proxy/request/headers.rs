@@ -173,15 +173,16 @@ fn target(parts: &mut Parts) -> Result<(), Refusal> {
     let authority = parts.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     let path = parts.uri.path_and_query().cloned();
     let (Some(Ok(authority)), Some(path)) = (authority, path) else { return Err(Refusal::Target) };
-    // `http::Uri` leaves a fragment out, and with it the path that is missing before one.
-    if authority.as_bytes().contains(&b'@') || path.as_str().is_empty() {
+    let path = Uri::from(path);
+    // A fragment is left out, and with it the path that is missing before one.
+    if authority.as_bytes().contains(&b'@') || path.path().is_empty() {
         return Err(Refusal::Target);
     }
     if parts.version != Version::HTTP_2 {
         host(parts)?;
     }
     parts.headers.insert(HOST, authority);
-    parts.uri = Uri::from(path);
+    parts.uri = path;
     Ok(())
 }
 
