@@ -48,8 +48,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const CANARY: &str = "/canary";
 
 /// What proxies add, and what frames a message, which has been judged by then.
-const LEFT_OUT: &[&str] =
-    &["via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "content-length", "transfer-encoding"];
+const LEFT_OUT: &[&str] = &[
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "content-length",
+    "transfer-encoding",
+    "sec-websocket-key",
+];
 
 impl Candidate {
     pub fn new([http1, http2]: [SocketAddr; 2], upstream: Upstream, running: impl Any + Send) -> Candidate {

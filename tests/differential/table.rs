@@ -22,8 +22,6 @@ pub struct Column {
 type Judgements = BTreeMap<String, BTreeMap<String, String>>;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential");
-const RECORDED: &str = include_str!("README.md");
-const JUDGEMENTS: &str = include_str!("judgements.json");
 /// How the cell of a case ends of which nothing reached the endpoint.
 const REFUSED: &str = "→ nothing";
 const PEERS: [&str; 2] = ["nginx", "HAProxy"];
@@ -45,11 +43,16 @@ Every version must pass the test for Portcullis' column, and by none of it may m
 anything that is no request. The columns of the others hold for these versions, and are compared with no other:
 ";
 
+fn file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(FOLDER).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 /// Compares what was played with the table, where a peer is there in the recorded version.
 pub fn check(sections: &[Section], ours: &[Vec<Outcome>; 2], peers: &[Option<Column>; 2]) {
     let writes = std::env::var("PORTCULLIS_DIFFERENTIAL").is_ok_and(|what| what == "write");
-    let judgements: Judgements = serde_json::from_str(JUDGEMENTS).expect("JSON");
-    let versions: Vec<String> = (0..2).map(|peer| version(peer, peers[peer].as_ref(), writes)).collect();
+    let judgements: Judgements = serde_json::from_str(&file("judgements.json")).expect("JSON");
+    let table = file("README.md");
+    let versions: Vec<String> = (0..2).map(|peer| version(&table, peer, peers[peer].as_ref(), writes)).collect();
     let mut text = format!("{INTRODUCTION}{} {}, {} {}.\n", PEERS[0], versions[0], PEERS[1], versions[1]);
     let (mut unjudged, mut idle) = (Vec::new(), Vec::new());
     for (number, section) in sections.iter().enumerate() {
@@ -59,7 +62,7 @@ pub fn check(sections: &[Section], ours: &[Vec<Outcome>; 2], peers: &[Option<Col
         for (row, name) in section.names.iter().enumerate() {
             let cell = |peer: usize| match &peers[peer] {
                 Some(column) if column.version == versions[peer] => with_faults(&column.outcomes[number][row]),
-                _ => recorded(title, name, 2 + peer),
+                _ => recorded(&table, title, name, 2 + peer),
             };
             let cells = [ours[number][row].cell.replace('|', "\\|"), cell(0), cell(1)];
             let differ = cells[1..].iter().any(|cell| *cell != cells[0]);
@@ -85,19 +88,19 @@ pub fn check(sections: &[Section], ours: &[Vec<Outcome>; 2], peers: &[Option<Col
     }
     let changed: Vec<String> = text
         .lines()
-        .zip(RECORDED.lines())
+        .zip(table.lines())
         .filter(|(new, old)| new != old)
         .map(|(new, old)| format!("recorded: {old}\n  played: {new}"))
         .collect();
-    assert!(writes || text == RECORDED, "the table is another one now:\n{}", changed.join("\n"));
+    assert!(writes || text == table, "the table is another one now:\n{}", changed.join("\n"));
     assert!(unjudged.is_empty(), "differences that nobody has judged: {}", unjudged.join("\n"));
     assert!(idle.is_empty(), "judged, but there is no difference: {idle:#?}");
 }
 
 /// A peer's version in the table, which is the recorded one unless this writes another. Says what is not compared.
-fn version(peer: usize, column: Option<&Column>, writes: bool) -> String {
+fn version(table: &str, peer: usize, column: Option<&Column>, writes: bool) -> String {
     let name = PEERS[peer];
-    let line = RECORDED.lines().find(|line| line.starts_with(&format!("{} ", PEERS[0]))).unwrap_or_default();
+    let line = table.lines().find(|line| line.starts_with(&format!("{} ", PEERS[0]))).unwrap_or_default();
     let version = line.split(", ").nth(peer).and_then(|part| part.strip_prefix(name)).unwrap_or_default();
     let recorded = version.trim().trim_end_matches('.').to_owned();
     match column {
@@ -121,8 +124,8 @@ fn with_faults(outcome: &Outcome) -> String {
 }
 
 /// What the table holds in this row and column.
-fn recorded(title: &str, name: &str, column: usize) -> String {
-    let section = RECORDED.split("\n## ").find(|section| section.starts_with(title)).unwrap_or_default();
+fn recorded(table: &str, title: &str, name: &str, column: usize) -> String {
+    let section = table.split("\n## ").find(|section| section.starts_with(title)).unwrap_or_default();
     let row = section.lines().find(|line| line.starts_with(&format!("| {name} | "))).unwrap_or_default();
     row.split(" | ").nth(column).unwrap_or_default().to_owned()
 }
