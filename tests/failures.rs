@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::support::upstream::{refusing, unreachable};
 use crate::support::{Client, Connection, Cut, End, Proxy, Upstream, config};
@@ -56,6 +57,27 @@ fn row_39_an_upstream_that_does_not_answer_in_time_is_504_and_charged() {
     blue.until_ended(0);
     check_charged(&proxy, "timeout", 504);
     assert_eq!((blue.connections(), blue.count()), (1, 1), "a request that timed out is not sent again");
+}
+
+/// It had what was left of the time for the connection that was refused.
+#[test]
+fn row_39_an_endpoint_with_a_connection_that_rests_has_its_whole_time_after_another_has_refused() {
+    let (refused, _socket) = refusing();
+    let slow = Upstream::scripted(|connection| {
+        while let Some(request) = connection.request() {
+            if request.target == "/slow" {
+                std::thread::sleep(Duration::from_millis(400));
+            }
+            connection.send(OK);
+        }
+    });
+    let rest = "timeouts: { connect: 200ms }\nejection: { failures: 100 }";
+    let proxy = Proxy::start(&config(&[refused, slow.address], &[SocketAddr::from(([127, 0, 0, 1], 1))], rest));
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").status, 200);
+    // Half of them are refused first.
+    assert_eq!([(); 10].map(|()| client.get("/slow").status), [200; 10]);
+    assert_eq!(slow.connections(), 1);
 }
 
 #[test]

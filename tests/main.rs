@@ -50,6 +50,7 @@ mod reuse;
 mod signals;
 mod simulation;
 mod slow;
+mod soak;
 mod statistics;
 mod sticky;
 mod support;

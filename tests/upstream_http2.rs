@@ -282,6 +282,26 @@ fn row_41_a_connection_that_is_lost_loses_each_of_its_requests_but_one_that_rest
     proxy.until_charged(5, 5);
 }
 
+/// Requests were still given to such a connection, and waited for a head until their time was over.
+#[test]
+fn row_41_a_connection_that_the_endpoint_has_closed_between_two_requests_holds_up_none() {
+    let ends: [fn(&mut Frames); 2] = [|_| {}, |frames| frames.go_away(1)];
+    for ends in ends {
+        let blue = Frames::scripted(move |_, frames| {
+            if let Some(stream) = frames.request() {
+                frames.ok(stream);
+                ends(frames);
+            }
+        });
+        let proxy = before(blue, "");
+        let mut client = proxy.client();
+        for _ in 0..50 {
+            assert_eq!(client.get("/").status, 200);
+        }
+        proxy.until_charged(50, 0);
+    }
+}
+
 #[test]
 fn row_42_an_answer_that_breaks_off_is_seen_by_the_client_and_charged() {
     let breaks: [fn(&mut Frames, u32); 3] = [

@@ -10,6 +10,8 @@ pub mod client;
 pub mod collector;
 pub mod command;
 pub mod events;
+pub mod grpc;
+pub mod grpc_client;
 pub mod http2;
 pub mod http2_upstream;
 pub mod load;

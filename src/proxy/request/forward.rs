@@ -167,7 +167,14 @@ async fn connect(
         if wanted == Wanted::Any
             && let Some(upstream) = Carrier::resting(&endpoint, told.as_ref(), sendable, carries, progress.now())
         {
-            progress.send(if tried.is_empty() { exchange.started } else { Instant::now() });
+            if tried.is_empty() {
+                progress.send(exchange.started);
+            } else {
+                // What began last was the time for a connection to another endpoint.
+                let now = Instant::now();
+                progress.enter(Phase::Waiting, now, timeouts.response_head);
+                progress.send(now);
+            }
             return Ok(upstream);
         }
         if service.records.connections() >= exchange.serving.settings().descriptors.connecting {
