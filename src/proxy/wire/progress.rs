@@ -116,12 +116,11 @@ impl Progress {
     /// To be called at the start of each poll of `task`.
     pub(in crate::proxy) fn polled_by(&self, task: &Waker) {
         self.task.borrow_mut().clone_from(task);
-        self.clock.set(None);
         self.dry.set(false);
     }
 
-    /// Another task than the one that drives the connection looks at the time.
-    pub(in crate::proxy) fn polled_elsewhere(&self) {
+    /// The poll is over, or it is the one of another task: whoever asks next is told a later time.
+    pub(in crate::proxy) fn let_time_pass(&self) {
         self.clock.set(None);
     }
 
