@@ -48,6 +48,8 @@ pub(in crate::proxy) struct Progress {
     pub task: RefCell<Waker>,
     /// Within this poll of the task there is nothing more to read from the client.
     pub dry: Cell<bool>,
+    /// Within this poll nothing has come from the endpoint that the request goes to.
+    pub quiet: Cell<bool>,
     /// Read once in a poll of the task.
     clock: Cell<Option<Instant>>,
     due: Cell<Instant>,
@@ -96,6 +98,7 @@ impl Progress {
             due: Cell::new(now),
             armed: Cell::new(false),
             dry: Cell::new(false),
+            quiet: Cell::new(false),
             clock: Cell::new(Some(now)),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
@@ -117,6 +120,7 @@ impl Progress {
     pub(in crate::proxy) fn polled_by(&self, task: &Waker) {
         self.task.borrow_mut().clone_from(task);
         self.dry.set(false);
+        self.quiet.set(false);
     }
 
     /// The poll is over, or it is the one of another task: whoever asks next is told a later time.
