@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::Instant;
 
-use super::client::{self, Connections};
+use super::client::{self, CALLED_WITHIN, Connections};
 use super::lifecycle::{Lifecycle, Phase};
 use super::request::Service;
 use crate::gate::Version;
@@ -21,6 +21,8 @@ use crate::spans::Spans;
 
 /// Twice a tick of the control thread, so that what it reads is at most half a tick old.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
+
+const _: () = assert!(HAND_OVER_EVERY.as_millis() < CALLED_WITHIN.as_millis(), "they are called then");
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 

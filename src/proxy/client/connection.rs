@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -26,7 +27,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves one client connection to its end.
 pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: TcpStream, peer: SocketAddr) {
     let service = &connections.service;
-    let (stream, proxied) = if proxied::is_sender(service, peer) {
+    let (is_sender, tls, http2) = {
+        let serving = service.serving();
+        let settings = serving.settings();
+        (proxied::is_sender(settings, peer), handshake::config(settings), settings.http2)
+    };
+    let (stream, proxied) = if is_sender {
         // On the heap, as the handshake.
         let Some((stream, proxied)) = Box::pin(proxied::read(service, stream, peer)).await else { return };
         (Lazy::from(stream), proxied)
@@ -34,8 +40,7 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
         (Lazy::Unread(stream), Proxied::Local)
     };
     let socket = Socket::own(stream, &service.dialer.sends);
-    let http2 = service.serving().settings().http2;
-    let (channel, scheme) = match handshake::config(service) {
+    let (channel, scheme) = match tls {
         None => (Channel::Plain(socket.share()), Scheme::Http),
         // On the heap, or every connection's task would have room for it.
         Some(config) => match Box::pin(handshake::accept(service, &socket, config)).await {
@@ -84,7 +89,8 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
             Ended::Upgraded(early, upstream) => {
                 let idle = service.serving().settings().timeouts.tunnel_idle;
                 let client = Side::Connection(channel);
-                if let Err(error) = tunnel::join(service, &client, early, upstream, idle).await {
+                // As above.
+                if let Err(error) = Box::pin(tunnel::join(service, &client, early, upstream, idle)).await {
                     tracing::debug!(%error, %peer, "the tunnel was cut off");
                 }
                 return;
@@ -122,22 +128,27 @@ fn ends_at_once(channel: &Channel, socket: &Owned) -> bool {
 }
 
 /// Ends our side by `ending`, and reads what the client still sends, so that closing does not reset what it has yet to read.
-/// What has not been sent by then waits as long as any part of a body may.
-async fn linger(service: &Service, socket: &Owned, ending: impl Future<Output = io::Result<()>>) {
-    match tokio::time::timeout(service.serving().settings().timeouts.body_idle, ending).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
-        Err(_) => return abort(socket),
-    }
-    // On the heap, or every connection's task would have room for it.
-    let (mut stream, mut discarded) = (socket.share(), vec![0; 4096]);
-    let reading = async {
-        while stream.read(&mut discarded).await? > 0 {}
-        io::Result::Ok(())
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {
-        tracing::trace!(%error, "the client was gone first");
-    }
+/// What has not been sent by then waits as long as any part of a body may. On the heap, as above.
+fn linger<'c>(
+    service: &'c Service,
+    socket: &'c Owned,
+    ending: impl Future<Output = io::Result<()>> + 'c,
+) -> Pin<Box<dyn Future<Output = ()> + 'c>> {
+    Box::pin(async move {
+        match tokio::time::timeout(service.serving().settings().timeouts.body_idle, ending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::trace!(%error, "the client was gone first"),
+            Err(_) => return abort(socket),
+        }
+        let (mut stream, mut discarded) = (socket.share(), vec![0; 4096]);
+        let reading = async {
+            while stream.read(&mut discarded).await? > 0 {}
+            io::Result::Ok(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(LINGER, reading).await {
+            tracing::trace!(%error, "the client was gone first");
+        }
+    })
 }
 
 /// Ends the connection so that the client cannot take it for a clean end.

@@ -15,9 +15,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
-use super::connections::{Connections, Place};
+use super::connections::{CALLED_WITHIN, Connections, Place};
 use super::interim;
 use super::opening::Source;
 use crate::config::Limits;
@@ -104,7 +104,7 @@ pub(super) async fn drive(
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
-    let mut timer = pin!(tokio::time::sleep_until(now + PARK_AFTER));
+    let mut timer = pin!(None::<Sleep>);
     let mut closing = false;
     let mut taken = Taken::new(now);
     let mut attends = Attends::Silently;
@@ -146,8 +146,19 @@ pub(super) async fn drive(
             if progress.phase.get() == Phase::HeadBegun {
                 progress.enter(Phase::Head, Instant::now(), service.serving().settings().timeouts.request_head);
             }
-            match progress.poll_due(timer.as_mut(), cx) {
-                Poll::Pending => return Poll::Pending,
+            if timer.is_none() {
+                if place.is_new() && progress.due() - progress.now() > CALLED_WITHIN {
+                    progress.let_time_pass();
+                    return Poll::Pending;
+                }
+                timer.set(Some(tokio::time::sleep_until(now + PARK_AFTER)));
+            }
+            let timer = timer.as_mut().as_pin_mut().expect("it was set before");
+            match progress.poll_due(timer, cx) {
+                Poll::Pending => {
+                    progress.let_time_pass();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Phase::Idle) if progress.held_back.get() || !channel.is_drained() => {
                     let bytes = progress.written.get().wrapping_sub(socket.unsent_bytes() as u64);
                     if taken.rests_for(bytes) >= service.serving().settings().timeouts.body_idle {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::live::Settings;
 use crate::measure::Handshake;
 use crate::proxy::request::Service;
 use crate::proxy::wire::{Channel, Owned};
 
 /// By what a connection that is accepted as of now is secured; none when it is not.
-pub(super) fn config(service: &Service) -> Option<Arc<ServerConfig>> {
-    service.serving().settings().tls.as_ref().map(|tls| Arc::clone(tls.server()))
+pub(super) fn config(settings: &Settings) -> Option<Arc<ServerConfig>> {
+    settings.tls.as_ref().map(|tls| Arc::clone(tls.server()))
 }
 
 /// Agrees with the client on keys within the time for a request head. None when that fails; what TLS has to say of it waits

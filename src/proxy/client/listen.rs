@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::connections::{Connections, NoPlace};
 use super::{connection, handshake};
+use crate::live::Settings;
 use crate::proxy::lifecycle::{Lifecycle, Phase};
 use crate::proxy::request::{OVERLOAD, TOO_MANY_CONNECTIONS};
 
@@ -103,15 +104,16 @@ pub(in crate::proxy) async fn accept(
             },
         };
         let mut accepted = 0;
+        let mut serving = connections.service.serving();
         loop {
-            if !connections.has_room() {
+            if !connections.has_room(serving.settings()) {
                 rests.rest(&"connections have as many descriptors as they may").await;
                 break;
             }
             match ready.try_io(|listener| accept_one(listener.get_ref())) {
                 Ok(Ok((stream, peer))) => {
                     rests.end();
-                    take(&connections, stream, peer);
+                    take(&connections, serving.settings(), stream, peer);
                 }
                 Ok(Err(error)) if is_of_one_connection(&error) => {}
                 Ok(Err(error)) => {
@@ -124,11 +126,12 @@ pub(in crate::proxy) async fn accept(
             accepted += 1;
             if accepted % ACCEPTED_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
+                serving = connections.service.serving();
             }
         }
     }
     while let Ok((stream, peer)) = accept_one(listener.get_ref()) {
-        take(&connections, stream, peer);
+        take(&connections, connections.service.serving().settings(), stream, peer);
     }
 }
 
@@ -139,15 +142,15 @@ fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((stream.into(), peer.try_into()?))
 }
 
-fn take(connections: &Rc<Connections>, mut stream: TcpStream, peer: SocketAddr) {
-    let answer = match connections.admit() {
+fn take(connections: &Rc<Connections>, settings: &Settings, mut stream: TcpStream, peer: SocketAddr) {
+    let answer = match connections.admit(settings) {
         Ok(place) => {
             // On the heap, or the task would be moved around whole.
             tokio::task::spawn_local(Box::pin(connection::serve(Rc::clone(connections), place, stream, peer)));
             return;
         }
         // TLS has no word for it that is dearer than to end the connection.
-        Err(_) if handshake::config(&connections.service).is_some() => return,
+        Err(_) if handshake::config(settings).is_some() => return,
         Err(NoPlace::Full) => TOO_MANY_CONNECTIONS,
         Err(NoPlace::NoMemory) => OVERLOAD,
     };

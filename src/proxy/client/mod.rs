@@ -19,6 +19,6 @@ mod proxied;
 mod tunnel;
 mod websocket;
 
-pub(in crate::proxy) use connections::Connections;
+pub(in crate::proxy) use connections::{CALLED_WITHIN, Connections};
 pub(in crate::proxy) use listen::accept;
 pub use listen::{Sockets, bind};

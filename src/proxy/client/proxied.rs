@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
+use crate::live::Settings;
 use crate::measure::ProxyHeader;
 use crate::proxy::request::Service;
 use crate::proxy::wire::Stream;
@@ -32,9 +33,8 @@ enum NoHeader {
 }
 
 /// Whether connections from `peer` begin with a header.
-pub(super) fn is_sender(service: &Service, peer: SocketAddr) -> bool {
-    let serving = service.serving();
-    let senders = &serving.settings().proxied_from;
+pub(super) fn is_sender(settings: &Settings, peer: SocketAddr) -> bool {
+    let senders = &settings.proxied_from;
     !senders.is_empty() && {
         let address = peer.ip().to_canonical();
         senders.iter().any(|network| network.contains(&address))

@@ -1,8 +1,7 @@
 //! The body of an answer, streamed frame by frame with back-pressure. Nothing is held.
 
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -11,23 +10,21 @@ use tokio::time::Instant;
 use super::ending::{Ending, Reason};
 use super::observe::Exchange;
 use crate::gate::Outcome;
-use crate::proxy::upstream::Carrier;
-use crate::proxy::wire::{BodyFailure, Broken, Interrupt, Progress, Received};
+use crate::proxy::upstream::{Broken, Carrier};
+use crate::proxy::wire::{BodyFailure, Interrupt};
 
 /// The answer's body on its way to the client.
 pub(in crate::proxy) enum ResponseBody {
     /// Our own words.
     Own(Option<Bytes>),
-    Streaming(Box<Streaming>),
+    Streaming(Streaming),
 }
 
 /// An endpoint's body, and what it takes to read it.
 pub(in crate::proxy) struct Streaming {
-    pub incoming: Received,
     /// None once the body has ended.
     pub upstream: Option<Carrier>,
-    pub exchange: Exchange,
-    pub progress: Rc<Progress>,
+    pub exchange: Box<Exchange>,
 }
 
 /// Why an answer ended half-way; hyper then ends the connection so that the client sees it.
@@ -44,19 +41,23 @@ pub(in crate::proxy) enum CutOff {
 impl ResponseBody {
     /// The body of an endpoint's answer. One without bytes is over at once.
     pub(super) fn streaming(streaming: Streaming) -> ResponseBody {
-        if streaming.incoming.is_end_stream() {
+        if streaming.is_end_stream() {
             streaming.end();
             return ResponseBody::Own(None);
         }
-        ResponseBody::Streaming(Box::new(streaming))
+        ResponseBody::Streaming(streaming)
     }
 }
 
 impl Streaming {
     /// The body is whole: the connection goes to rest and the outcome is known.
     fn end(mut self) {
-        let now = self.progress.now();
+        let now = self.exchange.progress.now();
         self.finish(now);
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upstream.as_ref().is_none_or(Carrier::is_end_stream)
     }
 
     fn finish(&mut self, now: Instant) {
@@ -67,7 +68,7 @@ impl Streaming {
     }
 
     fn cut_off(&mut self, outcome: Outcome, reason: Reason) {
-        self.progress.truncated.set(true);
+        self.exchange.progress.truncated.set(true);
         self.upstream = None;
         self.exchange.finish(Ending::failed(outcome, reason), Instant::now());
     }
@@ -82,7 +83,7 @@ impl Body for ResponseBody {
             ResponseBody::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             ResponseBody::Streaming(streaming) => streaming,
         };
-        if let Some(interrupt) = streaming.progress.take_interrupt() {
+        if let Some(interrupt) = streaming.exchange.progress.take_interrupt() {
             let (outcome, reason, why) = match interrupt {
                 Interrupt::Expired => (Outcome::Timeout, Reason::ResponseBodyTimeout, CutOff::Stalled),
                 Interrupt::Cut => (Outcome::RefusedByUs, Reason::EndpointLeft, CutOff::Left),
@@ -90,56 +91,41 @@ impl Body for ResponseBody {
             streaming.cut_off(outcome, reason);
             return Poll::Ready(Some(Err(why)));
         }
-        let mut driven = false;
-        loop {
-            let polled = if let Some(Carrier::Http2(_)) = streaming.upstream {
-                Pin::new(&mut streaming.incoming).poll_frame(cx)
-            } else {
-                // Frames come only from the connection, which is driven here: nobody else needs to be woken.
-                Pin::new(&mut streaming.incoming).poll_frame(&mut Context::from_waker(Waker::noop()))
-            };
-            match polled {
-                Poll::Ready(Some(Ok(frame))) => {
-                    streaming.progress.moved.set(true);
-                    // Nothing comes after trailers, and nobody asks whether something does.
-                    let ends = match (frame.data_ref(), frame.trailers_ref()) {
-                        (Some(data), _) => {
-                            streaming.exchange.passed(data.len());
-                            streaming.incoming.is_end_stream()
-                        }
-                        (None, Some(trailers)) => {
-                            streaming.exchange.speaks_in_trailers(trailers);
-                            true
-                        }
-                        (None, None) => false,
-                    };
-                    if ends {
-                        streaming.finish(streaming.progress.now());
+        let Some(upstream) = &mut streaming.upstream else { return Poll::Ready(None) };
+        match std::task::ready!(upstream.poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                streaming.exchange.progress.moved.set(true);
+                // Nothing comes after trailers, and nobody asks whether something does.
+                let ends = match (frame.data_ref(), frame.trailers_ref()) {
+                    (Some(data), _) => {
+                        streaming.exchange.passed(data.len());
+                        upstream.is_end_stream()
                     }
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    // What the client did to its own body has ended the connection, and not the endpoint.
-                    let (outcome, reason) = match streaming.progress.body_failure.get() {
-                        Some(BodyFailure::Malformed) => (Outcome::ClientCancelled, Reason::RequestBodyMalformed),
-                        Some(BodyFailure::Gone) => (Outcome::ClientCancelled, Reason::ClientGone),
-                        Some(BodyFailure::Large) => (Outcome::RefusedByUs, Reason::RequestBodyTooLarge),
-                        None => (Outcome::Truncated, Reason::ResponseTruncated),
-                    };
-                    streaming.cut_off(outcome, reason);
-                    return Poll::Ready(Some(Err(CutOff::Truncated(error))));
-                }
-                Poll::Ready(None) => {
-                    streaming.finish(streaming.progress.now());
-                    return Poll::Ready(None);
-                }
-                Poll::Pending if driven => return Poll::Pending,
-                Poll::Pending => {
-                    driven = true;
-                    if let Some(upstream) = &mut streaming.upstream {
-                        upstream.poll_drive(cx);
+                    (None, Some(trailers)) => {
+                        streaming.exchange.speaks_in_trailers(trailers);
+                        true
                     }
+                    (None, None) => false,
+                };
+                if ends {
+                    streaming.finish(streaming.exchange.progress.now());
                 }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                // What the client did to its own body has ended the connection, and not the endpoint.
+                let (outcome, reason) = match streaming.exchange.progress.body_failure.get() {
+                    Some(BodyFailure::Malformed) => (Outcome::ClientCancelled, Reason::RequestBodyMalformed),
+                    Some(BodyFailure::Gone) => (Outcome::ClientCancelled, Reason::ClientGone),
+                    Some(BodyFailure::Large) => (Outcome::RefusedByUs, Reason::RequestBodyTooLarge),
+                    None => (Outcome::Truncated, Reason::ResponseTruncated),
+                };
+                streaming.cut_off(outcome, reason);
+                Poll::Ready(Some(Err(CutOff::Truncated(error))))
+            }
+            None => {
+                streaming.finish(streaming.exchange.progress.now());
+                Poll::Ready(None)
             }
         }
     }
@@ -147,14 +133,16 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Own(bytes) => bytes.is_none(),
-            ResponseBody::Streaming(streaming) => streaming.incoming.is_end_stream(),
+            ResponseBody::Streaming(streaming) => streaming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             ResponseBody::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            ResponseBody::Streaming(streaming) => streaming.incoming.size_hint(),
+            ResponseBody::Streaming(Streaming { upstream, .. }) => {
+                upstream.as_ref().map_or(SizeHint::with_exact(0), Carrier::size_hint)
+            }
         }
     }
 }

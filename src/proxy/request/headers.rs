@@ -2,8 +2,8 @@
 
 use h2::ext::Protocol;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version, response};
@@ -27,6 +27,9 @@ const KEPT: [HeaderName; 8] =
 /// Numbers with so many fit into 64 bits.
 const LENGTH_DIGITS: usize = 19;
 
+/// Those that [`came_from`] writes.
+const FIELDS_ADDED: usize = 4;
+
 /// Whether the client asked to leave HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upgrade {
@@ -45,17 +48,28 @@ pub(super) struct Asked {
 
 /// Which fields a head has that need work: found in one pass, so that a plain request pays for one.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of eight; they change one by one")]
+#[expect(clippy::struct_excessive_bools, reason = "a set of six; they change one by one")]
 struct Found {
     speaks: Speaks,
-    connection: bool,
-    length: bool,
+    /// Plain if every one [`names_no_field`].
+    connection: Seen,
+    /// Plain if there is one, and it [`is_plain_length`].
+    length: Seen,
     te: bool,
     transfer_encoding: bool,
     upgrade: bool,
     hop: bool,
     forwarded: bool,
     via: bool,
+}
+
+/// Whether a field is there, and asks for more than a look.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Seen {
+    #[default]
+    No,
+    Plain,
+    Odd,
 }
 
 impl Found {
@@ -68,8 +82,10 @@ impl Found {
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
         match *name {
             CONTENT_TYPE => self.speaks = Speaks::of_type(value),
-            CONNECTION => self.connection = true,
-            CONTENT_LENGTH => self.length = true,
+            CONNECTION if self.connection != Seen::Odd && names_no_field(value) => self.connection = Seen::Plain,
+            CONNECTION => self.connection = Seen::Odd,
+            CONTENT_LENGTH if self.length == Seen::No && is_plain_length(value) => self.length = Seen::Plain,
+            CONTENT_LENGTH => self.length = Seen::Odd,
             TE => self.te = true,
             UPGRADE => self.upgrade = true,
             VIA => self.via = true,
@@ -99,14 +115,12 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refus
         // hyper writes what stands here, and drops the body of a GET that has neither this nor a length.
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    if found.length {
+    if found.length == Seen::Odd {
         write_length(&mut parts.headers);
     }
     let takes_trailers = found.te && tokens(&parts.headers, TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
     let upgrade = if found.upgrade { asked_upgrade(parts) } else { Upgrade::NotAsked };
-    if found.connection {
-        strip_named(&mut parts.headers);
-    }
+    strip_named(&mut parts.headers, found.connection);
     if found.hop {
         strip_hop(&mut parts.headers);
     }
@@ -131,18 +145,16 @@ pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refus
 pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<Speaks, Refusal> {
     let found = Found::of(&parts.headers);
     if found.transfer_encoding {
-        if found.length || !is_only_chunked(&parts.headers) {
+        if found.length != Seen::No || !is_only_chunked(&parts.headers) {
             return Err(Refusal::Invalid);
         }
         parts.headers.remove(TRANSFER_ENCODING);
     }
-    if found.length {
+    if found.length == Seen::Odd {
         write_length(&mut parts.headers);
     }
     let kept = (upgrade != Upgrade::NotAsked).then(|| parts.headers.get(UPGRADE).cloned()).flatten();
-    if found.connection {
-        strip_named(&mut parts.headers);
-    }
+    strip_named(&mut parts.headers, found.connection);
     if found.hop {
         strip_hop(&mut parts.headers);
     }
@@ -203,18 +215,18 @@ fn is_only_chunked(headers: &HeaderMap) -> bool {
     codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-/// Writes the length as one plain number, which nobody reads otherwise: neither as octal nor as a list. What is no length
-/// comes only where none frames the body, in an answer to HEAD or a 304, and is not passed on.
-pub(super) fn write_length(headers: &mut HeaderMap) {
-    let is_plain = |length: &[u8]| match length {
+/// Whether nobody can read it otherwise.
+fn is_plain_length(length: &HeaderValue) -> bool {
+    match length.as_bytes() {
         b"0" => true,
         [b'1'..=b'9', rest @ ..] => rest.len() < LENGTH_DIGITS && rest.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    if values.next().is_some_and(|length| is_plain(length.as_bytes())) && values.next().is_none() {
-        return;
     }
+}
+
+/// Writes the length as one plain number, which nobody reads otherwise: neither as octal nor as a list. What is no length
+/// comes only where none frames the body, in an answer to HEAD or a 304, and is not passed on.
+pub(super) fn write_length(headers: &mut HeaderMap) {
     let read = |token: &[u8]| {
         let digits = std::str::from_utf8(token).ok().filter(|_| token.iter().all(u8::is_ascii_digit))?;
         digits.parse::<u64>().ok()
@@ -251,22 +263,20 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> 
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Takes out Connection and every field that it names.
-fn strip_named(headers: &mut HeaderMap) {
-    if let Entry::Occupied(connection) = headers.entry(CONNECTION)
-        && connection.iter().all(names_no_field)
-    {
-        connection.remove();
-        return;
+/// Takes out Connection, and where it is odd every field that it names.
+fn strip_named(headers: &mut HeaderMap, connection: Seen) {
+    if connection == Seen::Odd {
+        let named: Vec<HeaderName> = tokens(headers, CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
-    let named: Vec<HeaderName> = tokens(headers, CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token).ok())
-        .filter(|name| !KEPT.contains(name) && *name != UPGRADE)
-        .collect();
-    for name in named {
-        headers.remove(name);
+    if connection != Seen::No {
+        headers.remove(CONNECTION);
     }
-    headers.remove(CONNECTION);
 }
 
 /// Takes out what a message of HTTP/2 must not have (RFC 9113, section 8.2.2).
@@ -278,7 +288,7 @@ pub(super) fn strip_connection(headers: &mut HeaderMap) {
 
 /// Leaves of an endpoint's interim answer what is for the client.
 pub(in crate::proxy) fn interim(headers: &mut HeaderMap) {
-    strip_named(headers);
+    strip_named(headers, Seen::Odd);
     strip_hop(headers);
     strip_connection(headers);
     headers.remove(CONTENT_LENGTH);
@@ -293,6 +303,8 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// X-Forwarded-* and Via. What an untrusted client says of itself is overwritten.
 fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, found: &Found) {
     let headers = &mut parts.headers;
+    // At once, and not one growth after the other.
+    headers.reserve(FIELDS_ADDED);
     if client.trusted {
         let before = headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty());
         let chain: Vec<&[u8]> = before.chain([&client.forwarded_for]).map(HeaderValue::as_bytes).collect();

@@ -27,7 +27,7 @@ use crate::proxy::wire::{Progress, Protocol};
 pub(in crate::proxy) struct Exchange {
     service: Rc<Service>,
     pub serving: Rc<Serving>,
-    progress: Rc<Progress>,
+    pub progress: Rc<Progress>,
     pub version: Version,
     /// Where the endpoints of `version` are configured.
     pub section: Version,

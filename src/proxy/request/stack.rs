@@ -1,7 +1,8 @@
 //! The stack that every request passes, outermost first.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::body::ResponseBody;
 use super::choose::Chosen;
 use super::client::Client;
 use super::ending::Ending;
+use super::forward::{Forwarded, Way, forward};
 use super::grpc::Speaks;
 use super::headers::Asked;
 use super::ids::Trace;
@@ -23,7 +25,8 @@ use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
 use super::span::Begun;
-use super::{forward, headers, ids};
+use super::websocket::Wish;
+use super::{headers, ids};
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, GrpcStatus, Outcome};
 use crate::live::Permit;
@@ -50,52 +53,55 @@ struct Admitted {
     permit: Option<Permit>,
 }
 
-/// Answers one request.
-pub(in crate::proxy) async fn answer(
+/// Answers one request. Its head is worked on at once, and what waits for the answer is small.
+pub(in crate::proxy) fn answer(
     service: Rc<Service>,
     progress: Rc<Progress>,
     client: Rc<Client>,
     request: Request<impl Into<Received>>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    let started = progress.now();
-    let version = request.version();
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let (started, version) = (progress.now(), request.version());
     progress.ends_by_close.set(version == Version::HTTP_10);
     let serving = service.serving();
     progress.enter(Phase::Waiting, started, serving.settings().timeouts.response_head);
     let mut named = Named::default();
-    let way = route(&service, serving, &progress, &client, request, started, &mut named);
-    let forwarded = AssertUnwindSafe(way).catch_unwind();
-    let outcome = forwarded.await.unwrap_or_else(|_| {
-        service.records.panicked();
-        Err(Refusal::Internal)
-    });
-    let mut response = match outcome {
-        Ok(response) => response,
-        Err(refusal) => {
-            let whole = started.elapsed();
-            let grpc = named.speaks.instead_of(refusal.status());
-            refused(&service, refusal.status(), grpc, whole);
-            if refusal == Refusal::Overload {
-                service.records.shed(Shed::Request);
+    let way = Way { service: Rc::clone(&service), progress: Rc::clone(&progress), client, wish: Wish::Nothing };
+    let begun = catch_unwind(AssertUnwindSafe(|| route(way, serving, request, started, &mut named)));
+    let forwarded = begun.unwrap_or_else(|_| Forwarded::Refused(panicked(&service)));
+    AssertUnwindSafe(forwarded.answered()).catch_unwind().map(move |outcome| {
+        let mut response = match outcome.unwrap_or_else(|_| Err(panicked(&service))) {
+            Ok(response) => response,
+            Err(refusal) => {
+                let whole = started.elapsed();
+                let grpc = named.speaks.instead_of(refusal.status());
+                refused(&service, refusal.status(), grpc, whole);
+                if refusal == Refusal::Overload {
+                    service.records.shed(Shed::Request);
+                }
+                if let Some(line) = named.line.take() {
+                    let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
+                    line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
+                }
+                progress.rest(Instant::now());
+                refusal.response(named.speaks)
             }
-            if let Some(line) = named.line.take() {
-                let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-                line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
-            }
-            progress.rest(Instant::now());
-            refusal.response(named.speaks)
+        };
+        if let Some(id) = named.request_id {
+            response.headers_mut().insert(ids::X_REQUEST_ID, *id);
         }
-    };
-    if let Some(id) = named.request_id {
-        response.headers_mut().insert(ids::X_REQUEST_ID, *id);
-    }
-    if !service.keeps_alive.get() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if version == Version::HTTP_10 {
-        for_http_1_0(&mut response);
-    }
-    Ok(response)
+        if !service.keeps_alive.get() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if version == Version::HTTP_10 {
+            for_http_1_0(&mut response);
+        }
+        Ok(response)
+    })
+}
+
+fn panicked(service: &Service) -> Refusal {
+    service.records.panicked();
+    Refusal::Internal
 }
 
 /// Makes the end of the connection the end of an answer whose length is not known. hyper would add `keep-alive` to the
@@ -111,15 +117,14 @@ fn for_http_1_0(response: &mut Response<ResponseBody>) {
 }
 
 /// Checks and rewrites the head, chooses the version, forwards.
-async fn route(
-    service: &Rc<Service>,
+fn route(
+    mut way: Way,
     serving: Rc<Serving>,
-    progress: &Rc<Progress>,
-    client: &Client,
     request: Request<impl Into<Received>>,
     started: Instant,
     named: &mut Named,
-) -> Result<Response<ResponseBody>, Refusal> {
+) -> Forwarded {
+    let Way { service, progress, client, .. } = &way;
     let (mut parts, body) = request.into_parts();
     let incoming: Received = body.into();
     let settings = serving.settings();
@@ -134,14 +139,21 @@ async fn route(
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
     let length = incoming.size_hint().lower();
     let admitted = admit(service, &serving, &mut parts, (length, trace), client, started, named);
-    // Told by a look at the head only where that is needed.
-    let Admitted { asked, chosen, permit } = admitted.inspect_err(|_| named.speaks = Speaks::of(&parts.headers))?;
+    let Admitted { asked, chosen, permit } = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            // Told by a look at the head only where that is needed.
+            named.speaks = Speaks::of(&parts.headers);
+            return Forwarded::Refused(refusal);
+        }
+    };
     named.speaks = asked.speaks;
-    let body = RequestBody::new(incoming, progress, serving.settings().limits.request_body_bytes);
+    let body = RequestBody::new(incoming, progress, settings.limits.request_body_bytes);
     let request = Request::from_parts(parts, body);
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     exchange.speaks = asked.speaks;
-    Ok(forward::forward(service, progress, client, exchange, request, asked.upgrade).await)
+    way.wish = Wish::of(asked.upgrade, &request);
+    forward(way, Box::new(exchange), request)
 }
 
 /// Makes the head of a request with a body of at least `length` bytes, in `trace`, the one that goes on, if it may, to the

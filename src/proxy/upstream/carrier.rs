@@ -3,22 +3,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::{Alpn, NoConnection};
 use super::end::End;
 use super::endpoint::Endpoint;
+use super::http1::Broken;
 use super::no_head::NoHead;
 use super::own::Told;
 use super::pool::{Dialer, Sendable, Upstream};
 use super::shared::{Lease, Shared};
 use crate::config::{Limits, Speaks};
-use crate::proxy::wire::{Progress, Received, RequestBody};
+use crate::proxy::wire::{Progress, RequestBody};
 
 pub(in crate::proxy) enum Carrier {
     Http1(Box<Upstream>),
@@ -68,16 +71,16 @@ impl Carrier {
         told: Option<&Told>,
         sendable: Sendable,
         carries: Carries,
-        now: Instant,
+        progress: &Progress,
     ) -> Option<Carrier> {
         if let Some(told) = told {
-            return told.own.resting(endpoint, sendable, now).map(Carrier::Http1);
+            return told.own.resting(endpoint, sendable, progress).map(Carrier::Http1);
         }
         // Which HTTP it takes is not known before its settings are.
         if carries == Carries::WebSocket && endpoint.reach.speaks() != Speaks::Http1 {
             return None;
         }
-        if let Some(upstream) = Upstream::resting(endpoint, sendable, now) {
+        if let Some(upstream) = Upstream::resting(endpoint, sendable, progress) {
             return Some(Carrier::Http1(upstream));
         }
         if endpoint.reach.speaks() == Speaks::Http1 || carries == Carries::Upgrade {
@@ -171,7 +174,7 @@ impl Carrier {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
-    ) -> Result<Response<Received>, NoHead> {
+    ) -> Result<Response<()>, NoHead> {
         match self {
             Carrier::Http1(upstream) => upstream.send(request, sendable, progress).await,
             // On the heap, or every request would have room for it.
@@ -187,10 +190,26 @@ impl Carrier {
         }
     }
 
-    /// Reads and writes what can be, on behalf of the body of the answer.
-    pub(in crate::proxy) fn poll_drive(&mut self, cx: &mut Context<'_>) {
-        if let Carrier::Http1(upstream) = self {
-            upstream.poll_drive(cx);
+    /// What comes after the head.
+    pub(in crate::proxy) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Carrier::Http1(upstream) => upstream.poll_frame(cx),
+            Carrier::Http2(lease) => lease.received().poll_frame(cx).map_err(Broken::from),
+        }
+    }
+
+    /// Nothing more comes of the answer.
+    pub(in crate::proxy) fn is_end_stream(&self) -> bool {
+        match self {
+            Carrier::Http1(upstream) => upstream.is_end_stream(),
+            Carrier::Http2(lease) => lease.is_end_stream(),
+        }
+    }
+
+    pub(in crate::proxy) fn size_hint(&self) -> SizeHint {
+        match self {
+            Carrier::Http1(upstream) => upstream.size_hint(),
+            Carrier::Http2(lease) => lease.size_hint(),
         }
     }
 
@@ -255,6 +274,6 @@ async fn make(
         endpoint.keep(&shared);
         return Ok(Opened::Shared(shared));
     }
-    let upstream = Upstream::connect(stream, dialer, endpoint, &terms.limits, told).await?;
+    let upstream = Upstream::new(stream, dialer, endpoint, &terms.limits, told);
     Ok(Opened::Own(Cell::new(Some(upstream))))
 }

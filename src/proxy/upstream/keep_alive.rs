@@ -11,7 +11,9 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What an answer says, if it says so.
 pub(super) fn promised(answer: &HeaderMap) -> Option<Duration> {
-    answer.get(KEEP_ALIVE).and_then(|field| kept_for(field.as_bytes()))
+    // A look at each name is cheaper than the hash of this one.
+    let (_, field) = answer.iter().find(|(name, _)| *name == KEEP_ALIVE)?;
+    kept_for(field.as_bytes())
 }
 
 /// Whether the head of an answer without a body tells that there is none: by its status, a length or a coding.

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use slab::Slab;
-use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::pool::{Sendable, Upstream};
 use crate::config::ProxyProtocol;
+use crate::proxy::wire::Progress;
 use crate::proxy::wire::proxy_protocol::{self, Proxied};
 
 /// One client's.
@@ -46,14 +46,19 @@ impl Own {
     }
 
     /// As [`Upstream::resting`].
-    pub(super) fn resting(&self, endpoint: &Endpoint, sendable: Sendable, now: Instant) -> Option<Box<Upstream>> {
+    pub(super) fn resting(
+        &self,
+        endpoint: &Endpoint,
+        sendable: Sendable,
+        progress: &Progress,
+    ) -> Option<Box<Upstream>> {
         let mut resting = self.resting.borrow_mut();
         loop {
             let last = resting.iter().rposition(|upstream| {
                 Rc::as_ptr(&upstream.endpoint) == std::ptr::from_ref(endpoint) && upstream.may_carry(sendable)
             })?;
             let mut upstream = resting.swap_remove(last);
-            if upstream.is_usable(sendable, now) {
+            if upstream.is_usable(sendable, progress) {
                 return Some(upstream);
             }
         }

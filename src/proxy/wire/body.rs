@@ -130,7 +130,7 @@ impl Body for LentBody {
         let polled = match &mut *self.0.body.borrow_mut() {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Streaming { incoming, progress, left } => {
-                progress.polled_elsewhere();
+                progress.let_time_pass();
                 poll_incoming(incoming, progress, left, cx)
             }
         };

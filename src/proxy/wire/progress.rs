@@ -48,6 +48,8 @@ pub(in crate::proxy) struct Progress {
     pub task: RefCell<Waker>,
     /// Within this poll of the task there is nothing more to read from the client.
     pub dry: Cell<bool>,
+    /// Within this poll nothing has come from the endpoint that the request goes to.
+    pub quiet: Cell<bool>,
     /// Read once in a poll of the task.
     clock: Cell<Option<Instant>>,
     due: Cell<Instant>,
@@ -96,6 +98,7 @@ impl Progress {
             due: Cell::new(now),
             armed: Cell::new(false),
             dry: Cell::new(false),
+            quiet: Cell::new(false),
             clock: Cell::new(Some(now)),
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
@@ -116,12 +119,12 @@ impl Progress {
     /// To be called at the start of each poll of `task`.
     pub(in crate::proxy) fn polled_by(&self, task: &Waker) {
         self.task.borrow_mut().clone_from(task);
-        self.clock.set(None);
         self.dry.set(false);
+        self.quiet.set(false);
     }
 
-    /// Another task than the one that drives the connection looks at the time.
-    pub(in crate::proxy) fn polled_elsewhere(&self) {
+    /// The poll is over, or it is the one of another task: whoever asks next is told a later time.
+    pub(in crate::proxy) fn let_time_pass(&self) {
         self.clock.set(None);
     }
 

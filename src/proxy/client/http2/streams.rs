@@ -162,6 +162,7 @@ impl Future for Stream {
     /// One that was told to end and did not hear it waits for a client that takes nothing: dropping it resets the stream.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.progress.polled_by(cx.waker());
+        self.progress.let_time_pass();
         let Some(mut answer) = self.answer.take() else { return Poll::Ready(()) };
         let polled = catch_unwind(AssertUnwindSafe(move || match answer.as_mut().poll(cx) {
             Poll::Pending => Err(answer),

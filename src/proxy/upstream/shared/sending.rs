@@ -12,7 +12,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, TRANSFER
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body::Body;
+use http_body::{Body, SizeHint};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -33,6 +33,8 @@ pub(in crate::proxy) struct Lease {
     lost: Option<Request<RequestBody>>,
     /// What the request has become, if it is no longer one.
     tunnel: Option<Side>,
+    /// What comes after the head of the answer.
+    received: Received,
 }
 
 /// A request that waits for its answer.
@@ -68,7 +70,14 @@ impl Lease {
     pub(super) fn new(endpoint: &Rc<Endpoint>, shared: &Rc<Shared>) -> Lease {
         let before = shared.under_way.replace(shared.under_way.get() + 1);
         let rested = before == 0 && shared.carried.replace(true);
-        Lease { endpoint: Rc::clone(endpoint), shared: Rc::clone(shared), rested, lost: None, tunnel: None }
+        Lease {
+            endpoint: Rc::clone(endpoint),
+            shared: Rc::clone(shared),
+            rested,
+            lost: None,
+            tunnel: None,
+            received: Received::None,
+        }
     }
 
     /// Whether the connection had room for it.
@@ -88,7 +97,7 @@ impl Lease {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
-    ) -> Result<Response<Received>, NoHead> {
+    ) -> Result<Response<()>, NoHead> {
         let (parts, body) = request.into_parts();
         let (lender, body) = LentBody::new(body);
         let head = self.as_http2(parts.clone(), &body).ok_or(NoHead::BadHost)?;
@@ -123,6 +132,19 @@ impl Lease {
         }
     }
 
+    /// What comes after the head.
+    pub(in crate::proxy::upstream) fn received(&mut self) -> Pin<&mut Received> {
+        Pin::new(&mut self.received)
+    }
+
+    pub(in crate::proxy::upstream) fn is_end_stream(&self) -> bool {
+        self.received.is_end_stream()
+    }
+
+    pub(in crate::proxy::upstream) fn size_hint(&self) -> SizeHint {
+        self.received.size_hint()
+    }
+
     /// The request that was lost, if it may be sent again.
     pub(in crate::proxy::upstream) fn lost(&mut self) -> Option<Request<RequestBody>> {
         self.lost.take()
@@ -147,7 +169,7 @@ impl Lease {
         Ok(Asked { answer, carries })
     }
 
-    fn answered(&mut self, answer: Response<RecvStream>, carries: Carries) -> Response<Received> {
+    fn answered(&mut self, answer: Response<RecvStream>, carries: Carries) -> Response<()> {
         let (mut parts, stream) = answer.into_parts();
         match carries {
             Carries::Body(Some(sending)) => sending.go_on(),
@@ -158,7 +180,7 @@ impl Lease {
                 parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 parts.headers.remove(CONTENT_LENGTH);
-                return Response::from_parts(parts, Received::None);
+                return Response::from_parts(parts, ());
             }
             Carries::Tunnel(mut to) => {
                 if let Err(error) = to.send_data(Bytes::new(), true) {
@@ -166,8 +188,8 @@ impl Lease {
                 }
             }
         }
-        let body = Received::of_endpoint(stream, &parts.headers);
-        Response::from_parts(parts, body)
+        self.received = Received::of_endpoint(stream, &parts.headers);
+        Response::from_parts(parts, ())
     }
 
     /// The head as HTTP/2 has it. None where the host is none.
