@@ -2,10 +2,11 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
+mod collecting;
 pub mod command;
 pub mod event;
 pub mod ledger;
@@ -103,9 +104,18 @@ impl Control {
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
         let memory = Memory::new(config.limits.memory);
-        #[rustfmt::skip]
         let mut control = Control {
-            clock, names, course, rollback, outliers, client_errors, memory, config, rolled_back, inputs, outputs,
+            clock,
+            names,
+            course,
+            rollback,
+            outliers,
+            client_errors,
+            memory,
+            config,
+            rolled_back,
+            inputs,
+            outputs,
         };
         control.remember_rollback();
         control.begin(&beginning.found);
@@ -382,25 +392,5 @@ impl Control {
         }
         let done = self.feed(&Input::Operator(input), Some(reply));
         done.map_err(|(refusal, reply)| (refusal.into(), reply))
-    }
-
-    /// Takes the shards: all of them are counted, those of the present epoch are evidence.
-    fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, .. } = self;
-        let table = routing.table();
-        let routed = Routed { epoch: course.epoch(), ..table.routed() };
-        let mut tick = collectors.tick(routed, |shard| {
-            shard.counts.iter().for_each(|count| telemetry.count(count));
-            client_errors.take(shard, routed);
-            telemetry.panics(shard.panics);
-            telemetry.handshakes(&shard.handshakes);
-            telemetry.proxy_headers(&shard.proxy_headers);
-            telemetry.shed(&shard.sheds);
-            telemetry.latencies(shard);
-        });
-        telemetry.open(&tick.gauges);
-        self.compare_client_errors(&tick, routed);
-        self.sift(&mut tick, routed);
-        tick
     }
 }
