@@ -11,7 +11,7 @@ use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
 use crate::gate::{Policy, Version};
 use crate::resolve::Lookups;
-use crate::telemetry::Reloads;
+use crate::telemetry::{self, Reloads};
 
 /// What it takes to read a configuration again.
 #[derive(Clone)]
@@ -80,12 +80,13 @@ impl Reloading {
         let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
         let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
         let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
-        let admin = AdminSettings::new(&config);
+        let (admin, warnings) = (AdminSettings::new(&config), config.warnings.clone());
         let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
         let found = self.lookups.of(endpoints).await;
         let reload = Reload { config: Box::new(config), actor: actor.to_owned() };
         let status = self.commands.send_knowing(Change::Reload(reload), found).await?;
         self.admin.store(Arc::new(admin));
+        telemetry::warn(&warnings);
         Ok(status)
     }
 

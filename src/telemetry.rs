@@ -25,7 +25,7 @@ use crate::spans;
 
 use test::Test;
 
-pub use log::logs;
+pub use log::{logs, warn};
 
 const REQUESTS: &str = "portcullis_requests_total";
 const GRPC_REQUESTS: &str = "portcullis_grpc_requests_total";

@@ -141,6 +141,39 @@ fn a_request_that_is_refused_has_a_line_without_a_version() {
 }
 
 #[test]
+fn what_is_no_request_has_a_line_without_one() {
+    for (head, rest, status, reason) in [
+        ("nonsense\r\n\r\n".to_owned(), "", 400, "request_malformed"),
+        (
+            format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "a".repeat(2000)),
+            "limits: { headBytes: 1KiB }",
+            431,
+            "request_head_too_large",
+        ),
+        (format!("GET /{}", "a".repeat(40_000)), "", 414, "target_too_long"),
+        ("GET / HT".to_owned(), "timeouts: { requestHead: 100ms }", 408, "request_head_timeout"),
+    ] {
+        let blue = Upstream::ok();
+        let proxy = Proxy::before_with(&blue, &format!("{JSON}\n{rest}"));
+        let mut client = proxy.client();
+        // The proxy may not read all of it.
+        client.offer(head).ok();
+        assert_eq!(client.response().status, status);
+        let line = check(&proxy, None, status, "refused_by_us", reason);
+        let none = ["method", "request_target", "protocol", "endpoint", "head_ms"].map(|field| line.get(field));
+        assert_eq!((none, &line["client"]), ([None; 5], &json!("127.0.0.1")), "{line:#}");
+    }
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "accessLog: { format: text }");
+    assert_eq!(proxy.client().send("nonsense\r\n\r\n").response().status, 400);
+    let line = until_text(&proxy, "request_malformed");
+    assert!(
+        line.contains("] \"-\" 400 0 version=- endpoint=- outcome=refused_by_us reason=request_malformed "),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_client_over_its_rate_has_the_reason_rate_limit() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, &format!("{JSON}\nrateLimit: {{ requests: 1, per: 1h }}"));

@@ -119,6 +119,7 @@ fn row_33_a_malformed_chunk_is_400_and_the_end_and_no_whole_request_for_the_endp
         "5\r\nhelloX\r\n0\r\n\r\n",
         "-5\r\nhello\r\n0\r\n\r\n",
         "fffffffffffffffff\r\nhello",
+        &format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(20_000)),
     ];
     for body in bodies {
         let blue = Upstream::ok();
@@ -131,6 +132,22 @@ fn row_33_a_malformed_chunk_is_400_and_the_end_and_no_whole_request_for_the_endp
         blue.until("the end of all connections", |seen| seen.iter().all(|one| one.end.is_some()).then_some(()));
         assert_eq!(blue.count(), 0, "{body:?}");
         assert_eq!(proxy.status()["blue"]["failures"], 0, "{body:?}");
+    }
+}
+
+#[test]
+fn row_33_a_body_without_its_terminator_is_400_and_the_end_and_no_whole_request_for_the_endpoint() {
+    for body in ["5\r\nhello\r\n", "5\r\nhello\r\n0\r\n", "5\r\nhel"] {
+        let blue = Upstream::ok();
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+        client.half_close();
+        assert_eq!(client.response().status, 400, "{body:?}");
+        client.ends();
+        proxy.until_outcome("client_cancelled", 1);
+        blue.until("the end of all connections", |seen| seen.iter().all(|one| one.end.is_some()).then_some(()));
+        assert_eq!((blue.count(), &proxy.status()["blue"]["failures"]), (0, &0.into()), "{body:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
 
 use portcullis::config::{self, Config, Environment};
 use portcullis::gate::ByVersion;
@@ -132,27 +132,102 @@ fn row_73_excluded_paths_are_served_and_counted_and_are_no_evidence() {
     assert_eq!(worker.routing.table().weight(), Weight::PROBE);
 }
 
+/// Which of these statuses are charged to the version that answers with them.
+#[track_caller]
+fn check_charged(gate: &str, charged: &[u16]) {
+    let statuses = [200, 302, 304, 404, 429, 500, 501, 503, 505];
+    let (blue, green) = (scripted(), scripted());
+    let mut worker = Worker::start(&blue, &green, 0.0, gate);
+    let mut client = worker.client();
+    let mut failures = 0;
+    for (number, status) in statuses.into_iter().enumerate() {
+        assert_eq!(client.get(&format!("/{status}")).status, status);
+        worker.until_counted(number as u64 + 1);
+        failures += u64::from(charged.contains(&status));
+        let evidence = &worker.samples.blue.evidence;
+        assert_eq!((evidence.requests, evidence.failures), (number as u64 + 1, failures), "{status}: {gate}");
+    }
+}
+
+const DEAD: &str = "triggers: [{ name: dead, metric: failureStreak, atLeast: 9 }]";
+
 #[test]
-fn rows_66_and_67_the_policy_says_which_statuses_are_charged() {
-    let check = |gate: &str, charged: &[u16]| {
-        let statuses = [200, 302, 404, 429, 500, 501, 503, 505];
-        let (blue, green) = (scripted(), scripted());
-        let mut worker = Worker::start(&blue, &green, 0.0, gate);
-        let mut client = worker.client();
-        let mut failures = 0;
-        for (number, status) in statuses.into_iter().enumerate() {
-            assert_eq!(client.get(&format!("/{status}")).status, status);
-            worker.until_counted(number as u64 + 1);
-            failures += u64::from(charged.contains(&status));
-            let evidence = &worker.samples.blue.evidence;
-            assert_eq!((evidence.requests, evidence.failures), (number as u64 + 1, failures), "{status}: {gate}");
-        }
-    };
-    let triggers = "triggers: [{ name: dead, metric: failureStreak, atLeast: 9 }]";
-    check(&format!("gate: {{ {triggers} }}"), &[500, 501, 503, 505]);
-    check(&format!("gate: {{ {triggers}, notFailures: [501, 505] }}"), &[500, 503]);
-    check(&format!("gate: {{ {triggers}, failureStatuses: [\"5xx\", \"429\"] }}"), &[429, 500, 501, 503, 505]);
-    check(&format!("gate: {{ {triggers}, failureStatuses: [\"503\", \"4xx\"] }}"), &[404, 429, 503]);
+fn row_66_a_5xx_is_charged_and_501_and_505_can_be_taken_out() {
+    check_charged(&format!("gate: {{ {DEAD} }}"), &[500, 501, 503, 505]);
+    check_charged(&format!("gate: {{ {DEAD}, notFailures: [501, 505] }}"), &[500, 503]);
+}
+
+#[test]
+fn row_67_a_4xx_or_a_3xx_is_charged_only_where_the_policy_says_so() {
+    check_charged(&format!("gate: {{ {DEAD}, failureStatuses: [\"5xx\", \"429\"] }}"), &[429, 500, 501, 503, 505]);
+    check_charged(&format!("gate: {{ {DEAD}, failureStatuses: [\"503\", \"4xx\"] }}"), &[404, 429, 503]);
+}
+
+#[test]
+fn row_72_a_websocket_counts_with_its_head_and_not_with_how_long_it_lasts() {
+    let green = Upstream::scripted(|connection| {
+        connection.head();
+        connection.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        connection.bytes(1);
+    });
+    let mut worker = Worker::start(&scripted(), &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    let mut client = worker.client();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.response().status, 101);
+    // While it is open.
+    worker.until_counted(1);
+    let green = &worker.samples.green;
+    assert_eq!((green.evidence.requests, green.evidence.latency.len(), green.whole.len()), (1, 1, 1));
+    client.send("x").ends();
+    drop(client);
+    worker.until_waiting(|tick| tick.gauges.upstream_connections == 0 && tick.gauges.client_connections == 0);
+    let evidence = &worker.samples.green.evidence;
+    assert_eq!((worker.counted, evidence.requests, evidence.latency.len()), (1, 1, 1));
+}
+
+/// Chunks that come now and then, and the last of them when the test says so.
+#[test]
+fn row_72_an_event_stream_counts_with_its_head_and_not_with_how_long_it_lasts() {
+    let (tell, wait) = std_mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let green = Upstream::scripted(move |connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+        connection.send("9\r\ndata: 1\n\n\r\n");
+        // An error means that the test has failed.
+        wait.lock().expect("one connection").recv().ok();
+        connection.send("9\r\ndata: 2\n\n\r\n0\r\n\r\n");
+    });
+    let mut worker = Worker::start(&scripted(), &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    let mut client = worker.client();
+    let sent = Instant::now();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").response_head();
+    // However long that took on a busy machine, the stream lasts much longer.
+    let at_most = 2 * sent.elapsed();
+    client.pause(2 * at_most);
+    tell.send(()).expect("green waits");
+    let stream = "9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n";
+    assert_eq!(String::from_utf8_lossy(&client.bytes(stream.len())), stream);
+    worker.until_counted(1);
+    let green = &worker.samples.green;
+    assert_eq!((green.evidence.latency.len(), green.evidence.latency.slower_than(at_most)), (1, 0));
+    assert_eq!(green.whole.slower_than(at_most), 1, "it is known for who asks for it");
+}
+
+/// A poll whose head comes late is as slow as that.
+#[test]
+fn row_72_a_long_poll_counts_with_its_head() {
+    const POLL: Duration = Duration::from_millis(300);
+    let green = Upstream::scripted(|connection| {
+        connection.request();
+        // What is simulated.
+        std::thread::sleep(POLL);
+        connection.send("HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    let mut worker = Worker::start(&scripted(), &green, 100.0, &format!("gate: {{ {WARM} }}"));
+    assert_eq!(worker.client().get("/").status, 204);
+    worker.until_counted(1);
+    assert_eq!(worker.samples.green.evidence.latency.slower_than(POLL * 9 / 10), 1);
 }
 
 #[test]

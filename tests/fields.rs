@@ -1,6 +1,8 @@
 //! Header fields: what belongs to one hop, what tells where a request came from, and what passes as it is.
 
-use crate::support::{Head, Proxy, Request, Upstream};
+use serde_json::json;
+
+use crate::support::{Head, Proxy, Request, Upstream, config};
 
 /// What blue gets when a client sends `fields`.
 #[track_caller]
@@ -128,11 +130,96 @@ fn row_30_what_a_trusted_proxy_says_is_kept_and_its_address_added() {
     assert_eq!(head.one("x-forwarded-for"), "127.0.0.1");
 }
 
+/// Without the digits that each process draws.
+fn is_ours(via: &str) -> bool {
+    let digits = via.strip_prefix("1.1 portcullis-").unwrap_or_default();
+    digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 #[test]
 fn via_names_us_behind_whoever_was_before() {
-    assert_eq!(forwarded("", "").head.all("via"), ["1.1 portcullis"]);
-    let via = forwarded("", "Via: 1.0 first\r\nVia: 1.1 second\r\n").head.all("via");
-    assert_eq!(via.join(", "), "1.0 first, 1.1 second, 1.1 portcullis");
+    assert!(is_ours(&forwarded("", "").head.one("via")));
+    let via = forwarded("", "Via: 1.0 first\r\nVia: 1.1 second\r\n").head.all("via").join(", ");
+    let ours = via.strip_prefix("1.0 first, 1.1 second, ").expect("those before");
+    assert!(is_ours(ours), "{via}");
+}
+
+#[test]
+fn row_31_a_request_that_comes_back_is_508_charged_to_nobody_and_has_its_reason() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "accessLog: true");
+    let mut client = proxy.client();
+    client.get("/");
+    let ours = blue.only_request().head.one("via");
+    for (number, via) in [
+        format!("Via: {ours}"),
+        format!("VIA: 1.0 first, {ours} (a comment), 1.1 last"),
+        format!("Via: 1.1 first\r\nVia: {}", ours.replace("1.1", "2")),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let response = client.send(format!("GET / HTTP/1.1\r\nHost: test\r\n{via}\r\n\r\n")).response();
+        let said = (response.status, response.head.one("proxy-status"));
+        assert_eq!(said, (508, "portcullis; error=proxy_loop_detected".to_owned()), "{via}");
+        assert_eq!(response.text(), "the request has come through this proxy already\n");
+        let counted = ["version=\"none\"", "outcome=\"refused_by_us\"", "code=\"508\""];
+        proxy.until_metric("portcullis_requests_total", &counted, number as f64 + 1.0);
+    }
+    let reasons: Vec<_> = proxy.logged("request").iter().skip(1).map(|line| line["reason"].clone()).collect();
+    assert_eq!(reasons, ["proxy_loop"; 3]);
+    proxy.until_charged(1, 0);
+    assert_eq!(client.get("/").status, 200, "the connection goes on");
+    for others in ["1.1 portcullis", "1.1 portcullis-0000000000000000", "1.1 PORTCULLIS"] {
+        let response = client.send(format!("GET / HTTP/1.1\r\nHost: test\r\nVia: {others}\r\n\r\n")).response();
+        assert_eq!(response.status, 200, "{others}");
+    }
+}
+
+#[test]
+fn row_31_a_proxy_that_is_its_own_endpoint_answers_508_after_one_round() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let endpoints = json!({ "endpoints": [proxy.listen.to_string()] });
+    assert_eq!(proxy.call("PUT", "/v1/versions/blue/endpoints", &endpoints).status, 200);
+    assert_eq!(proxy.get("/").status, 508);
+    proxy.until_metric("portcullis_requests_total", &["code=\"508\"", "version=\"none\""], 1.0);
+    proxy.until_metric("portcullis_requests_total", &["code=\"508\"", "version=\"blue\""], 1.0);
+    assert_eq!(blue.count(), 0);
+}
+
+#[test]
+fn row_31_two_proxies_in_a_row_of_one_service_are_no_loop() {
+    let blue = Upstream::ok();
+    let sidecar = Proxy::before_with(&blue, "service: checkout");
+    let nobody = ([127, 0, 0, 1], 1).into();
+    let edge = Proxy::start(&config(&[sidecar.listen], &[nobody], "service: checkout"));
+    assert_eq!(edge.get("/").text(), "GET /");
+    let via = blue.only_request().head.all("via").join(", ");
+    let hops: Vec<&str> = via.split(", ").collect();
+    assert!(hops.len() == 2 && hops.iter().all(|hop| is_ours(hop)) && hops[0] != hops[1], "{via}");
+}
+
+/// Overrides, which would be the proxy's own fields, do not exist: none of these is known, and a name of the proxy's that
+/// a client uses is one like any other.
+#[test]
+fn row_19_no_field_of_a_client_chooses_its_version() {
+    let (blue, green) = (Upstream::ok(), Upstream::ok());
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], "sticky: { cookie: session }"));
+    let mut client = proxy.client();
+    for (percent, wanted) in [(0.0, "green"), (100.0, "blue")] {
+        proxy.set_weight(percent);
+        let before = [blue.count(), green.count()];
+        for field in ["X-Portcullis-Version", "X-Portcullis-Override", "Portcullis-Version", "X-Version", "X-Canary"] {
+            for value in [wanted, "always", "v1", "v2"] {
+                let fields = format!("{field}: {value}\r\nCookie: portcullis={value}; session={value}");
+                let head = format!("GET /?version={value} HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n");
+                assert_eq!(client.send(head).response().status, 200);
+            }
+        }
+        let came = [blue.count() - before[0], green.count() - before[1]];
+        assert_eq!(came, if percent == 0.0 { [20, 0] } else { [0, 20] });
+    }
 }
 
 #[test]

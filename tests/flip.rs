@@ -1,10 +1,11 @@
 //! What the flip to blue does to traffic: how much of green's failing gets through, and what is lost on the way.
 
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{Backend, Client, Listener, Load, Proxy, Tally, config, eventually, number};
+use super::support::{Backend, Client, Listener, Load, Proxy, Tally, Upstream, config, eventually, number};
 
 const CONNECTIONS: usize = 64;
 const STREAK: u64 = 5;
@@ -250,4 +251,74 @@ fn what_is_in_flight_at_a_rollback_and_at_sigterm_is_answered_by_the_version_tha
     }
     assert_eq!((blue.count(), green.count()), (0, CONNECTIONS as u64));
     assert!(proxy.wait_exit().success());
+}
+
+/// Holds `/a/…` and `/b/…` each until all of theirs and the test are there, and answers with the status behind.
+fn holding(batches: [Arc<Barrier>; 2]) -> Upstream {
+    Upstream::scripted(move |connection| {
+        while let Some(request) = connection.request() {
+            let [a, b] = &batches;
+            match request.target.split('/').nth(1) {
+                Some("a") => _ = a.wait(),
+                Some("b") => _ = b.wait(),
+                _ => {}
+            }
+            let status = request.target.rsplit('/').next().expect("a status");
+            connection.send(format!("HTTP/1.1 {status} Told\r\ncontent-length: 2\r\n\r\nok"));
+        }
+    })
+}
+
+#[test]
+fn row_74_what_is_in_flight_at_the_flip_ends_on_green_is_counted_and_neither_unlatches_nor_triggers_again() {
+    const HELD: usize = 4;
+    let batches = [(); 2].map(|()| Arc::new(Barrier::new(HELD + 1)));
+    let (blue, green) = (Upstream::ok(), holding(batches.clone()));
+    let gate = "gate: { compare: { enabled: false }, \
+                triggers: [{ name: dead, metric: failureStreak, atLeast: 3, confirm: none }] }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], gate));
+    let events = Listener::new(proxy.admin);
+    proxy.set_weight(100.0);
+    let mut held: Vec<(Client, u16)> = Vec::new();
+    for (batch, status) in
+        [("a", 200), ("a", 500), ("a", 200), ("a", 500), ("b", 500), ("b", 500), ("b", 500), ("b", 500)]
+    {
+        let mut client = proxy.client();
+        client.send(format!("GET /{batch}/{status} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        held.push((client, status));
+    }
+    green.until("all that are held", |seen| {
+        (seen.iter().map(|one| one.requests.len()).sum::<usize>() == 2 * HELD).then_some(())
+    });
+    let mut client = proxy.client();
+    assert_eq!([(); 3].map(|()| client.get("/500").status), [500; 3]);
+    let told = proxy.until(rolled_back)["rollback"].clone();
+    let counted = |code: &str, requests: f64| {
+        proxy.until_metric("portcullis_requests_total", &["version=\"green\"", &format!("code=\"{code}\"")], requests);
+    };
+
+    // Those that end while the epoch is latched.
+    batches[0].wait();
+    for (client, status) in &mut held[..HELD] {
+        assert_eq!(client.response().status, *status);
+    }
+    counted("200", 2.0);
+    counted("500", 5.0);
+    let status = proxy.until(|status| status["green"]["requests"] == 7);
+    assert_eq!((&status["green"]["failures"], &status["rollback"], &status["weight"]), (&json!(5), &told, &json!(0.0)));
+    assert_eq!(client.get("/after").text(), "GET /after", "blue answers");
+
+    // And those that end in the next release: they are none of its evidence.
+    assert_eq!(proxy.post("/v1/release", &Value::Null).status, 200);
+    proxy.set_weight(50.0);
+    batches[1].wait();
+    for (client, status) in &mut held[HELD..] {
+        assert_eq!(client.response().status, *status);
+    }
+    counted("500", 9.0);
+    let status = proxy.status();
+    let said = (&status["weight"], &status["rollback"], &status["green"]["requests"]);
+    assert_eq!(said, (&json!(50.0), &Value::Null, &json!(0)), "{status:#}");
+    let kinds: Vec<String> = events.heard().into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "rolledBack").count(), 1, "{kinds:?}");
 }

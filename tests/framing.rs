@@ -201,6 +201,34 @@ fn row_11_a_content_length_that_is_no_plain_number_is_400() {
 }
 
 #[test]
+fn row_14_bare_line_feeds_end_the_lines_of_a_head_and_it_is_one_request() {
+    check_one("POST / HTTP/1.1\nHost: test\nContent-Length: 5\n\nhello", "hello");
+    check_one("POST / HTTP/1.1\r\nHost: test\nContent-Length: 5\r\n\nhello", "hello");
+    check_one("POST / HTTP/1.1\nHost: test\r\nTransfer-Encoding: chunked\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello");
+    check_none("POST / HTTP/1.1\r\nHost: test\r\nX: a\n b\r\nContent-Length: 5\r\n\r\nhello");
+}
+
+#[test]
+fn row_14_bare_line_feeds_in_chunks_are_400() {
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello\r\n0\n\r\n",
+        "5;a=b\nhello\r\n0\r\n\r\n",
+        "2\r\nhe\r\n3;\n\r\nllo\r\n0\r\n\r\n",
+    ] {
+        let blue = wary();
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        client.send(format!("{}{SMUGGLED}", post("Transfer-Encoding: chunked", body)));
+        assert_eq!(client.response().status, 400, "{body:?}");
+        client.ends();
+        let whole = |bytes: &[u8]| message::requests(bytes).is_ok_and(|requests| !requests.is_empty());
+        assert!(!blue.seen().iter().any(|one| whole(&one.bytes)), "{body:?}: {:?}", blue.seen());
+    }
+}
+
+#[test]
 fn the_body_of_a_get_is_not_lost() {
     check_one("GET / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello", "hello");
     check_one("GET / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello");

@@ -199,3 +199,32 @@ fn every_metric_and_every_action_works_on_traffic() {
         }
     });
 }
+
+#[test]
+fn row_67_a_green_that_answers_more_client_errors_than_blue_is_not_charged_and_people_are_warned_once() {
+    let (blue, green) = (Backend::answering(200), Backend::answering(404));
+    let gate = "gate: { minimumRequests: 5, compare: { enabled: false }, \
+                triggers: [{ name: rate, metric: errorRate, above: 1% }, { name: dead, metric: failureStreak, atLeast: 3 }] }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], gate));
+    let events = Listener::new(proxy.admin);
+    proxy.set_weight(50.0);
+    assert_eq!(events.next().kind, "weightSet");
+    let mut client = proxy.client();
+    (0..400).for_each(|_| assert!(matches!(client.get("/").status, 200 | 404)));
+    let warning = events.next();
+    let sentence = warning.data["sentence"].as_str().expect("a sentence");
+    assert_eq!(warning.kind, "notified", "{sentence}");
+    assert!(
+        sentence.starts_with("green answered ") && sentence.contains(" (100.0 %) with client errors"),
+        "{sentence}"
+    );
+    assert!(sentence.contains(", in the same moments blue 0 of "), "{sentence}");
+    (0..400).for_each(|_| assert!(matches!(client.get("/").status, 200 | 404)));
+    let counted = ["version=\"green\"", "outcome=\"client_error\"", "code=\"404\""];
+    proxy.until_metric("portcullis_requests_total", &counted, 400.0);
+    assert_eq!(proxy.metric("portcullis_notifications_total", &["trigger=\"client-errors\""]), 1.0);
+    let status = proxy.status();
+    let said = (&status["green"]["failures"], &status["weight"], &status["rollback"]);
+    assert_eq!(said, (&json!(0), &json!(50.0), &Value::Null), "{status:#}");
+    assert!(events.heard().is_empty());
+}

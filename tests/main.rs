@@ -9,6 +9,7 @@ mod approvals;
 mod blame;
 mod bodies;
 mod clients;
+mod clock;
 mod commands;
 mod crash;
 mod descriptors;

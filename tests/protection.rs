@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, mpsc};
 
+use serde_json::Value;
+
 use crate::support::upstream::{Seen, refusing};
 use crate::support::{Client, Cut, Proxy, Response, Upstream, config};
 
@@ -290,4 +292,50 @@ fn a_rate_is_changed_by_a_reload_and_one_that_stays_forgets_nothing() {
     check_too_many(&client.get("/"));
     reload(&proxy, &blue, "");
     (0..8).for_each(|_| assert_eq!(client.get("/").status, 200));
+}
+
+/// What is refused, and the configuration that it takes.
+const REFUSALS: [(u16, &str, &str); 9] = [
+    (400, "", "nonsense\r\n\r\n"),
+    (400, "", "GET / HTTP/1.1\r\n\r\n"),
+    (405, "", "TRACE / HTTP/1.1\r\nHost: test\r\n\r\n"),
+    (408, "timeouts: { requestHead: 100ms }", "GET / HT"),
+    (408, "timeouts: { responseHead: 100ms }", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhello"),
+    (413, "limits: { requestBodyBytes: 1 }", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\n"),
+    (414, "limits: { targetBytes: 1KiB }", "long target"),
+    (431, "limits: { headFields: 1 }", "GET / HTTP/1.1\r\nHost: test\r\nX: 1\r\n\r\n"),
+    (503, "limits: { connections: 1 }", ""),
+];
+
+#[test]
+fn row_68_our_own_refusals_are_charged_to_nobody_and_counted_apart() {
+    for (status, rest, request) in REFUSALS {
+        let (blue, green) = (Upstream::ok(), Upstream::ok());
+        let gate = "gate: { minimumRequests: 3, triggers: [{ name: rate, metric: errorRate, above: 0.1% }, \
+                    { name: dead, metric: failureStreak, atLeast: 3, confirm: none }] }";
+        let proxy = Proxy::start(&config(&[blue.address], &[green.address], &format!("{gate}\n{rest}")));
+        proxy.set_weight(100.0);
+        let mut held = proxy.client();
+        if request.is_empty() {
+            assert_eq!(held.get("/").status, 200);
+        }
+        let long = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "a".repeat(2_000));
+        for _ in 0..4 {
+            let mut client = proxy.client();
+            // A connection over the bound may have ended by now.
+            client.offer(if request == "long target" { &long } else { request }).ok();
+            assert_eq!(client.response().status, status, "{request:?}");
+        }
+        let counted = ["outcome=\"refused_by_us\"", &format!("code=\"{status}\"")];
+        proxy.until_metric("portcullis_requests_total", &counted, 4.0);
+        let said = proxy.status();
+        let failures = ["blue", "green"].map(|version| said[version]["failures"].as_u64());
+        assert_eq!(
+            (failures, &said["weight"], &said["rollback"]),
+            ([Some(0); 2], &100.0.into(), &Value::Null),
+            "{request:?}"
+        );
+        let served = u64::from(request.is_empty());
+        assert_eq!(said["green"]["requests"], served, "{request:?}");
+    }
 }

@@ -40,8 +40,53 @@ fn row_97_what_is_refused_for_the_clients_sake_says_that_it_is_ours() {
         ("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n", 400, "http_request_error"),
         ("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhello", 408, "http_request_error"),
         ("GET / HT", 408, "http_request_error"),
+        ("nonsense\r\n\r\n", 400, "http_request_error"),
+        ("GET / HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n", 400, "http_request_error"),
     ] {
         check_ours(&proxy.client().send(request).response(), status, error);
+    }
+}
+
+#[test]
+fn row_97_what_is_no_request_is_answered_by_us_whatever_was_answered_before_it() {
+    let (blue, fields) = (Upstream::ok(), "X: 1\r\n".repeat(101));
+    let proxy = Proxy::before(&blue);
+    for (head, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n"), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(20_000)), 414),
+    ] {
+        // Alone, behind a request that is answered, and sent with one.
+        check_ours(&proxy.client().send(&head).response(), status, "http_request_error");
+        let mut client = proxy.client();
+        assert_eq!(client.send(GET).response().status, 200);
+        check_ours(&client.send(&head).response(), status, "http_request_error");
+        let mut client = proxy.client();
+        client.send(format!("{GET}{head}"));
+        assert_eq!(client.response().status, 200);
+        let response = client.response();
+        check_ours(&response, status, "http_request_error");
+        assert_eq!(response.head.one("connection"), "close");
+        assert!(response.head.one("date").ends_with(" GMT"));
+        client.ends();
+    }
+}
+
+/// The bytes that the HTTP library would answer with by itself.
+#[test]
+fn row_97_an_endpoints_bare_400_passes_as_it_is() {
+    for answer in
+        ["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 431 Too Large\r\ncontent-length: 0\r\n\r\n"]
+    {
+        let blue = Upstream::answering(answer);
+        let proxy = Proxy::before(&blue);
+        let mut client = proxy.client();
+        for _ in 0..2 {
+            let response = client.send(GET).response();
+            assert!(matches!(response.status, 400 | 431) && !response.head.has("proxy-status"), "{response:?}");
+        }
+        assert_eq!(blue.count(), 2);
+        proxy.until_outcome("client_error", 2);
     }
 }
 

@@ -188,6 +188,18 @@ fn row_6_an_asterisk_is_for_options_alone() {
     check_refused(&proxy, &blue, "GET * HTTP/1.1\r\nHost: test\r\n\r\n", 400);
 }
 
+/// By the parser of targets, before anybody could refuse it.
+#[test]
+fn row_6_a_fragment_does_not_reach_the_endpoint() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    for target in ["/path#fragment", "/path?#fragment", "http://test/path#fragment"] {
+        let response = client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).response();
+        assert!(matches!(response.text().as_str(), "GET /path" | "GET /path?"), "{target}: {}", response.text());
+    }
+}
+
 #[test]
 fn an_absolute_target_with_a_fragment_and_no_path_was_forwarded_without_any_target() {
     let blue = Upstream::ok();
@@ -251,6 +263,37 @@ fn check_over(proxy: &Proxy, blue: &Upstream, head: &str) {
     assert_eq!(client.response().status, 431);
     assert_eq!(client.rest().0, b"");
     assert_eq!(blue.count(), before);
+}
+
+#[test]
+fn row_16_a_target_over_16_kib_is_414_and_the_bound_can_be_set() {
+    let target = |length: usize| format!("/{}", "a".repeat(length - 1));
+    for (limits, most) in [("", 16 * 1024), ("limits: { targetBytes: 1KiB }", 1024)] {
+        let blue = Upstream::ok();
+        let proxy = Proxy::before_with(&blue, limits);
+        assert_eq!(proxy.get(&target(most)).status, 200, "{limits}");
+        assert_eq!(blue.only_request().target.len(), most, "{limits}");
+        let over = target(most + 1);
+        check_refused(&proxy, &blue, format!("GET {over} HTTP/1.1\r\nHost: test\r\n\r\n"), 414);
+        check_refused(&proxy, &blue, format!("GET http://test{over} HTTP/1.1\r\nHost: test\r\n\r\n"), 414);
+        proxy.until_metric("portcullis_requests_total", &["code=\"414\""], 2.0);
+    }
+}
+
+/// Longer than a head may be as well, so that it is not read to its end.
+#[test]
+fn row_16_a_target_that_no_head_could_hold_is_414_too() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    for head in [format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(40_000)), format!("GET /{}", "a".repeat(200_000))] {
+        let mut client: Client = proxy.client();
+        // As below.
+        client.offer(head).ok();
+        assert_eq!(client.response().status, 414);
+        assert_eq!(client.rest().0, b"");
+    }
+    assert!(blue.requests().is_empty(), "{:?}", blue.requests());
+    proxy.until_metric("portcullis_requests_total", &["code=\"414\""], 2.0);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::support::{
-    Authority, Client, End, Hello, Proxy, Signed, TlsEnd, Upstream, config, eventually, folder, have,
+    Authority, Client, End, Hello, Proxy, Signed, TlsEnd, Upstream, config, eventually, folder, have, portcullis,
+    stderr,
 };
 
 const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
@@ -174,6 +175,19 @@ fn where_clients_are_known_by_certificates_only_those_that_are_signed_get_in() {
 }
 
 #[test]
+fn row_56_a_client_that_names_nobody_gets_the_first_certificate() {
+    let (lab, blue) = (Lab::new(), Upstream::ok());
+    let [first, second] = ["127.0.0.1", "localhost"].map(|name| lab.authority.sign(&[name]));
+    let pairs = [first.write(lab.folder.path(), "1"), second.write(lab.folder.path(), "2")].join(", ");
+    let proxy = Proxy::before_with(&blue, &format!("tls: {{ certificates: [{pairs}] }}"));
+    // An address is not told.
+    let mut client = Hello { name: "127.0.0.1", ..lab.hello() }.connect(&proxy);
+    assert!(client.shown() == first.der());
+    assert_eq!(client.get("/").status, 200);
+    assert!(lab.hello().connect(&proxy).shown() == second.der());
+}
+
+#[test]
 fn row_56_a_handshake_that_stalls_is_ended_at_the_deadline() {
     let (lab, blue) = (Lab::new(), Upstream::ok());
     let proxy = lab.proxy(&blue, "", "timeouts: { requestHead: 200ms }");
@@ -331,7 +345,7 @@ fn a_client_that_reads_late_gets_all_of_its_answer() {
 }
 
 #[test]
-fn a_reload_reads_certificates_again_and_ends_nothing() {
+fn row_55_a_renewed_certificate_is_served_by_a_reload_that_ends_nothing_and_a_bad_one_changes_nothing() {
     let (lab, blue) = (Lab::new(), Upstream::ok());
     let proxy = lab.proxy(&blue, "", "");
     let mut old = lab.hello().connect(&proxy);
@@ -350,13 +364,61 @@ fn a_reload_reads_certificates_again_and_ends_nothing() {
 }
 
 #[test]
-fn a_proxy_that_watches_reads_certificates_again_when_their_files_change() {
+fn row_55_a_proxy_that_watches_serves_a_renewed_certificate() {
     let (lab, blue) = (Lab::new(), Upstream::ok());
     let data = tempfile::tempdir().expect("a folder can be made");
     let proxy = Proxy::start_watching(data.path(), &lab.text(&blue, "", ""));
     let replaced = lab.authority.sign(&["localhost"]);
     replaced.write(lab.folder.path(), "first");
     eventually("the new certificate", || (lab.hello().connect(&proxy).shown() == replaced.der()).then_some(()));
+}
+
+#[test]
+fn row_55_a_certificate_that_cannot_be_read_keeps_the_old_one_and_is_told() {
+    let (lab, blue) = (Lab::new(), Upstream::ok());
+    let data = tempfile::tempdir().expect("a folder can be made");
+    let proxy = Proxy::start_watching(data.path(), &lab.text(&blue, "", ""));
+    let old = lab.hello().connect(&proxy).shown();
+    let file = lab.folder.path().join("first.crt");
+    std::fs::write(&file, "no certificate").expect("a writable folder");
+    proxy.until_metric("portcullis_config_reload_total", &["result=\"failure\""], 1.0);
+    assert!(proxy.log().contains("first.crt"), "{}", proxy.log());
+    assert!(lab.hello().connect(&proxy).shown() == old);
+    std::fs::remove_file(&file).expect("it was there");
+    let refused = proxy.post("/v1/config/reload", &Value::Null);
+    assert!(refused.status == 422 && refused.text().contains("first.crt"), "{}", refused.text());
+    let mut client = lab.hello().connect(&proxy);
+    assert!(client.shown() == old);
+    assert_eq!(client.get("/").status, 200);
+}
+
+/// It is served as it is: whoever wrote it into the configuration may have no other.
+#[test]
+fn row_55_an_expired_certificate_is_a_warning_and_a_renewed_one_is_served_without_a_restart() {
+    let (lab, blue) = (Lab::new(), Upstream::ok());
+    let text = lab.text(&blue, "", "");
+    let expire = || lab.authority.sign_until(&["localhost"], 2020).write(lab.folder.path(), "first");
+    expire();
+    let file = lab.folder.path().join("portcullis.yaml");
+    std::fs::write(&file, &text).expect("a writable folder");
+    let checked = stderr(&portcullis(&["check", file.to_str().expect("UTF-8")], &[]));
+    assert!(checked.contains("has expired: it held until 2020-01-01"), "{checked}");
+    let proxy = Proxy::start(&text);
+    assert!(proxy.log().contains("has expired"), "{}", proxy.log());
+    let refused = lab.hello().try_connect(&proxy).err().expect("it has expired").to_string();
+    assert!(refused.to_lowercase().contains("expired"), "{refused}");
+    let renewed = lab.authority.sign(&["localhost"]);
+    renewed.write(lab.folder.path(), "first");
+    assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+    let mut client = lab.hello().connect(&proxy);
+    assert!(client.shown() == renewed.der());
+    assert_eq!(client.get("/").status, 200);
+
+    let told = || proxy.log().matches("has expired").count();
+    let before = told();
+    expire();
+    assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+    eventually("the warning of a reload", || (told() > before).then_some(()));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Connection, End, Proxy, Upstream, config};
+use crate::support::{Client, Connection, End, Proxy, Upstream, config, number};
 
 const UPGRADE: &str = "GET /socket HTTP/1.1\r\nHost: test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: x\r\n\r\n";
@@ -112,15 +112,17 @@ fn row_24_early_bytes_behind_a_refused_upgrade_are_no_second_answer() {
     assert_eq!(blue.count(), 1);
 }
 
+/// `PORTCULLIS_TEST_UPGRADES=10000` makes as many as the rule has.
 #[test]
-fn row_25_none_of_1000_upgrades_in_a_row_is_torn_down() {
+fn row_25_none_of_many_upgrades_in_a_row_is_torn_down() {
+    let upgrades = number("PORTCULLIS_TEST_UPGRADES").unwrap_or(1_000);
     let blue = Upstream::scripted(echo);
     let proxy = Proxy::before(&blue);
-    for number in 0..1_000 {
+    for number in 0..upgrades {
         let mut client = upgrade(&proxy);
         assert_eq!(client.send("hello").bytes(5), b"hello", "{number}");
     }
-    proxy.until_outcome("success", 1_000);
+    proxy.until_outcome("success", upgrades);
     proxy.until_metric("portcullis_connections", &["side=\"upstream\""], 0.0);
 }
 
@@ -170,6 +172,18 @@ const RESTARTS: &[u8] = &[0x88, 0x02, 0x03, 0xf4];
 fn in_front_of(blue: &Upstream, green: &Upstream) -> Proxy {
     let policy = "drain: { wait: 0s, deadline: 300ms }\ngate: { triggers: [{ name: alerts, metric: external }] }";
     Proxy::start(&config(&[blue.address], &[green.address], policy))
+}
+
+#[test]
+fn row_27_a_websocket_is_told_of_a_drain_and_cut_at_the_deadline() {
+    let (blue, green) = (Upstream::scripted(echo), Upstream::ok());
+    let mut proxy = in_front_of(&blue, &green);
+    let mut client = upgrade(&proxy);
+    proxy.sigterm();
+    assert_eq!(client.bytes(4), RESTARTS);
+    assert_eq!(client.rest().0, b"");
+    blue.until_ended(0);
+    assert!(proxy.wait_exit().success());
 }
 
 #[test]

@@ -60,10 +60,7 @@ impl Run {
             watched.has_changed(&self.config, &config.certificates());
         }
         telemetry::logs()?;
-        for warning in config.warnings.iter() {
-            let (line, column) = warning.position().unzip();
-            tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
-        }
+        telemetry::warn(&config.warnings);
         let origin = self.origin(&config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(serve(&config, self.data.as_deref(), watched, origin))

@@ -223,6 +223,7 @@ pub struct Limits {
     pub connections: NonZeroUsize,
     pub head_bytes: usize,
     pub head_fields: usize,
+    pub target_bytes: usize,
     pub response_head_bytes: usize,
     /// None: as large as a client likes.
     pub request_body_bytes: Option<u64>,

@@ -92,6 +92,7 @@ pub(super) struct RawLimits {
     pub(super) connections: Option<Count>,
     pub(super) head_bytes: Option<Quantity>,
     pub(super) head_fields: Option<Count>,
+    pub(super) target_bytes: Option<Quantity>,
     pub(super) response_head_bytes: Option<Quantity>,
     pub(super) request_body_bytes: Option<Quantity>,
     pub(super) memory_bytes: Option<Quantity>,

@@ -45,7 +45,7 @@ green:
 trustedProxies: ["10.0.0.0/8"]
 proxyProtocol: { from: ["10.1.0.0/16", "fd00::/8"] }
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
-limits: { connections: 10000, headBytes: 32KiB, headFields: 100, responseHeadBytes: 65536, requestBodyBytes: 10MiB, memoryBytes: 256MiB }
+limits: { connections: 10000, headBytes: 32KiB, headFields: 100, targetBytes: 16KiB, responseHeadBytes: 65536, requestBodyBytes: 10MiB, memoryBytes: 256MiB }
 rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
@@ -108,7 +108,7 @@ fn the_least_configuration_takes_the_defaults() {
     let config = loaded(LEAST);
     assert_eq!(config.service, "default");
     assert_eq!(config.timeouts.tunnel_idle, Duration::from_secs(3600));
-    assert_eq!(config.limits.head_bytes, 32 * 1024);
+    assert_eq!((config.limits.head_bytes, config.limits.target_bytes), (32 * 1024, 16 * 1024));
     assert_eq!(config.limits.request_body_bytes, None);
     assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);

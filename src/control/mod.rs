@@ -2,9 +2,11 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`telling`] is the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
+mod client_errors;
+mod collecting;
 pub mod command;
 pub mod event;
 pub mod ledger;
@@ -25,16 +27,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
 use crate::course::{Course, Input, Streak, StreakFound};
-use crate::gate::streak::{Routed, Row};
+use crate::gate::streak::Row;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::live::Live;
+use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
-use crate::measure::{Collectors, Tick};
 use crate::release::{self, Effect, Kind, Planned, Refusal, State, Terms};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
+use client_errors::ClientErrors;
 use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
 use ledger::Ledger;
@@ -80,6 +83,7 @@ pub struct Control {
     course: Course,
     rollback: Option<Rollback>,
     outliers: Outliers,
+    client_errors: ClientErrors,
     memory: Memory,
     /// As the file was when it was last read.
     config: Config,
@@ -96,11 +100,23 @@ impl Control {
         let planned = beginning.planned(config);
         let course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
+        let client_errors = ClientErrors::new(beginning.table.routed(), clock.now());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
         let memory = Memory::new(config.limits.memory);
-        let mut control =
-            Control { clock, names, course, rollback, outliers, memory, config, rolled_back, inputs, outputs };
+        let mut control = Control {
+            clock,
+            names,
+            course,
+            rollback,
+            outliers,
+            client_errors,
+            memory,
+            config,
+            rolled_back,
+            inputs,
+            outputs,
+        };
         control.remember_rollback();
         control.begin(&beginning.found);
         control
@@ -376,23 +392,5 @@ impl Control {
         }
         let done = self.feed(&Input::Operator(input), Some(reply));
         done.map_err(|(refusal, reply)| (refusal.into(), reply))
-    }
-
-    /// Takes the shards: all of them are counted, those of the present epoch are evidence.
-    fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, .. } = self;
-        let table = routing.table();
-        let routed = Routed { epoch: course.epoch(), ..table.routed() };
-        let mut tick = collectors.tick(routed, |shard| {
-            shard.counts.iter().for_each(|count| telemetry.count(count));
-            telemetry.panics(shard.panics);
-            telemetry.handshakes(&shard.handshakes);
-            telemetry.proxy_headers(&shard.proxy_headers);
-            telemetry.shed(&shard.sheds);
-            telemetry.latencies(shard);
-        });
-        telemetry.open(&tick.gauges);
-        self.sift(&mut tick, routed);
-        tick
     }
 }

@@ -25,12 +25,24 @@ pub const UNRESOLVED: &str = "unresolved";
 /// Who notifies people of an endpoint that goes or comes back.
 pub const ENDPOINTS: &str = "endpoints";
 
+/// Who notifies people of a green that answers more client errors than blue.
+pub const CLIENT_ERRORS: &str = "client-errors";
+
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 8] =
-    [OPERATOR, PROGRESS_DEADLINE, APPROVAL_DEADLINE, LOW_TRAFFIC, COMPARISON, UNRESOLVED, JOURNAL, ENDPOINTS];
+pub const RESERVED: [&str; 9] = [
+    OPERATOR,
+    PROGRESS_DEADLINE,
+    APPROVAL_DEADLINE,
+    LOW_TRAFFIC,
+    COMPARISON,
+    UNRESOLVED,
+    JOURNAL,
+    ENDPOINTS,
+    CLIENT_ERRORS,
+];
 
 /// Those of them that notify people, beside the triggers that do.
-pub const NOTIFYING: [&str; 2] = [COMPARISON, ENDPOINTS];
+pub const NOTIFYING: [&str; 3] = [COMPARISON, ENDPOINTS, CLIENT_ERRORS];
 
 /// The actor of what the gate orders.
 pub const GATE: &str = "gate";

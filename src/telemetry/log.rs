@@ -9,6 +9,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::config::Warnings;
+
 /// Which lines are written, as `info` or `info,portcullis::access=off`.
 const RUST_LOG: &str = "RUST_LOG";
 
@@ -29,4 +31,12 @@ pub fn logs() -> anyhow::Result<()> {
         tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     }
     Ok(())
+}
+
+/// What is odd about a configuration that was read.
+pub fn warn(warnings: &Warnings) {
+    for warning in warnings.iter() {
+        let (line, column) = warning.position().unzip();
+        tracing::warn!(file = warning.file(), line, column, why = warning.label(), "{}", warning.message());
+    }
 }

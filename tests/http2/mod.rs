@@ -64,10 +64,10 @@ fn a_client_with_prior_knowledge_is_served_in_clear_text_and_the_endpoint_gets_h
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "shop.example"),
-        ("via", "2.0 portcullis"),
     ] {
         assert_eq!(seen.head.one(name), value, "{name}");
     }
+    assert!(seen.head.one("via").starts_with("2.0 portcullis-"), "{:?}", seen.head);
     assert_eq!(seen.head.fields.len(), 8, "{:?}", seen.head);
     let line = proxy.until_logged("request");
     let said = ["protocol", "request_target", "status", "outcome"].map(|field| &line[field]);
@@ -162,6 +162,61 @@ fn where_http_2_is_off_its_preface_ends_the_connection() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, "http2: false");
     proxy.client().send(PREFACE).ends();
+}
+
+#[test]
+fn row_16_a_target_over_16_kib_is_414() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let mut client = Http2::connect(proxy.listen);
+    for (length, status) in [(16 * 1024, 200), (16 * 1024 + 1, 414)] {
+        assert_eq!(client.get(&format!("/{}", "a".repeat(length - 1))).status, status, "{length}");
+    }
+    assert_eq!(blue.count(), 1);
+}
+
+#[test]
+fn row_31_a_request_that_comes_back_is_508_and_the_others_go_on() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "accessLog: true");
+    let mut client = Http2::connect(proxy.listen);
+    assert_eq!(client.get("/").status, 200);
+    let mut again = get("/");
+    again.headers_mut().insert("via", blue.only_request().head.one("via").parse().expect("a value"));
+    let response = client.ask(again);
+    let answer = client.answer(response);
+    assert_eq!(
+        (answer.status, &answer.fields["proxy-status"]),
+        (508, &"portcullis; error=proxy_loop_detected".parse().expect("a value"))
+    );
+    assert_eq!(client.get("/").status, 200);
+    let counted = ["version=\"none\"", "outcome=\"refused_by_us\"", "code=\"508\""];
+    proxy.until_metric("portcullis_requests_total", &counted, 1.0);
+    assert!(proxy.logged("request").iter().any(|line| line["reason"] == "proxy_loop"));
+    proxy.until_charged(2, 0);
+}
+
+#[test]
+fn row_68_a_head_of_too_many_fields_is_431_counted_and_written_down() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before_with(&blue, "accessLog: true\nlimits: { headFields: 3 }");
+    let mut client = Http2::connect(proxy.listen);
+    let mut request = get("/long");
+    for name in ["a", "b", "c", "d"] {
+        request.headers_mut().insert(name, "1".parse().expect("a value"));
+    }
+    let response = client.ask(request);
+    let answer = client.answer(response);
+    assert_eq!(
+        (answer.status, &answer.fields["proxy-status"]),
+        (431, &"portcullis; error=http_request_error".parse().expect("a value"))
+    );
+    let counted = ["version=\"none\"", "outcome=\"refused_by_us\"", "code=\"431\""];
+    proxy.until_metric("portcullis_requests_total", &counted, 1.0);
+    let line = proxy.until_logged("request");
+    let said = ["request_target", "protocol", "status", "reason"].map(|field| &line[field]);
+    assert_eq!(said, [&json!("/long"), &json!("HTTP/2"), &json!(431), &json!("request_head_too_large")]);
+    assert_eq!((client.get("/").status, blue.count()), (200, 1));
 }
 
 #[test]

@@ -9,6 +9,7 @@ fn limits_have_a_range() {
         &["5:22 limits.headBytes: `32KB` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
     );
     check("limits: { headBytes: 512 }", &["5:22 limits.headBytes: `512` is below 1KiB | from 1KiB to 1MiB"]);
+    check("limits: { targetBytes: 65KiB }", &["5:24 limits.targetBytes: `65KiB` is above 64KiB | from 1KiB to 64KiB"]);
     check("limits: { headBytes: 2MiB }", &["5:22 limits.headBytes: `2MiB` is above 1MiB | from 1KiB to 1MiB"]);
     check(
         "limits: { headBytes: 99999999999999999999MiB }",

@@ -42,6 +42,7 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let connections = scope.optional("connections", raw.connections, 10_000, count(1..=10_000_000));
     let head_bytes = scope.optional("headBytes", raw.head_bytes, 32 * KIB, size(KIB..=MIB));
     let head_fields = scope.optional("headFields", raw.head_fields, 100, count(1..=1000));
+    let target_bytes = scope.optional("targetBytes", raw.target_bytes, 16 * KIB, size(KIB..=64 * KIB));
     let response_head_bytes =
         scope.optional("responseHeadBytes", raw.response_head_bytes, 64 * KIB, size(8 * KIB..=MIB));
     let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
@@ -52,6 +53,7 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
         head_bytes: head_bytes?,
         head_fields: head_fields? as usize,
+        target_bytes: target_bytes?,
         response_head_bytes: response_head_bytes?,
         request_body_bytes: request_body_bytes?,
         memory: memory?,

@@ -17,7 +17,7 @@ use super::opening::Source;
 use super::{handshake, http2, proxied, tunnel};
 use crate::config::Http2;
 use crate::proxy::lifecycle::Phase;
-use crate::proxy::request::{self, Client, Connection, HEAD_TIMEOUT, Scheme, Service};
+use crate::proxy::request::{self, Client, Connection, Scheme, Service};
 use crate::proxy::wire::proxy_protocol::Proxied;
 use crate::proxy::wire::{Channel, Lazy, Owned, Side, Socket};
 
@@ -79,9 +79,9 @@ pub(super) async fn serve(connections: Rc<Connections>, place: Place, stream: Tc
                 }
                 source = read;
             }
-            Ended::HeadTimeout => {
-                request::head_timed_out(service);
-                if channel.clone().write_all(HEAD_TIMEOUT).await.is_ok() {
+            Ended::Unread(unread) => {
+                let answer = request::refuse_unread(service, &client, unread);
+                if channel.clone().write_all(answer.as_bytes()).await.is_ok() {
                     linger(service, &socket, channel.end()).await;
                 }
                 return;

@@ -22,7 +22,7 @@ use super::interim;
 use super::opening::Source;
 use crate::config::Limits;
 use crate::proxy::lifecycle;
-use crate::proxy::request::{Client, Tunnel, answer};
+use crate::proxy::request::{Client, Tunnel, Unread, answer};
 use crate::proxy::wire::{Channel, Heard, Owned, PARK_AFTER, Phase, Progress, Socket};
 
 /// How driving a connection ended.
@@ -31,8 +31,8 @@ pub(super) enum Ended {
     Parked { read: Source, has_answered: bool },
     /// It is HTTP/2 by its first bytes, which are these.
     Http2(Bytes),
-    /// The request head took too long.
-    HeadTimeout,
+    /// No request came of what the client sent.
+    Unread(Unread),
     /// Both sides have agreed to leave HTTP: what the client sent already, and the other side.
     Upgraded(Bytes, Tunnel),
     /// The answer was cut off, and only a reset can tell the client or end what the kernel still holds for it.
@@ -59,6 +59,8 @@ struct ClientSocket {
     channel: Channel,
     source: Source,
     progress: Rc<Progress>,
+    /// What hyper would have answered by itself.
+    unread: Option<Unread>,
 }
 
 /// What is known of a client while it is answered.
@@ -99,7 +101,7 @@ pub(super) async fn drive(
     let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket { channel: channel.clone(), source, progress: Rc::clone(&progress) };
+        let socket = ClientSocket { channel: channel.clone(), source, progress: Rc::clone(&progress), unread: None };
         let answering =
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
@@ -175,7 +177,12 @@ pub(super) async fn drive(
     })
     .await;
     let parts = hyper.into_parts();
-    let source = match parts.io.into_inner().source {
+    let ClientSocket { source, unread, .. } = parts.io.into_inner();
+    if let Some(unread) = unread {
+        let is_long = has_long_target(&parts.read_buf, service.serving().settings().limits.target_bytes);
+        return Ended::Unread(if is_long { Unread::LongTarget } else { unread });
+    }
+    let source = match source {
         Source::Http2(read) => return Ended::Http2(read),
         source if parts.read_buf.is_empty() => source,
         _ => Source::Early(parts.read_buf),
@@ -191,12 +198,19 @@ pub(super) async fn drive(
             socket.shrink();
             Ended::Parked { read: source, has_answered: progress.written.get() > 0 }
         }
-        Stop::HeadTimeout => Ended::HeadTimeout,
+        Stop::HeadTimeout => Ended::Unread(Unread::Late),
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
         Stop::Broken if progress.truncated.get() => Ended::Truncated,
         Stop::Broken => Ended::Finished,
         Stop::Stalled => Ended::Aborted,
     }
+}
+
+/// Whether the request line at the beginning of `head`, of which there may be no more, is longer than a target may be.
+fn has_long_target(head: &[u8], most_bytes: usize) -> bool {
+    let begins = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(head.len());
+    let line = head[begins..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.split(|byte| *byte == b' ').nth(1).is_some_and(|target| target.len() > most_bytes)
 }
 
 impl Attends {
@@ -258,7 +272,7 @@ fn builder(limits: &Limits) -> http1::Builder {
 
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let ClientSocket { channel, source, progress } = &mut *self;
+        let ClientSocket { channel, source, progress, .. } = &mut *self;
         let before = buffer.filled().len();
         if matches!(source, Source::Socket) {
             if progress.dry.get() {
@@ -290,6 +304,21 @@ impl ClientSocket {
         Poll::Ready(Ok(()))
     }
 
+    /// hyper answers what is no request by itself, with a bare status, and ends. That is left to whoever can say why, and
+    /// count it. Nothing else is written while no answer is under way.
+    fn is_hypers(&mut self, bytes: &[u8]) -> bool {
+        if self.progress.answering.get() {
+            return false;
+        }
+        self.unread = match bytes.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(1..5)) {
+            Some(b" 400") => Some(Unread::Malformed),
+            Some(b" 414") => Some(Unread::LongTarget),
+            Some(b" 431") => Some(Unread::Large),
+            _ => None,
+        };
+        self.unread.is_some()
+    }
+
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.progress.held_back.set(written.is_pending());
         if let Poll::Ready(Ok(length)) = &written {
@@ -302,6 +331,9 @@ impl ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_hypers(buffer) {
+            return Poll::Ready(Ok(buffer.len()));
+        }
         if let Some(length) = interim::made_up(&self.progress, &[io::IoSlice::new(buffer)]) {
             return Poll::Ready(Ok(length));
         }
@@ -315,6 +347,11 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(first) = buffers.first()
+            && self.is_hypers(first)
+        {
+            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        }
         if let Some(length) = interim::made_up(&self.progress, buffers) {
             return Poll::Ready(Ok(length));
         }
@@ -327,7 +364,11 @@ impl AsyncWrite for ClientSocket {
         self.channel.is_write_vectored()
     }
 
+    /// hyper asks for it once all that it had is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !matches!(self.progress.phase.get(), Phase::Waiting | Phase::Streaming) {
+            self.progress.answering.set(false);
+        }
         Pin::new(&mut self.channel).poll_flush(cx)
     }
 

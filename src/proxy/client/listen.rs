@@ -13,7 +13,7 @@ use super::connections::{Connections, NoPlace};
 use super::{connection, handshake};
 use crate::live::Settings;
 use crate::proxy::lifecycle::{Lifecycle, Phase};
-use crate::proxy::request::{OVERLOAD, TOO_MANY_CONNECTIONS};
+use crate::proxy::request::{OVERLOAD, refuse_connection};
 
 /// The sockets of all workers and the address they share.
 pub struct Sockets {
@@ -151,7 +151,7 @@ fn take(connections: &Rc<Connections>, settings: &Settings, mut stream: TcpStrea
         }
         // TLS has no word for it that is dearer than to end the connection.
         Err(_) if handshake::config(settings).is_some() => return,
-        Err(NoPlace::Full) => TOO_MANY_CONNECTIONS,
+        Err(NoPlace::Full) => refuse_connection(&connections.service),
         Err(NoPlace::NoMemory) => OVERLOAD,
     };
     if let Err(error) = stream.write(answer) {

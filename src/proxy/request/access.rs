@@ -28,9 +28,8 @@ pub(super) struct Line {
     span: Option<Begun>,
     /// Before the first of the proxies that are trusted.
     pub client: IpAddr,
-    pub method: Method,
-    pub target: Uri,
-    pub protocol: http::Version,
+    /// None where what came is no request.
+    pub asked: Option<Asked>,
     /// None where the head does not say it.
     request_bytes: Option<u64>,
     request_id: Option<String>,
@@ -41,6 +40,13 @@ pub(super) struct Line {
     pub connect: Option<Duration>,
     /// Of the endpoint's body.
     pub response_bytes: u64,
+}
+
+/// What a client asked for.
+pub(super) struct Asked {
+    pub method: Method,
+    pub target: Uri,
+    pub protocol: http::Version,
 }
 
 /// How it ended.
@@ -72,20 +78,35 @@ impl Serving {
         let client = self.origin(&head.headers, client);
         Some(Box::new(Line { span, ..Line::new(log, head, request_bytes, client) }))
     }
+
+    /// The line of what `client` sent that is no request; none where the log is off.
+    pub(super) fn line_without_request(&self, client: &Client) -> Option<Line> {
+        let log = self.settings().access_log;
+        (log != AccessLog::Off).then(|| Line::without_request(log, client.address))
+    }
 }
 
 impl Line {
     fn new(log: AccessLog, head: &Parts, request_bytes: Option<u64>, client: IpAddr) -> Line {
+        let (method, target) = (head.method.clone(), head.uri.clone());
+        Line {
+            asked: Some(Asked { method, target, protocol: head.version }),
+            request_bytes,
+            request_id: head.headers.get(X_REQUEST_ID).map(text),
+            trace_id: trace_id(&head.headers).map(str::to_owned),
+            ..Line::without_request(log, client)
+        }
+    }
+
+    fn without_request(log: AccessLog, client: IpAddr) -> Line {
         Line {
             log,
             span: None,
             client,
-            method: head.method.clone(),
-            target: head.uri.clone(),
-            protocol: head.version,
-            request_bytes,
-            request_id: head.headers.get(X_REQUEST_ID).map(text),
-            trace_id: trace_id(&head.headers).map(str::to_owned),
+            asked: None,
+            request_bytes: None,
+            request_id: None,
+            trace_id: None,
             endpoint: None,
             connect: None,
             response_bytes: 0,
@@ -123,13 +144,14 @@ impl Line {
 
     fn log(&self, ended: &Ended) {
         let Ended { version, status, grpc, ending, head, whole } = *ended;
+        let asked = self.asked.as_ref();
         tracing::info!(
             target: TARGET,
             client = %self.client,
-            method = %self.method,
+            method = asked.map(|asked| asked.method.as_str()),
             // The log has a `target` of its own.
-            request_target = %self.target,
-            protocol = protocol(self.protocol),
+            request_target = asked.map(|asked| tracing::field::display(&asked.target)),
+            protocol = asked.map(|asked| protocol(asked.protocol)),
             version = version.map(Version::name),
             endpoint = self.endpoint.as_ref().map(|endpoint| tracing::field::display(&endpoint.known)),
             status,
@@ -151,13 +173,12 @@ impl Line {
     fn text(&self, ended: &Ended) -> String {
         let Ended { version, status, grpc, ending, head, whole } = *ended;
         let time = jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
-        let Line { client, method, protocol, response_bytes, .. } = self;
-        let target = quotable(&self.target.to_string());
-        let protocol = self::protocol(*protocol);
+        let Line { client, response_bytes, .. } = self;
+        let asked = or_dash(self.asked.as_ref().map(Asked::text));
         let shown_ms = |time: Option<Duration>| or_dash(time.map(|time| format!("{:.3}", millis(time))));
         let endpoint = or_dash(self.endpoint.as_ref().map(|endpoint| endpoint.known.to_string()));
         format!(
-            "{client} - - [{time}] \"{method} {target} {protocol}\" {status} {response_bytes} version={} \
+            "{client} - - [{time}] \"{asked}\" {status} {response_bytes} version={} \
              endpoint={endpoint} outcome={} reason={} request_bytes={} connect_ms={} head_ms={} whole_ms={} \
              request_id=\"{}\" trace_id={} grpc_status={}\n",
             version.map_or("-", Version::name),
@@ -171,6 +192,13 @@ impl Line {
             self.trace_id.as_deref().unwrap_or("-"),
             grpc.map_or("-", GrpcStatus::name),
         )
+    }
+}
+
+impl Asked {
+    fn text(&self) -> String {
+        let Asked { method, target, .. } = self;
+        format!("{method} {} {}", quotable(&target.to_string()), protocol(self.protocol))
     }
 }
 

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::client_share::Class;
 use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
+use super::via;
 use crate::gate::Version;
 use crate::proxy::upstream::{Own, Told};
 use crate::proxy::wire::Socket;
@@ -56,7 +57,7 @@ impl Client {
             address,
             trusted,
             scheme,
-            via: HeaderValue::from_static("1.1 portcullis"),
+            via: via::by_http1(),
             class: (!trusted).then(|| service.class(address)),
             tunnel: RefCell::new(None),
             connection,
@@ -84,7 +85,7 @@ impl Client {
 
     /// The same client, who turned out to speak HTTP/2.
     pub(in crate::proxy) fn by_http2(self) -> Client {
-        Client { via: HeaderValue::from_static("2.0 portcullis"), ..self }
+        Client { via: via::by_http2(), ..self }
     }
 
     /// What the endpoints of `section` are told of it, if they are.

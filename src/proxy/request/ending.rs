@@ -13,10 +13,15 @@ pub(super) struct Ending {
 /// Why a request was refused, or an answer failed: the values of the access log's field `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
+    RequestMalformed,
+    RequestHeadTooLarge,
+    RequestHeadTimeout,
     Host,
     Target,
+    TargetTooLong,
     TransferEncoding,
     Method,
+    ProxyLoop,
     RateLimit,
     VersionBusy,
     NoDescriptor,
@@ -69,10 +74,15 @@ impl From<Refusal> for Ending {
 impl From<Refusal> for Reason {
     fn from(refusal: Refusal) -> Reason {
         match refusal {
+            Refusal::MalformedHead => Reason::RequestMalformed,
+            Refusal::LargeRequestHead => Reason::RequestHeadTooLarge,
+            Refusal::SlowHead => Reason::RequestHeadTimeout,
             Refusal::Host => Reason::Host,
             Refusal::Target => Reason::Target,
+            Refusal::LongTarget => Reason::TargetTooLong,
             Refusal::TransferEncoding => Reason::TransferEncoding,
             Refusal::Method => Reason::Method,
+            Refusal::Loop => Reason::ProxyLoop,
             Refusal::SlowBody => Reason::RequestBodyTimeout,
             Refusal::LargeBody => Reason::RequestBodyTooLarge,
             Refusal::MalformedBody => Reason::RequestBodyMalformed,
@@ -102,10 +112,15 @@ impl From<Refusal> for Reason {
 impl Reason {
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Reason::RequestMalformed => "request_malformed",
+            Reason::RequestHeadTooLarge => "request_head_too_large",
+            Reason::RequestHeadTimeout => "request_head_timeout",
             Reason::Host => "host_invalid",
             Reason::Target => "target_invalid",
+            Reason::TargetTooLong => "target_too_long",
             Reason::TransferEncoding => "transfer_encoding_invalid",
             Reason::Method => "method_denied",
+            Reason::ProxyLoop => "proxy_loop",
             Reason::RateLimit => "rate_limit",
             Reason::VersionBusy => "version_busy",
             Reason::NoDescriptor => "no_descriptor",
@@ -141,10 +156,15 @@ mod tests {
     use super::*;
 
     const ALL: [Reason; Reason::Internal as usize + 1] = [
+        Reason::RequestMalformed,
+        Reason::RequestHeadTooLarge,
+        Reason::RequestHeadTimeout,
         Reason::Host,
         Reason::Target,
+        Reason::TargetTooLong,
         Reason::TransferEncoding,
         Reason::Method,
+        Reason::ProxyLoop,
         Reason::RateLimit,
         Reason::VersionBusy,
         Reason::NoDescriptor,

@@ -49,6 +49,9 @@ const REWRITTEN: [HeaderName; 11] = [
     X_FORWARDED_PROTO,
 ];
 
+/// As many as a target may have by default.
+const TARGET_BYTES: usize = 16 * 1024;
+
 /// The bytes of a client, of which the first says who that is: trusted, by TLS, by HTTP/2. Each of its requests reaches the
 /// endpoint as one that everybody reads alike, without what belongs to one hop, or not at all.
 pub fn requests(bytes: &[u8]) {
@@ -60,7 +63,7 @@ pub fn requests(bytes: &[u8]) {
             continue;
         }
         let came = parts.clone();
-        let Ok(asked) = headers::request(&mut parts, &client) else { continue };
+        let Ok(asked) = headers::request(&mut parts, &client, TARGET_BYTES) else { continue };
         check_hop(&came.headers, &parts.headers, asked.upgrade);
         let to_http2 = |to: &[u8]| to.to_ascii_lowercase().starts_with(b"h2");
         assert!(!tokens(&parts.headers, &UPGRADE).any(to_http2), "{:?}", parts.headers);

@@ -11,6 +11,7 @@ use http::{Method, Uri, Version, response};
 use super::client::Client;
 use super::grpc::Speaks;
 use super::respond::Refusal;
+use super::via;
 use super::websocket::is_websocket;
 use crate::proxy::wire;
 
@@ -98,15 +99,18 @@ impl Found {
     }
 }
 
-/// Makes the client's head the one for the endpoint.
-pub(super) fn request(parts: &mut Parts, client: &Client) -> Result<Asked, Refusal> {
+/// Makes the client's head the one for the endpoint. Its target may have so many bytes.
+pub(super) fn request(parts: &mut Parts, client: &Client, target_bytes: usize) -> Result<Asked, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         // RFC 9220, section 3, of a protocol that is not known.
         let is_extended = parts.extensions.get::<Protocol>().is_some();
         return Err(if is_extended { Refusal::Upgrade } else { Refusal::Method });
     }
     let found = Found::of(&parts.headers);
-    target(parts)?;
+    if found.via && via::names_us(&parts.headers) {
+        return Err(Refusal::Loop);
+    }
+    target(parts, target_bytes)?;
     let host = host(parts)?;
     if found.transfer_encoding {
         if !is_only_chunked(&parts.headers) {
@@ -176,7 +180,10 @@ pub(super) fn protocol(answer: &HeaderMap) -> wire::Protocol {
 
 /// An absolute target names the host itself and outranks the Host field (RFC 9112, 3.2.2), which HTTP/1.1 has to have all the
 /// same (3.2). HTTP/2 needs none.
-fn target(parts: &mut Parts) -> Result<(), Refusal> {
+fn target(parts: &mut Parts, most_bytes: usize) -> Result<(), Refusal> {
+    if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > most_bytes) {
+        return Err(Refusal::LongTarget);
+    }
     if parts.uri.authority().is_none() {
         let path = parts.uri.path();
         let valid = path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS;

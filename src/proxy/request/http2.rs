@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::body::{CutOff, ResponseBody};
 use super::client::Client;
+use super::respond::Refusal;
 use super::service::Service;
 use super::{headers, stack, websocket};
 use crate::proxy::wire::{Progress, Received};
@@ -32,11 +33,14 @@ pub(in crate::proxy) async fn answer(
     request: Request<Received>,
 ) -> Result<Response<AnswerBody>, Reason> {
     let (mut parts, body) = request.into_parts();
-    if parts.headers.len() > service.serving().settings().limits.head_fields {
-        progress.rest(Instant::now());
-        return Ok(too_many_fields());
-    }
+    let is_large = parts.headers.len() > service.serving().settings().limits.head_fields;
     let kind = as_http1(&mut parts).map_err(|Malformed| Reason::PROTOCOL_ERROR)?;
+    if is_large {
+        progress.rest(Instant::now());
+        let mut refused = stack::refuse_head(&service, &client, &parts, Refusal::LargeRequestHead);
+        headers::strip_connection(refused.headers_mut());
+        return Ok(refused.map(|body| without_body_for(&parts.method, body)));
+    }
     match kind {
         Kind::Body if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) => {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -44,7 +48,7 @@ pub(in crate::proxy) async fn answer(
         Kind::Body => {}
         Kind::Tunnel => bootstrap(&mut parts.headers, service.random.borrow_mut().u128(..)),
     }
-    let is_head = parts.method == Method::HEAD;
+    let method = parts.method.clone();
     let answered = stack::answer(service, progress, client, Request::from_parts(parts, body)).await;
     let Ok(mut response) = answered;
     headers::strip_connection(response.headers_mut());
@@ -52,11 +56,15 @@ pub(in crate::proxy) async fn answer(
         *response.status_mut() = StatusCode::OK;
         response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
     }
-    Ok(response.map(|body| match body {
-        // h2 knows of no HEAD here.
-        ResponseBody::Own(Some(_)) if is_head => AnswerBody(ResponseBody::Own(None)),
+    Ok(response.map(|body| without_body_for(&method, body)))
+}
+
+/// h2 knows of no HEAD here.
+fn without_body_for(method: &Method, body: ResponseBody) -> AnswerBody {
+    match body {
+        ResponseBody::Own(Some(_)) if method == Method::HEAD => AnswerBody(ResponseBody::Own(None)),
         body => AnswerBody(body),
-    }))
+    }
 }
 
 /// The body of an answer by HTTP/2.
@@ -83,13 +91,6 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
     }
-}
-
-/// As h2 answers a head of too many bytes.
-fn too_many_fields() -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody(ResponseBody::Own(None)));
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
 }
 
 /// It is no request (RFC 9113, section 8.1.1).

@@ -5,7 +5,7 @@
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the
 //! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`respond`] turns our own refusals into
-//! answers. [`tunnel`] is what a request is after an upgrade, [`websocket`] how one is agreed on where only one side speaks
+//! answers, and [`unread`] refuses what has not become a request. [`via`] tells one that has been here before. [`tunnel`] is what a request is after an upgrade, [`websocket`] how one is agreed on where only one side speaks
 //! HTTP/2.
 
 mod access;
@@ -30,6 +30,8 @@ mod span;
 mod stack;
 mod sticky;
 mod tunnel;
+mod unread;
+mod via;
 mod websocket;
 
 pub use choose::Draw;
@@ -37,8 +39,9 @@ pub(in crate::proxy) use client::{Client, Connection, Scheme};
 pub use client_share::ClientShare;
 pub(in crate::proxy) use headers::interim as strip_interim;
 pub(in crate::proxy) use http2::{AnswerBody, answer as answer_http2};
-pub(in crate::proxy) use respond::{HEAD_TIMEOUT, OVERLOAD, TOO_MANY_CONNECTIONS};
+pub(in crate::proxy) use respond::OVERLOAD;
 pub(in crate::proxy) use service::Service;
-pub(in crate::proxy) use stack::{answer, head_timed_out};
+pub(in crate::proxy) use stack::answer;
 pub use sticky::Lot;
 pub(in crate::proxy) use tunnel::Tunnel;
+pub(in crate::proxy) use unread::{Unread, refuse_connection, refuse_unread};

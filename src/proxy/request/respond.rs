@@ -20,6 +20,16 @@ pub(super) enum Refusal {
     Host,
     #[error("the request target is not a path or an absolute URI")]
     Target,
+    #[error("the request target is longer than it may be")]
+    LongTarget,
+    #[error("the request is no valid HTTP")]
+    MalformedHead,
+    #[error("the request head is larger than it may be")]
+    LargeRequestHead,
+    #[error("the request head took too long")]
+    SlowHead,
+    #[error("the request has come through this proxy already")]
+    Loop,
     #[error("chunked, once, is the only transfer coding that is taken")]
     TransferEncoding,
     #[error("the method is not served here")]
@@ -79,6 +89,9 @@ pub(super) enum Unreached {
 /// Tells our own answers from those of an endpoint (RFC 9209).
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// The type of what we say.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// Seconds after which a client may try again where nothing could serve it.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -87,12 +100,17 @@ impl Refusal {
         match self {
             Refusal::Host
             | Refusal::Target
+            | Refusal::MalformedHead
             | Refusal::TransferEncoding
             | Refusal::MalformedBody
             | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Refusal::SlowHead | Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Refusal::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::LongTarget => StatusCode::URI_TOO_LONG,
+            Refusal::LargeRequestHead => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            // As linkerd does.
+            Refusal::Loop => StatusCode::LOOP_DETECTED,
             Refusal::Connect(_) | Refusal::Reset | Refusal::Invalid | Refusal::LargeHead => StatusCode::BAD_GATEWAY,
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -111,6 +129,11 @@ impl Refusal {
             Refusal::ClientGone => Outcome::ClientCancelled,
             Refusal::Host
             | Refusal::Target
+            | Refusal::LongTarget
+            | Refusal::MalformedHead
+            | Refusal::LargeRequestHead
+            | Refusal::SlowHead
+            | Refusal::Loop
             | Refusal::TransferEncoding
             | Refusal::Method
             | Refusal::SlowBody
@@ -131,6 +154,10 @@ impl Refusal {
         HeaderValue::from_static(match self {
             Refusal::Host
             | Refusal::Target
+            | Refusal::LongTarget
+            | Refusal::MalformedHead
+            | Refusal::LargeRequestHead
+            | Refusal::SlowHead
             | Refusal::TransferEncoding
             | Refusal::SlowBody
             | Refusal::LargeBody
@@ -151,6 +178,7 @@ impl Refusal {
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
             Refusal::Busy | Refusal::Exhausted => "portcullis; error=connection_limit_reached",
+            Refusal::Loop => "portcullis; error=proxy_loop_detected",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
     }
@@ -158,7 +186,21 @@ impl Refusal {
     /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
-            && !matches!(self, Refusal::Busy | Refusal::Exhausted | Refusal::TooMany { .. })
+            && !matches!(self, Refusal::Busy | Refusal::Exhausted | Refusal::TooMany { .. } | Refusal::Loop)
+    }
+
+    /// All of the answer as bytes, where no request has been parsed. It closes.
+    pub(super) fn raw(self) -> String {
+        let (status, text) = (self.status(), format!("{self}\n"));
+        let (reason, length) = (status.canonical_reason().unwrap_or_default(), text.len());
+        let proxy_status = self.proxy_status();
+        let proxy_status = proxy_status.to_str().unwrap_or_default();
+        let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        format!(
+            "HTTP/1.1 {} {reason}\r\ncontent-type: {TEXT}\r\nproxy-status: {proxy_status}\r\n\
+             content-length: {length}\r\nconnection: close\r\ndate: {date}\r\n\r\n{text}",
+            status.as_u16()
+        )
     }
 
     /// To a client that `speaks` so.
@@ -230,7 +272,7 @@ fn own(status: StatusCode, proxy_status: HeaderValue, text: &str, speaks: Speaks
     } else {
         let mut response = Response::new(ResponseBody::Own(Some(Bytes::from(format!("{text}\n")))));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
         response
     };
     response.headers_mut().insert(PROXY_STATUS, proxy_status);
@@ -245,12 +287,8 @@ pub(super) fn unavailable(speaks: Speaks) -> Response<ResponseBody> {
     response
 }
 
-/// Sent raw where no request has been parsed.
-pub(in crate::proxy) const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    proxy-status: portcullis; error=http_request_error\r\ncontent-length: 31\r\nconnection: close\r\n\r\nthe request head took too long\n";
-
 /// Sent raw to a connection over the bound.
-pub(in crate::proxy) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\nproxy-status: portcullis; error=http_request_denied\r\n\
     retry-after: 1\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
     too many connections\n";
@@ -267,8 +305,8 @@ mod tests {
 
     #[test]
     fn the_raw_answers_state_the_length_of_their_body() {
-        for raw in [HEAD_TIMEOUT, TOO_MANY_CONNECTIONS, OVERLOAD] {
-            let text = std::str::from_utf8(raw).expect("ASCII");
+        let raw = [TOO_MANY_CONNECTIONS, OVERLOAD].map(|raw| String::from_utf8(raw.to_vec()).expect("ASCII"));
+        for text in raw.into_iter().chain([Refusal::SlowHead.raw(), Refusal::MalformedHead.raw()]) {
             let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
         }

@@ -52,7 +52,9 @@ impl Begun {
     /// Gives it away.
     pub(super) fn end(&self, line: &Line, ended: &Ended) {
         let Ended { version, status, grpc, ending, whole, .. } = *ended;
-        let method = line.method.as_str();
+        // What is no request has no span.
+        let Some(asked) = &line.asked else { return };
+        let method = asked.method.as_str();
         self.spans.take(Span {
             trace: self.context.trace,
             id: self.context.span,
@@ -65,11 +67,11 @@ impl Begun {
                 None => Method::Other(cut(method)),
             },
             // Without the query, which may hold what nobody else is to see.
-            path: cut(line.target.path()),
+            path: cut(asked.target.path()),
             scheme: self.scheme,
             host: self.host.as_ref().map(text),
             user_agent: self.user_agent.as_ref().map(text),
-            protocol: match line.protocol {
+            protocol: match asked.protocol {
                 http::Version::HTTP_10 => "1.0",
                 http::Version::HTTP_2 => "2",
                 _ => "1.1",

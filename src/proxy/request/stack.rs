@@ -72,18 +72,9 @@ pub(in crate::proxy) fn answer(
         let mut response = match outcome.unwrap_or_else(|_| Err(panicked(&service))) {
             Ok(response) => response,
             Err(refusal) => {
-                let whole = started.elapsed();
-                let grpc = named.speaks.instead_of(refusal.status());
-                refused(&service, refusal.status(), grpc, whole);
-                if refusal == Refusal::Overload {
-                    service.records.shed(Shed::Request);
-                }
-                if let Some(line) = named.line.take() {
-                    let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-                    line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
-                }
+                let response = refuse(&service, refusal, &mut named, started.elapsed());
                 progress.rest(Instant::now());
-                refusal.response(named.speaks)
+                response
             }
         };
         if let Some(id) = named.request_id {
@@ -92,6 +83,7 @@ pub(in crate::proxy) fn answer(
         if !service.keeps_alive.get() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        progress.answering.set(true);
         if version == Version::HTTP_10 {
             for_http_1_0(&mut response);
         }
@@ -168,7 +160,7 @@ fn admit(
     named: &mut Named,
 ) -> Result<Admitted, Refusal> {
     let settings = serving.settings();
-    let asked = headers::request(parts, client)?;
+    let asked = headers::request(parts, client, settings.limits.target_bytes)?;
     if let Some(id) = &named.request_id {
         parts.headers.insert(ids::X_REQUEST_ID, HeaderValue::clone(id));
     }
@@ -185,13 +177,34 @@ fn admit(
     Ok(Admitted { asked, chosen, permit })
 }
 
-/// Counts a request whose head did not come in time.
-pub(in crate::proxy) fn head_timed_out(service: &Service) {
-    refused(service, StatusCode::REQUEST_TIMEOUT, None, service.serving().settings().timeouts.request_head);
+/// Refuses a request that is known by its head, `whole` after it came.
+fn refuse(service: &Service, refusal: Refusal, named: &mut Named, whole: Duration) -> Response<ResponseBody> {
+    let grpc = named.speaks.instead_of(refusal.status());
+    refused(service, refusal.status(), grpc, whole);
+    if refusal == Refusal::Overload {
+        service.records.shed(Shed::Request);
+    }
+    if let Some(line) = named.line.take() {
+        let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
+        line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
+    }
+    refusal.response(named.speaks)
+}
+
+/// Refuses a request for its head alone.
+pub(super) fn refuse_head(
+    service: &Service,
+    client: &Client,
+    head: &Parts,
+    refusal: Refusal,
+) -> Response<ResponseBody> {
+    let line = service.serving().line(head, None, client, None);
+    let mut named = Named { line, speaks: Speaks::of(&head.headers), request_id: None };
+    refuse(service, refusal, &mut named, Duration::ZERO)
 }
 
 /// Counts a refusal of ours, which is charged to nobody.
-fn refused(service: &Service, status: StatusCode, grpc: Option<GrpcStatus>, whole: Duration) {
+pub(super) fn refused(service: &Service, status: StatusCode, grpc: Option<GrpcStatus>, whole: Duration) {
     service.records.record(&Record {
         version: None,
         routed: Routed::default(),

@@ -60,6 +60,8 @@ pub(in crate::proxy) struct Progress {
     pub moved: Cell<bool>,
     /// Bytes that hyper has written so far.
     pub written: Cell<u64>,
+    /// hyper has an answer of ours, of which something may not be written yet.
+    pub answering: Cell<bool>,
     /// hyper has some that there was no room for.
     pub held_back: Cell<bool>,
     interrupt: Cell<Option<Interrupt>>,
@@ -103,6 +105,7 @@ impl Progress {
             extension: Cell::new(Duration::ZERO),
             moved: Cell::new(false),
             written: Cell::new(0),
+            answering: Cell::new(false),
             held_back: Cell::new(false),
             interrupt: Cell::new(None),
             sent: Cell::new(None),
