@@ -224,7 +224,7 @@ async fn until_silent(mut ping_pong: PingPong, shared: Weak<Shared>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn told(ended: Result<(), h2::Error>) {
