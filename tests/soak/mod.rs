@@ -143,7 +143,7 @@ impl Soak {
     /// By hand and by green's failures in turn.
     fn roll_back(&self, round: u32) {
         self.ledger.rolls_back();
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             self.operate("POST", "/v1/release/rollback", &json!({ "reason": "a test" }));
             return;
         }

@@ -187,6 +187,14 @@ pub(super) async fn drive(
         source if parts.read_buf.is_empty() => source,
         _ => Source::Early(parts.read_buf),
     };
+    if matches!(stop, Stop::Park) {
+        socket.shrink();
+    }
+    ended(stop, source, &progress, client)
+}
+
+/// How it ended by what stopped it, and what was read of a next request.
+fn ended(stop: Stop, source: Source, progress: &Progress, client: &Client) -> Ended {
     let tunnel = client.tunnel.borrow_mut().take();
     match stop {
         Stop::Done => match tunnel {
@@ -194,10 +202,7 @@ pub(super) async fn drive(
             None if progress.all_read.get() && source.is_dry() => Ended::Quiet,
             None => Ended::Finished,
         },
-        Stop::Park => {
-            socket.shrink();
-            Ended::Parked { read: source, has_answered: progress.written.get() > 0 }
-        }
+        Stop::Park => Ended::Parked { read: source, has_answered: progress.written.get() > 0 },
         Stop::HeadTimeout => Ended::Unread(Unread::Late),
         Stop::Broken if progress.truncated.get() && progress.ends_by_close.get() => Ended::Aborted,
         Stop::Broken if progress.truncated.get() => Ended::Truncated,

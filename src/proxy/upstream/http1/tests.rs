@@ -131,8 +131,11 @@ fn a_reason_of_its_own_goes_with_the_answer() {
     }
 }
 
-/// What comes of a chunked body that is read up to `split` at first: its bytes, its trailers, and what is left.
-fn unpacked(body: &[u8], split: usize) -> Result<Option<(Vec<u8>, HeaderMap, Vec<u8>)>, Broken> {
+/// Its bytes, its trailers, and what is left.
+type Unpacked = (Vec<u8>, HeaderMap, Vec<u8>);
+
+/// What comes of a chunked body that is read up to `split` at first.
+fn unpacked(body: &[u8], split: usize) -> Result<Option<Unpacked>, Broken> {
     let (mut reading, mut buffer) = (Reading::chunked(), BytesMut::new());
     let (mut data, mut trailers) = (Vec::new(), HeaderMap::new());
     for part in [&body[..split], &body[split..]] {
