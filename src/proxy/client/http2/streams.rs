@@ -125,8 +125,7 @@ impl Open {
                     Stuck::Not => expire(progress),
                 },
                 Some(Phase::HeadBegun | Phase::Head | Phase::Waiting) => expire(progress),
-                // It sees to its time itself.
-                Some(Phase::Tunnel) => progress.enter(Phase::Tunnel, now, body_idle),
+                Some(Phase::Tunnel) => {}
             }
             stream.shared.note_due(progress);
         }
