@@ -98,6 +98,7 @@ impl Site {
         self.ledger.kills(life);
         stop.send(()).expect("it runs");
         thread.join().expect("it does not panic");
+        self.ledger.has_died(life);
     }
 }
 

@@ -23,7 +23,8 @@ pub struct Ledger {
 struct Book {
     /// Whose handlers began with a request, in their order; until its client has judged what came.
     taken: HashMap<u64, Vec<Life>>,
-    killed: HashMap<Life, Instant>,
+    /// When each was gone; none while it is being killed.
+    killed: HashMap<Life, Option<Instant>>,
     rollbacks: Vec<Instant>,
     /// Of each, and when the process that was replaced had drained.
     takeovers: Vec<(Instant, Option<Instant>)>,
@@ -45,8 +46,8 @@ pub struct Tally {
 pub enum Cause {
     /// Green was told to fail, and the answer is green's own and says so.
     GreenFailed,
-    /// Every endpoint's life that began with the request ended by a kill, or none began and one was killed while the request
-    /// was under way; and the answer says that the endpoint closed the connection, or broke off behind its head. It was not
+    /// Every endpoint's life that began with the request ended by a kill, or none began and one was being killed while the
+    /// request was under way; and the answer says that the endpoint closed the connection, or broke off behind its head. It was not
     /// taken twice unless it is idempotent.
     Killed,
     /// A tunnel that was told to end by 1012 while a process that has been replaced drained, or after a rollback where it was
@@ -117,7 +118,12 @@ impl Ledger {
 
     /// Said before it dies.
     pub fn kills(&self, life: Life) {
-        self.book().killed.insert(life, Instant::now());
+        self.book().killed.insert(life, None);
+    }
+
+    /// Said once it is dead.
+    pub fn has_died(&self, life: Life) {
+        self.book().killed.insert(life, Some(Instant::now()));
     }
 
     /// Said before it is asked for.
@@ -174,7 +180,7 @@ impl Book {
         let drains = self.takeovers.iter().any(|(_, until)| until.is_none_or(|until| until >= asked.began));
         let rolled_back = self.rollbacks.iter().any(|at| *at >= asked.began);
         let killed = match taken {
-            [] => self.killed.values().any(|at| *at >= asked.began),
+            [] => self.killed.values().any(|gone| gone.is_none_or(|gone| gone >= asked.began)),
             lives => lives.iter().all(|life| self.killed.contains_key(life)),
         };
         let of_green = taken.iter().any(|life| life.of_green);

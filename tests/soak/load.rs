@@ -116,6 +116,8 @@ async fn aborts(mut client: Client) {
                 }
             }
         }
+        // Who takes back more than it lets be answered is a flood as well.
+        client.get(SMALL).await;
         tokio::time::sleep(PAUSE).await;
     }
 }

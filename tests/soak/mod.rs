@@ -244,7 +244,6 @@ fn soak(net: u8, speaks: Speaks) {
     println!("{}, {:.0} s, {} rounds", soak.speaks.name(), began.elapsed().as_secs_f64(), plan.rounds);
     let tally = soak.ledger.tally();
     tally.print();
-    tally.assert_explained();
     let growths: Vec<_> = soak.end(before).iter().filter_map(Process::growth).collect();
     growths.iter().for_each(|growth| growth.print());
     let levels = growths.iter().enumerate().map(|(number, growth)| (number as f64, growth.anonymous_kib.0));
@@ -252,6 +251,7 @@ fn soak(net: u8, speaks: Speaks) {
     if let Some((mean, slope)) = across {
         println!("from process to process: {slope:+.1} KiB of its own, of {mean:.0}");
     }
+    tally.assert_explained();
     for growth in growths.iter().filter(|growth| growth.seconds >= LONG_ENOUGH) {
         for (what, (mean, a_minute)) in [("memory", growth.anonymous_kib), ("descriptors", growth.descriptors)] {
             assert!(a_minute < MOST_GROWTH * mean, "{what}: {a_minute:+.1} a minute, of {mean:.1}");
