@@ -25,18 +25,9 @@ pub(super) async fn join(
     tunnel: Tunnel,
     idle: Duration,
 ) -> io::Result<()> {
-    let ended = pass(service, client, &early, &tunnel, idle).await;
-    if ended.is_err() {
-        client.break_off();
-        tunnel.end.side.break_off();
-    }
-    ended
-}
-
-async fn pass(service: &Service, client: &Side, early: &[u8], tunnel: &Tunnel, idle: Duration) -> io::Result<()> {
     let upstream = &tunnel.end.side;
     let told = Told::new(tunnel.protocol);
-    send(&mut upstream.clone(), early).await?;
+    send(&mut upstream.clone(), &early).await?;
     told.pass(&tunnel.end.early);
     send(&mut client.clone(), &tunnel.end.early).await?;
     let moved = Cell::new(Instant::now());

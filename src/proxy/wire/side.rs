@@ -19,14 +19,13 @@ pub(in crate::proxy) enum Side {
     Stream(Rc<RefCell<Duplex>>),
 }
 
-/// Bytes on a stream of HTTP/2 in place of a connection (RFC 8441, section 5).
+/// Bytes on a stream of HTTP/2 in place of a connection (RFC 8441, section 5). Dropped before both sides have ended, it is reset:
+/// by CANCEL, or without an error where ours has ended.
 pub(in crate::proxy) struct Duplex {
     to: SendStream<Bytes>,
     from: RecvStream,
     /// Has come, and was not read.
     rest: Bytes,
-    /// Our side has ended.
-    ended: bool,
 }
 
 /// `$call` on whatever the bytes go through.
@@ -48,7 +47,7 @@ macro_rules! either {
 
 impl Side {
     pub(in crate::proxy) fn stream(to: SendStream<Bytes>, from: RecvStream) -> Side {
-        Side::Stream(Rc::new(RefCell::new(Duplex { to, from, rest: Bytes::new(), ended: false })))
+        Side::Stream(Rc::new(RefCell::new(Duplex { to, from, rest: Bytes::new() })))
     }
 
     /// Ready when the peer has broken the tunnel off, also where nothing is read or written. A connection tells it when it is.
@@ -58,17 +57,6 @@ impl Side {
             // What it has said is whole, and still to be read.
             Ok(Reason::NO_ERROR) => Poll::Pending,
             Ok(_) | Err(_) => Poll::Ready(()),
-        }
-    }
-
-    /// Tells the peer that the tunnel broke, as a connection is reset. Where our side has ended, that is said first, and it is
-    /// told when this is dropped.
-    pub(in crate::proxy) fn break_off(&self) {
-        if let Side::Stream(stream) = self {
-            let mut stream = stream.borrow_mut();
-            if !stream.ended {
-                stream.to.send_reset(Reason::CANCEL);
-            }
         }
     }
 }
@@ -128,9 +116,6 @@ impl AsyncWrite for Duplex {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if std::mem::replace(&mut self.ended, true) {
-            return Poll::Ready(Ok(()));
-        }
         Poll::Ready(self.to.send_data(Bytes::new(), true).map_err(reset))
     }
 }
