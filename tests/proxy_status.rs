@@ -20,7 +20,8 @@ fn check_ours(response: &Response, status: u16, error: &str) {
 #[track_caller]
 fn check_of_blue(script: impl Fn(&mut Connection) + Send + Sync + 'static, status: u16, error: &str) {
     let blue = Upstream::scripted(script);
-    let proxy = Proxy::before_with(&blue, "timeouts: { responseHead: 200ms }");
+    let within = if status == 504 { "200ms" } else { "20s" };
+    let proxy = Proxy::before_with(&blue, &format!("timeouts: {{ responseHead: {within} }}"));
     check_ours(&proxy.client().send(GET).response(), status, error);
 }
 

@@ -115,7 +115,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.access_log, AccessLog::Off);
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 100 });
     assert_eq!((config.request_ids, config.trace_context), (RequestIds::PassedOn, TraceContext::PassedOn));
-    assert_eq!((config.otlp, config.limits.memory), (None, MemoryBound::OfCgroup));
+    assert_eq!((config.otlp, config.limits.memory), (None, MemoryBound::Off));
     assert!(config.trusted_proxies.is_empty() && config.proxied_from.is_empty());
     assert_eq!(config.versions.blue.transport.proxy_protocol, None);
     assert!(matches!(config.admin.access, Access::Loopback));

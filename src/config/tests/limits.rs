@@ -30,6 +30,7 @@ fn limits_have_a_range() {
         &["5:29 limits.requestBodyBytes: `ten` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
     );
     check("limits: { memoryBytes: off }", &[]);
+    check("limits: { memoryBytes: cgroup }", &[]);
     check(
         "limits: { memoryBytes: 16MiB }",
         &["5:24 limits.memoryBytes: `16MiB` is below 32MiB | from 32MiB to 1024GiB"],

@@ -48,7 +48,7 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
         size(0..=1024 * GIB)(quantity).map(|bytes| Some(bytes as u64))
     });
-    let memory = scope.optional("memoryBytes", raw.memory_bytes, MemoryBound::OfCgroup, memory);
+    let memory = scope.optional("memoryBytes", raw.memory_bytes, MemoryBound::Off, memory);
     Some(Limits {
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
         head_bytes: head_bytes?,
@@ -64,8 +64,10 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
 const LEAST_MEMORY: usize = 32 * MIB;
 
 fn memory(quantity: Quantity) -> Result<MemoryBound, Wrong> {
-    if quantity.0 == "off" {
-        return Ok(MemoryBound::Off);
+    match quantity.0.as_str() {
+        "off" => return Ok(MemoryBound::Off),
+        "cgroup" => return Ok(MemoryBound::OfCgroup),
+        _ => {}
     }
     size(LEAST_MEMORY..=1024 * GIB)(quantity).map(|bytes| MemoryBound::Bytes(bytes as u64))
 }
