@@ -207,7 +207,10 @@ fn row_51_big_bodies_for_a_slow_endpoint_keep_the_process_near_its_bound_and_it_
     drop(held);
     // What is free goes back to the system as a worker works.
     eventually("enough memory", || {
-        proxy.client().offer("GET / HTTP/1.1\r\nHost: test\r\n\r\n").ok();
+        let mut client = proxy.client();
+        if client.offer("GET / HTTP/1.1\r\nHost: test\r\n\r\n").is_ok() {
+            client.try_response().ok();
+        }
         is_in(&proxy, "calm").then_some(())
     });
     until_kept_alive(&proxy);

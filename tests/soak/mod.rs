@@ -23,7 +23,7 @@ use self::clients::World;
 use self::endpoints::Site;
 use self::ledger::{Ledger, WAIT};
 use self::samples::{Process, Sampler, descriptors, least_squares};
-use crate::support::{Authority, Proxy, Shows, Signed, config, eventually, folder};
+use crate::support::{Authority, Proxy, Shows, Signed, config, eventually, eventually_within, folder};
 
 const LENGTH: Duration = Duration::from_secs(10);
 const ROUNDS: u32 = 4;
@@ -191,7 +191,8 @@ impl Soak {
         self.blue.iter_mut().chain(&mut self.green).for_each(Site::kill);
         let pid = self.proxy.pid();
         let mut now = 0;
-        eventually(&format!("{before} descriptors, as before"), || {
+        // Longer than a connection rests that nobody uses.
+        eventually_within(Duration::from_secs(60), &format!("{before} descriptors, as before"), || {
             now = descriptors(pid).expect("it runs");
             (now <= before).then_some(())
         });

@@ -62,7 +62,8 @@ impl Connections {
         if drivers.len() >= settings.connections {
             return Err(NoPlace::Full);
         }
-        if self.service.stage.get() == Stage::Refusing {
+        // A worker that has none takes one all the same: what it has freed goes back to the system as it works.
+        if self.service.stage.get() == Stage::Refusing && !drivers.is_empty() {
             self.service.records.shed(Shed::Connection);
             return Err(NoPlace::NoMemory);
         }
