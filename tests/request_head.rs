@@ -180,6 +180,14 @@ fn row_5_the_authority_of_an_absolute_target_wins_over_host() {
 }
 
 #[test]
+fn an_absolute_target_with_a_query_and_no_path_was_forwarded_without_a_slash() {
+    let blue = Upstream::ok();
+    let proxy = Proxy::before(&blue);
+    let response = proxy.client().send("GET http://a?b HTTP/1.1\r\nHost: a\r\n\r\n").response();
+    assert_eq!(response.text(), "GET /?b");
+}
+
+#[test]
 fn row_6_an_asterisk_is_for_options_alone() {
     let blue = Upstream::ok();
     let proxy = Proxy::before(&blue);

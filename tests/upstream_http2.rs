@@ -50,14 +50,15 @@ fn requests_go_over_one_connection_by_prior_knowledge() {
         assert_eq!(client.send(POST).response().text(), "POST / 5");
     }
     assert_eq!(proxy.client().send("GET / HTTP/1.0\r\n\r\n").response().status, 200);
+    assert_eq!(proxy.client().send("GET http://a?b HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200);
     assert_eq!(blue.connections(), 1);
     let requests = blue.requests();
-    let uris = [0, 40].map(|index| requests[index].0.uri().to_string());
-    assert_eq!(uris, ["http://test/0?q".to_owned(), format!("http://{}/", blue.address)]);
+    let uris = [0, 40, 41].map(|index| requests[index].0.uri().to_string());
+    assert_eq!(uris, ["http://test/0?q".to_owned(), format!("http://{}/", blue.address), "http://a/?b".to_owned()]);
     let mut names: Vec<&str> = requests[1].0.headers().keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["content-length", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
-    proxy.until_charged(41, 0);
+    proxy.until_charged(42, 0);
     proxy.until_metric("portcullis_connections", &["side=\"upstream\""], 1.0);
 }
 

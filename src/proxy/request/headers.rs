@@ -6,6 +6,7 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Uri, Version, response};
 
 use super::client::Client;
@@ -192,6 +193,11 @@ fn target(parts: &mut Parts, most_bytes: usize) -> Result<(), Refusal> {
     let authority = parts.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     let path = parts.uri.path_and_query().cloned();
     let (Some(Ok(authority)), Some(path)) = (authority, path) else { return Err(Refusal::Target) };
+    // A query may come without a path (RFC 3986, section 3), and is sent with one (RFC 9112, section 3.2.1).
+    let path = match path.as_str() {
+        query if query.starts_with('?') => PathAndQuery::try_from(format!("/{query}")).map_err(|_| Refusal::Target)?,
+        _ => path,
+    };
     let path = Uri::from(path);
     // A fragment is left out, and with it the path that is missing before one.
     if authority.as_bytes().contains(&b'@') || path.path().is_empty() {

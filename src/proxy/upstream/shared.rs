@@ -165,6 +165,7 @@ async fn drive(
     drop(connection);
     drop(socket);
 }
+
 impl Endpoint {
     /// A place on a connection that stands.
     pub(super) fn lease(self: &Rc<Endpoint>, sendable: Sendable) -> Option<Lease> {

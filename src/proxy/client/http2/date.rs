@@ -1,11 +1,9 @@
 //! The time of an answer that has none (RFC 9110, section 6.6.1).
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::time::Instant;
 
 /// Written at most once in a second.
@@ -25,6 +23,5 @@ impl Date {
 }
 
 fn write() -> HeaderValue {
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now());
-    HeaderValue::try_from(text.expect("the year has four digits")).expect("a date is a header value")
+    HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())).expect("a date is a header value")
 }

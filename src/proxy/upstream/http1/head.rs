@@ -62,9 +62,7 @@ enum Coding {
 pub(super) fn write(line: &mut Vec<u8>, head: &Parts, framing: &Framing) {
     line.reserve(FIELD_BYTES * (head.headers.len() + 1));
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    // An absolute target may have no path.
-    let begins = if target.starts_with('?') { " /" } else { " " };
-    for part in [head.method.as_str(), begins, target, " HTTP/1.1\r\n"] {
+    for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         line.extend_from_slice(part.as_bytes());
     }
     let is_chunked = matches!(framing, Framing::Chunked(_));
