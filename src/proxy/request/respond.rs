@@ -1,7 +1,6 @@
 //! Our own answers: the one place where an error becomes HTTP. By who is to blame: the client, the endpoint, or us.
 
 use std::io;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
@@ -196,7 +195,7 @@ impl Refusal {
         let (reason, length) = (status.canonical_reason().unwrap_or_default(), text.len());
         let proxy_status = self.proxy_status();
         let proxy_status = proxy_status.to_str().unwrap_or_default();
-        let date = httpdate::fmt_http_date(SystemTime::now());
+        let date = httpdate::fmt_http_date(jiff::Timestamp::now().into());
         format!(
             "HTTP/1.1 {} {reason}\r\ncontent-type: {TEXT}\r\nproxy-status: {proxy_status}\r\n\
              content-length: {length}\r\nconnection: close\r\ndate: {date}\r\n\r\n{text}",

@@ -1,9 +1,10 @@
 //! The time of an answer that has none (RFC 9110, section 6.6.1).
 
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderValue;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// Written at most once in a second.
@@ -23,5 +24,5 @@ impl Date {
 }
 
 fn write() -> HeaderValue {
-    HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())).expect("a date is a header value")
+    HeaderValue::try_from(httpdate::fmt_http_date(Timestamp::now().into())).expect("a date is a header value")
 }
