@@ -28,7 +28,7 @@ fn row_35_an_early_answer_reaches_a_client_that_still_sends() {
     proxy.until_outcome("client_error", 1);
 }
 
-/// Sends `drip` byte by byte, one whenever nothing has come for a while, until there is an answer.
+/// Sends `drip` byte by byte, one whenever nothing has come for a while, until there is an answer or all is sent.
 #[track_caller]
 fn drip(client: &mut Client, drip: &str) -> (u16, Duration) {
     let began = Instant::now();
@@ -40,7 +40,8 @@ fn drip(client: &mut Client, drip: &str) -> (u16, Duration) {
             Err(cut) => panic!("{cut:?}"),
         };
     }
-    panic!("no answer to a slow head");
+    client.stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    (client.response().status, began.elapsed())
 }
 
 const SLOW: &str =
@@ -72,6 +73,33 @@ fn row_49_the_deadline_holds_for_a_second_head_too_and_begins_with_its_first_byt
     assert_eq!(client.try_response().unwrap_err(), Cut::Silence, "an idle connection has no head to send");
     client.send("G");
     assert_eq!(drip(&mut client, SLOW).0, 408);
+}
+
+#[test]
+fn row_49_a_body_that_drips_in_gets_408_unless_it_may_or_is_one_of_messages() {
+    // At some 50 bytes a second.
+    let body = "a".repeat(100);
+    for (limit, media_type, status) in [
+        ("240", "text/plain", 408),
+        ("5", "text/plain", 200),
+        ("off", "text/plain", 200),
+        ("240", "application/grpc", 200),
+    ] {
+        let blue = Upstream::ok();
+        let rest = format!("timeouts: {{ responseHead: 1s }}\nlimits: {{ requestBodyRate: {limit} }}");
+        let proxy = Proxy::before_with(&blue, &rest);
+        let mut client = proxy.client();
+        let length = body.len();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let (answered, took) = drip(&mut client, &body);
+        assert_eq!(answered, status, "{limit} {media_type} {took:?}");
+        assert!(took >= Duration::from_millis(990), "{took:?}");
+        if status == 408 {
+            proxy.until_outcome("refused_by_us", 1);
+        }
+    }
 }
 
 #[test]

@@ -227,6 +227,8 @@ pub struct Limits {
     pub response_head_bytes: usize,
     /// None: as large as a client likes.
     pub request_body_bytes: Option<u64>,
+    /// Bytes a second that a client sends at least while an answer waits for its body; 0: as slowly as it likes.
+    pub request_body_rate: u64,
     pub memory: MemoryBound,
 }
 

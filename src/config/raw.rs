@@ -95,6 +95,7 @@ pub(super) struct RawLimits {
     pub(super) target_bytes: Option<Quantity>,
     pub(super) response_head_bytes: Option<Quantity>,
     pub(super) request_body_bytes: Option<Quantity>,
+    pub(super) request_body_rate: Option<Quantity>,
     pub(super) memory_bytes: Option<Quantity>,
 }
 

@@ -45,7 +45,7 @@ green:
 trustedProxies: ["10.0.0.0/8"]
 proxyProtocol: { from: ["10.1.0.0/16", "fd00::/8"] }
 timeouts: { connect: 1s, requestHead: 10s, responseHead: 30s, bodyIdle: 1m30s, keepAlive: 75s, tunnelIdle: 1h }
-limits: { connections: 10000, headBytes: 32KiB, headFields: 100, targetBytes: 16KiB, responseHeadBytes: 65536, requestBodyBytes: 10MiB, memoryBytes: 256MiB }
+limits: { connections: 10000, headBytes: 32KiB, headFields: 100, targetBytes: 16KiB, responseHeadBytes: 65536, requestBodyBytes: 10MiB, requestBodyRate: 1KiB, memoryBytes: 256MiB }
 rateLimit: { requests: 100, per: 1s, burst: 200, by: address }
 ejection: { failures: 5, duration: 30s }
 drain: { wait: 0s, deadline: 30s }
@@ -109,7 +109,7 @@ fn the_least_configuration_takes_the_defaults() {
     assert_eq!(config.service, "default");
     assert_eq!(config.timeouts.tunnel_idle, Duration::from_secs(3600));
     assert_eq!((config.limits.head_bytes, config.limits.target_bytes), (32 * 1024, 16 * 1024));
-    assert_eq!(config.limits.request_body_bytes, None);
+    assert_eq!((config.limits.request_body_bytes, config.limits.request_body_rate), (None, 240));
     assert_eq!(config.rate_limit, None);
     assert_eq!(config.ejection.failures, 5);
     assert_eq!(config.access_log, AccessLog::Off);
@@ -222,6 +222,7 @@ fn every_key_of_a_fuller_configuration_arrives() {
     assert_eq!(config.limits.response_head_bytes, 65536);
     assert_eq!(config.rate_limit, Some(RateLimit { requests: 100, per: Duration::from_secs(1), burst: 200 }));
     assert_eq!(config.limits.request_body_bytes, Some(10 * 1024 * 1024));
+    assert_eq!(config.limits.request_body_rate, 1024);
     assert_eq!(config.drain.wait, Duration::ZERO);
     assert_eq!(config.access_log, AccessLog::On(LineFormat::Text));
     assert_eq!(config.http2, Http2::On { max_concurrent_streams: 250 });

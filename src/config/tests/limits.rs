@@ -29,6 +29,8 @@ fn limits_have_a_range() {
         "limits: { requestBodyBytes: ten }",
         &["5:29 limits.requestBodyBytes: `ten` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
     );
+    check("limits: { requestBodyRate: off }", &[]);
+    check("limits: { requestBodyRate: 0 }", &["5:28 limits.requestBodyRate: `0` is below 1 | from 1 to 1GiB"]);
     check("limits: { memoryBytes: off }", &[]);
     check("limits: { memoryBytes: cgroup }", &[]);
     check(

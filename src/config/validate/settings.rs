@@ -48,6 +48,7 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
     let request_body_bytes = scope.optional("requestBodyBytes", raw.request_body_bytes, None, |quantity| {
         size(0..=1024 * GIB)(quantity).map(|bytes| Some(bytes as u64))
     });
+    let request_body_rate = scope.optional("requestBodyRate", raw.request_body_rate, USUAL_BODY_RATE, rate);
     let memory = scope.optional("memoryBytes", raw.memory_bytes, MemoryBound::Off, memory);
     Some(Limits {
         connections: NonZeroUsize::new(connections? as usize).expect("the range begins at 1"),
@@ -56,8 +57,16 @@ pub(super) fn limits(scope: &mut Scope<'_, '_>, raw: RawLimits) -> Option<Limits
         target_bytes: target_bytes?,
         response_head_bytes: response_head_bytes?,
         request_body_bytes: request_body_bytes?,
+        request_body_rate: request_body_rate?,
         memory: memory?,
     })
+}
+
+/// As Kestrel has it: less than a modem.
+const USUAL_BODY_RATE: u64 = 240;
+
+fn rate(quantity: Quantity) -> Result<u64, Wrong> {
+    if quantity.0 == "off" { Ok(0) } else { size(1..=GIB)(quantity).map(|bytes| bytes as u64) }
 }
 
 /// The process itself has some 20 MiB before the first connection.

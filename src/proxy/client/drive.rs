@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::connections::{CALLED_WITHIN, Connections, Place};
 use super::interim;
 use super::opening::Source;
+use super::request_line::{RequestLines, has_long_target};
 use crate::config::Limits;
 use crate::proxy::lifecycle;
 use crate::proxy::request::{Client, Tunnel, Unread, answer};
@@ -59,6 +60,7 @@ struct ClientSocket {
     channel: Channel,
     source: Source,
     progress: Rc<Progress>,
+    lines: RequestLines,
     /// What hyper would have answered by itself.
     unread: Option<Unread>,
 }
@@ -101,7 +103,13 @@ pub(super) async fn drive(
     let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket { channel: channel.clone(), source, progress: Rc::clone(&progress), unread: None };
+        let socket = ClientSocket {
+            channel: channel.clone(),
+            source,
+            progress: Rc::clone(&progress),
+            lines: RequestLines::new(),
+            unread: None,
+        };
         let answering =
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
@@ -211,13 +219,6 @@ fn ended(stop: Stop, source: Source, progress: &Progress, client: &Client) -> En
     }
 }
 
-/// Whether the request line at the beginning of `head`, of which there may be no more, is longer than a target may be.
-fn has_long_target(head: &[u8], most_bytes: usize) -> bool {
-    let begins = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(head.len());
-    let line = head[begins..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    line.split(|byte| *byte == b' ').nth(1).is_some_and(|target| target.len() > most_bytes)
-}
-
 impl Attends {
     /// Ready when the client has reset the connection. One that has closed it cannot be told from one that has ended only its
     /// sending side, before something is sent to it.
@@ -292,9 +293,14 @@ impl AsyncRead for ClientSocket {
         if buffer.filled().len() == before {
             return Poll::Ready(Ok(()));
         }
-        if self.progress.phase.get() == Phase::Idle {
-            self.progress.phase.set(Phase::HeadBegun);
-            self.progress.all_read.set(false);
+        let ClientSocket { progress, lines, .. } = &mut *self;
+        if progress.phase.get() == Phase::Idle {
+            progress.phase.set(Phase::HeadBegun);
+            progress.all_read.set(false);
+            lines.next();
+        }
+        if lines.has_fragment(&buffer.filled()[before..]) {
+            progress.has_fragment.set(true);
         }
         Poll::Ready(Ok(()))
     }

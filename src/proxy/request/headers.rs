@@ -213,13 +213,23 @@ fn target(parts: &mut Parts, most_bytes: usize) -> Result<(), Refusal> {
 
 /// The Host field, which only HTTP/1.0 may do without.
 fn host(parts: &Parts) -> Result<Option<HeaderValue>, Refusal> {
-    let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'\t');
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.as_bytes().iter().all(plain) => Ok(Some(host.clone())),
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(Some(host.clone())),
         (None, None) if parts.version == Version::HTTP_10 => Ok(None),
         _ => Err(Refusal::Host),
     }
+}
+
+/// A name or an address, and the number of a port behind the last colon, if any: those of an address in brackets are its own.
+fn is_host(host: &[u8]) -> bool {
+    let plain = |byte: &u8| !matches!(byte, b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'\t');
+    let has_plain_port = match host.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(at) if host[at] == b':' => host[at + 1..].iter().all(u8::is_ascii_digit),
+        Some(at) => at + 1 == host.len(),
+        None => true,
+    };
+    has_plain_port && host.iter().all(plain)
 }
 
 /// Any other coding, and any second one, is where two readers of a body could disagree about its end.

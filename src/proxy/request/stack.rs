@@ -33,7 +33,7 @@ use crate::live::Permit;
 use crate::measure::Shed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
-use crate::proxy::wire::{Phase, Progress, Received, RequestBody};
+use crate::proxy::wire::{Bounds, Phase, Progress, Received, RequestBody};
 
 /// What is said of a request elsewhere, whatever becomes of it.
 #[derive(Default)]
@@ -130,7 +130,10 @@ fn route(
     #[cfg(feature = "fault-injection")]
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
     let length = incoming.size_hint().lower();
-    let admitted = admit(service, &serving, &mut parts, (length, trace), client, started, named);
+    let admitted = match progress.has_fragment.take() {
+        false => admit(service, &serving, &mut parts, (length, trace), client, started, named),
+        true => Err(Refusal::Target),
+    };
     let Admitted { asked, chosen, permit } = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
@@ -140,7 +143,13 @@ fn route(
         }
     };
     named.speaks = asked.speaks;
-    let body = RequestBody::new(incoming, progress, settings.limits.request_body_bytes);
+    // A stream of messages is silent for as long as there are none.
+    let rate = match asked.speaks {
+        Speaks::Http => settings.limits.request_body_rate,
+        Speaks::Grpc => 0,
+    };
+    let bounds = Bounds { most: settings.limits.request_body_bytes, rate };
+    let body = RequestBody::new(incoming, progress, bounds);
     let request = Request::from_parts(parts, body);
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     exchange.speaks = asked.speaks;

@@ -9,12 +9,25 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::progress::{BodyFailure, Progress};
+use super::progress::{BodyFailure, Phase, Progress};
 use super::received::{Broken, Received};
 
 pub(in crate::proxy) enum RequestBody {
     Empty,
-    Streaming { incoming: Received, progress: Rc<Progress>, left: u64 },
+    Streaming { incoming: Received, progress: Rc<Progress>, sent: Sent },
+}
+
+/// How much of a body there may be, and how slowly it may come.
+pub(in crate::proxy) struct Bounds {
+    /// None: as much as the client likes.
+    pub most: Option<u64>,
+    /// Bytes a second of the time in which it is waited for; 0: as slowly as the client likes.
+    pub rate: u64,
+}
+
+pub(in crate::proxy) struct Sent {
+    bytes: u64,
+    bounds: Bounds,
 }
 
 /// Why a body ended half-way, for hyper, which ends the endpoint's connection.
@@ -27,13 +40,13 @@ pub(in crate::proxy) enum BodyError {
 }
 
 impl RequestBody {
-    /// Ends with an error where it comes to more than `most` bytes.
-    pub(in crate::proxy) fn new(incoming: Received, progress: &Rc<Progress>, most: Option<u64>) -> RequestBody {
+    /// Ends with an error where it comes to more than it may. One that comes too slowly does not keep its request alive.
+    pub(in crate::proxy) fn new(incoming: Received, progress: &Rc<Progress>, bounds: Bounds) -> RequestBody {
         if incoming.is_end_stream() {
             progress.all_read.set(true);
             return RequestBody::Empty;
         }
-        RequestBody::Streaming { incoming, progress: Rc::clone(progress), left: most.unwrap_or(u64::MAX) }
+        RequestBody::Streaming { incoming, progress: Rc::clone(progress), sent: Sent { bytes: 0, bounds } }
     }
 
     pub(in crate::proxy) const fn is_empty(&self) -> bool {
@@ -49,9 +62,9 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streaming { incoming, progress, left } => {
+            RequestBody::Streaming { incoming, progress, sent } => {
                 let task = progress.task.borrow();
-                poll_incoming(incoming, progress, left, &mut Context::from_waker(&task))
+                poll_incoming(incoming, progress, sent, &mut Context::from_waker(&task))
             }
         }
     }
@@ -71,10 +84,18 @@ impl Body for RequestBody {
     }
 }
 
+impl Sent {
+    /// Whether enough has come for the time in which it was waited for. While an answer streams, it is what moves that counts.
+    fn keeps_up(&self, progress: &Progress) -> bool {
+        let waited = || progress.awaited_body().as_millis().saturating_mul(self.bounds.rate.into()) / 1000;
+        progress.phase.get() != Phase::Waiting || u128::from(self.bytes) >= waited()
+    }
+}
+
 fn poll_incoming(
     incoming: &mut Received,
     progress: &Progress,
-    left: &mut u64,
+    sent: &mut Sent,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
     let polled = Pin::new(incoming).poll_frame(cx);
@@ -82,16 +103,19 @@ fn poll_incoming(
     if let Poll::Ready(Some(Err(error))) = &polled {
         progress.body_failure.set(Some(failure(error)));
     }
-    if polled.is_ready() {
-        progress.moved.set(true);
-    }
-    if let Poll::Ready(Some(Ok(frame))) = &polled {
-        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let Some(rest) = left.checked_sub(length) else {
-            progress.body_failure.set(Some(BodyFailure::Large));
-            return Poll::Ready(Some(Err(BodyError::Large)));
-        };
-        *left = rest;
+    match &polled {
+        Poll::Ready(Some(Ok(frame))) => {
+            sent.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+            if sent.bounds.most.is_some_and(|most| sent.bytes > most) {
+                progress.body_failure.set(Some(BodyFailure::Large));
+                return Poll::Ready(Some(Err(BodyError::Large)));
+            }
+            if sent.keeps_up(progress) {
+                progress.moved.set(true);
+            }
+        }
+        Poll::Ready(None | Some(Err(_))) => progress.moved.set(true),
+        Poll::Pending => {}
     }
     polled.map_err(BodyError::Client)
 }
@@ -129,9 +153,9 @@ impl Body for LentBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut *self.0.body.borrow_mut() {
             RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streaming { incoming, progress, left } => {
+            RequestBody::Streaming { incoming, progress, sent } => {
                 progress.let_time_pass();
-                poll_incoming(incoming, progress, left, cx)
+                poll_incoming(incoming, progress, sent, cx)
             }
         };
         self.0.begun.set(self.0.begun.get() || polled.is_ready());

@@ -23,7 +23,7 @@ mod stream;
 use std::cell::Cell;
 use std::rc::Rc;
 
-pub(in crate::proxy) use body::{Lender, LentBody, RequestBody};
+pub(in crate::proxy) use body::{Bounds, Lender, LentBody, RequestBody};
 pub(in crate::proxy) use channel::Channel;
 pub(in crate::proxy) use lazy::Lazy;
 pub(in crate::proxy) use pipe::Pipe;

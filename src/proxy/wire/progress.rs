@@ -73,6 +73,8 @@ pub(in crate::proxy) struct Progress {
     awaited_body: Cell<Duration>,
     /// Nothing of the last request is left to be read.
     pub all_read: Cell<bool>,
+    /// The target of the head that is being read has one.
+    pub has_fragment: Cell<bool>,
     /// What was wrong with the request's body, once something was.
     pub body_failure: Cell<Option<BodyFailure>>,
     /// The client can see the end of the body only by the end of the connection.
@@ -112,6 +114,7 @@ impl Progress {
             awaiting_body: Cell::new(None),
             awaited_body: Cell::new(Duration::ZERO),
             all_read: Cell::new(false),
+            has_fragment: Cell::new(false),
             body_failure: Cell::new(None),
             ends_by_close: Cell::new(false),
             truncated: Cell::new(false),
@@ -163,6 +166,11 @@ impl Progress {
             }
             (None, false) | (Some(_), true) => {}
         }
+    }
+
+    /// How long the client was waited for to send of its body, in all.
+    pub(super) fn awaited_body(&self) -> Duration {
+        self.awaited_body.get()
     }
 
     pub(in crate::proxy) fn is_awaiting_body(&self) -> bool {
