@@ -30,7 +30,10 @@ fn limits_have_a_range() {
         &["5:29 limits.requestBodyBytes: `ten` is not a size | write a size like `32KiB`, `1MiB` or `32768`"],
     );
     check("limits: { requestBodyRate: off }", &[]);
-    check("limits: { requestBodyRate: 0 }", &["5:28 limits.requestBodyRate: `0` is below 1 | from 1 to 1GiB"]);
+    check(
+        "limits: { requestBodyRate: 0 }",
+        &["5:28 limits.requestBodyRate: `0` is below 1 bytes | from 1 bytes to 1GiB"],
+    );
     check("limits: { memoryBytes: off }", &[]);
     check("limits: { memoryBytes: cgroup }", &[]);
     check(
