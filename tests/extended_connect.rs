@@ -13,11 +13,11 @@ use http::{Request, Response};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::json;
 
-use crate::support::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, block, fields};
+use crate::support::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, fields};
 use crate::support::http2_upstream::Answering;
 use crate::support::{
-    Authority, Call, Connection, DEADLINE, End, Frames, Head, Http2, Http2Upstream, Proxy, Shows, TlsUpstream,
-    Upstream, config, eventually, folder,
+    Authority, Call, Connection, DEADLINE, End, Frames, Head, Http2, Http2Upstream, Proxy, Shows, TlsConnection,
+    TlsUpstream, Upstream, config, eventually, folder,
 };
 
 /// By HTTP/1, with a key of which [`ACCEPT`] is the answer (RFC 6455, section 1.3).
@@ -647,6 +647,43 @@ fn an_endpoint_that_takes_no_extended_connect_gets_an_upgrade_where_it_may_speak
     assert_eq!(tunnel.bytes(&client, 2), b"hi");
     let alpn: Vec<_> = blue.shaken().into_iter().map(|shaken| shaken.alpn.expect("a choice")).collect();
     assert_eq!(alpn, ["h2", "http/1.1", "http/1.1"]);
+}
+
+/// What comes to an endpoint by HTTP/2 is answered with 200.
+fn answer_http2(connection: &mut TlsConnection) {
+    connection.bytes(PREFACE.len());
+    loop {
+        let head = connection.bytes(9);
+        let &[_, high, low, kind, _, ref stream @ ..] = &head[..] else { return };
+        connection.bytes(usize::from(u16::from_be_bytes([high, low])));
+        if kind == HEADERS {
+            // `:status: 200`, which stands in the table of HPACK.
+            connection.send([&[0, 0, 1, HEADERS, END_HEADERS | END_STREAM], stream, &[0x88]].concat());
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_a_refused_websocket_had_carried_took_others_requests_by_http1() {
+    let (authority, folder) = (Authority::new(), folder());
+    let (signed, ca) = (authority.sign(&["127.0.0.1"]), folder.path().join("ca.pem"));
+    fs::write(&ca, &authority.pem).expect("the folder is writable");
+    let shows = Shows { alpn: &["h2", "http/1.1"], ..Shows::new(&signed) };
+    let blue = TlsUpstream::scripted(&shows, |connection| {
+        if connection.speaks_http2() {
+            connection.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+            return answer_http2(connection);
+        }
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let section = format!("blue: {{ protocol: auto, tls: {{ ca: {} }},", ca.display());
+    let text = config(&[], &[], "").replacen("blue: {", &section, 1);
+    let proxy = Proxy::start(&text.replacen("endpoints: []", &format!("endpoints: [\"{}\"]", blue.url()), 1));
+    let mut client = proxy.client();
+    assert_eq!(client.send(UPGRADE).response().status, 403);
+    assert_eq!(client.get("/").status, 200);
 }
 
 #[test]

@@ -59,6 +59,22 @@ fn row_36_a_client_that_resets_before_the_head_cancels_the_upstream_and_charges_
     check_cancelled(&proxy, &blue);
 }
 
+/// What is behind bytes that nobody reads yet is hidden from who reads.
+#[test]
+fn row_36_a_client_that_resets_behind_a_second_request_cancels_the_upstream_and_charges_nobody() {
+    let blue = Upstream::scripted(|connection| {
+        connection.request();
+        connection.drain();
+    });
+    let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
+    client.send(GET);
+    until_requested(&blue);
+    client.send(GET);
+    client.reset();
+    check_cancelled(&proxy, &blue);
+}
+
 #[test]
 fn row_36_a_client_that_resets_after_the_head_cancels_the_upstream_and_charges_nobody() {
     let blue = Upstream::scripted(|connection| {

@@ -465,6 +465,27 @@ fn row_36_a_client_that_has_gone_is_not_charged() {
     proxy.until_outcome("client_cancelled", 1);
 }
 
+/// The word for its end hides the reset behind it.
+#[test]
+fn row_36_a_client_that_says_goodbye_and_resets_before_the_head_cancels_the_upstream() {
+    let blue = Upstream::scripted(|connection| {
+        connection.request();
+        connection.drain();
+    });
+    let lab = Lab::new();
+    let proxy = lab.proxy(&blue, "", "");
+    let mut client = lab.hello().connect(&proxy);
+    client.send(GET);
+    blue.until("the request", |seen| seen.iter().any(|seen| !seen.requests.is_empty()).then_some(()));
+    client.half_close();
+    // The only worker has seen it.
+    assert_eq!(lab.hello().connect(&proxy).send("TRACE / HTTP/1.1\r\nHost: test\r\n\r\n").response().status, 405);
+    Client::new(client.stream.sock.try_clone().expect("a socket")).reset();
+    drop(client);
+    blue.until_ended(0);
+    proxy.until_outcome("client_cancelled", 1);
+}
+
 #[test]
 fn sslscan_finds_no_old_protocol_no_weak_cipher_and_no_known_hole() {
     if !have("sslscan") {

@@ -47,7 +47,7 @@ pub enum Cause {
     /// Green was told to fail, and the answer is green's own and says so.
     GreenFailed,
     /// Every endpoint's life that began with the request ended by a kill, or none began and one was being killed while the
-    /// request was under way; and the answer says that the endpoint closed the connection, or broke off behind its head. It was not
+    /// request was under way, or so shortly before that the proxy need not have heard of it; and the answer says that the endpoint closed the connection, or broke off behind its head. It was not
     /// taken twice unless it is idempotent.
     Killed,
     /// A tunnel that was told to end by 1012 while a process that has been replaced drained, or after a rollback where it was
@@ -91,6 +91,9 @@ pub enum Failure {
 
 /// `drain.wait` of the proxy.
 pub const WAIT: Duration = Duration::from_secs(3);
+
+/// So long may it take until a busy machine has told the proxy that an endpoint is dead.
+const HEARD: Duration = Duration::from_secs(1);
 
 /// How many failures without a cause are told.
 const TOLD: usize = 20;
@@ -180,7 +183,7 @@ impl Book {
         let drains = self.takeovers.iter().any(|(_, until)| until.is_none_or(|until| until >= asked.began));
         let rolled_back = self.rollbacks.iter().any(|at| *at >= asked.began);
         let killed = match taken {
-            [] => self.killed.values().any(|gone| gone.is_none_or(|gone| gone >= asked.began)),
+            [] => self.killed.values().any(|gone| gone.is_none_or(|gone| gone + HEARD >= asked.began)),
             lives => lives.iter().all(|life| self.killed.contains_key(life)),
         };
         let of_green = taken.iter().any(|life| life.of_green);

@@ -66,12 +66,12 @@ struct ClientSocket {
 }
 
 /// What is known of a client while it is answered.
-enum Attends {
-    Silently,
-    /// It has sent more, which is left for after the answer: what is behind it cannot be seen.
-    Speaking,
-    /// It has ended its sending side, and counts as reading until it resets the connection.
-    Ended(Pin<Box<dyn Future<Output = ()>>>),
+#[derive(Default)]
+struct Attends {
+    /// It has sent more, or an end, which is left for after the answer.
+    speaks: bool,
+    /// Ends when the client resets the connection. What it has sent before hides that from whoever reads.
+    reset: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 /// How much of the client's answers the kernel had taken when this was last looked at.
@@ -103,13 +103,7 @@ pub(super) async fn drive(
     let http = builder(&service.serving().settings().limits);
     let mut hyper = {
         let (service, progress, client) = (Rc::clone(service), Rc::clone(&progress), Rc::clone(client));
-        let socket = ClientSocket {
-            channel: channel.clone(),
-            source,
-            progress: Rc::clone(&progress),
-            lines: RequestLines::new(),
-            unread: None,
-        };
+        let socket = ClientSocket::new(channel.clone(), source, &progress);
         let answering =
             service_fn(move |request| answer(Rc::clone(&service), Rc::clone(&progress), Rc::clone(&client), request));
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
@@ -117,7 +111,7 @@ pub(super) async fn drive(
     let mut timer = pin!(None::<Sleep>);
     let mut closing = false;
     let mut taken = Taken::new(now);
-    let mut attends = Attends::Silently;
+    let mut attends = Attends::default();
     let stop = std::future::poll_fn(|cx| {
         place.wake_by(cx.waker());
         progress.polled_by(cx.waker());
@@ -223,29 +217,31 @@ impl Attends {
     /// Ready when the client has reset the connection. One that has closed it cannot be told from one that has ended only its
     /// sending side, before something is sent to it.
     fn poll_gone(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
-        if let Attends::Ended(reset) = self {
-            return reset.as_mut().poll(cx);
-        }
         if socket.poll_readable(cx).is_pending() {
-            *self = Attends::Silently;
-        } else if let Attends::Silently = self {
+            self.speaks = false;
+        } else if !self.speaks {
             match socket.poll_heard(cx) {
                 Poll::Pending => {}
-                Poll::Ready(Heard::Bytes) => *self = Attends::Speaking,
                 Poll::Ready(Heard::Reset) => return Poll::Ready(()),
-                Poll::Ready(Heard::End) => match socket.until_reset() {
-                    Ok(reset) => {
-                        *self = Attends::Ended(Box::pin(reset));
-                        return self.poll_gone(socket, cx);
+                Poll::Ready(Heard::Bytes | Heard::End) => {
+                    self.speaks = true;
+                    if self.reset.is_none() {
+                        self.reset = watched(socket);
                     }
-                    Err(error) => {
-                        tracing::debug!(%error, "a reset will be seen by the next write");
-                        *self = Attends::Speaking;
-                    }
-                },
+                }
             }
         }
-        Poll::Pending
+        self.reset.as_mut().map_or(Poll::Pending, |reset| reset.as_mut().poll(cx))
+    }
+}
+
+fn watched(socket: &Socket) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+    match socket.until_reset() {
+        Ok(reset) => Some(Box::pin(reset)),
+        Err(error) => {
+            tracing::debug!(%error, "a reset will be seen by the next write");
+            None
+        }
     }
 }
 
@@ -307,6 +303,10 @@ impl AsyncRead for ClientSocket {
 }
 
 impl ClientSocket {
+    fn new(channel: Channel, source: Source, progress: &Rc<Progress>) -> ClientSocket {
+        ClientSocket { channel, source, progress: Rc::clone(progress), lines: RequestLines::new(), unread: None }
+    }
+
     /// Those that came with the answer go in front of it.
     fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.progress.interims.any() {

@@ -27,6 +27,7 @@ use super::service::{Service, Serving};
 use super::span::Begun;
 use super::websocket::Wish;
 use super::{headers, ids};
+use crate::config::Limits;
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, GrpcStatus, Outcome};
 use crate::live::Permit;
@@ -130,10 +131,9 @@ fn route(
     #[cfg(feature = "fault-injection")]
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
     let length = incoming.size_hint().lower();
-    let admitted = match progress.has_fragment.take() {
-        false => admit(service, &serving, &mut parts, (length, trace), client, started, named),
-        true => Err(Refusal::Target),
-    };
+    let whole_target = if progress.has_fragment.take() { Err(Refusal::Target) } else { Ok(()) };
+    let admitted =
+        whole_target.and_then(|()| admit(service, &serving, &mut parts, (length, trace), client, started, named));
     let Admitted { asked, chosen, permit } = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
@@ -143,18 +143,21 @@ fn route(
         }
     };
     named.speaks = asked.speaks;
-    // A stream of messages is silent for as long as there are none.
-    let rate = match asked.speaks {
-        Speaks::Http => settings.limits.request_body_rate,
-        Speaks::Grpc => 0,
-    };
-    let bounds = Bounds { most: settings.limits.request_body_bytes, rate };
-    let body = RequestBody::new(incoming, progress, bounds);
+    let body = RequestBody::new(incoming, progress, bounds(&settings.limits, asked.speaks));
     let request = Request::from_parts(parts, body);
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     exchange.speaks = asked.speaks;
     way.wish = Wish::of(asked.upgrade, &request);
     forward(way, Box::new(exchange), request)
+}
+
+/// What a body is held to. A stream of messages is silent for as long as there are none.
+fn bounds(limits: &Limits, speaks: Speaks) -> Bounds {
+    let rate = match speaks {
+        Speaks::Http => limits.request_body_rate,
+        Speaks::Grpc => 0,
+    };
+    Bounds { most: limits.request_body_bytes, rate }
 }
 
 /// Makes the head of a request with a body of at least `length` bytes, in `trace`, the one that goes on, if it may, to the

@@ -274,6 +274,8 @@ async fn make(
         endpoint.keep(&shared);
         return Ok(Opened::Shared(shared));
     }
+    let rests = told.is_some() || !only_http1 || endpoint.reach.speaks() == Speaks::Http1;
     let upstream = Upstream::new(stream, dialer, endpoint, &terms.limits, told);
+    let upstream = if rests { upstream } else { upstream.without_rest() };
     Ok(Opened::Own(Cell::new(Some(upstream))))
 }

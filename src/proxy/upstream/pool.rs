@@ -56,6 +56,8 @@ pub(in crate::proxy) struct Upstream {
     pub endpoint: Rc<Endpoint>,
     /// None where it may carry anybody's requests.
     belongs: Option<Belongs>,
+    /// False where the endpoint is to be spoken to by HTTP/2, and this one was made for what that has no word for.
+    rests: bool,
     /// It has carried a request before.
     pub reused: bool,
     /// How many times the request may be sent that it carries.
@@ -91,6 +93,7 @@ impl Upstream {
             most_fields: limits.head_fields + FIELDS_ADDED,
             endpoint: Rc::clone(endpoint),
             belongs: told.map(|told| told.belongs(endpoint)),
+            rests: true,
             reused: false,
             sendable: Sendable::Once,
             lasts: Lasts::AsTold,
@@ -116,6 +119,11 @@ impl Upstream {
                 return Some(upstream);
             }
         }
+    }
+
+    pub(super) fn without_rest(mut self: Box<Self>) -> Box<Upstream> {
+        self.rests = false;
+        self
     }
 
     /// For a request of the task that `progress` knows.
@@ -217,7 +225,7 @@ impl Upstream {
     /// Puts the connection to rest if it can carry another request, else closes it.
     pub(super) fn release(mut self: Box<Self>, now: Instant) {
         self.http.end_sending();
-        if !self.http.is_ready() {
+        if !self.http.is_ready() || !self.rests {
             return;
         }
         self.reused = true;
