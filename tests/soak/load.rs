@@ -229,6 +229,13 @@ fn called(status: Status) -> Failure {
     }
 }
 
+/// What a call came to behind the head of its answer.
+fn broke_off(status: Status) -> Failure {
+    let is_reset = |error: &h2::Error| error.is_reset() && error.reason() == Some(h2::Reason::INTERNAL_ERROR);
+    let resets = causes(&status).filter_map(|error| error.downcast_ref::<h2::Error>()).any(is_reset);
+    if resets { Failure::BrokeOff(status.to_string()) } else { called(status) }
+}
+
 /// Whether a call was never sent: the connection had been closed as it was about to be.
 fn is_unsent(status: &Status) -> bool {
     causes(status).filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_canceled)
@@ -282,14 +289,14 @@ async fn streams(world: Arc<World>, channel: Channel) {
             };
             for _ in 0..STREAMED {
                 send.send(Bytes::from(vec![b'a'; PIECE])).ok();
-                match answers.message().await.map_err(called)? {
+                match answers.message().await.map_err(broke_off)? {
                     Some(answer) if answer.len() > PIECE => {}
                     answer => return Err(other(answer.map(|answer| answer.len()))),
                 }
                 tokio::time::sleep(PAUSE).await;
             }
             drop(send);
-            answers.message().await.map_err(called)?.map_or(Ok(()), |more| Err(other(more.len())))
+            answers.message().await.map_err(broke_off)?.map_or(Ok(()), |more| Err(other(more.len())))
         };
         let came = came.await;
         world.ledger.judge(asked, came);

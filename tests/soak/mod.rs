@@ -201,6 +201,18 @@ impl Soak {
     }
 }
 
+/// How many descriptors a process has that nobody uses: some of its threads begin after it serves.
+fn settled(pid: u32) -> usize {
+    let mut seen = (0, Instant::now());
+    eventually("descriptors that stay", || {
+        let now = descriptors(pid).expect("it runs");
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        (seen.1.elapsed() > Duration::from_secs(1)).then_some(now)
+    })
+}
+
 fn text(speaks: &Speaks, data: &Path, sites: [&[Site]; 2], round: u32) -> String {
     let wait = WAIT.as_secs();
     let rest =
@@ -231,7 +243,7 @@ fn soak(net: u8, speaks: Speaks) {
         Speaks::Tls { authority, .. } => Some(Arc::clone(authority)),
     };
     let mut soak = Soak::begin(net, speaks);
-    let before = descriptors(soak.proxy.pid()).expect("it runs");
+    let before = settled(soak.proxy.pid());
     let world =
         World { listen: soak.proxy.listen, authority, ledger: Arc::clone(&soak.ledger), stop: AtomicBool::new(false) };
     let (world, began) = (Arc::new(world), Instant::now());
