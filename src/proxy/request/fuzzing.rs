@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri, Version};
 use super::client::{Client, Scheme};
 use super::headers::{self, Upgrade, X_FORWARDED_FOR};
 use super::{grpc, http2};
+use crate::proxy::upstream::fuzzing::{self as http1, Answer};
 
 mod exchange;
 mod fields;
@@ -20,7 +21,7 @@ mod reader;
 
 pub use fields::fields;
 
-use exchange::{answered, heard, sent, told};
+use exchange::{answered, heard, told};
 use reader::{From, Message};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -69,7 +70,7 @@ pub fn requests(bytes: &[u8]) {
         assert!(!tokens(&parts.headers, &UPGRADE).any(to_http2), "{:?}", parts.headers);
         assert!(parts.headers.get_all(TE).iter().all(|te| te == "trailers"), "{:?}", parts.headers);
         check_origin(&came, &parts, &client);
-        let sent = sent(&parts, &body);
+        let sent = http1::sent(&parts, &body, usize::from(who >> 3) + 1);
         let shown = sent.escape_ascii();
         let read = Message::read(&sent, From::Client).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
         assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
@@ -86,7 +87,10 @@ pub fn answers(bytes: &[u8]) {
     let [question, bytes @ ..] = bytes else { return };
     let upgrade = if question & 1 == 0 { Upgrade::NotAsked } else { Upgrade::Asked };
     let method = if question & 2 == 0 { Method::GET } else { Method::HEAD };
-    let Some((mut parts, body)) = answered(method.clone(), bytes) else { return };
+    let Some(answer) = http1::answered(&method, bytes, usize::from(question >> 2) + 1) else { return };
+    check_answer(&method, bytes, &answer);
+    let (mut parts, ()) = answer.head.into_parts();
+    let body = Bytes::from(answer.body);
     let came = parts.headers.clone();
     grpc::said(&came);
     if headers::response(&mut parts, upgrade).is_err() {
@@ -107,6 +111,24 @@ pub fn answers(bytes: &[u8]) {
     let read = Message::read(&told, from).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
     assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
     assert_eq!(read.line.split(' ').nth(1), Some(parts.status.as_str()), "{shown}");
+}
+
+/// It is the same in any parts, and hyper takes it as well.
+fn check_answer(method: &Method, bytes: &[u8], answer: &Answer) {
+    let shown = bytes.escape_ascii();
+    let whole =
+        http1::answered(method, bytes, bytes.len()).unwrap_or_else(|| panic!("not whole, but in parts: {shown}"));
+    assert_eq!(format!("{whole:?}"), format!("{answer:?}"), "{shown}");
+    assert_eq!((whole.head.headers(), &whole.trailers), (answer.head.headers(), &answer.trailers));
+    if answer.head.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let Some((parts, body)) = answered(method.clone(), bytes) else { panic!("hyper takes no {answer:?} of {shown}") };
+    assert_eq!((parts.status, &body[..]), (answer.head.status(), &answer.body[..]), "{shown}");
+    for name in parts.headers.keys().filter(|name| !REWRITTEN.contains(name)) {
+        let values = |headers: &HeaderMap| headers.get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(values(&parts.headers), values(answer.head.headers()), "{name} of {shown}");
+    }
 }
 
 /// The same request as h2 would give it, by whose rules a connection is no matter of fields; none where there is none.

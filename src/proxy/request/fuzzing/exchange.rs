@@ -80,14 +80,6 @@ pub(super) fn heard(bytes: &[u8]) -> Vec<(request::Parts, Bytes)> {
     heard.into_inner()
 }
 
-/// The bytes by which an endpoint gets the request.
-pub(super) fn sent(parts: &request::Parts, body: &Bytes) -> Vec<u8> {
-    let request = Request::from_parts(parts.clone(), carried(&parts.headers, body));
-    let (io, written) = Memory::new(Bytes::new(), true);
-    drop(asked(io, request));
-    written.take()
-}
-
 /// What hyper makes of an endpoint's bytes, if they begin with an answer to `method`, and come whole.
 pub(super) fn answered(method: Method, bytes: &[u8]) -> Option<(response::Parts, Bytes)> {
     let mut request = Request::new(Full::default().boxed_unsync());
