@@ -93,7 +93,7 @@ fn drain(outgoing: &mut Outgoing, to: &mut Vec<u8>) {
     while !outgoing.is_empty() {
         let mut slices = [std::io::IoSlice::new(&[]); Outgoing::PARTS];
         let count = outgoing.slices(&mut slices);
-        let all = slices[..count].concat();
+        let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
         let length = all.len().min(7);
         to.extend_from_slice(&all[..length]);
         outgoing.advance(length);
