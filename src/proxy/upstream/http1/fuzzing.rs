@@ -1,12 +1,16 @@
 //! What is fuzzed here; [`crate::fuzzing`] says how.
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{HeaderMap, Method, Response};
-use http_body::Frame;
+use std::convert::Infallible;
 
-use super::body::{Framing, Outgoing, Step, announced};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::header::TRANSFER_ENCODING;
+use http::request::Parts;
+use http::{HeaderMap, Method, response};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+
+use super::body::{Framing, Outgoing, Step};
 use super::head::{self, Came};
 
 /// As large may a head be.
@@ -15,7 +19,7 @@ const MOST_BYTES: usize = 64 * 1024;
 /// An answer with its body, whole.
 #[derive(Debug)]
 pub(in crate::proxy) struct Answer {
-    pub head: Response<()>,
+    pub head: response::Parts,
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
     /// Of what came behind it.
@@ -30,7 +34,7 @@ pub(in crate::proxy) fn answered(method: &Method, bytes: &[u8], part: usize) -> 
     let mut parts = bytes.chunks(part.max(1));
     let (head, mut reading, lasts) = loop {
         match head::read(&mut buffer, &mut fields, &mut spans, *method == Method::HEAD, MOST_BYTES).ok()? {
-            Some(Came::Answer { head, reading, lasts }) => break (head, reading, lasts),
+            Some(Came::Answer { head, reading, lasts }) => break (head.into_parts().0, reading, lasts),
             Some(Came::Interim(_)) => {}
             None => buffer.extend_from_slice(parts.next()?),
         }
@@ -57,28 +61,26 @@ pub(in crate::proxy) fn answered(method: &Method, bytes: &[u8], part: usize) -> 
 }
 
 /// The bytes by which an endpoint gets a request whose body comes in parts of so many.
-pub(in crate::proxy) fn sent(parts: &Parts, body: &[u8], part: usize) -> Vec<u8> {
-    let is_chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-    let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    let mut framing = match length() {
-        _ if is_chunked => Framing::Chunked(announced(&parts.headers)),
-        Some(0) | None if body.is_empty() => Framing::Nothing,
-        Some(length) => Framing::Length(length),
-        None => Framing::Chunked(Vec::new()),
+pub(in crate::proxy) fn sent(parts: &Parts, body: &[u8], trailers: Option<&HeaderMap>, part: usize) -> Vec<u8> {
+    // Where a body is chunked nobody knows at its beginning whether there is anything of it.
+    let mut framing = match parts.headers.contains_key(TRANSFER_ENCODING) {
+        true => Framing::of(&parts.headers, &StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>())),
+        false => Framing::of(&parts.headers, &Full::new(Bytes::copy_from_slice(body))),
     };
-    let mut outgoing = Outgoing::default();
-    let mut bytes = Vec::new();
+    let (mut outgoing, mut bytes) = (Outgoing::default(), Vec::new());
     head::write(&mut outgoing.line, parts, &framing);
     drain(&mut outgoing, &mut bytes);
     if matches!(framing, Framing::Nothing) {
         return bytes;
     }
-    let mut left = Bytes::copy_from_slice(body);
-    while !framing.is_over() && !left.is_empty() {
-        let data = left.split_to(part.clamp(1, left.len()));
-        // Not every body knows which of its parts is the last.
-        let is_last = left.is_empty() && part.is_multiple_of(2);
-        framing.frame(Frame::data(data), is_last, &mut outgoing).expect("the body is as long as its head says");
+    let trailers = trailers.map(|trailers| Frame::trailers(trailers.clone()));
+    // Not every body knows which of its parts is the last.
+    let knows_last = trailers.is_none() && part.is_multiple_of(2);
+    let mut chunks =
+        body.chunks(part.max(1)).map(|data| Frame::data(Bytes::copy_from_slice(data))).chain(trailers).peekable();
+    while let Some(frame) = chunks.next() {
+        let is_last = knows_last && chunks.peek().is_none();
+        framing.frame(frame, is_last, &mut outgoing).expect("the body is as long as its head says");
         drain(&mut outgoing, &mut bytes);
     }
     if !framing.is_over() {
