@@ -433,7 +433,8 @@ fn health_checks_speak_http2() {
         if healthy == 0 {
             proxy.until_logged("endpoint unhealthy");
         } else {
-            eventually("two checks", || (blue.requests().len() > 1).then_some(()));
+            // Each begins after the verdict of the one before.
+            eventually("four checks", || (blue.requests().len() > 3).then_some(()));
         }
         proxy.until(|status| status["blue"]["healthyEndpoints"] == healthy);
     }
