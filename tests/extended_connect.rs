@@ -541,6 +541,8 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
             let mut to = call.head(&[]);
             match call.request.body_mut().data().await {
                 Some(Ok(data)) if &*data == b"r" => to.send_reset(Reason::INTERNAL_ERROR),
+                // It has not ended what it says.
+                Some(Ok(data)) if &*data == b"n" => to.send_reset(Reason::NO_ERROR),
                 Some(Ok(data)) if &*data == b"e" => {
                     to.send_data(Bytes::new(), true).expect("an open stream");
                     call.request.body_mut().data().await;
@@ -557,6 +559,9 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
     let mut client = Http2::connect(proxy.listen);
     let mut tunnel = Tunnel::open(&mut client);
     tunnel.send("r");
+    assert_eq!(tunnel.rest(&client), (vec![], Ends::Reset(Some(Reason::CANCEL))));
+    let mut tunnel = Tunnel::open(&mut client);
+    tunnel.send("n");
     assert_eq!(tunnel.rest(&client), (vec![], Ends::Reset(Some(Reason::CANCEL))));
     let mut tunnel = Tunnel::open(&mut client);
     tunnel.send("a").to.send_reset(Reason::CANCEL);

@@ -10,7 +10,7 @@ use h2::Reason;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::support::http2_upstream::{Frames, RST_STREAM};
+use crate::support::http2_upstream::{DATA, Frames, RST_STREAM};
 use crate::support::{
     Authority, Backend, Client, Cut, DEADLINE, Http2Upstream, Proxy, Shows, TlsUpstream, Upstream, config, eventually,
     folder,
@@ -411,6 +411,26 @@ fn what_is_no_http2_is_502_and_charged() {
     assert_eq!((response.status, &*response.head.one("proxy-status")), (502, "portcullis; error=http_protocol_error"));
     proxy.until_outcome("reset", 1);
     proxy.until_charged(1, 1);
+}
+
+#[test]
+fn an_answer_that_is_reset_without_an_error_is_whole_where_it_has_ended_and_truncated_where_it_has_not() {
+    const END_STREAM: u8 = 1;
+    let blue = Frames::scripted(|_, frames| {
+        for flags in [END_STREAM, 0] {
+            let Some(stream) = frames.request() else { return };
+            frames.head(stream);
+            frames.send(DATA, flags, stream, b"said");
+            frames.reset(stream, 0);
+        }
+        frames.request();
+    });
+    let proxy = before(blue, "");
+    assert_eq!(proxy.get("/").text(), "said");
+    proxy.client().send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").try_response().expect_err("it breaks off");
+    proxy.until_outcome("success", 1);
+    proxy.until_outcome("truncated", 1);
+    proxy.until_charged(2, 1);
 }
 
 #[test]
