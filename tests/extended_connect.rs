@@ -155,10 +155,15 @@ impl Tunnel {
 
     /// Reads to the end.
     fn rest(mut self, client: &Http2) -> (Vec<u8>, Ends) {
+        let ends = self.end(client);
+        (self.came, ends)
+    }
+
+    fn end(&mut self, client: &Http2) -> Ends {
         loop {
             match client.wait(self.from.data()) {
-                None => return (self.came, Ends::Clean),
-                Some(Err(error)) => return (self.came, Ends::Reset(error.reason())),
+                None => return Ends::Clean,
+                Some(Err(error)) => return Ends::Reset(error.reason()),
                 Some(Ok(more)) => {
                     self.from.flow_control().release_capacity(more.len()).expect("it has come");
                     self.came.extend(more);
@@ -536,6 +541,13 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
             let mut to = call.head(&[]);
             match call.request.body_mut().data().await {
                 Some(Ok(data)) if &*data == b"r" => to.send_reset(Reason::INTERNAL_ERROR),
+                // It has not ended what it says.
+                Some(Ok(data)) if &*data == b"n" => to.send_reset(Reason::NO_ERROR),
+                Some(Ok(data)) if &*data == b"e" => {
+                    to.send_data(Bytes::new(), true).expect("an open stream");
+                    call.request.body_mut().data().await;
+                    to.send_reset(Reason::CANCEL);
+                }
                 _ => {
                     let reset = std::future::poll_fn(|cx| to.poll_reset(cx)).await;
                     assert_eq!(reset.ok(), Some(Reason::CANCEL));
@@ -549,8 +561,17 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
     tunnel.send("r");
     assert_eq!(tunnel.rest(&client), (vec![], Ends::Reset(Some(Reason::CANCEL))));
     let mut tunnel = Tunnel::open(&mut client);
+    tunnel.send("n");
+    assert_eq!(tunnel.rest(&client), (vec![], Ends::Reset(Some(Reason::CANCEL))));
+    let mut tunnel = Tunnel::open(&mut client);
     tunnel.send("a").to.send_reset(Reason::CANCEL);
     eventually("the endpoint has heard", || (blue.open() == 0).then_some(()));
+    // Also where it has said before that it says no more, and the client does not end for it.
+    let mut tunnel = Tunnel::open(&mut client);
+    assert_eq!(tunnel.send("e").end(&client), Ends::Clean);
+    tunnel.send("x");
+    let reset = client.wait(std::future::poll_fn(|cx| tunnel.to.poll_reset(cx)));
+    assert_eq!(reset.ok(), Some(Reason::NO_ERROR));
 
     let mut by_http1 = proxy.client();
     assert_eq!(by_http1.send(UPGRADE).response().status, 101);
@@ -564,26 +585,28 @@ fn a_tunnel_that_an_endpoint_resets_on_its_stream_is_reset_for_the_client_and_th
 
 #[test]
 fn row_24_what_an_endpoint_has_said_arrives_whole_also_where_it_then_wants_nothing_more() {
-    const LONG: usize = 1024 * 1024;
-    let blue = taking_tunnels(|mut call| {
-        Box::pin(async move {
-            let mut to = call.head(&[]);
-            for _ in 0..LONG / 1024 {
-                to.send_data(Bytes::from_static(&[b'a'; 1024]), false).expect("an open stream");
-            }
-            to.send_data(Bytes::new(), true).expect("an open stream");
-            // h2 resets the stream, without an error, when all is sent.
-        })
-    });
-    let proxy = before_http2(&blue, "");
-    let mut client = Http2::connect(proxy.listen);
-    let tunnel = Tunnel::open(&mut client);
-    let (rest, end) = tunnel.rest(&client);
-    assert_eq!((rest.len(), end), (LONG, Ends::Clean));
-    let mut client = proxy.client();
-    assert_eq!(client.send(UPGRADE).response().status, 101);
-    let (rest, end) = client.rest();
-    assert_eq!((rest.len(), end), (LONG, End::Clean));
+    // The end of what is short comes with the reset, that of what is long before it.
+    for pieces in [1, 1024] {
+        let blue = taking_tunnels(move |mut call| {
+            Box::pin(async move {
+                let mut to = call.head(&[]);
+                for _ in 0..pieces {
+                    to.send_data(Bytes::from_static(&[b'a'; 1024]), false).expect("an open stream");
+                }
+                to.send_data(Bytes::new(), true).expect("an open stream");
+                // h2 resets the stream, without an error, when all is sent.
+            })
+        });
+        let proxy = before_http2(&blue, "");
+        let mut client = Http2::connect(proxy.listen);
+        let tunnel = Tunnel::open(&mut client);
+        let (rest, end) = tunnel.rest(&client);
+        assert_eq!((rest.len(), end), (1024 * pieces, Ends::Clean));
+        let mut client = proxy.client();
+        assert_eq!(client.send(UPGRADE).response().status, 101);
+        let (rest, end) = client.rest();
+        assert_eq!((rest.len(), end), (1024 * pieces, End::Clean));
+    }
 }
 
 #[test]
@@ -604,8 +627,11 @@ fn row_24_what_an_endpoint_refuses_on_its_stream_is_an_answer_like_any_other() {
     let (response, _to) = client.begin(connect("websocket"));
     let answer = client.answer(response);
     assert_eq!((answer.status, &*answer.text()), (403, "no"));
-    proxy.until_charged(3, 0);
-    assert_eq!(blue.connections(), 1);
+    // Where the endpoint has just said something beside it there may be a second connection, but none is ended.
+    let connections = blue.connections();
+    assert_eq!(proxy.get("/").status, 403);
+    proxy.until_charged(4, 0);
+    assert_eq!(blue.connections(), connections);
 }
 
 #[test]
@@ -618,7 +644,11 @@ fn an_endpoint_that_takes_no_extended_connect_gets_an_upgrade_where_it_may_speak
     let mut client = Http2::connect(proxy.listen);
     let (response, _to) = client.begin(connect("websocket"));
     assert_eq!(client.answer(response).status, 501);
-    assert_eq!((blue.connections(), blue.requests().len()), (1, 0));
+    assert!(blue.requests().is_empty());
+    // As above.
+    let connections = blue.connections();
+    assert_eq!(proxy.get("/").text(), "GET / 0");
+    assert_eq!(blue.connections(), connections);
     proxy.until_outcome("refused_by_us", 3);
 
     let (authority, folder) = (Authority::new(), folder());

@@ -316,9 +316,11 @@ fn row_74_what_is_in_flight_at_the_flip_ends_on_green_is_counted_and_neither_unl
         assert_eq!(client.response().status, *status);
     }
     counted("500", 9.0);
-    let status = proxy.status();
-    let said = (&status["weight"], &status["rollback"], &status["green"]["requests"]);
-    assert_eq!(said, (&json!(50.0), &Value::Null, &json!(0)), "{status:#}");
+    // What is shown of the next two, one of each version, is shown of all before them.
+    (0..2).for_each(|_| assert_eq!(client.get("/200").status, 200));
+    let status = proxy.until(|status| status["blue"]["requests"] == 1 && status["green"]["requests"] != 0);
+    let said = (&status["weight"], &status["rollback"], &status["green"]["requests"], &status["green"]["failures"]);
+    assert_eq!(said, (&json!(50.0), &Value::Null, &json!(1), &json!(0)), "{status:#}");
     let kinds: Vec<String> = events.heard().into_iter().map(|event| event.kind).collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "rolledBack").count(), 1, "{kinds:?}");
 }

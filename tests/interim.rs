@@ -116,7 +116,10 @@ fn fields<'a>(all: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, St
 
 /// Asks by HTTP/1 with this head; `body` is sent after the first 100.
 fn ask_http1(proxy: &Proxy, head: &str, body: &str) -> Saw {
-    let mut client = proxy.client();
+    ask_http1_on(&mut proxy.client(), head, body)
+}
+
+fn ask_http1_on(client: &mut Client, head: &str, body: &str) -> Saw {
     client.send(head);
     let mut interim = Heads::new();
     loop {
@@ -234,8 +237,9 @@ fn row_22_of_more_than_32_the_rest_is_dropped_and_the_next_request_has_its_own()
         }
     });
     let proxy = Proxy::before(&blue);
+    let mut client = proxy.client();
     for _ in 0..2 {
-        for saw in [ask_http1(&proxy, GET, ""), ask_http2(&proxy, false, "")] {
+        for saw in [ask_http1_on(&mut client, GET, ""), ask_http2(&proxy, false, "")] {
             assert_eq!((saw.interim.len(), saw.status, &*saw.body), (32, 200, "ok"));
         }
     }

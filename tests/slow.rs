@@ -57,7 +57,6 @@ fn row_49_those_beside_slow_clients_are_all_answered_and_the_slow_ones_are_cut()
     let reached = |label: &str, least: usize| {
         crate::support::eventually(label, || {
             let requests = proxy.metric("portcullis_requests_total", &[label]);
-            println!("{label} {requests}");
             (requests >= least as f64).then_some(())
         });
     };

@@ -10,7 +10,7 @@ use h2::Reason;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::support::http2_upstream::{Frames, RST_STREAM};
+use crate::support::http2_upstream::{DATA, Frames, RST_STREAM};
 use crate::support::{
     Authority, Backend, Client, Cut, DEADLINE, Http2Upstream, Proxy, Shows, TlsUpstream, Upstream, config, eventually,
     folder,
@@ -414,6 +414,26 @@ fn what_is_no_http2_is_502_and_charged() {
 }
 
 #[test]
+fn an_answer_that_is_reset_without_an_error_is_whole_where_it_has_ended_and_truncated_where_it_has_not() {
+    const END_STREAM: u8 = 1;
+    let blue = Frames::scripted(|_, frames| {
+        for flags in [END_STREAM, 0] {
+            let Some(stream) = frames.request() else { return };
+            frames.head(stream);
+            frames.send(DATA, flags, stream, b"said");
+            frames.reset(stream, 0);
+        }
+        frames.request();
+    });
+    let proxy = before(blue, "");
+    assert_eq!(proxy.get("/").text(), "said");
+    proxy.client().send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").try_response().expect_err("it breaks off");
+    proxy.until_outcome("success", 1);
+    proxy.until_outcome("truncated", 1);
+    proxy.until_charged(2, 1);
+}
+
+#[test]
 fn health_checks_speak_http2() {
     let blue = Http2Upstream::scripted(
         None,
@@ -433,7 +453,8 @@ fn health_checks_speak_http2() {
         if healthy == 0 {
             proxy.until_logged("endpoint unhealthy");
         } else {
-            eventually("two checks", || (blue.requests().len() > 1).then_some(()));
+            // Each begins after the verdict of the one before.
+            eventually("four checks", || (blue.requests().len() > 3).then_some(()));
         }
         proxy.until(|status| status["blue"]["healthyEndpoints"] == healthy);
     }

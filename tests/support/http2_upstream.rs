@@ -177,6 +177,7 @@ pub struct Frames {
     stream: TcpStream,
 }
 
+pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 

@@ -1,18 +1,21 @@
-//! What is fuzzed of this room; [`crate::fuzzing`] says how. Here are heads: what hyper makes of bytes is rewritten, written by
-//! hyper for the other side, and read there by somebody who knows nothing of either. [`fields`] has the values of single fields.
+//! What is fuzzed of this room; [`crate::fuzzing`] says how. Here are messages: what is made of bytes is rewritten, written for
+//! the other side, and read there by somebody who knows nothing of either. With clients hyper reads and writes, with endpoints
+//! we do, and hyper has to agree. [`fields`] has the values of single fields.
 
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::uri::Scheme as UriScheme;
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version, response};
+use hyper::ext::ReasonPhrase;
 
 use super::client::{Client, Scheme};
 use super::headers::{self, Upgrade, X_FORWARDED_FOR};
 use super::{grpc, http2};
+use crate::proxy::upstream::fuzzing::{self as http1, Answer};
 
 mod exchange;
 mod fields;
@@ -20,7 +23,7 @@ mod reader;
 
 pub use fields::fields;
 
-use exchange::{answered, heard, sent, told};
+use exchange::{answered, heard, told};
 use reader::{From, Message};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -58,7 +61,7 @@ pub fn requests(bytes: &[u8]) {
     let [who, bytes @ ..] = bytes else { return };
     let client = Client::fuzzed(who & 1 != 0, if who & 2 == 0 { Scheme::Http } else { Scheme::Https });
     let by_http2 = who & 4 != 0;
-    for (mut parts, body) in heard(bytes) {
+    for (mut parts, body, trailers) in heard(bytes) {
         if by_http2 && as_by_http2(&mut parts, &body).is_none() {
             continue;
         }
@@ -69,11 +72,12 @@ pub fn requests(bytes: &[u8]) {
         assert!(!tokens(&parts.headers, &UPGRADE).any(to_http2), "{:?}", parts.headers);
         assert!(parts.headers.get_all(TE).iter().all(|te| te == "trailers"), "{:?}", parts.headers);
         check_origin(&came, &parts, &client);
-        let sent = sent(&parts, &body);
+        let sent = http1::sent(&parts, &body, trailers.as_ref(), usize::from(who >> 3) + 1);
         let shown = sent.escape_ascii();
         let read = Message::read(&sent, From::Client).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
         assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
         check_line(&came, read.line);
+        check_trailers(&parts.headers, trailers.as_ref(), &read.trailers);
         let hosts = read.values("host");
         assert!(hosts.len() == 1 || hosts.is_empty() && came.version == Version::HTTP_10, "{shown}");
         assert!(!hosts.iter().any(|host| host.iter().any(|byte| b" \t,/@?#\\".contains(byte))), "{shown}");
@@ -86,7 +90,11 @@ pub fn answers(bytes: &[u8]) {
     let [question, bytes @ ..] = bytes else { return };
     let upgrade = if question & 1 == 0 { Upgrade::NotAsked } else { Upgrade::Asked };
     let method = if question & 2 == 0 { Method::GET } else { Method::HEAD };
-    let Some((mut parts, body)) = answered(method.clone(), bytes) else { return };
+    let answer = http1::answered(&method, bytes, usize::from(question >> 2) + 1);
+    check_answer(&method, bytes, answer.as_ref());
+    let Some(answer) = answer else { return };
+    let mut parts = answer.head;
+    let body = Bytes::from(answer.body);
     let came = parts.headers.clone();
     grpc::said(&came);
     if headers::response(&mut parts, upgrade).is_err() {
@@ -107,6 +115,43 @@ pub fn answers(bytes: &[u8]) {
     let read = Message::read(&told, from).unwrap_or_else(|fault| panic!("{fault}: {shown}"));
     assert_eq!((&read.body[..], read.rest), (&body[..], &b""[..]), "{shown}");
     assert_eq!(read.line.split(' ').nth(1), Some(parts.status.as_str()), "{shown}");
+}
+
+/// It is the same in any parts, and hyper makes the same of it.
+fn check_answer(method: &Method, bytes: &[u8], answer: Option<&Answer>) {
+    let shown = bytes.escape_ascii();
+    let whole = http1::answered(method, bytes, bytes.len());
+    assert_eq!(format!("{:?}", whole.as_ref()), format!("{answer:?}"), "{shown}");
+    let then = |answer: &Answer| (answer.rest.clone(), answer.lasts);
+    assert_eq!(whole.as_ref().map(then), answer.map(then), "{shown}");
+    let hypers = answered(method, bytes);
+    match (answer, hypers) {
+        (None, None) => {}
+        // hyper does not see a coding beside bytes that are no text. Such an answer reaches no client.
+        (_, Some((head, ..)))
+            if head.headers.get_all(TRANSFER_ENCODING).iter().any(|coding| coding.to_str().is_err()) => {}
+        // hyper takes no switch that was not asked for.
+        (Some(answer), _) if answer.head.status == StatusCode::SWITCHING_PROTOCOLS => {}
+        (Some(answer), Some((head, body, trailers))) => {
+            assert_eq!((answer.head.status, &answer.body[..]), (head.status, &body[..]), "{shown}");
+            assert_eq!((all(&answer.head.headers), &answer.trailers), (all(&head.headers), &trailers), "{shown}");
+            let reason = |head: &response::Parts| head.extensions.get::<ReasonPhrase>().cloned();
+            assert_eq!(reason(&answer.head), reason(&head), "{shown}");
+        }
+        (Some(_), None) => panic!("hyper does not take {shown}"),
+        // hyper ends the lines of trailers, where it forgets them, by a line feed as well.
+        (None, Some((head, ..))) if head.headers.contains_key(TRANSFER_ENCODING) && has_bare_line_feed(bytes) => {}
+        (None, Some((head, ..))) => panic!("hyper takes {head:?} of {shown}"),
+    }
+}
+
+fn has_bare_line_feed(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|two| two[0] != b'\r' && two[1] == b'\n')
+}
+
+/// Every field in its order but Connection, of which ours leaves out what nobody wants to know.
+fn all(headers: &HeaderMap) -> Vec<(&HeaderName, &HeaderValue)> {
+    headers.iter().filter(|(name, _)| **name != CONNECTION).collect()
 }
 
 /// The same request as h2 would give it, by whose rules a connection is no matter of fields; none where there is none.
@@ -162,6 +207,19 @@ fn check_hop(came: &HeaderMap, after: &HeaderMap, upgrade: Upgrade) {
     }
     let lengths = values(after, &CONTENT_LENGTH);
     assert!(lengths.len() < 2 && !(lengths.len() == 1 && after.contains_key(TRANSFER_ENCODING)), "{after:?}");
+}
+
+/// Behind the body come those that were announced, as they came, and none that would change what the head has said.
+fn check_trailers(head: &HeaderMap, came: Option<&HeaderMap>, sent: &[(String, &[u8])]) {
+    const OF_A_HEAD: [HeaderName; 5] = [CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING];
+    let announced: Vec<HeaderName> =
+        tokens(head, &TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    for (name, value) in sent {
+        let name: HeaderName = name.parse().expect("a name");
+        assert!(announced.contains(&name) && !OF_A_HEAD.contains(&name), "{name} of {sent:?}");
+        let values = came.map(|trailers| trailers.get_all(&name).iter().any(|came| came.as_bytes() == *value));
+        assert_eq!(values, Some(true), "{name} of {sent:?}");
+    }
 }
 
 /// Only a trusted client has said where the request comes from.

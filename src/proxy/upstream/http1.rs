@@ -16,6 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use crate::proxy::wire::{self, RequestBody, Socket};
 
 mod body;
+#[cfg(feature = "fuzzing")]
+pub(in crate::proxy) mod fuzzing;
 mod head;
 
 use body::{Framing, Outgoing, Reading, Step};

@@ -24,6 +24,8 @@ pub(in crate::proxy) use end::End;
 pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick};
 pub use health::check;
 pub(in crate::proxy) use http1::Broken;
+#[cfg(feature = "fuzzing")]
+pub(in crate::proxy) use http1::fuzzing;
 pub(in crate::proxy) use no_head::NoHead;
 pub(in crate::proxy) use own::{Own, Told};
 pub(in crate::proxy) use pool::{Dialer, Sendable, Upstream};

@@ -152,9 +152,10 @@ async fn drive(
     needed: oneshot::Receiver<Infallible>,
 ) {
     let ping_pong = connection.ping_pong().expect("it is asked for once");
+    let life = || shared.upgrade().map(|shared| (shared.heard.last.get(), shared.under_way.get()));
     tokio::select! {
         ended = &mut connection => told(ended),
-        () = until_silent(ping_pong, Weak::clone(&shared)) => tracing::debug!("an endpoint gives no sign of life"),
+        () = until_silent(ping_pong, life) => tracing::debug!("an endpoint gives no sign of life"),
         // An error means that nobody needs it.
         _ = needed => told(tokio::time::timeout(LINGER, &mut connection).await.unwrap_or(Ok(()))),
     }
@@ -208,10 +209,10 @@ impl Heard {
     }
 }
 
-/// Ends when the endpoint does not say that it lives, having been asked.
-async fn until_silent(mut ping_pong: PingPong, shared: Weak<Shared>) {
-    while let Some((last, under_way)) = shared.upgrade().map(|shared| (shared.heard.last.get(), shared.under_way.get()))
-    {
+/// Ends when the endpoint does not say that it lives, having been asked. `life` says when it was last heard, and how many
+/// requests are under way; nothing where the connection is gone.
+async fn until_silent(mut ping_pong: PingPong, life: impl Fn() -> Option<(Instant, usize)>) {
+    while let Some((last, under_way)) = life() {
         if last.elapsed() < PING_EVERY {
             tokio::time::sleep_until(last + PING_EVERY).await;
         } else if under_way == 0 {
@@ -233,3 +234,6 @@ fn told(ended: Result<(), h2::Error>) {
         tracing::debug!(%error, "the connection to an endpoint broke");
     }
 }
+
+#[cfg(test)]
+mod tests;

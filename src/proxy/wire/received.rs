@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
+use h2::RecvStream;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
@@ -20,19 +20,10 @@ pub(in crate::proxy) enum Received {
 /// What comes on a stream after a head. Of what has been given away the sender may send as much again.
 pub(in crate::proxy) struct OnStream {
     stream: RecvStream,
-    from: Sender,
     /// Of what is still to come, where the head says so.
     length: Option<u64>,
     /// Only trailers may follow.
     data_done: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    Client,
-    /// Its answer may be whole before the request is: then it resets the stream, and says that there is no error
-    /// (RFC 9113, section 8.1).
-    Endpoint,
 }
 
 /// Why a body broke off.
@@ -45,14 +36,9 @@ pub(in crate::proxy) enum Broken {
 }
 
 impl Received {
-    /// What follows the head of a request.
-    pub(in crate::proxy) fn of_client(stream: RecvStream, head: &HeaderMap) -> Received {
-        Received::Http2(OnStream::new(stream, head, Sender::Client))
-    }
-
-    /// What follows the head of an answer.
-    pub(in crate::proxy) fn of_endpoint(stream: RecvStream, head: &HeaderMap) -> Received {
-        Received::Http2(OnStream::new(stream, head, Sender::Endpoint))
+    /// What follows `head` on its stream.
+    pub(in crate::proxy) fn on_stream(stream: RecvStream, head: &HeaderMap) -> Received {
+        Received::Http2(OnStream::new(stream, head))
     }
 }
 
@@ -63,9 +49,9 @@ impl From<Incoming> for Received {
 }
 
 impl OnStream {
-    fn new(stream: RecvStream, head: &HeaderMap, from: Sender) -> OnStream {
+    fn new(stream: RecvStream, head: &HeaderMap) -> OnStream {
         let length = if stream.is_end_stream() { Some(0) } else { length(head) };
-        OnStream { stream, from, length, data_done: false }
+        OnStream { stream, length, data_done: false }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
@@ -76,10 +62,7 @@ impl OnStream {
                     self.length = self.length.map(|left| left.saturating_sub(bytes.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                Some(Err(error)) => {
-                    let is_whole = self.from == Sender::Endpoint && error.reason() == Some(Reason::NO_ERROR);
-                    return Poll::Ready((!is_whole).then_some(Err(error)));
-                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.data_done = true,
             }
         }

@@ -67,8 +67,6 @@ impl Duplex {
         while self.rest.is_empty() {
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(bytes)) => self.rest = bytes,
-                // It has said all, and wants nothing of what we would say.
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => break,
                 Some(Err(error)) => return Poll::Ready(Err(reset(error))),
                 None => break,
             }

@@ -36,7 +36,7 @@ pub(super) async fn serve(
     // What follows a CONNECT is for whoever takes it, if anybody does.
     let (body, follows) = match head.method {
         Method::CONNECT => (Received::None, Some(stream)),
-        _ => (Received::of_client(stream, &head.headers), None),
+        _ => (Received::on_stream(stream, &head.headers), None),
     };
     let (service, client) = (Rc::clone(&shared.service), Rc::clone(&shared.client));
     let mut answered = pin!(answer_http2(service, Rc::clone(&progress), client, Request::from_parts(head, body)));

@@ -65,13 +65,14 @@ impl Write for Memory {
     }
 }
 
-/// What hyper makes of a client's bytes: requests with their bodies, as far as those came whole.
-pub(super) fn heard(bytes: &[u8]) -> Vec<(request::Parts, Bytes)> {
+/// What hyper makes of a client's bytes: requests with their bodies and trailers, as far as those came whole.
+pub(super) fn heard(bytes: &[u8]) -> Vec<(request::Parts, Bytes, Option<HeaderMap>)> {
     let heard = RefCell::new(Vec::new());
     let service = service_fn(|request: Request<Incoming>| async {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        heard.borrow_mut().push((parts, body));
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned();
+        heard.borrow_mut().push((parts, body.to_bytes(), trailers));
         Ok::<_, hyper::Error>(Response::new(Empty::<Bytes>::new()))
     });
     let (io, _) = Memory::new(Bytes::copy_from_slice(bytes), false);
@@ -80,27 +81,17 @@ pub(super) fn heard(bytes: &[u8]) -> Vec<(request::Parts, Bytes)> {
     heard.into_inner()
 }
 
-/// The bytes by which an endpoint gets the request.
-pub(super) fn sent(parts: &request::Parts, body: &Bytes) -> Vec<u8> {
-    let request = Request::from_parts(parts.clone(), carried(&parts.headers, body));
-    let (io, written) = Memory::new(Bytes::new(), true);
-    drop(asked(io, request));
-    written.take()
-}
-
 /// What hyper makes of an endpoint's bytes, if they begin with an answer to `method`, and come whole.
-pub(super) fn answered(method: Method, bytes: &[u8]) -> Option<(response::Parts, Bytes)> {
-    let mut request = Request::new(Full::default().boxed_unsync());
-    *request.method_mut() = method;
+pub(super) fn answered(method: &Method, bytes: &[u8]) -> Option<(response::Parts, Bytes, Option<HeaderMap>)> {
+    let mut request = Request::new(Empty::<Bytes>::new());
+    request.method_mut().clone_from(method);
     let (io, _) = Memory::new(Bytes::copy_from_slice(bytes), true);
-    asked(io, request)
-}
-
-fn asked(io: Memory, request: Request<Body>) -> Option<(response::Parts, Bytes)> {
     let (mut sender, connection) = polled(client::conn::http1::handshake(io))?.ok()?;
     let answer = async {
         let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
-        Some((parts, body.collect().await.ok()?.to_bytes()))
+        let body = body.collect().await.ok()?;
+        let trailers = body.trailers().cloned();
+        Some((parts, body.to_bytes(), trailers))
     };
     let (mut answer, mut connection) = (pin!(answer), pin!(connection));
     let (mut cx, mut ended) = (Context::from_waker(Waker::noop()), false);

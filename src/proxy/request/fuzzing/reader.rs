@@ -16,6 +16,7 @@ pub(super) struct Message<'a> {
     /// Their names are in lower case.
     pub(super) fields: Vec<(String, &'a [u8])>,
     pub(super) body: Vec<u8>,
+    pub(super) trailers: Vec<(String, &'a [u8])>,
     pub(super) rest: &'a [u8],
 }
 
@@ -29,7 +30,7 @@ impl<'a> Message<'a> {
             fields.iter().filter(|(known, _)| known == name).map(|(_, value)| *value).collect()
         };
         let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
-        let mut body = Vec::new();
+        let (mut body, mut trailers) = (Vec::new(), Vec::new());
         match (&lengths[..], &codings[..]) {
             _ if from == From::EndpointHead => {}
             ([], []) if from == From::Client => {}
@@ -46,11 +47,11 @@ impl<'a> Message<'a> {
                 while let Some(chunk) = chunk(&mut rest)? {
                     body.extend_from_slice(chunk);
                 }
-                self::fields(&mut rest)?;
+                trailers = self::fields(&mut rest)?;
             }
             _ => return Err("more than one way to find the end of the body"),
         }
-        Ok(Message { line, fields, body, rest })
+        Ok(Message { line, fields, body, trailers, rest })
     }
 
     pub(super) fn values(&self, name: &str) -> Vec<&'a [u8]> {

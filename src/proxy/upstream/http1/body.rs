@@ -11,7 +11,6 @@ use http::header::{
 use http_body::{Body, Frame, SizeHint};
 
 use super::{Broken, head};
-use crate::proxy::wire::RequestBody;
 
 /// How the body of a request is told from what comes after it.
 pub(super) enum Framing {
@@ -89,7 +88,7 @@ const TRAILER_BYTES: usize = 16 * 1024;
 const MOST_TRAILERS: usize = 100;
 
 impl Framing {
-    pub(super) fn of(headers: &HeaderMap, body: &RequestBody) -> Framing {
+    pub(super) fn of(headers: &HeaderMap, body: &impl Body) -> Framing {
         if body.is_end_stream() {
             return Framing::Nothing;
         }

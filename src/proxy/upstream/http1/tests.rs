@@ -191,6 +191,8 @@ fn a_chunked_body_that_is_none_is_refused_wherever_it_is_cut() {
         "1\na\r\n",
         "1\r\nab\r\n",
         "1\r\na\n0\r\n\r\n",
+        "1\r\nax\n0\r\n\r\n",
+        "1\r\na\rx0\r\n\r\n",
         "1;a\nb\r\n",
         "10000000000000000\r\na",
         "0\r\nx y\r\n\r\n",
@@ -199,6 +201,7 @@ fn a_chunked_body_that_is_none_is_refused_wherever_it_is_cut() {
         "0\r\n\n",
         &format!("1;{long}\r\na"),
         &format!("0\r\nx: {many}\r\n\r\n"),
+        &format!("0\r\nx: {many}"),
     ] {
         for split in 0..=body.len().min(32) {
             assert!(matches!(unpacked(body.as_bytes(), split), Err(Broken::Body)), "{body:.40} at {split}");
@@ -283,6 +286,11 @@ fn a_head_is_written_with_one_framing_and_only_trailers_that_may_be_some_are_ann
         let expected = format!("PUT /a?b HTTP/1.1\r\nhost: h\r\n{field}x: 1\r\nx: 2\r\n\r\n");
         assert_eq!(String::from_utf8(line).expect("ASCII"), expected);
     }
+    let mut line = Vec::new();
+    let unsaid = Request::builder().uri("http://a").header("host", "h").body(()).expect("a request").into_parts().0;
+    head::write(&mut line, &unsaid, &Framing::Chunked(Vec::new()));
+    let expected = "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(String::from_utf8(line).expect("ASCII"), expected);
     request.headers.append(TRAILER, HeaderValue::from_static("X, content-length"));
     request.headers.append(TRAILER, HeaderValue::from_static("a b,Z"));
     let names = super::body::announced(&request.headers);

@@ -188,7 +188,7 @@ impl Lease {
                 }
             }
         }
-        self.received = Received::of_endpoint(stream, &parts.headers);
+        self.received = Received::on_stream(stream, &parts.headers);
         Response::from_parts(parts, ())
     }
 
