@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::support::{Backend, Client, Proxy, Upstream, config, eventually};
 
-const DEAR_MILLIS: u64 = 60;
+const DEAR_MILLIS: u64 = 250;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
