@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_millis(250);
 
-/// The share of a process's life that is warm-up.
-const WARM_UP: f64 = 0.4;
+/// Windows of evidence fill for five minutes; in a process that does not live as long, this share of its life is warm-up.
+const WARM_UP: f64 = 300.0;
+const OF_A_SHORT_LIFE: f64 = 0.4;
 
 /// Looks at processes until it is stopped.
 pub struct Sampler {
@@ -103,7 +104,7 @@ impl Process {
     /// None with too few samples.
     pub fn growth(&self) -> Option<Growth> {
         let last = self.samples.last()?.at;
-        let warm = last * WARM_UP;
+        let warm = if last > 1.5 * WARM_UP { WARM_UP } else { last * OF_A_SHORT_LIFE };
         let warmed: Vec<&Sample> = self.samples.iter().skip_while(|sample| sample.at < warm).collect();
         let line = |of: fn(&Sample) -> f64| {
             let (mean, slope) = least_squares(warmed.iter().map(|sample| (sample.at, of(sample))))?;
@@ -134,7 +135,7 @@ impl Growth {
 }
 
 /// The mean, and the slope of the line of least squares. None of fewer than three points.
-pub fn least_squares(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<(f64, f64)> {
+fn least_squares(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<(f64, f64)> {
     let number = points.clone().count() as f64;
     if number < 3.0 {
         return None;
