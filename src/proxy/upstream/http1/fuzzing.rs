@@ -63,9 +63,10 @@ pub(in crate::proxy) fn answered(method: &Method, bytes: &[u8], part: usize) -> 
 /// The bytes by which an endpoint gets a request whose body comes in parts of so many.
 pub(in crate::proxy) fn sent(parts: &Parts, body: &[u8], trailers: Option<&HeaderMap>, part: usize) -> Vec<u8> {
     // Where a body is chunked nobody knows at its beginning whether there is anything of it.
-    let mut framing = match parts.headers.contains_key(TRANSFER_ENCODING) {
-        true => Framing::of(&parts.headers, &StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>())),
-        false => Framing::of(&parts.headers, &Full::new(Bytes::copy_from_slice(body))),
+    let mut framing = if parts.headers.contains_key(TRANSFER_ENCODING) {
+        Framing::of(&parts.headers, &StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()))
+    } else {
+        Framing::of(&parts.headers, &Full::new(Bytes::copy_from_slice(body)))
     };
     let (mut outgoing, mut bytes) = (Outgoing::default(), Vec::new());
     head::write(&mut outgoing.line, parts, &framing);
