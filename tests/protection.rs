@@ -68,7 +68,7 @@ fn row_35_a_client_that_still_sends_reads_our_413_and_not_a_reset() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, "limits: { requestBodyBytes: 1KiB }");
     let mut client = proxy.client();
-    let length = 256 * 1024;
+    let length = 64 * 1024;
     client.send(upload(length)).send(vec![b'a'; length]);
     check_ours(&client.response(), 413, "http_request_error");
     client.ends();
