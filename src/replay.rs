@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::{self, Faults, References, Rules};
+use crate::control::felt::CLIENTS;
 use crate::control::restore::{shown, under};
 use crate::control::slots::{self, Rare, Recorded};
 use crate::course::{Course, Input};
@@ -307,9 +308,18 @@ impl From<&DecisionRecord> for Decided {
             sentence: record.sentence.clone(),
             state: record.state.clone(),
             weight: record.weight,
-            evidence: record.evidence.clone(),
+            evidence: decided_on(&record.evidence),
         }
     }
+}
+
+/// Without what clients felt, which the inputs of the deciding core do not tell.
+fn decided_on(evidence: &Value) -> Value {
+    let mut evidence = evidence.clone();
+    if let Value::Object(members) = &mut evidence {
+        members.remove(CLIENTS);
+    }
+    evidence
 }
 
 fn rules(text: &str) -> Result<Rules, ReplayError> {

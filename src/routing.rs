@@ -4,7 +4,7 @@
 //! Every writer goes through [`Routing`], so that no weight can overtake a latch: a rollback wins every merge.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
@@ -91,6 +91,13 @@ impl Table {
     }
 }
 
+/// Whether blue can take what green fails, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuge {
+    Open,
+    Lost,
+}
+
 /// What a worker did by itself and `control` must learn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
@@ -117,6 +124,7 @@ pub struct Shared<L> {
 pub struct Routing<L = ()> {
     shared: Arc<ArcSwap<Shared<L>>>,
     streak: AtomicU64,
+    refuge_is_lost: AtomicBool,
     notices: Sender<Notice>,
 }
 
@@ -136,6 +144,7 @@ impl<L> Routing<L> {
         Routing {
             streak: AtomicU64::new(Streak::opened(table.epoch).pack()),
             shared: Arc::new(ArcSwap::from_pointee(Shared { table, live, judged_by: judged_by(trigger) })),
+            refuge_is_lost: AtomicBool::new(false),
             notices,
         }
     }
@@ -150,6 +159,14 @@ impl<L> Routing<L> {
 
     pub fn live(&self) -> Arc<L> {
         Arc::clone(&self.shared.load().live)
+    }
+
+    pub fn refuge(&self) -> Refuge {
+        if self.refuge_is_lost.load(Ordering::Relaxed) { Refuge::Lost } else { Refuge::Open }
+    }
+
+    pub fn set_refuge(&self, refuge: Refuge) {
+        self.refuge_is_lost.store(refuge == Refuge::Lost, Ordering::Relaxed);
     }
 
     /// Routes to `live` from the next request on.

@@ -1,6 +1,7 @@
 //! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
 
 mod describe;
+mod endpoints;
 mod log;
 mod test;
 
@@ -16,13 +17,14 @@ use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
-use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds};
+use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds, Shielded, Shields};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
 use crate::spans;
 
+use endpoints::Endpoints;
 use test::Test;
 
 pub use log::{logs, warn};
@@ -41,7 +43,6 @@ const REACTION_SECONDS: &str = "portcullis_rollback_reaction_seconds";
 const NOTIFICATIONS: &str = "portcullis_notifications_total";
 const IN_FLIGHT: &str = "portcullis_inflight_requests";
 const CONNECTIONS: &str = "portcullis_connections";
-const ENDPOINT_HEALTHY: &str = "portcullis_endpoint_healthy";
 const RELOADS: &str = "portcullis_config_reload_total";
 const LAST_RELOAD: &str = "portcullis_config_last_reload_success_timestamp_seconds";
 const HANDSHAKES: &str = "portcullis_tls_handshakes_total";
@@ -51,6 +52,8 @@ const MEMORY: &str = "portcullis_memory_bytes";
 const MEMORY_BOUND: &str = "portcullis_memory_limit_bytes";
 const OVERLOAD: &str = "portcullis_overload_stage";
 const SHED: &str = "portcullis_overload_refused_total";
+const SHIELDED: &str = "portcullis_shielded_total";
+const UNSHIELDED: &str = "portcullis_unshielded_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -72,14 +75,6 @@ pub struct Telemetry {
     handles: Handles,
     endpoints: Endpoints,
     exposition: Exposition,
-}
-
-/// An exporter of its own: what it once showed it shows for ever, and an endpoint that has left, or is the other
-/// version's by now, would go on.
-struct Endpoints {
-    recorder: PrometheusRecorder,
-    roles: Roles,
-    upstreams: Arc<Upstreams>,
 }
 
 /// For the scrape.
@@ -110,6 +105,7 @@ struct Handles {
     memory_bound: Gauge,
     overload: [(Stage, Gauge); Stage::ALL.len()],
     shed: [(Shed, Counter); Shed::ALL.len()],
+    shielded: [(Shielded, Counter); Shielded::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
 }
@@ -223,6 +219,12 @@ impl Telemetry {
         }
     }
 
+    pub fn shielded(&self, shields: &Shields) {
+        for (end, counter) in &self.handles.shielded {
+            counter.increment(shields.of(*end));
+        }
+    }
+
     /// What the process has, what it may have, and what follows from it; no bound is shown as infinity.
     pub fn memory(&self, used: u64, bound: Option<u64>, present: Stage) {
         self.handles.memory.set(used as f64);
@@ -303,39 +305,6 @@ impl Telemetry {
         self.handles.client_connections.set(f64::from(gauges.client_connections));
         self.handles.upstream_connections.set(f64::from(gauges.upstream_connections));
     }
-
-    /// Every endpoint of both versions, and whether it takes requests.
-    pub fn endpoints(&mut self, roles: Roles, upstreams: &Arc<Upstreams>) {
-        let changed = self.endpoints.roles != roles || !Arc::ptr_eq(&self.endpoints.upstreams, upstreams);
-        if changed {
-            self.endpoints = Endpoints::of(roles, Arc::clone(upstreams));
-        }
-        metrics::with_local_recorder(&self.endpoints.recorder, || {
-            for version in Version::BOTH {
-                for known in upstreams.of(roles.section(version)) {
-                    let endpoint = known.to_string();
-                    let gauge = metrics::gauge!(ENDPOINT_HEALTHY, "version" => version.name(), "endpoint" => endpoint);
-                    gauge.set(if known.takes_requests() { 1.0 } else { 0.0 });
-                }
-            }
-        });
-        if changed {
-            self.exposition.endpoints.store(Arc::new(self.endpoints.recorder.handle()));
-        }
-    }
-}
-
-impl Endpoints {
-    fn of(roles: Roles, upstreams: Arc<Upstreams>) -> Endpoints {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        metrics::with_local_recorder(&recorder, || {
-            metrics::describe_gauge!(
-                ENDPOINT_HEALTHY,
-                "1 while an endpoint takes requests, 0 while it is ejected or fails its checks"
-            );
-        });
-        Endpoints { recorder, roles, upstreams }
-    }
 }
 
 impl Exposition {
@@ -380,6 +349,13 @@ impl Handles {
             memory_bound: metrics::gauge!(MEMORY_BOUND),
             overload: Stage::ALL.map(|stage| (stage, metrics::gauge!(OVERLOAD, "stage" => stage.name()))),
             shed: Shed::ALL.map(|what| (what, metrics::counter!(SHED, "what" => what.name()))),
+            shielded: Shielded::ALL.map(|end| {
+                let counter = match end.reason() {
+                    None => metrics::counter!(SHIELDED),
+                    Some(reason) => metrics::counter!(UNSHIELDED, "reason" => reason),
+                };
+                (end, counter)
+            }),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }

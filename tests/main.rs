@@ -48,6 +48,7 @@ mod records;
 mod releases;
 mod request_head;
 mod reuse;
+mod shield;
 mod signals;
 mod simulation;
 mod slow;

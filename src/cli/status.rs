@@ -60,11 +60,12 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     for version in ["blue", "green"] {
         let of = &status[version];
         lines.push(format!(
-            "  {version:5} {}: {} requests, {} failed ({:.2} %), P50 {}, P95 {}, P99 {}{}, {} of {} endpoints healthy",
+            "  {version:5} {}: {} requests, {} failed ({:.2} %){}, P50 {}, P95 {}, P99 {}{}, {} of {} endpoints healthy",
             text(&of["version"]),
             of["requests"],
             of["failures"],
             of["errorRate"].as_f64().unwrap_or_default() * 100.0,
+            shielded(of),
             millis(&of["p50"]),
             millis(&of["p95"]),
             millis(&of["p99"]),
@@ -86,6 +87,17 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
         lines.push(format!("  rolled back at {}: {}", text(&rollback["at"]), text(&rollback["reason"])));
     }
     lines
+}
+
+/// What clients saw, where that is not what the version did.
+fn shielded(of: &Value) -> String {
+    match of["shielded"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(shielded) => {
+            let felt = of["effectiveSuccessRate"].as_f64().unwrap_or_default() * 100.0;
+            format!(", {shielded} of them answered by blue ({felt:.2} % of clients served)")
+        }
+    }
 }
 
 fn step(status: &Value) -> Option<String> {

@@ -8,8 +8,8 @@ use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
     RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
-    RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls,
-    RawVersion, RawWarmUp,
+    RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger,
+    RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -41,6 +41,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "compare"] => keys::<RawCompare>(),
         ["gate", "triggers", "*"] => keys::<RawTrigger>(),
         ["sticky"] => keys::<RawSticky>(),
+        ["shield"] => keys::<RawShield>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
         _ => &[],
@@ -138,6 +139,9 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "triggers", "*", "metric"] => "metric: errorRate",
         ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
         ["sticky"] => "sticky: { cookie: session }",
+        ["shield"] => "shield: { budget: 20% }",
+        ["shield", "methods"] => "methods: [GET, HEAD]",
+        ["shield", "grpc"] => "grpc: [\"/shop.Catalog/*\"]",
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",
         ["resolver", "nameservers"] => "nameservers: [\"10.0.0.53\"]",
         ["journal"] => "journal: { age: 7d, size: 256MiB }",

@@ -16,10 +16,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use http::uri::PathAndQuery;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use crate::gate::policy::PathPattern;
+use crate::gate::trigger::Share;
 use crate::gate::{ByVersion, Policy};
 use crate::release::Plan;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    /// None: what green fails its clients see.
+    pub shield: Option<Shield>,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
@@ -193,6 +197,21 @@ pub enum Probe {
 pub enum Sticky {
     Cookie(String),
     Header(HeaderName),
+}
+
+/// When blue answers in the place of a green that has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shield {
+    /// All of them idempotent.
+    pub methods: Vec<Method>,
+    /// Calls of gRPC, by their path.
+    pub grpc: Vec<PathPattern>,
+    /// Of blue's own requests, which it may have so many more of.
+    pub budget: Share,
+    /// How long green has for its response head.
+    pub after: Duration,
+    /// Of a request's body, which is held to be sent again.
+    pub body_bytes: usize,
 }
 
 /// How much evidence is kept for replay; the oldest goes first.

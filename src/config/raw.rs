@@ -35,6 +35,7 @@ pub(super) struct RawConfig {
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
+    pub(super) shield: Option<Switch<RawShield>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -246,6 +247,16 @@ pub(super) struct RawCompare {
 pub(super) struct RawSticky {
     pub(super) cookie: Option<String>,
     pub(super) header: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawShield {
+    pub(super) methods: Option<Vec<Element<String>>>,
+    pub(super) grpc: Option<Vec<Element<String>>>,
+    pub(super) budget: Option<Quantity>,
+    pub(super) after: Option<Quantity>,
+    pub(super) body_bytes: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

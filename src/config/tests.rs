@@ -19,6 +19,7 @@ mod proxy_protocol;
 mod release;
 mod secrets;
 mod settings;
+mod shield;
 mod terms;
 mod text;
 mod tls;

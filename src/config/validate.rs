@@ -30,6 +30,7 @@ mod health;
 mod metric;
 pub(super) mod release;
 mod settings;
+mod shield;
 mod sticky;
 mod tls;
 mod tokens;
@@ -199,6 +200,7 @@ fn config(
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
+    let shield = shield::shield(&mut root.key("shield"), raw.shield, response_head);
     let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let (trace_context, otlp) = tracing?;
@@ -224,6 +226,7 @@ fn config(
         plan,
         policy: policy?,
         sticky,
+        shield: shield?,
         nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),

@@ -2,12 +2,23 @@
 
 use super::{Control, Inputs};
 use crate::gate::streak::Routed;
+use crate::gate::trigger::Span;
+use crate::gate::{Health, refuge};
 use crate::measure::Tick;
+use crate::measure::window::STATUS_WINDOW;
+use crate::routing::Refuge;
 
 impl Control {
+    /// Lets the workers know whether blue may have what green fails.
+    pub(super) fn look_at_refuge(&self, blue: Health) {
+        let evidence = self.course.windows().evidence(STATUS_WINDOW, Span::Head);
+        let is_lost = refuge::lost(blue, evidence).is_some();
+        self.inputs.routing.set_refuge(if is_lost { Refuge::Lost } else { Refuge::Open });
+    }
+
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     pub(super) fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, .. } = self;
+        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, felt, .. } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
         let mut tick = collectors.tick(routed, |shard| {
@@ -17,9 +28,11 @@ impl Control {
             telemetry.handshakes(&shard.handshakes);
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
+            telemetry.shielded(&shard.shields);
             telemetry.latencies(shard);
         });
         telemetry.open(&tick.gauges);
+        felt.take(&tick, routed.epoch);
         self.compare_client_errors(&tick, routed);
         self.sift(&mut tick, routed);
         tick

@@ -2,13 +2,14 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
 mod collecting;
 pub mod command;
 pub mod event;
+pub mod felt;
 pub mod ledger;
 pub mod lending;
 mod memory;
@@ -40,6 +41,7 @@ use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
 use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
+use felt::Felt;
 use ledger::Ledger;
 use lending::Lending;
 use memory::Memory;
@@ -84,6 +86,7 @@ pub struct Control {
     rollback: Option<Rollback>,
     outliers: Outliers,
     client_errors: ClientErrors,
+    felt: Felt,
     memory: Memory,
     /// As the file was when it was last read.
     config: Config,
@@ -103,7 +106,6 @@ impl Control {
         let client_errors = ClientErrors::new(beginning.table.routed(), clock.now());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
-        let memory = Memory::new(config.limits.memory);
         let mut control = Control {
             clock,
             names,
@@ -111,7 +113,8 @@ impl Control {
             rollback,
             outliers,
             client_errors,
-            memory,
+            felt: Felt::default(),
+            memory: Memory::new(config.limits.memory),
             config,
             rolled_back,
             inputs,
@@ -195,6 +198,7 @@ impl Control {
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
+        self.look_at_refuge(health.blue);
         if self.inputs.ledger.is_to_flush()
             && let Err(error) = self.inputs.ledger.flush(self.state_record())
         {
@@ -284,7 +288,7 @@ impl Control {
 
     /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
     fn record(&mut self, events: Vec<Event>, ended: Option<(Timestamp, Outcome)>, reply: Option<Reply>, now: Duration) {
-        let basis = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
+        let evidence = self.evidence();
         let mut decisions = Vec::new();
         for event in &events {
             let Some((seq, after)) = self.inputs.ledger.number(now) else { break };
@@ -298,7 +302,7 @@ impl Control {
                 sentence: event.sentence.clone(),
                 state: event.state.to_owned(),
                 weight: event.weight.basis_points(),
-                evidence: basis.clone(),
+                evidence: evidence.clone(),
             });
         }
         let (state, status) = (self.state_record(), self.status());

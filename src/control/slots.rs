@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::course::{Changed, Course, EndpointNews, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
-use crate::journal::slot::{self, Beside, Buckets, Slot};
+use crate::journal::slot::{self, Beside, Buckets, Counted, Slot};
 use crate::measure::shard::Sample;
 use crate::measure::{Part, Tick};
 use crate::release::{self, Plan};
@@ -116,8 +116,9 @@ pub fn counted(tick: &slot::Tick) -> Tick {
 }
 
 /// The evidence that an opening holds.
-pub fn evidence(counted: &slot::Counted) -> Evidence {
-    Evidence { requests: counted.requests, failures: counted.failures, latency: latency(&counted.head) }
+pub fn evidence(counted: &Counted) -> Evidence {
+    let Counted { requests, failures, head, .. } = counted;
+    Evidence { requests: *requests, failures: *failures, latency: latency(head), ..Evidence::default() }
 }
 
 fn rare(rare: &Rare) -> slot::Input {

@@ -98,6 +98,12 @@ pub struct VersionStatus {
     pub version: String,
     #[serde(flatten)]
     pub counted: Counted,
+    /// Of the failures, those that blue answered in green's place.
+    pub shielded: u64,
+    /// Requests that did not fail, of all; null without requests.
+    pub success_rate: Option<f64>,
+    /// Requests of which clients saw no failure, of all; null without requests.
+    pub effective_success_rate: Option<f64>,
     /// Seconds for which the latencies are no evidence yet; null when they are.
     pub warming_up: Option<f64>,
     pub healthy_endpoints: usize,
@@ -175,9 +181,13 @@ impl Status {
         let shown = course.windows().shown();
         let of = |version: Version| {
             let section = table.roles.section(version);
+            let shown = *shown.of(version);
             VersionStatus {
                 version: names.of(section).to_owned(),
-                counted: Counted::new(shown.of(version)),
+                counted: Counted::new(shown),
+                shielded: shown.shielded,
+                success_rate: shown.success_rate(),
+                effective_success_rate: shown.effective_success_rate(),
                 warming_up: course.warming_up(now).filter(|_| version == Version::Green).map(|left| left.as_secs_f64()),
                 healthy_endpoints: upstreams.of(section).iter().filter(|known| known.takes_requests()).count(),
                 endpoints: upstreams.of(section).len() + upstreams.unresolved(section),

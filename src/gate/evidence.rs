@@ -12,6 +12,8 @@ pub struct Evidence {
     /// Requests that the version answered or failed; those charged to nobody are not among them.
     pub requests: u64,
     pub failures: u64,
+    /// Of the failures, those that another version answered in its place. Nothing is judged by them: they are shown.
+    pub shielded: u64,
     pub latency: Latency,
 }
 
@@ -52,24 +54,42 @@ impl Evidence {
     pub fn clear(&mut self) {
         self.requests = 0;
         self.failures = 0;
+        self.shielded = 0;
         self.latency.clear();
     }
 
     pub fn add(&mut self, other: &Evidence) {
         self.requests += other.requests;
         self.failures += other.failures;
+        self.shielded += other.shielded;
         self.latency.add(&other.latency);
     }
 
     pub fn subtract(&mut self, other: &Evidence) {
         self.requests -= other.requests;
         self.failures -= other.failures;
+        self.shielded -= other.shielded;
         self.latency.subtract(&other.latency);
     }
 
     /// Failures per request, 0 without requests.
     pub fn error_rate(&self) -> f64 {
         if self.requests == 0 { 0.0 } else { self.failures as f64 / self.requests as f64 }
+    }
+
+    /// Requests that did not fail, of all; none without requests.
+    pub fn success_rate(&self) -> Option<f64> {
+        self.successes(self.failures)
+    }
+
+    /// Requests of which clients saw no failure, of all; none without requests.
+    pub fn effective_success_rate(&self) -> Option<f64> {
+        // What was shielded is counted when it has been answered: its failure may have left the window before.
+        self.successes(self.failures.saturating_sub(self.shielded))
+    }
+
+    fn successes(&self, failures: u64) -> Option<f64> {
+        (self.requests > 0).then(|| (self.requests - failures) as f64 / self.requests as f64)
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Shield, Sticky, Timeouts, Tls, TraceContext,
 };
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
@@ -28,6 +28,7 @@ pub struct Settings {
     /// None: no spans are recorded.
     pub otlp: Option<Arc<Otlp>>,
     pub sticky: Option<Sticky>,
+    pub shield: Option<Shield>,
     pub counting: Counting,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
@@ -53,6 +54,7 @@ impl Settings {
             trace_context: config.trace_context,
             otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
+            shield: config.shield.clone(),
             counting: config.policy.counting.clone(),
             http2: config.http2,
             tls: config.tls.clone(),

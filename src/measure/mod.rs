@@ -1,4 +1,4 @@
-//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`] and [`sheds`] on the worker, [`tick`] and
+//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`shields`] on the worker, [`tick`] and
 //! [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -9,8 +9,10 @@ pub mod clients;
 pub mod gauges;
 pub mod handshakes;
 pub mod proxy_headers;
+mod sample;
 pub mod shard;
 pub mod sheds;
+pub mod shields;
 pub mod tick;
 pub mod window;
 
@@ -19,5 +21,6 @@ pub use handshakes::{Handshake, Handshakes};
 pub use proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use shard::{Collector, Recorder, Shard};
 pub use sheds::{Shed, Sheds};
+pub use shields::{InEpoch, Shielded, Shields};
 pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

@@ -9,8 +9,11 @@ use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use super::sheds::{Shed, Sheds};
+use super::shields::{self, Shielded, Shields};
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Charge, Evidence, GrpcStatus, Latency, Outcome, Version};
+use crate::gate::{ByVersion, Charge, GrpcStatus, Latency, Outcome, Version};
+
+pub use super::sample::Sample;
 
 /// Everything that one request adds to the counts.
 #[derive(Clone, Copy, Debug)]
@@ -74,13 +77,6 @@ pub struct Count {
     pub requests: u64,
 }
 
-/// What requests of one version came to: the evidence by head latency, and the whole latency beside it.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    pub evidence: Evidence,
-    pub whole: Latency,
-}
-
 /// The requests that have no response head yet and will be evidence of latency: how long the version has had them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
@@ -138,6 +134,7 @@ pub struct Shard {
     pub handshakes: Handshakes,
     pub proxy_headers: ProxyHeaders,
     pub sheds: Sheds,
+    pub shields: Shields,
 }
 
 /// The worker's side: counts, and hands over.
@@ -259,11 +256,16 @@ impl Shard {
             self.clients.of_mut(version).clear();
         }
         if begins {
+            self.shields.begin();
             self.failed.clear();
         }
         self.arm.clear();
         self.arm_clients.clear();
         self.routed = routed;
+    }
+
+    fn told(&self, routed: Routed) -> shields::Routed {
+        if routed.epoch == self.routed.epoch { shields::Routed::InEpoch } else { shields::Routed::Before }
     }
 
     fn wait(&mut self, waiting: impl Iterator<Item = Unanswered>) {
@@ -281,7 +283,7 @@ impl Shard {
 
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
-        let counted = self.panics > 0 || !self.counts.is_empty();
+        let counted = self.panics > 0 || !self.shields.is_empty() || !self.counts.is_empty();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
@@ -291,6 +293,7 @@ impl Shard {
         self.handshakes = Handshakes::default();
         self.proxy_headers = ProxyHeaders::default();
         self.sheds = Sheds::default();
+        self.shields = Shields::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -304,25 +307,6 @@ impl Shard {
             self.waiting.of_mut(version).clear();
             self.connects.of_mut(version).clear();
         }
-    }
-}
-
-impl Sample {
-    pub fn record(&mut self, charge: Charge, Took { head, whole }: Took) {
-        self.evidence.record(charge, head);
-        if let Some(whole) = whole.filter(|_| charge != Charge::Nobody) {
-            self.whole.record(whole);
-        }
-    }
-
-    pub fn add(&mut self, other: &Sample) {
-        self.evidence.add(&other.evidence);
-        self.whole.add(&other.whole);
-    }
-
-    pub fn clear(&mut self) {
-        self.evidence.clear();
-        self.whole.clear();
     }
 }
 
@@ -341,6 +325,15 @@ impl Recorder {
 
     pub fn shed(&mut self, what: Shed) {
         self.shard.sheds.count(what);
+    }
+
+    /// Of a request that was routed by the table `routed`, as those that blue gets are.
+    pub fn shielded(&mut self, shielded: Shielded, routed: Routed) {
+        self.shard.shields.count(shielded, self.shard.told(routed));
+    }
+
+    pub fn gave_to_blue(&mut self, routed: Routed) {
+        self.shard.shields.give(self.shard.told(routed));
     }
 
     pub fn panicked(&mut self) {

@@ -3,6 +3,7 @@
 use super::clients::Clients;
 use super::gauges::Gauges;
 use super::shard::{Collector, FailedAt, Sample, Shard};
+use super::shields::InEpoch;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Evidence, Latency, Version};
 
@@ -28,6 +29,8 @@ pub struct Tick {
     pub served: ByVersion<Vec<u64>>,
     /// How many failures of each version are held back until it is known whose they are.
     pub held: ByVersion<u64>,
+    /// What blue got in green's place.
+    pub shielded: InEpoch,
     pub gauges: Gauges,
 }
 
@@ -77,6 +80,9 @@ impl Tick {
             served.resize(served.len().max(of_shard.len()), 0);
             served.iter_mut().zip(of_shard).for_each(|(sum, count)| *sum += u64::from(*count));
         }
+        let shields = shard.shields.in_epoch();
+        self.shown.green.shielded += shields.answered;
+        self.shielded.add(shields);
         self.failed.extend(&shard.failed);
         if !is_late {
             self.arm.sample.add(&shard.arm);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::comparison;
 use super::text::{escape, words};
+use super::{clients, comparison};
+use crate::control::felt::CLIENTS;
 use crate::gate::ByVersion;
 use crate::gate::verdict::{count, duration, percent};
 use crate::journal::ReleaseHeader;
@@ -30,7 +31,7 @@ const KNOWN: [(&str, &str, Unit); 6] = [
 ];
 
 /// What has a place of its own in the report.
-const TOLD: [&str; 6] = ["blue", "green", "trigger", "grounds", "window", "comparison"];
+const TOLD: [&str; 7] = ["blue", "green", "trigger", "grounds", "window", "comparison", CLIENTS];
 
 pub(super) fn has_both(evidence: &Value) -> bool {
     sides(evidence).is_some()
@@ -62,6 +63,7 @@ pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String)
             row(to, key, &words(key), None)?;
         }
     }
+    clients::section(&evidence[CLIENTS], to)?;
     let Some(members) = evidence.as_object() else { return Ok(()) };
     if let Some(compared) = members.get("comparison").filter(|compared| compared.is_object()) {
         comparison::section(compared, to)?;

@@ -3,6 +3,7 @@
 //! Absent: anything that is not in the [`ReleaseDocument`]. What people wrote (reasons, actors, names) is text and never
 //! becomes markup.
 
+mod clients;
 mod comparison;
 mod evidence;
 mod plan;

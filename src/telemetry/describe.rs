@@ -5,11 +5,14 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use super::{
     BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
     LAST_RELOAD, MEMORY, MEMORY_BOUND, NOTIFICATIONS, OVERLOAD, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS,
-    REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SPANS, STATE, VERDICT, WEIGHT,
+    REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
-    describe_counter!(REQUESTS, "Requests by the version that served them, what they came to and the status sent");
+    describe_counter!(
+        REQUESTS,
+        "Requests by the version that they were sent to, what they came to there and the status"
+    );
     describe_counter!(GRPC_REQUESTS, "Requests of gRPC by the version that served them and the status that it said");
     describe_histogram!(
         REQUEST_SECONDS,
@@ -46,6 +49,11 @@ pub(super) fn describe() {
     describe_gauge!(MEMORY_BOUND, "What it may have before requests are shed; +Inf without a bound");
     describe_gauge!(OVERLOAD, "1 for the stage of overload that the process is in");
     describe_counter!(SHED, "Requests and connections that were refused for want of memory");
+    describe_counter!(SHIELDED, "Requests that green failed, and is charged with, and that blue answered in its place");
+    describe_counter!(
+        UNSHIELDED,
+        "Requests that green failed and that blue did not answer in its place, by the reason"
+    );
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");

@@ -26,6 +26,8 @@ BORN_AT_ZERO = [
     ("portcullis_notifications_total", {"trigger": "noticed"}),
     ("portcullis_journal_errors_total", {}),
     ("portcullis_panics_total", {}),
+    ("portcullis_shielded_total", {}),
+    ("portcullis_unshielded_total", {"reason": "over_budget"}),
     ("portcullis_trace_spans_total", {"result": "dropped"}),
 ]
 

@@ -61,7 +61,7 @@ fn shared() -> Vec<Shared> {
 impl Shared {
     fn play(&self, draw: &mut Draw) -> End {
         let past = draw.history(HISTORY, self.before);
-        let history = Evidence { requests: past.units, failures: past.bad, latency: Latency::default() };
+        let history = Evidence { requests: past.units, failures: past.bad, ..Evidence::default() };
         let settings = Settings { tick: Duration::from_secs(1), ..Settings::default() };
         let mut comparison = Comparison::new(settings, &history, Duration::from_secs(3_600), Duration::ZERO);
         let (mut weight, waiting) = (Weight::from_percent(self.weight).expect("in range"), Latency::default());

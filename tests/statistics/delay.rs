@@ -174,7 +174,7 @@ const PROBED: [(f64, f64, f64); 12] = [
 /// holds the cause to be common for a while, green keeps the weight it has.
 fn probed(weight: f64, green: f64, draw: &mut Draw) -> Option<(u64, u64)> {
     let past = draw.history(HISTORY, 0.001);
-    let history = Evidence { requests: past.units, failures: past.bad, latency: Latency::default() };
+    let history = Evidence { requests: past.units, failures: past.bad, ..Evidence::default() };
     let settings = Settings { tick: Duration::from_secs(1), ..Settings::default() };
     let mut comparison = Comparison::new(settings, &history, seconds(PLANNED), Duration::ZERO);
     let (mut weight, waiting) = (Weight::from_percent(weight).expect("in range"), Latency::default());

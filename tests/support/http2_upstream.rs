@@ -165,6 +165,14 @@ impl Call {
         self.respond.send_response(response.body(()).expect("a head"), false).expect("an open stream")
     }
 
+    /// Reads the request and answers with this status.
+    pub async fn fail(mut self, status: u16) {
+        self.read().await;
+        let response = Response::builder().status(status).body(()).expect("a head");
+        // Whoever asked may have gone.
+        self.respond.send_response(response, true).ok();
+    }
+
     pub async fn echo(mut self) {
         let body = self.read().await;
         let text = format!("{} {} {}", self.request.method(), self.request.uri().path(), body.len());

@@ -28,16 +28,18 @@ pub struct Proxy {
     file: PathBuf,
 }
 
-/// A configuration on free ports with one worker. `rest` is more YAML and may set `workers` again.
+/// A configuration on free ports with one worker and without a shield, which would hide what green does. `rest` is more YAML and
+/// may set both.
 pub fn config(blue: &[SocketAddr], green: &[SocketAddr], rest: &str) -> String {
     let list = |endpoints: &[SocketAddr]| {
         let quoted: Vec<String> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
         quoted.join(", ")
     };
     let workers = if rest.contains("workers:") { "" } else { "workers: 1\n" };
+    let shield = if rest.contains("shield:") { "" } else { "shield: off\n" };
     format!(
         "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{workers}\
-         blue: {{ version: v1, endpoints: [{}] }}\ngreen: {{ version: v2, endpoints: [{}] }}\n{rest}\n",
+         blue: {{ version: v1, endpoints: [{}] }}\ngreen: {{ version: v2, endpoints: [{}] }}\n{rest}\n{shield}",
         list(blue),
         list(green)
     )

@@ -93,6 +93,12 @@ impl Ending {
         if !self.refused {
             unmet.push("expected a raised weight to be refused after the rollback, but it was granted".to_owned());
         }
+        let Seen { ended, failed, .. } = self.before;
+        if failed > 0 {
+            unmet.push(format!(
+                "expected blue to answer what green failed before the rollback, but {failed} of {ended} requests failed"
+            ));
+        }
         let Seen { ended, failed, by_blue, .. } = self.after;
         if ended < ANSWERED_AFTER || by_blue < ended || failed > 0 || self.reached_green > 0 {
             unmet.push(format!(
@@ -174,6 +180,7 @@ mod tests {
             Ending { green_was_bad: false, ..good.clone() },
             Ending { refused: false, ..good.clone() },
             Ending { reached_green: 1, ..good.clone() },
+            Ending { before: Seen { ended: 9_000, failed: 1, ..Seen::default() }, ..good.clone() },
             Ending { after: Seen { ended: 199, by_blue: 199, ..after }, ..good.clone() },
             Ending { after: Seen { failed: 1, ..after }, ..good.clone() },
             Ending { after: Seen { by_blue: 204, ..after }, ..good.clone() },

@@ -41,8 +41,9 @@ impl Claim {
 
 /// The plan and what the gate is told, as a user would write it. Blue, green and the clients share one machine, and when that stalls
 /// every request under way is slow: so the latency trigger looks at a lower quantile than a service of its own would.
-/// Green is the same program as blue and needs no time to warm up.
+/// Green is the same program as blue and needs no time to warm up. A hanging one is given up well before the clients' patience ends.
 pub(super) const POLICY: &str = "\
+shield: { after: 1s }
 release:
   steps:
   - { weight: 2%, bake: 3s }

@@ -20,7 +20,7 @@ use super::setup::GREEN;
 use crate::cli::client::{Admin, Refused};
 use crate::control::event::Event;
 use crate::control::status::{Rollback, Status};
-use crate::gate::verdict::{count, duration};
+use crate::gate::verdict::{count, duration, percent};
 use crate::release::{Kind as EventKind, Weight};
 
 /// Everything that plays a part.
@@ -203,6 +203,10 @@ impl Story<'_> {
         let [failed, ended, slow] = [before.failed, before.ended, before.slow].map(count);
         print("cost", &format!("{failed} of {ended} requests failed and {slow} were slow, all begun before the flip"));
         print("", &format!("green is charged with {} failures", count(status.green.counted.failures)));
+        print("shield", &format!("{} of them blue answered in its place", count(status.green.shielded)));
+        let [green, clients] = [status.green.success_rate, status.green.effective_success_rate]
+            .map(|rate| percent(rate.unwrap_or_default()));
+        print("", &format!("so {clients} of green's requests succeeded for their clients, and {green} at green"));
         let reaction = match rollback.reaction_micros {
             Some(micros) => format!("{micros:.1} µs from the verdict to the new routing table"),
             None => "the time from the verdict to the new routing table was not seen".to_owned(),

@@ -4,14 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, de};
 
 /// A mapping. A derived structure alone would also take a list of its fields' values.
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct Mapping<T>(pub(in crate::config) T);
 
-/// `true`, `false`, or a mapping that says more than `true`.
+/// `true`, `false` (or `on`, `off`), or a mapping that says more than `true`.
 #[derive(Clone, Debug)]
 pub(in crate::config) enum Switch<T> {
     Off,
@@ -60,6 +60,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
 
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<Switch<T>, E> {
                 Ok(if on { Switch::On } else { Switch::Off })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Switch<T>, E> {
+                match text {
+                    "on" => Ok(Switch::On),
+                    "off" => Ok(Switch::Off),
+                    _ => Err(E::invalid_type(Unexpected::Str(text), &self)),
+                }
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {

@@ -16,8 +16,8 @@ use crate::config::{
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
+pub(super) const KIB: usize = 1024;
+pub(super) const MIB: usize = 1024 * KIB;
 const GIB: usize = 1024 * MIB;
 
 pub(super) fn timeouts(scope: &mut Scope<'_, '_>, raw: RawTimeouts) -> Option<Timeouts> {

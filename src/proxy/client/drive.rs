@@ -109,7 +109,7 @@ pub(super) async fn drive(
         Box::new(http.serve_connection(TokioIo::new(socket), answering))
     };
     let mut timer = pin!(None::<Sleep>);
-    let mut closing = false;
+    let (mut closing, mut called) = (false, false);
     let mut taken = Taken::new(now);
     let mut attends = Attends::default();
     let stop = std::future::poll_fn(|cx| {
@@ -138,7 +138,7 @@ pub(super) async fn drive(
             }
             if matches!(progress.phase.get(), Phase::Waiting | Phase::Streaming) {
                 // The timer calls before long. Until then it is cheaper not to know than to have it watched.
-                let may_ask = socket.is_watched() || progress.now() - now >= PARK_AFTER;
+                let may_ask = socket.is_watched() || called || progress.now() - now >= PARK_AFTER;
                 if may_ask && attends.poll_gone(socket, cx).is_ready() {
                     return Poll::Ready(Stop::Broken);
                 }
@@ -171,7 +171,10 @@ pub(super) async fn drive(
                 }
                 Poll::Ready(Phase::Idle) => return Poll::Ready(Stop::Park),
                 Poll::Ready(Phase::HeadBegun | Phase::Head) => return Poll::Ready(Stop::HeadTimeout),
-                Poll::Ready(Phase::Waiting | Phase::Tunnel) => progress.expire(),
+                Poll::Ready(Phase::Waiting | Phase::Tunnel) => {
+                    called = true;
+                    progress.expire();
+                }
                 Poll::Ready(Phase::Streaming) if socket.is_blocked() => return Poll::Ready(Stop::Stalled),
                 Poll::Ready(Phase::Streaming) => progress.expire(),
             }

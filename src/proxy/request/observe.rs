@@ -4,23 +4,26 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode, header};
 use tokio::time::Instant;
 
 use super::access::{Ended, Line};
 use super::choose::Chosen;
 use super::ending::{Ending, Reason};
 use super::grpc::{self, Speaks};
+use super::in_place::{Hung, InPlace};
 use super::records::Waiting;
 use super::service::{Service, Serving};
+use super::shield::Shield;
 use super::tunnel::Tunnel;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, GrpcStatus, Outcome, Version};
 use crate::live::Permit;
+use crate::measure::Shielded;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::upstream::{Carrier, Endpoint, Trial, UnderWay};
-use crate::proxy::wire::{Progress, Protocol};
+use crate::proxy::wire::{Progress, Protocol, RequestBody};
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away, unless it was
 /// cut while the client took nothing.
@@ -49,16 +52,26 @@ pub(in crate::proxy) struct Exchange {
     at: Option<UnderWay>,
     trial: Option<Trial>,
     finished: bool,
-    counted: Counted,
+    pub(super) shield: Shield,
+    /// Whose name is in the Host field that goes to the endpoint.
+    host: HostOf,
+    /// None where it is the first part of a request, which is the one that counts.
+    pub(super) in_place: Option<Box<InPlace>>,
     /// For the access log; empty when it is off.
     line: Option<Box<Line>>,
 }
 
-/// Whether the request is in the records.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counted {
-    No,
-    Already,
+enum HostOf {
+    Client,
+    Endpoint,
+}
+
+/// How green's part in a request has ended, when blue gets it.
+pub(super) enum Part {
+    Ended(Ending),
+    /// Nothing was heard of it for so long.
+    Hung(Duration),
 }
 
 /// The response head, once it has come.
@@ -86,8 +99,8 @@ impl Exchange {
             let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
             service.records.waiting.borrow_mut().insert(waiting)
         });
-        let in_flight = service.records.in_flight.of(version);
-        in_flight.set(in_flight.get() + 1);
+        let begun = service.records.begun.of(version);
+        begun.set(begun.get().wrapping_add(1));
         Exchange {
             service: Rc::clone(service),
             serving,
@@ -108,25 +121,73 @@ impl Exchange {
             at: None,
             trial: None,
             finished: false,
-            counted: Counted::No,
+            shield: Shield::Down,
+            host: HostOf::Client,
+            in_place: None,
             line,
         }
     }
 
-    /// The same request once more, for blue in green's place: it has been counted, and is no fair sample of blue. None
-    /// where blue has as many as it may.
-    pub(super) fn instead(&mut self, section: Version) -> Option<Exchange> {
-        let Exchange { routed, drawn, started, .. } = *self;
-        let (service, serving) = (&self.service, Rc::clone(&self.serving));
-        let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
-        let permit = serving.permit(section, version).ok()?;
-        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+    /// The same request once more, for blue in green's place: it counts as green's, and is no fair sample of blue.
+    pub(super) fn instead(mut self: Box<Self>, to: (Version, Option<Permit>), part: Part) -> Box<Exchange> {
+        let (section, permit) = to;
+        let Exchange { routed, drawn, started, speaks, .. } = *self;
+        let (service, serving, progress) =
+            (Rc::clone(&self.service), Rc::clone(&self.serving), Rc::clone(&self.progress));
         let mut line = self.line.take();
         line.iter_mut().for_each(|line| line.again());
-        let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, line, started);
-        instead.counted = Counted::Already;
-        instead.speaks = self.speaks;
-        Some(instead)
+        let now = Instant::now();
+        // Before anything is decided, which tells what clients felt of it.
+        service.records.gave_to_blue(routed);
+        let hung = match part {
+            Part::Ended(ending) => {
+                self.finish(ending, now);
+                None
+            }
+            Part::Hung(had) => Some(self.hang(had, now)),
+        };
+        // Before anything of blue's part begins.
+        drop(self);
+        let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
+        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+        let mut instead = Exchange::new(&service, serving, &progress, chosen, permit, line, started);
+        instead.in_place = Some(Box::new(InPlace { routed, hung }));
+        instead.speaks = speaks;
+        Box::new(instead)
+    }
+
+    /// It ends without an outcome, after green had it for so long in vain.
+    fn hang(&mut self, had: Duration, now: Instant) -> Hung {
+        self.finished = true;
+        self.status = StatusCode::GATEWAY_TIMEOUT.as_u16();
+        let shown = now - self.started;
+        let took = |time: Duration| Took { head: Some(time), whole: Some(time) };
+        // Until more is known of it we have ended it ourselves.
+        let record = self.record(Outcome::RefusedByUs, None, took(had), took(shown));
+        let endpoint = self.at.as_ref().map(|at| Rc::clone(&at.endpoint));
+        self.leave(now);
+        let (service, serving) = (Rc::clone(&self.service), Rc::clone(&self.serving));
+        Hung { service, serving, section: self.section, record, endpoint, had }
+    }
+
+    /// The client sees what became of it, though a shield was there, or never needed.
+    pub(super) fn was_not_shielded(&self, why_not: Shielded) {
+        self.service.records.shielded(why_not, self.routed);
+    }
+
+    /// Has the endpoint's name in a request that names none.
+    pub(super) fn name_host(&mut self, request: &mut Request<RequestBody>, endpoint: &Endpoint) {
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, endpoint.host.clone());
+            self.host = HostOf::Endpoint;
+        }
+    }
+
+    /// Takes that out again: it is not the name of the next one.
+    pub(super) fn forget_host(&self, request: &mut Request<RequestBody>) {
+        if self.host == HostOf::Endpoint {
+            request.headers_mut().remove(header::HOST);
+        }
     }
 
     /// The request has become a tunnel, by what carried it.
@@ -182,6 +243,11 @@ impl Exchange {
         self.waits_no_more();
     }
 
+    /// How long the head of an answer is waited for.
+    pub(super) fn usual_patience(&self) -> Duration {
+        self.serving.settings().timeouts.response_head
+    }
+
     /// It is answered by us, as with `status`.
     pub(super) fn refused_with(&mut self, status: StatusCode) {
         self.status = status.as_u16();
@@ -219,56 +285,56 @@ impl Exchange {
         let waited_in_vain = matches!(outcome, Outcome::Timeout | Outcome::ClientCancelled);
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
-        let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
         // Of an answer that is not whole nobody knows what it would have said.
         let grpc = self.grpc.filter(|said| *said != GrpcStatus::Missing || outcome == Outcome::GrpcFailure);
-        let charge = self.serving.settings().counting.charge(outcome, status, grpc);
-        let endpoint = self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings());
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
-        let record = Record {
-            version: Some(version),
-            routed,
-            outcome,
-            charge,
-            standing,
-            drawn,
-            arm,
-            endpoint,
-            status,
-            grpc,
-            judged,
-            shown,
-        };
-        if self.counted == Counted::No {
-            self.service.records.record(&record);
+        let record = self.record(outcome, grpc, judged, shown);
+        match self.in_place.take() {
+            None => book(&self.service, &self.serving, self.section, &record, self.at.as_ref().map(|at| &at.endpoint)),
+            Some(in_place) => in_place.end(&self.service, record.charge),
         }
-        if standing != Standing::Aside {
-            let answer = Answer { version, charge, routed, endpoint };
-            // Whoever hears of a finding has the requests that it rests on.
-            self.service.routing.observe_and(answer, || self.service.hand_over());
-            if let Some(at) = &self.at {
-                self.report(&at.endpoint, charge);
-            }
-        }
+        let Record { version, status, .. } = record;
         if let Some(mut line) = self.line.take() {
             if let Some(at) = &self.at {
                 line.endpoint = Some(Rc::clone(&at.endpoint));
             }
             let head = head.map(|head| head.shown);
-            line.write(&Ended { version: Some(version), status, grpc, ending, head, whole: shown_whole });
+            line.write(&Ended { version, status, grpc, ending, head, whole: shown_whole });
         }
+        self.leave(now);
+    }
+
+    fn record(&self, outcome: Outcome, grpc: Option<GrpcStatus>, judged: Took, shown: Took) -> Record {
+        let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
+        Record {
+            version: Some(version),
+            routed,
+            outcome,
+            charge: self.serving.settings().counting.charge(outcome, status, grpc),
+            standing,
+            drawn,
+            arm,
+            endpoint: self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings()),
+            status,
+            grpc,
+            judged,
+            shown,
+        }
+    }
+
+    /// It is no longer under way.
+    fn leave(&mut self, now: Instant) {
         self.waits_no_more();
         self.leave_endpoint();
         self.permit = None;
-        let in_flight = self.service.records.in_flight.of(version);
-        in_flight.set(in_flight.get() - 1);
+        let ended = self.service.records.ended.of(self.version);
+        ended.set(ended.get().wrapping_add(1));
         self.progress.rest(now);
     }
 
     pub(super) fn report(&self, endpoint: &Endpoint, charge: Charge) {
-        let among = self.serving.among(self.section, self.version);
-        endpoint.report(charge, &self.serving.settings().ejection, among);
+        report(&self.serving, self.section, self.version, endpoint, charge);
     }
 
     fn waits_no_more(&mut self) {
@@ -281,6 +347,24 @@ impl Exchange {
         self.at = None;
         self.trial = None;
     }
+}
+
+/// Counts what came of a request, and lets it count where something is decided.
+pub(super) fn book(service: &Service, serving: &Serving, section: Version, record: &Record, at: Option<&Rc<Endpoint>>) {
+    service.records.record(record);
+    let Record { version: Some(version), charge, standing, routed, endpoint, .. } = *record else { return };
+    if standing != Standing::Aside {
+        let answer = Answer { version, charge, routed, endpoint };
+        // Whoever hears of a finding has the requests that it rests on.
+        service.routing.observe_and(answer, || service.hand_over());
+        if let Some(at) = at {
+            report(serving, section, version, at, charge);
+        }
+    }
+}
+
+fn report(serving: &Serving, section: Version, version: Version, endpoint: &Endpoint, charge: Charge) {
+    endpoint.report(charge, &serving.settings().ejection, serving.among(section, version));
 }
 
 impl Drop for Exchange {

@@ -10,12 +10,16 @@ use tokio::time::Instant;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Version};
 use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
-use crate::measure::{Gauges, Handshake, ProxyHeader, Shed};
+use crate::measure::{Gauges, Handshake, ProxyHeader, Shed, Shielded};
 use crate::proxy::wire::Progress;
 
 pub(in crate::proxy) struct Records {
     recorder: RefCell<Recorder>,
-    pub in_flight: ByVersion<Cell<u32>>,
+    /// Requests to each version that have begun and that have ended, as numbers that wrap.
+    pub begun: ByVersion<Cell<u32>>,
+    pub ended: ByVersion<Cell<u32>>,
+    /// Of those to blue, the ones that green had before.
+    in_place: Cell<u32>,
     /// Those that will be evidence of latency.
     pub waiting: RefCell<Slab<Waiting>>,
     /// Open connections of clients, and to endpoints.
@@ -35,11 +39,18 @@ impl Records {
     pub(in crate::proxy) fn new(recorder: Recorder) -> Records {
         Records {
             recorder: RefCell::new(recorder),
-            in_flight: ByVersion::default(),
+            begun: ByVersion::default(),
+            ended: ByVersion::default(),
+            in_place: Cell::default(),
             waiting: RefCell::default(),
             clients: Rc::default(),
             upstreams: Rc::default(),
         }
+    }
+
+    /// Requests that blue has had of its own, as a number that wraps.
+    pub(super) fn own_of_blue(&self) -> u32 {
+        self.begun.blue.get().wrapping_sub(self.in_place.get())
     }
 
     /// Of clients and to endpoints, tunnels' ends among them.
@@ -71,6 +82,16 @@ impl Records {
         self.recorder.borrow_mut().shed(what);
     }
 
+    /// Blue gets a request that green had, by the table `routed`.
+    pub(super) fn gave_to_blue(&self, routed: Routed) {
+        self.in_place.set(self.in_place.get().wrapping_add(1));
+        self.recorder.borrow_mut().gave_to_blue(routed);
+    }
+
+    pub(super) fn shielded(&self, shielded: Shielded, routed: Routed) {
+        self.recorder.borrow_mut().shielded(shielded, routed);
+    }
+
     pub(in crate::proxy) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
@@ -79,7 +100,9 @@ impl Records {
     pub(in crate::proxy) fn hand_over(&self, routed: Routed) {
         let now = Instant::now();
         let gauges = Gauges {
-            in_flight: ByVersion::build(|version| self.in_flight.of(version).get()),
+            in_flight: ByVersion::build(|version| {
+                self.begun.of(version).get().wrapping_sub(self.ended.of(version).get())
+            }),
             client_connections: self.clients.get(),
             upstream_connections: self.upstreams.get(),
         };

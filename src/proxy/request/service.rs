@@ -9,6 +9,7 @@ use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::budget::Budget;
 use super::choose::Draw;
 use super::client::Client;
 use super::client_share::{ClientShare, origin};
@@ -34,6 +35,7 @@ pub(in crate::proxy) struct Service {
     pub random: RefCell<fastrand::Rng>,
     pub dialer: Dialer,
     pub records: Records,
+    pub(super) budget: RefCell<Budget>,
     pub spans: Spans,
     pub phase: Cell<Phase>,
     /// Of overload, as of the last look.
@@ -75,6 +77,7 @@ impl Service {
             random: RefCell::new(random),
             dialer: Dialer { sends: Rc::default(), open: Rc::clone(&records.upstreams) },
             records,
+            budget: RefCell::new(Budget::new(Instant::now())),
             spans,
             phase: Cell::new(Phase::Serving),
             stage: Cell::default(),
@@ -128,6 +131,7 @@ impl Service {
         if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
             self.changed.notify_waiters();
         }
+        self.fill_budget();
         self.stage.set(self.serving().live.stage());
         self.keeps_alive.set(self.phase.get() == Phase::Serving && self.stage.get() == Stage::Calm);
         self.left.borrow_mut().retain(|Left { endpoint, until }| {
@@ -137,6 +141,18 @@ impl Service {
             // Whoever began before it left may still come here.
             Rc::strong_count(endpoint) > 1
         });
+    }
+
+    /// Whether blue may have one more request in green's place.
+    pub(super) fn has_budget(&self) -> bool {
+        self.fill_budget();
+        self.budget.borrow().has_some()
+    }
+
+    fn fill_budget(&self) {
+        let serving = self.serving();
+        let share = serving.settings().shield.as_ref().map_or(0.0, |shield| shield.budget.fraction());
+        self.budget.borrow_mut().fill(share, self.records.own_of_blue(), Instant::now());
     }
 
     pub(in crate::proxy) fn hand_over(&self) {

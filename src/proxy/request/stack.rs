@@ -17,17 +17,20 @@ use super::body::ResponseBody;
 use super::choose::Chosen;
 use super::client::Client;
 use super::ending::Ending;
-use super::forward::{Forwarded, Way, forward};
+use super::forward::{Forwarded, forward};
 use super::grpc::Speaks;
 use super::headers::Asked;
 use super::ids::Trace;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
+use super::shield::Shield;
 use super::span::Begun;
+use super::way::Way;
 use super::websocket::Wish;
 use super::{headers, ids};
 use crate::config::Limits;
+use crate::gate;
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, GrpcStatus, Outcome};
 use crate::live::Permit;
@@ -144,9 +147,12 @@ fn route(
     };
     named.speaks = asked.speaks;
     let body = RequestBody::new(incoming, progress, bounds(&settings.limits, asked.speaks));
-    let request = Request::from_parts(parts, body);
+    let mut request = Request::from_parts(parts, body);
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     exchange.speaks = asked.speaks;
+    if chosen.version == gate::Version::Green {
+        exchange.shield = Shield::over(exchange.serving.settings().shield.as_ref(), &mut request, asked);
+    }
     way.wish = Wish::of(asked.upgrade, &request);
     forward(way, Box::new(exchange), request)
 }

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,9 @@ enum Opened {
     /// The endpoint has chosen HTTP/1: for the first that takes it.
     Own(Cell<Option<Box<Upstream>>>),
 }
+
+/// Of an answer that nobody wants. More is dearer than another connection.
+const MOST_DISCARDED: usize = 64 * 1024;
 
 impl Carrier {
     /// On the heap: what is moved with every request is no larger for it.
@@ -168,17 +171,41 @@ impl Carrier {
         }
     }
 
-    /// Sends the request and waits for the response head.
+    /// Sends the request and waits for the response head. Where the time is up `waits_on` says whether to wait on;
+    /// with it the head is kept.
     pub(in crate::proxy) async fn send(
         &mut self,
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
+        waits_on: Option<&dyn Fn() -> bool>,
     ) -> Result<Response<()>, NoHead> {
         match self {
-            Carrier::Http1(upstream) => upstream.send(request, sendable, progress).await,
+            Carrier::Http1(upstream) => upstream.send(request, sendable, progress, waits_on).await,
             // On the heap, or every request would have room for it.
-            Carrier::Http2(lease) => Box::pin(lease.send(request, sendable, progress)).await,
+            Carrier::Http2(lease) => Box::pin(lease.send(request, sendable, progress, waits_on)).await,
+        }
+    }
+
+    /// The head of the request that was sent, whatever has become of it, and no body.
+    pub(in crate::proxy) fn given_request(&mut self) -> Option<Request<RequestBody>> {
+        match self {
+            Carrier::Http1(upstream) => upstream.given_request(),
+            Carrier::Http2(lease) => lease.given(),
+        }
+    }
+
+    /// Reads what there is of an answer that nobody wants, and lets the connection rest if that is all.
+    pub(in crate::proxy) fn discard(mut self, now: Instant) {
+        let mut read = 0;
+        while !self.is_end_stream() && read < MOST_DISCARDED {
+            match self.poll_frame(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len),
+                Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
+            }
+        }
+        if self.is_end_stream() {
+            self.release(now);
         }
     }
 

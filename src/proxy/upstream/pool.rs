@@ -19,7 +19,7 @@ use super::keep_alive;
 use super::no_head::NoHead;
 use super::own::{Belongs, Told};
 use crate::config::Limits;
-use crate::proxy::wire::{Channel, Counted, Owned, Progress, RequestBody, Sends, Side, Socket, Stream};
+use crate::proxy::wire::{Channel, Counted, Interrupt, Owned, Progress, RequestBody, Sends, Side, Socket, Stream};
 
 /// Idle connections that one worker keeps to one endpoint.
 const IDLE_CONNECTIONS: usize = 256;
@@ -167,9 +167,23 @@ impl Upstream {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
+        waits_on: Option<&dyn Fn() -> bool>,
     ) -> Result<Response<()>, NoHead> {
         self.give(request, sendable);
-        std::future::poll_fn(|cx| self.poll_head(progress, cx)).await
+        std::future::poll_fn(|cx| self.poll_head_on(progress, || waits_on.is_some_and(|waits_on| waits_on()), cx)).await
+    }
+
+    /// As [`Upstream::poll_head`], and `waits_on` says whether to go on where the time is up.
+    pub(in crate::proxy) fn poll_head_on(
+        &mut self,
+        progress: &Progress,
+        waits_on: impl Fn() -> bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, NoHead>> {
+        match self.poll_head(progress, cx) {
+            Poll::Ready(Err(NoHead::Interrupted(Interrupt::Expired))) if waits_on() => self.poll_head(progress, cx),
+            polled => polled,
+        }
     }
 
     /// What comes after the head.
@@ -188,9 +202,11 @@ impl Upstream {
     /// The request that was given to [`Upstream::give`] as one that may be sent again, if it was written: from its bytes,
     /// which cost less to keep than a copy of the fields.
     pub(super) fn sent_request(&self) -> Option<Request<RequestBody>> {
-        if self.sendable == Sendable::Once {
-            return None;
-        }
+        if self.sendable == Sendable::Once { None } else { self.given_request() }
+    }
+
+    /// The head of the request that was given last, and no body; none where a body in chunks has been written over it.
+    pub(super) fn given_request(&self) -> Option<Request<RequestBody>> {
         let mut fields = vec![httparse::EMPTY_HEADER; self.most_fields];
         let mut head = httparse::Request::new(&mut fields);
         if !head.parse(self.http.given_head()).ok()?.is_complete() {

@@ -1,20 +1,29 @@
-//! The client's body on its way to an endpoint, frame by frame with back-pressure. Nothing is held.
+//! The client's body on its way to an endpoint, frame by frame with back-pressure. Nothing is held, but for [`super::kept`].
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::kept::{Again, Kept};
 use super::progress::{BodyFailure, Phase, Progress};
 use super::received::{Broken, Received};
 
 pub(in crate::proxy) enum RequestBody {
     Empty,
-    Streaming { incoming: Received, progress: Rc<Progress>, sent: Sent },
+    Streaming {
+        incoming: Received,
+        progress: Rc<Progress>,
+        sent: Sent,
+    },
+    /// It may have to be sent again.
+    Kept(Rc<Kept>),
+    /// And has to.
+    Again(Box<Again>),
 }
 
 /// How much of a body there may be, and how slowly it may come.
@@ -52,6 +61,43 @@ impl RequestBody {
     pub(in crate::proxy) const fn is_empty(&self) -> bool {
         matches!(self, RequestBody::Empty)
     }
+
+    /// The same, of which up to so many bytes are kept, and whoever can have it again.
+    pub(in crate::proxy) fn kept(self, most_bytes: usize) -> (RequestBody, Rc<Kept>) {
+        let kept = Rc::new(Kept::new(self, most_bytes));
+        (RequestBody::Kept(Rc::clone(&kept)), kept)
+    }
+
+    /// For the task of `cx`.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            RequestBody::Empty => Poll::Ready(None),
+            RequestBody::Streaming { incoming, progress, sent } => poll_incoming(incoming, progress, sent, cx),
+            RequestBody::Kept(kept) => kept.poll(cx),
+            RequestBody::Again(again) => again.poll(cx),
+        }
+    }
+
+    /// As [`Progress::let_time_pass`].
+    fn let_time_pass(&self) {
+        if let Some(progress) = self.progress() {
+            progress.let_time_pass();
+        }
+    }
+
+    fn task(&self) -> Option<Waker> {
+        self.progress().map(|progress| progress.task.borrow().clone())
+    }
+
+    /// Of the client that sends it; none once nothing more comes of it.
+    pub(super) fn progress(&self) -> Option<Rc<Progress>> {
+        match self {
+            RequestBody::Empty => None,
+            RequestBody::Streaming { progress, .. } => Some(Rc::clone(progress)),
+            RequestBody::Kept(kept) => kept.progress(),
+            RequestBody::Again(again) => again.progress(),
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -59,13 +105,17 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     /// Wakes the task of the client's connection, which is the one that drives the endpoint's.
-    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Streaming { incoming, progress, sent } => {
                 let task = progress.task.borrow();
                 poll_incoming(incoming, progress, sent, &mut Context::from_waker(&task))
             }
+            RequestBody::Kept(_) | RequestBody::Again(_) => match self.task() {
+                Some(task) => self.poll(&mut Context::from_waker(&task)),
+                None => self.poll(cx),
+            },
         }
     }
 
@@ -73,6 +123,8 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Streaming { incoming, .. } => incoming.is_end_stream(),
+            RequestBody::Kept(kept) => kept.is_end_stream(),
+            RequestBody::Again(again) => again.is_end_stream(),
         }
     }
 
@@ -80,6 +132,8 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Streaming { incoming, .. } => incoming.size_hint(),
+            RequestBody::Kept(kept) => kept.size_hint(),
+            RequestBody::Again(again) => again.size_hint(),
         }
     }
 }
@@ -151,12 +205,10 @@ impl Body for LentBody {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = match &mut *self.0.body.borrow_mut() {
-            RequestBody::Empty => Poll::Ready(None),
-            RequestBody::Streaming { incoming, progress, sent } => {
-                progress.let_time_pass();
-                poll_incoming(incoming, progress, sent, cx)
-            }
+        let polled = {
+            let mut body = self.0.body.borrow_mut();
+            body.let_time_pass();
+            body.poll(cx)
         };
         self.0.begun.set(self.0.begun.get() || polled.is_ready());
         polled

@@ -31,6 +31,11 @@ impl Interims {
         }
     }
 
+    /// Whether the client may have had one.
+    pub(in crate::proxy) fn has_passed(&self) -> bool {
+        self.passed.get() > 0
+    }
+
     /// Whether some wait.
     pub(in crate::proxy) fn any(&self) -> bool {
         self.any.get()

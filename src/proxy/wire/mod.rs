@@ -1,7 +1,7 @@
 //! What both sides of the proxy are made of. [`stream`] is a connection, by TCP or a
 //! socket in the file system, [`secured`] TLS on one to an endpoint, [`lazy`] when the reactor is told of it, [`socket`] how
 //! bytes are sent on it, [`channel`] what may be between it and a client's HTTP,
-//! [`progress`] what one connection waits for and until when, [`received`] a body as it comes in, [`body`] a request's on its way,
+//! [`progress`] what one connection waits for and until when, [`received`] a body as it comes in, [`body`] a request's on its way, [`kept`] one that may have to be sent again,
 //! [`pipe`] one as it goes out by HTTP/2, [`interim`] answers before the answer, [`side`] one side of a
 //! tunnel, [`proxy_protocol`] what a connection may begin with.
 
@@ -10,6 +10,7 @@ mod channel;
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod interim;
+mod kept;
 mod lazy;
 mod pipe;
 mod progress;
@@ -25,6 +26,7 @@ use std::rc::Rc;
 
 pub(in crate::proxy) use body::{Bounds, Lender, LentBody, RequestBody};
 pub(in crate::proxy) use channel::Channel;
+pub(in crate::proxy) use kept::Kept;
 pub(in crate::proxy) use lazy::Lazy;
 pub(in crate::proxy) use pipe::Pipe;
 pub(in crate::proxy) use progress::{BodyFailure, Interrupt, PARK_AFTER, Phase, Progress};

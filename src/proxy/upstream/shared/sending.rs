@@ -29,8 +29,10 @@ pub(in crate::proxy) struct Lease {
     shared: Rc<Shared>,
     /// There was nothing else on the connection, which had carried requests before.
     rested: bool,
-    /// What was lost, and may be sent again.
-    lost: Option<Request<RequestBody>>,
+    /// The head that was sent.
+    given: Option<Parts>,
+    /// It was lost, and may be sent again.
+    is_lost: bool,
     /// What the request has become, if it is no longer one.
     tunnel: Option<Side>,
     /// What comes after the head of the answer.
@@ -74,7 +76,8 @@ impl Lease {
             endpoint: Rc::clone(endpoint),
             shared: Rc::clone(shared),
             rested,
-            lost: None,
+            given: None,
+            is_lost: false,
             tunnel: None,
             received: Received::None,
         }
@@ -97,6 +100,7 @@ impl Lease {
         request: Request<RequestBody>,
         sendable: Sendable,
         progress: &Progress,
+        waits_on: Option<&dyn Fn() -> bool>,
     ) -> Result<Response<()>, NoHead> {
         let (parts, body) = request.into_parts();
         let (lender, body) = LentBody::new(body);
@@ -104,11 +108,15 @@ impl Lease {
         let began = Instant::now();
         let Ok(mut asked) = self.ask(head, body) else { return Err(unprocessed(parts, &lender)) };
         let answered = std::future::poll_fn(|cx| match progress.take_interrupt() {
+            Some(Interrupt::Expired) if waits_on.is_some_and(|waits_on| waits_on()) => asked.poll(progress, cx).map(Ok),
             Some(interrupt) => Poll::Ready(Err(interrupt)),
             None => asked.poll(progress, cx).map(Ok),
         });
         let error = match answered.await {
-            Ok(Ok(answer)) => return Ok(self.answered(answer, asked.carries)),
+            Ok(Ok(answer)) => {
+                self.given = waits_on.map(|_| parts);
+                return Ok(self.answered(answer, asked.carries));
+            }
             Ok(Err(error)) => error,
             Err(interrupt) => {
                 // Nothing was heard at all: the next requests had better go elsewhere.
@@ -116,20 +124,21 @@ impl Lease {
                 if interrupt == Interrupt::Expired && !heard && !progress.is_awaiting_body() {
                     self.shared.over.set(true);
                 }
+                self.given = Some(parts);
                 return Err(NoHead::Interrupted(interrupt));
             }
         };
-        match fate(&error) {
-            Fate::Unprocessed => Err(unprocessed(parts, &lender)),
-            Fate::Invalid => Err(NoHead::Malformed(error)),
-            Fate::Reset => Err(NoHead::Lost),
+        let none = match fate(&error) {
+            Fate::Unprocessed => return Err(unprocessed(parts, &lender)),
+            Fate::Invalid => NoHead::Malformed(error),
+            Fate::Reset => NoHead::Lost,
             Fate::Lost => {
-                if self.rested && sendable == Sendable::Again {
-                    self.lost = Some(Request::from_parts(parts, RequestBody::Empty));
-                }
-                Err(NoHead::Lost)
+                self.is_lost = self.rested && sendable == Sendable::Again;
+                NoHead::Lost
             }
-        }
+        };
+        self.given = Some(parts);
+        Err(none)
     }
 
     /// What comes after the head.
@@ -147,7 +156,12 @@ impl Lease {
 
     /// The request that was lost, if it may be sent again.
     pub(in crate::proxy::upstream) fn lost(&mut self) -> Option<Request<RequestBody>> {
-        self.lost.take()
+        if self.is_lost { self.given() } else { None }
+    }
+
+    /// The head that was sent, and no body. Of an answer only where it was asked to be kept.
+    pub(in crate::proxy::upstream) fn given(&mut self) -> Option<Request<RequestBody>> {
+        self.given.take().map(|parts| Request::from_parts(parts, RequestBody::Empty))
     }
 
     /// The endpoint's side of what the request has become.

@@ -1,0 +1,64 @@
+//! What the clients of green felt of its failures in one release: those that blue answered in its place they did not.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Control;
+use crate::measure::{InEpoch, Tick};
+use crate::release::Epoch;
+
+/// Since the release began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Felt {
+    epoch: Epoch,
+    requests: u64,
+    failures: u64,
+    shielded: InEpoch,
+}
+
+/// As it is recorded with a decision. It decides nothing, and a replay does not know it.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Recorded {
+    requests: u64,
+    failures: u64,
+    /// That blue got, and of them those that it had not answered yet, and those that it failed as well.
+    to_blue: u64,
+    under_way: u64,
+    failed_by_blue: u64,
+}
+
+/// The member of a decision's evidence that says this.
+pub const CLIENTS: &str = "clients";
+
+impl Control {
+    /// What a decision of this moment is made on, and what clients felt until then.
+    pub(super) fn evidence(&self) -> Value {
+        let mut evidence = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
+        evidence[CLIENTS] = serde_json::to_value(self.felt.recorded()).expect("counts are plain data");
+        evidence
+    }
+}
+
+impl Felt {
+    pub(super) fn take(&mut self, tick: &Tick, epoch: Epoch) {
+        if epoch != self.epoch {
+            *self = Felt { epoch, ..Felt::default() };
+        }
+        self.requests += tick.shown.green.requests;
+        self.failures += tick.shown.green.failures;
+        self.shielded.add(tick.shielded);
+    }
+
+    pub(super) fn recorded(&self) -> Recorded {
+        let InEpoch { given, answered, failed } = self.shielded;
+        Recorded {
+            requests: self.requests,
+            failures: self.failures,
+            to_blue: given,
+            // One that its client gave up is neither.
+            under_way: given - answered - failed,
+            failed_by_blue: failed,
+        }
+    }
+}
