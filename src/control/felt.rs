@@ -57,7 +57,7 @@ impl Felt {
             failures: self.failures,
             to_blue: given,
             // One that its client gave up is neither.
-            under_way: given - answered - failed,
+            under_way: given.saturating_sub(answered + failed),
             failed_by_blue: failed,
         }
     }
