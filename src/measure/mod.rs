@@ -1,4 +1,4 @@
-//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`shields`] on the worker, [`tick`] and
+//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`shields`] on the worker, [`sample`] is what both add up, [`tick`] and
 //! [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
