@@ -149,6 +149,7 @@ pub(crate) fn record(number: u64) -> Record {
         standing: Standing::Evidence,
         drawn: Drawn::Request,
         arm: Arm::Rest,
+        route: None,
         endpoint: None,
         status,
         grpc: None,

@@ -8,8 +8,8 @@ use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
     RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
-    RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls,
-    RawVersion, RawWarmUp,
+    RawRoute, RawRouteTimeouts, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing,
+    RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -41,6 +41,9 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "compare"] => keys::<RawCompare>(),
         ["gate", "triggers", "*"] => keys::<RawTrigger>(),
         ["sticky"] => keys::<RawSticky>(),
+        ["routes", "*"] => keys::<RawRoute>(),
+        ["routes", "*", "timeouts"] => keys::<RawRouteTimeouts>(),
+        ["routes", "*", "triggers", "*"] => keys::<RawTrigger>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
         _ => &[],
@@ -133,11 +136,21 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",
         ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
-        ["gate", "triggers", "*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
-        ["gate", "triggers", "*", "name"] => "name: meltdown",
-        ["gate", "triggers", "*", "metric"] => "metric: errorRate",
-        ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
+        ["gate", "triggers", "*"] | ["routes", "*", "triggers", "*"] => {
+            "- { name: meltdown, metric: errorRate, above: 10% }"
+        }
+        ["gate", "triggers", "*", "name"] | ["routes", "*", "triggers", "*", "name"] => "name: meltdown",
+        ["gate", "triggers", "*", "metric"] | ["routes", "*", "triggers", "*", "metric"] => "metric: errorRate",
+        ["gate", "triggers", "*", "quantile"] | ["routes", "*", "triggers", "*", "quantile"] => "quantile: 0.99",
         ["sticky"] => "sticky: { cookie: session }",
+        ["routes"] => "routes: [{ name: checkout, paths: [/checkout, /checkout/*] }]",
+        ["routes", "*"] => "- { name: checkout, paths: [/checkout, /checkout/*] }",
+        ["routes", "*", "name"] => "name: checkout",
+        ["routes", "*", "hosts"] => "hosts: [shop.example.com]",
+        ["routes", "*", "paths"] => "paths: [/checkout, \"/users/{id}/orders\"]",
+        ["routes", "*", "methods"] => "methods: [GET, POST]",
+        ["routes", "*", "timeouts"] => "timeouts: { responseHead: 2m }",
+        ["routes", "*", "triggers"] => "triggers: [{ name: checkout-errors, metric: errorRate, above: 5% }]",
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",
         ["resolver", "nameservers"] => "nameservers: [\"10.0.0.53\"]",
         ["journal"] => "journal: { age: 7d, size: 256MiB }",

@@ -36,6 +36,7 @@ mod raw;
 mod read;
 mod reference;
 mod report;
+mod route;
 mod secret;
 mod source;
 mod terms;
@@ -50,6 +51,7 @@ pub use fault::{Fault, Faults, Warnings};
 pub use otlp::{Otlp, SampleRatio};
 pub use path::FieldPath;
 pub use reference::References;
+pub use route::{HostPattern, PathTemplate, RouteConfig};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport};
@@ -85,6 +87,8 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    /// The first that matches is the request's.
+    pub routes: Vec<RouteConfig>,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
@@ -202,7 +206,7 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
     /// For a whole request head, from its first byte.

@@ -35,6 +35,7 @@ pub(super) struct RawConfig {
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
+    pub(super) routes: Option<Vec<Element<Mapping<RawRoute>>>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -246,6 +247,27 @@ pub(super) struct RawCompare {
 pub(super) struct RawSticky {
     pub(super) cookie: Option<String>,
     pub(super) header: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRoute {
+    pub(super) name: Option<String>,
+    pub(super) hosts: Option<Vec<Element<String>>>,
+    pub(super) paths: Option<Vec<Element<String>>>,
+    pub(super) methods: Option<Vec<Element<String>>>,
+    pub(super) pin: Option<String>,
+    pub(super) exclude: Option<bool>,
+    pub(super) timeouts: Option<Mapping<RawRouteTimeouts>>,
+    pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRouteTimeouts {
+    pub(super) connect: Option<Quantity>,
+    pub(super) response_head: Option<Quantity>,
+    pub(super) body_idle: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -111,6 +111,9 @@ impl Control {
                 None => "release".to_owned(),
             });
         }
+        if config.routes != self.config.routes {
+            changed.push("routes".to_owned());
+        }
         self.serve(live.with_settings(&config));
         self.memory.bound_by(config.limits.memory);
         // The release under way goes on by its own plan.
@@ -124,7 +127,11 @@ impl Control {
             actor,
         };
         let text_is_the_same = config.text == self.config.text;
+        let routes_are_the_same = config.routes == self.config.routes;
         self.config = *config;
+        if !routes_are_the_same {
+            self.follow_routes();
+        }
         let input = match policy {
             true => Input::Rules { policy: Box::new(self.config.policy.clone()), changed },
             false if text_is_the_same => {

@@ -48,7 +48,7 @@ impl ClientErrors {
         if shard.routed != routed {
             return;
         }
-        for counts in &shard.counts {
+        for counts in shard.counts() {
             let Some(version) = counts.version.filter(|_| counts.outcome.charge() != Charge::Nobody) else { continue };
             let bad = if counts.outcome == Outcome::ClientError { counts.requests } else { 0 };
             self.counted.of_mut(version).add(Tally { bad, units: counts.requests });

@@ -5,13 +5,21 @@ use crate::gate::streak::Routed;
 use crate::measure::Tick;
 
 impl Control {
+    /// Tells the routes of the present settings apart from here on.
+    pub(super) fn follow_routes(&mut self) {
+        let edition = self.inputs.routing.live().settings.edition;
+        let routes = &self.config.policy.routes;
+        self.inputs.collectors.follow_routes(edition, routes.places());
+        self.inputs.telemetry.routes(edition, routes);
+    }
+
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     pub(super) fn collect(&mut self) -> Tick {
         let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, .. } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
         let mut tick = collectors.tick(routed, |shard| {
-            shard.counts.iter().for_each(|count| telemetry.count(count));
+            shard.counts().for_each(|count| telemetry.count(count));
             client_errors.take(shard, routed);
             telemetry.panics(shard.panics);
             telemetry.handshakes(&shard.handshakes);

@@ -117,6 +117,7 @@ impl Control {
             inputs,
             outputs,
         };
+        control.follow_routes();
         control.remember_rollback();
         control.begin(&beginning.found);
         control

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::compare;
 use super::grpc::{GrpcStatus, GrpcStatuses};
 use super::outcome::{Charge, Outcome};
+use super::route::Routes;
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
 /// All rules of one gate.
@@ -23,6 +24,7 @@ pub struct Policy {
     /// The statistical test of green against blue; none when it is switched off.
     pub compare: Option<compare::Settings>,
     pub counting: Counting,
+    pub routes: Routes,
 }
 
 /// Which requests are evidence, and which of them are failures.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
+use super::routes::Routes;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, RouteConfig, Sticky, Timeouts, Tls,
+    TraceContext,
 };
-use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
+use crate::gate::{ByVersion, RouteMark};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,6 +31,11 @@ pub struct Settings {
     pub otlp: Option<Arc<Otlp>>,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
+    /// None: nothing is told apart by what a request asks for.
+    pub routes: Option<Arc<Routes>>,
+    /// What `routes` are made of, and how often that has changed.
+    pub declared_routes: Vec<RouteConfig>,
+    pub edition: u16,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
@@ -39,7 +46,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(config: &Config) -> Settings {
+    /// `before` is what they replace.
+    pub fn new(config: &Config, before: Option<&Settings>) -> Settings {
+        let edition =
+            before.map_or(0, |before| before.edition.wrapping_add(u16::from(before.declared_routes != config.routes)));
         Settings {
             timeouts: config.timeouts,
             limits: config.limits,
@@ -54,10 +64,19 @@ impl Settings {
             otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
+            routes: Routes::new(&config.routes, &config.policy.counting, edition).map(Arc::new),
+            declared_routes: config.routes.clone(),
+            edition,
             http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
             descriptors: Descriptors::of_worker(config.workers),
         }
+    }
+
+    /// Of a request on `route`.
+    pub fn timeouts_of(&self, route: Option<RouteMark>) -> &Timeouts {
+        let own = route.and_then(|route| self.routes.as_ref()?.timeouts(route));
+        own.unwrap_or(&self.timeouts)
     }
 }

@@ -137,7 +137,7 @@ async fn go_on(
         {
             exchange.finish(ending, now);
             exchange = Box::new(instead);
-            progress.enter(Phase::Waiting, now, exchange.serving.settings().timeouts.response_head);
+            progress.enter(Phase::Waiting, now, exchange.timeouts().response_head);
             attempted = attempt(&way, &mut exchange, &mut unsent, Wanted::Any, None).await;
             continue;
         }
@@ -266,7 +266,7 @@ impl Way {
                 } else {
                     // What began last was the time for a connection to another endpoint.
                     let now = Instant::now();
-                    self.progress.enter(Phase::Waiting, now, exchange.serving.settings().timeouts.response_head);
+                    self.progress.enter(Phase::Waiting, now, exchange.timeouts().response_head);
                     self.progress.send(now);
                 }
                 Some(Found::Stands(upstream))
@@ -286,7 +286,7 @@ async fn connect(
     mut found: Option<Found>,
 ) -> Result<Carrier, Failed> {
     let Way { service, progress, client, .. } = way;
-    let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
+    let (timeouts, limits) = (*exchange.timeouts(), exchange.serving.settings().limits);
     let told = client.told(&exchange.serving, exchange.section);
     let terms = Terms { limits, within: timeouts.connect, carries: way.wish.carries() };
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();
@@ -368,7 +368,7 @@ fn answer(
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    progress.enter(Phase::Streaming, now, exchange.serving.settings().timeouts.body_idle);
+    progress.enter(Phase::Streaming, now, exchange.timeouts().body_idle);
     let streaming = Streaming { upstream: Some(upstream), exchange };
     Response::from_parts(parts, ResponseBody::streaming(streaming))
 }

@@ -14,8 +14,9 @@ use super::grpc::{self, Speaks};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
+use crate::config::Timeouts;
 use crate::gate::streak::{Answer, Routed};
-use crate::gate::{Charge, GrpcStatus, Outcome, Version};
+use crate::gate::{Charge, GrpcStatus, Outcome, RouteMark, Version};
 use crate::live::Permit;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
@@ -35,6 +36,8 @@ pub(in crate::proxy) struct Exchange {
     drawn: Drawn,
     arm: Arm,
     standing: Standing,
+    /// None where no routes are configured.
+    pub route: Option<RouteMark>,
     /// Its key among the requests that wait for a response head.
     waiting: Option<usize>,
     pub started: Instant,
@@ -80,10 +83,10 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, routed, drawn, arm, standing } = chosen;
+        let Chosen { version, section, routed, drawn, arm, standing, route } = chosen;
         progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
-            let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
+            let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed, route };
             service.records.waiting.borrow_mut().insert(waiting)
         });
         let in_flight = service.records.in_flight.of(version);
@@ -98,6 +101,7 @@ impl Exchange {
             drawn,
             arm,
             standing,
+            route,
             waiting,
             started,
             head: None,
@@ -116,17 +120,22 @@ impl Exchange {
     /// The same request once more, for blue in green's place: it has been counted, and is no fair sample of blue. None
     /// where blue has as many as it may.
     pub(super) fn instead(&mut self, section: Version) -> Option<Exchange> {
-        let Exchange { routed, drawn, started, .. } = *self;
+        let Exchange { routed, drawn, started, route, .. } = *self;
         let (service, serving) = (&self.service, Rc::clone(&self.serving));
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
         let permit = serving.permit(section, version).ok()?;
-        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+        let chosen = Chosen { version, section, routed, drawn, arm, standing, route };
         let mut line = self.line.take();
         line.iter_mut().for_each(|line| line.again());
         let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, line, started);
         instead.counted = Counted::Already;
         instead.speaks = self.speaks;
         Some(instead)
+    }
+
+    /// What holds of its route.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        self.serving.settings().timeouts_of(self.route)
     }
 
     /// The request has become a tunnel, by what carried it.
@@ -219,7 +228,7 @@ impl Exchange {
         let waited_in_vain = matches!(outcome, Outcome::Timeout | Outcome::ClientCancelled);
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
-        let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
+        let Exchange { version, routed, drawn, arm, standing, status, route, .. } = *self;
         // Of an answer that is not whole nobody knows what it would have said.
         let grpc = self.grpc.filter(|said| *said != GrpcStatus::Missing || outcome == Outcome::GrpcFailure);
         let charge = self.serving.settings().counting.charge(outcome, status, grpc);
@@ -234,6 +243,7 @@ impl Exchange {
             standing,
             drawn,
             arm,
+            route,
             endpoint,
             status,
             grpc,
