@@ -96,15 +96,15 @@ fn what_is_wrong_with_routes_is_listed_with_its_place() {
     for (trigger, fault) in [
         (
             "{ name: s, metric: failureStreak, atLeast: 5 }",
-            "5:59 routes[0].triggers[0].metric: `failureStreak` is of a version as a whole, not of one route | write it among `gate.triggers`",
+            "5:64 routes[0].triggers[0].metric: `failureStreak` is of a version as a whole, not of one route | write it among `gate.triggers`",
         ),
         (
             "{ name: u, metric: latency, quantile: 0.5, above: 1s, measure: whole }",
-            "5:94 routes[0].triggers[0].measure: `whole` is not measured by route | remove it: of a route latencies are known to the response head",
+            "5:99 routes[0].triggers[0].measure: `whole` is not measured by route | remove it: of a route latencies are known to the response head",
         ),
         (
             "{ name: v, metric: errorRate, above: 5%, confirm: comparison }",
-            "5:81 routes[0].triggers[0].confirm: the comparison confirms no trigger of a route | remove it: each route is compared by itself as well",
+            "5:86 routes[0].triggers[0].confirm: the comparison confirms no trigger of a route | remove it: each route is compared by itself as well",
         ),
     ] {
         assert_eq!(of_a_route(trigger), [fault], "{trigger}");
@@ -120,15 +120,15 @@ fn a_route_that_another_hides_two_of_one_name_and_a_trigger_of_anothers_name_are
         ),
         (
             "{ name: a, paths: [\"/{x}\"] }, { name: b, paths: [/b], methods: [GET] }",
-            "5:41 routes[1]: never matches: whatever is on it is on `a` before | the first route that matches is the request's; write this one first",
+            "5:40 routes[1]: never matches: whatever is on it is on `a` before | the first route that matches is the request's; write this one first",
         ),
         (
             "{ name: a, paths: [/a] }, { name: a, paths: [/b] }",
-            "5:45 routes[1].name: `a` is in the list already | choose another name",
+            "5:44 routes[1].name: `a` is in the list already | choose another name",
         ),
         (
             "{ name: a, paths: [/a], triggers: [{ name: x, metric: errorRate, above: 5% }] }, { name: b, paths: [/b], triggers: [{ name: x, metric: errorRate, above: 5% }] }",
-            "5:135 routes[1].triggers[0].name: `x` is in the list already | choose another name",
+            "5:134 routes[1].triggers[0].name: `x` is in the list already | choose another name",
         ),
     ] {
         assert_eq!(faults(&with(&format!("routes: [{routes}]"))), [fault], "{routes}");

@@ -76,8 +76,14 @@ fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>) -
         let wrong = Wrong::new("can never fire: what is on the route is no evidence", "remove it");
         scope.misplaced("triggers", wrong);
     }
-    let route =
-        RouteConfig { name: name?, hosts: hosts?, paths: paths?, methods: methods?, goes: goes?, timeouts: timeouts? };
+    let route = RouteConfig {
+        name: name?,
+        hosts: hosts?,
+        paths: paths?,
+        methods: methods.filter(|_| !is_open)?,
+        goes: goes?,
+        timeouts: timeouts?,
+    };
     Some(Read { route, triggers: raw.triggers })
 }
 
