@@ -26,6 +26,8 @@ pub struct Replay {
     by: By,
     epoch: Epoch,
     stage: Stage,
+    /// What was learnt of routes before the release.
+    learnt: Vec<String>,
     /// Whether the routes are those that were counted by.
     routes: RoutesAre,
     decided: Vec<Decided>,
@@ -131,7 +133,16 @@ impl Replay {
         }
         let (decided, remarks) = (Vec::new(), Vec::new());
         let routes = RoutesAre::AsCounted;
-        Ok(Replay { by, epoch, stage: Stage::Waiting, routes, decided, remarks, last: Duration::ZERO })
+        Ok(Replay {
+            by,
+            epoch,
+            stage: Stage::Waiting,
+            learnt: Vec::new(),
+            routes,
+            decided,
+            remarks,
+            last: Duration::ZERO,
+        })
     }
 
     /// Takes the next slot; slots come in their order. After the end of the release they change nothing.
@@ -139,9 +150,14 @@ impl Replay {
         let after = slot.after;
         self.last = after;
         match (slots::recorded(slot)?, &self.stage) {
-            (Recorded::Rare(Rare::Opening { began_nanos, blue, routes, signals, own_plan }), Stage::Waiting) => {
+            (
+                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }),
+                Stage::Waiting,
+            ) => {
                 let began = Duration::from_nanos(began_nanos);
-                let Rules { policy, plan } = self.by.rules().clone();
+                self.learnt = learnt;
+                let Rules { plan, .. } = self.by.rules().clone();
+                let policy = self.by.rules().policy_of(&self.learnt);
                 let idle = State::Idle { epoch: Epoch::from(self.epoch.number() - 1) };
                 let planned = match (&self.by, own_plan) {
                     (By::Recorded(_), Some(own)) => Planned::Own(*own),
@@ -178,8 +194,10 @@ impl Replay {
             (Recorded::Rare(Rare::Changed(changed)), _) => self.feed(Input::Changed(changed), after),
             (Recorded::Rare(Rare::Rules { configuration, changed }), _) => match &self.by {
                 By::Recorded(begun_by) => {
-                    let policy =
-                        if configuration.is_empty() { begun_by.policy.clone() } else { rules(&configuration)?.policy };
+                    let policy = match configuration.as_str() {
+                        "" => begun_by.policy_of(&self.learnt),
+                        changed => rules(changed)?.policy_of(&self.learnt),
+                    };
                     self.feed(Input::Rules { policy: Box::new(policy), changed }, after);
                 }
                 By::Another(_) => self.feed(Input::Changed(changed), after),
@@ -240,9 +258,11 @@ impl Replay {
 
     /// What a restart leaves of the deciding core: its state, under the rules of from then on.
     fn restart(&mut self, configuration: Option<&str>, after: Duration) -> Result<(), ReplayError> {
+        // A process that starts has learnt nothing yet.
+        self.learnt.clear();
         let Stage::Running { course, began } = &mut self.stage else { return Ok(()) };
         let now = *began + after;
-        let Rules { policy, plan } = match (&self.by, configuration) {
+        let Rules { policy, plan, .. } = match (&self.by, configuration) {
             (By::Recorded(_), Some(changed)) => rules(changed)?,
             (By::Recorded(rules) | By::Another(rules), _) => rules.clone(),
         };

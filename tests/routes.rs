@@ -240,3 +240,46 @@ fn routes_are_others_from_a_reload_on() {
         proxy.status()["routes"].as_array().expect("a list").iter().map(|route| route["route"].clone()).collect();
     assert_eq!(names, ["zero", "second", "other"]);
 }
+
+#[test]
+fn what_many_requests_are_for_is_a_route_by_itself_before_a_release_and_in_it() {
+    let (blue, green) = (named("blue", ""), named("green", "/orders"));
+    let rest = "routes: [{ name: search, paths: [/search] }]\n\
+                gate: { learnRoutes: 2, warmUp: { time: 0s, requests: 0 }, triggers: [] }";
+    let data = folder();
+    let proxy = Proxy::start_in(data.path(), &config(&[blue.address], &[green.address], rest));
+    let mut client = proxy.client();
+    for number in 0..100 {
+        client.get(&format!("/users/{number}/orders?page=1"));
+        client.get("/");
+        client.get("/search");
+        if number < 10 {
+            client.get("/rare");
+        }
+    }
+    let names = |status: &Value| -> Vec<String> {
+        let routes = status["routes"].as_array().into_iter().flatten();
+        routes.filter_map(|route| Some(route["route"].as_str()?.to_owned())).collect()
+    };
+    let mut learnt = names(&proxy.until(|status| names(status).len() == 4));
+    learnt.sort();
+    assert_eq!(learnt, ["/", "/users/{}/orders", "other", "search"]);
+    proxy.set_weight(50.0);
+    // The text alone is new: what was learnt stays.
+    let text = std::fs::read_to_string(proxy.file()).expect("it was written");
+    std::fs::write(proxy.file(), format!("{text}# again\n")).expect("it is writable");
+    assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+    eventually("the rollback", || {
+        for number in 0..10 {
+            client.get(if number == 3 { "/users/7/orders" } else { "/" });
+        }
+        (proxy.status()["state"] == "rolledBack").then_some(())
+    });
+    let status = proxy.status();
+    let reason = status["rollback"]["reason"].as_str().expect("a sentence");
+    assert!(reason.starts_with("on route `/users/{}/orders` green failed "), "{reason}");
+    assert!(proxy.metric(REQUESTS, &["route=\"/users/{}/orders\""]) > 0.0);
+    let url = format!("http://{}", proxy.admin);
+    let replayed = printed(&portcullis(&["replay", "v2-1", "--admin", &url], &[]));
+    assert!(replayed.ends_with("to the last bit.\n"), "{replayed}");
+}

@@ -133,6 +133,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
         ["gate", "grpcFailureStatuses"] => "grpcFailureStatuses: [UNAVAILABLE, INTERNAL]",
         ["gate", "notFailures"] => "notFailures: [501, 505]",
+        ["gate", "learnRoutes"] => "learnRoutes: 32",
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",
         ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",

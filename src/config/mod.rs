@@ -89,6 +89,10 @@ pub struct Config {
     pub sticky: Option<Sticky>,
     /// The first that matches is the request's.
     pub routes: Vec<RouteConfig>,
+    /// How many more are learnt from what requests ask for, at most.
+    pub learn_routes: usize,
+    /// The templates that are; nothing in a file.
+    pub learnt: Vec<String>,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
@@ -100,11 +104,29 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
+impl Config {
+    /// Takes what was learnt of routes, as far as there is room for it.
+    pub fn learn(&mut self, templates: &[String]) {
+        self.learnt = templates.iter().take(self.learn_routes).cloned().collect();
+        self.policy.routes = std::mem::take(&mut self.policy.routes).with_learnt(&self.learnt);
+    }
+}
+
 /// The part of a configuration that decides.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub policy: Policy,
     pub plan: Option<Plan>,
+    /// As in [`Config`].
+    pub learn_routes: usize,
+}
+
+impl Rules {
+    /// The policy where these templates were learnt.
+    pub fn policy_of(&self, learnt: &[String]) -> Policy {
+        let learnt = &learnt[..learnt.len().min(self.learn_routes)];
+        self.policy.clone().with_learnt(learnt)
+    }
 }
 
 /// A duration written as in a configuration; the error says what would be right.

@@ -197,6 +197,7 @@ pub(super) struct RawGate {
     pub(super) grpc_failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
+    pub(super) learn_routes: Option<Count>,
     pub(super) compare: Option<Mapping<RawCompare>>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }

@@ -118,7 +118,8 @@ pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result<Rules, Faults> {
-    parse_with(text, name, references, NamedFiles::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
+    let rules = |Config { policy, plan, learn_routes, .. }| Rules { policy, plan, learn_routes };
+    parse_with(text, name, references, NamedFiles::Unread).map(rules)
 }
 
 pub(super) fn parse_with(
@@ -206,7 +207,7 @@ fn config(
     let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let (trace_context, otlp) = tracing?;
-    let (policy, routes) = policy?;
+    let (policy, routes, learn_routes) = policy?;
     Some(Config {
         service: service?,
         listen: listen?,
@@ -230,6 +231,8 @@ fn config(
         policy,
         sticky,
         routes,
+        learn_routes,
+        learnt: Vec::new(),
         nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),

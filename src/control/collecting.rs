@@ -15,17 +15,18 @@ impl Control {
 
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     pub(super) fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, .. } = self;
+        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, learnt, .. } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
         let mut tick = collectors.tick(routed, |shard| {
             shard.counts().for_each(|count| telemetry.count(count));
-            client_errors.take(shard, routed);
+            client_errors.take(shard, routed, &course.policy().routes);
             telemetry.panics(shard.panics);
             telemetry.handshakes(&shard.handshakes);
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
             telemetry.latencies(shard);
+            learnt.seen.take(&shard.templates);
         });
         telemetry.open(&tick.gauges);
         self.compare_client_errors(&tick, routed);

@@ -2,13 +2,14 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
 mod collecting;
 pub mod command;
 pub mod event;
+mod learning;
 pub mod ledger;
 pub mod lending;
 mod memory;
@@ -40,6 +41,7 @@ use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
 use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
+use learning::Learnt;
 use ledger::Ledger;
 use lending::Lending;
 use memory::Memory;
@@ -85,6 +87,7 @@ pub struct Control {
     outliers: Outliers,
     client_errors: ClientErrors,
     memory: Memory,
+    learnt: Learnt,
     /// As the file was when it was last read.
     config: Config,
     /// The version that was rolled back last, and why.
@@ -112,6 +115,7 @@ impl Control {
             outliers,
             client_errors,
             memory,
+            learnt: Learnt::default(),
             config,
             rolled_back,
             inputs,
@@ -193,6 +197,7 @@ impl Control {
         self.look_at_memory();
         self.catch_up();
         let tick = self.collect();
+        self.learn();
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");

@@ -25,6 +25,9 @@ pub enum Rare {
         /// Of the routes that had any; without their green.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         routes: Vec<OnRoute>,
+        /// The templates that were told apart beside the routes of the configuration.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learnt: Vec<String>,
         signals: Signals,
         /// None where the release went by the plan of the configuration.
         #[serde(default)]
@@ -89,10 +92,11 @@ pub fn opening(course: &Course, began: Duration) -> Slot {
         green: slot::Counted::default(),
     };
     let routes = course.route_pasts().map(on_route).collect();
+    let learnt = course.policy().routes.learnt();
     let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
     let signals = course.signals().clone();
     let own_plan = course.planned().own().cloned().map(Box::new);
-    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, routes, signals, own_plan }) }
+    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }) }
 }
 
 /// A slot as it was given to the deciding core.

@@ -74,6 +74,12 @@ impl Policy {
         triggers.chain(streak).chain(checks).chain(signals)
     }
 
+    /// The same with routes that were learnt.
+    #[must_use]
+    pub fn with_learnt(self, templates: &[String]) -> Policy {
+        Policy { routes: self.routes.with_learnt(templates), ..self }
+    }
+
     /// Whether anything is judged at all.
     pub fn is_active(&self) -> bool {
         self.compare.is_some() || self.actions().next().is_some()

@@ -77,6 +77,28 @@ impl Routes {
         Routes(routes)
     }
 
+    /// The same and these templates behind them, as far as there is room. A template begins with `/`, which no name does that
+    /// people give.
+    #[must_use]
+    pub fn with_learnt(self, templates: &[String]) -> Routes {
+        let mut routes = self.0;
+        let learnt = templates.iter().map(|template| RouteRule { name: template.clone(), goes: Goes::Judged });
+        routes.extend(learnt);
+        routes.truncate(MOST_ROUTES);
+        Routes(routes)
+    }
+
+    /// The same without what was learnt.
+    #[must_use]
+    pub fn without_learnt(mut self) -> Routes {
+        self.0.retain(|route| !route.name.starts_with('/'));
+        self
+    }
+
+    pub fn learnt(&self) -> Vec<String> {
+        self.0.iter().filter(|route| route.name.starts_with('/')).map(|route| route.name.clone()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

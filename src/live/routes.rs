@@ -8,10 +8,11 @@ use http::request::Parts;
 use memchr::memchr;
 use rapidhash::v3::rapidhash_v3;
 
-use crate::config::{HostPattern, RouteConfig, Timeouts};
-use crate::gate::policy::{Counting, PathPattern};
+use crate::config::{Config, HostPattern, RouteConfig, Timeouts};
+use crate::gate::policy::PathPattern;
 use crate::gate::route::{Goes, MOST_ROUTES};
 use crate::gate::{RouteMark, RouteNumber};
+use crate::measure::templates;
 
 /// All that is told apart by what a request asks for.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub struct Routes {
     by_segment: Vec<(u64, Set)>,
     /// Those with a path that begins otherwise, or with none.
     anywhere: Set,
+    /// The templates that were learnt, by their hashes; their numbers come after those of the routes.
+    learnt: Vec<u64>,
+    /// Whether there is room for more.
+    learns: bool,
 }
 
 /// Routes by their numbers, a bit each.
@@ -46,8 +51,10 @@ impl Place {
 
 impl Routes {
     /// None where nothing is to be told apart. Another `edition` has other numbers.
-    pub fn new(routes: &[RouteConfig], counting: &Counting, edition: u16) -> Option<Routes> {
-        if routes.is_empty() && counting.exclude.is_empty() {
+    pub fn new(config: &Config, edition: u16) -> Option<Routes> {
+        let Config { routes, learnt, learn_routes, policy, .. } = config;
+        let counting = &policy.counting;
+        if routes.is_empty() && counting.exclude.is_empty() && *learn_routes == 0 {
             return None;
         }
         let (mut by_segment, mut anywhere) = (Vec::new(), 0);
@@ -64,23 +71,50 @@ impl Routes {
             }
         }
         by_segment.sort_unstable_by_key(|(hash, _)| *hash);
-        Some(Routes { edition, routes: routes.to_vec(), exclude: counting.exclude.clone(), by_segment, anywhere })
+        Some(Routes {
+            edition,
+            routes: routes.clone(),
+            exclude: counting.exclude.clone(),
+            by_segment,
+            anywhere,
+            learnt: learnt.iter().map(|template| templates::hash(template)).collect(),
+            learns: learnt.len() < *learn_routes,
+        })
     }
 
     /// The place of the request with this head.
     pub fn place(&self, head: &Parts) -> Place {
         let path = head.uri.path();
         let excluded = self.exclude.iter().any(|pattern| pattern.matches(path));
-        if self.routes.is_empty() {
+        if self.routes.is_empty() && self.learnt.is_empty() {
             return Place { route: None, goes: if excluded { Goes::Excluded } else { Goes::Judged } };
         }
-        let found = self.find(head, path);
-        let number = RouteNumber::from_index(found.unwrap_or(self.routes.len())).expect("there are no more");
-        let goes = match found.map_or(Goes::Judged, |found| self.routes[found].goes) {
+        let found = self.find(head, path).or_else(|| self.find_learnt(path));
+        let number = RouteNumber::from_index(found.unwrap_or_else(|| self.other())).expect("there are no more");
+        let route = found.and_then(|found| self.routes.get(found));
+        let goes = match route.map_or(Goes::Judged, |route| route.goes) {
             Goes::Judged if excluded => Goes::Excluded,
             goes => goes,
         };
         Place { route: Some(RouteMark { edition: self.edition, number }), goes }
+    }
+
+    /// Whether the path of a request at `place` may become a route.
+    pub fn learns_of(&self, place: Place) -> bool {
+        let is_other = place.route.is_none_or(|route| route.number.index() == self.other());
+        self.learns && is_other && place.goes == Goes::Judged
+    }
+
+    fn other(&self) -> usize {
+        self.routes.len() + self.learnt.len()
+    }
+
+    fn find_learnt(&self, path: &str) -> Option<usize> {
+        if self.learnt.is_empty() {
+            return None;
+        }
+        let hash = templates::hash(path);
+        self.learnt.iter().position(|learnt| *learnt == hash).map(|position| self.routes.len() + position)
     }
 
     /// Of a route of this edition; none where those of the configuration hold.
@@ -139,7 +173,7 @@ mod tests {
              blue: {{ version: v1, endpoints: [\"127.0.0.1:1\"] }}\ngreen: {{ version: v2, endpoints: [] }}\n{rest}"
         );
         let config = parse(&text, "test", Path::new(""), &Environment::default()).expect("a configuration");
-        Routes::new(&config.routes, &config.policy.counting, 3).expect("something is told apart")
+        Routes::new(&config, 3).expect("something is told apart")
     }
 
     fn place(routes: &Routes, method: &str, target: &str) -> (Option<usize>, Goes) {

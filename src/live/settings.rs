@@ -33,8 +33,8 @@ pub struct Settings {
     pub counting: Counting,
     /// None: nothing is told apart by what a request asks for.
     pub routes: Option<Arc<Routes>>,
-    /// What `routes` are made of, and how often that has changed.
-    pub declared_routes: Vec<RouteConfig>,
+    /// What `routes` are made of, declared and learnt, and how often that has changed.
+    made_of: (Vec<RouteConfig>, Vec<String>),
     pub edition: u16,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
@@ -48,8 +48,8 @@ pub struct Settings {
 impl Settings {
     /// `before` is what they replace.
     pub fn new(config: &Config, before: Option<&Settings>) -> Settings {
-        let edition =
-            before.map_or(0, |before| before.edition.wrapping_add(u16::from(before.declared_routes != config.routes)));
+        let made_of = (config.routes.clone(), config.learnt.clone());
+        let edition = before.map_or(0, |before| before.edition.wrapping_add(u16::from(before.made_of != made_of)));
         Settings {
             timeouts: config.timeouts,
             limits: config.limits,
@@ -64,8 +64,8 @@ impl Settings {
             otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
-            routes: Routes::new(&config.routes, &config.policy.counting, edition).map(Arc::new),
-            declared_routes: config.routes.clone(),
+            routes: Routes::new(config, edition).map(Arc::new),
+            made_of,
             edition,
             http2: config.http2,
             tls: config.tls.clone(),

@@ -1,4 +1,4 @@
-//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`routes`] on the worker, [`tick`],
+//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`routes`] and [`templates`] on the worker, [`tick`],
 //! [`window`] and `route_windows` on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -14,6 +14,7 @@ mod route_windows;
 pub mod routes;
 pub mod shard;
 pub mod sheds;
+pub mod templates;
 pub mod tick;
 pub mod window;
 
@@ -24,5 +25,6 @@ pub use route_windows::RouteWindows;
 pub use routes::{RouteTick, RouteTicks};
 pub use shard::{Collector, Recorder, Shard};
 pub use sheds::{Shed, Sheds};
+pub use templates::{Learning, Templates};
 pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

@@ -235,3 +235,119 @@ fn clear<T>(both: &mut ByVersion<T>, clear: impl Fn(&mut T)) {
     clear(&mut both.blue);
     clear(&mut both.green);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::clients::Drawn;
+    use super::super::record::{Arm, Standing};
+    use super::super::shard::{Recorder, pair};
+    use super::super::{Collectors, Gauges, Tick};
+    use super::*;
+    use crate::gate::Outcome;
+    use crate::gate::streak::Routed;
+
+    const MILLIS: Duration = Duration::from_millis(7);
+
+    fn mark(edition: u16, index: usize) -> RouteMark {
+        RouteMark { edition, number: RouteNumber::from_index(index).expect("there is room") }
+    }
+
+    fn record(route: RouteMark, charge: Charge) -> Record {
+        let took = Took { head: Some(MILLIS), whole: Some(MILLIS) };
+        Record {
+            version: Some(Version::Green),
+            routed: Routed::default(),
+            outcome: if charge == Charge::Failed { Outcome::ServerError } else { Outcome::Success },
+            charge,
+            standing: Standing::Evidence,
+            drawn: Drawn::Request,
+            arm: Arm::Rest,
+            route: Some(route),
+            endpoint: None,
+            status: 200,
+            grpc: None,
+            judged: took,
+            shown: took,
+        }
+    }
+
+    fn hand_over(recorder: &mut Recorder, waiting: &[RouteMark]) {
+        let of = |route: &RouteMark| Unanswered {
+            version: Version::Green,
+            arm: Arm::Rest,
+            route: Some(*route),
+            age: MILLIS,
+        };
+        recorder.hand_over(Gauges::default(), Routed::default(), waiting.iter().map(of));
+    }
+
+    fn tick(collectors: &mut Collectors, seen: &mut Vec<Count>) -> Tick {
+        collectors.tick(Routed::default(), |shard| seen.extend(shard.counts().copied()))
+    }
+
+    /// Requests, failures, those that wait and the clients, of each place.
+    fn told(tick: &Tick) -> Vec<(u64, u64, u64, Option<u64>)> {
+        let of = |place: &RouteTick| {
+            let RouteTick { judged, waiting, clients } = place;
+            (judged.green.requests, judged.green.failures, waiting.green.len(), clients.green)
+        };
+        tick.routes.places.iter().map(of).collect()
+    }
+
+    #[test]
+    fn each_route_has_its_requests_those_that_wait_and_its_clients_of_all_workers() {
+        let ((mut first, one), (mut second, other)) = (pair(), pair());
+        let mut collectors = Collectors::new([one, other]);
+        collectors.follow_routes(0, 2);
+        first.record(&record(mark(0, 0), Charge::Served));
+        first.record(&record(mark(0, 1), Charge::Failed));
+        first.record(&Record { standing: Standing::Aside, ..record(mark(0, 1), Charge::Failed) });
+        for client in [7, 7, 8] {
+            second.record(&Record { drawn: Drawn::Client(client), ..record(mark(0, 0), Charge::Served) });
+        }
+        hand_over(&mut first, &[mark(0, 1)]);
+        hand_over(&mut second, &[mark(0, 1), mark(0, 0)]);
+        let mut seen = Vec::new();
+        assert_eq!(told(&tick(&mut collectors, &mut seen)), [(4, 0, 1, Some(3)), (1, 1, 2, None)]);
+        assert_eq!(seen.iter().map(|count| count.requests).sum::<u64>(), 6);
+        hand_over(&mut first, &[]);
+        hand_over(&mut second, &[mark(0, 0)]);
+        assert_eq!(told(&tick(&mut collectors, &mut seen)), [(0, 0, 1, None), (0, 0, 0, None)]);
+    }
+
+    #[test]
+    fn what_is_on_a_route_of_before_is_counted_and_is_evidence_of_no_other() {
+        let (mut recorder, collector) = pair();
+        let mut collectors = Collectors::new([collector]);
+        collectors.follow_routes(1, 1);
+        recorder.record(&record(mark(0, 0), Charge::Failed));
+        recorder.record(&record(mark(1, 0), Charge::Served));
+        recorder.record(&record(mark(0, 0), Charge::Failed));
+        hand_over(&mut recorder, &[mark(0, 0)]);
+        let mut seen = Vec::new();
+        assert_eq!(told(&tick(&mut collectors, &mut seen)), [(1, 0, 0, None)]);
+        let mut editions: Vec<_> =
+            seen.iter().filter_map(|count| Some((count.route?.edition, count.requests))).collect();
+        editions.sort_unstable();
+        assert_eq!(editions, [(0, 1), (0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn a_failure_that_was_held_back_is_charged_to_its_route() {
+        let mut ticks = RouteTicks::new(3, 2);
+        let failed = |route| FailedAt {
+            version: Version::Blue,
+            endpoint: 1,
+            routed: Routed::default(),
+            arm: Arm::Rest,
+            route: Some(route),
+            judged: Took { head: Some(MILLIS), whole: None },
+        };
+        ticks.charge(&failed(mark(3, 1)));
+        ticks.charge(&failed(mark(2, 0)));
+        let blues: Vec<u64> = ticks.places.iter().map(|place| place.judged.blue.failures).collect();
+        assert_eq!(blues, [0, 1]);
+    }
+}

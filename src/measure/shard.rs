@@ -12,6 +12,7 @@ use super::record::count_in;
 pub use super::record::{Arm, Count, FailedAt, Record, Sample, Standing, Took, Unanswered};
 use super::routes::RouteShards;
 use super::sheds::{Shed, Sheds};
+use super::templates::Templates;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Latency, Version};
 
@@ -56,6 +57,8 @@ pub struct Shard {
     pub handshakes: Handshakes,
     pub proxy_headers: ProxyHeaders,
     pub sheds: Sheds,
+    /// Of requests on no route, where routes are learnt.
+    pub templates: Templates,
 }
 
 /// The worker's side: counts, and hands over.
@@ -227,6 +230,7 @@ impl Shard {
         self.handshakes = Handshakes::default();
         self.proxy_headers = ProxyHeaders::default();
         self.sheds = Sheds::default();
+        self.templates.clear();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -258,6 +262,11 @@ impl Recorder {
 
     pub fn shed(&mut self, what: Shed) {
         self.shard.sheds.count(what);
+    }
+
+    /// A request on no route was for `path`.
+    pub fn saw(&mut self, path: &str) {
+        self.shard.templates.see(path);
     }
 
     pub fn panicked(&mut self) {

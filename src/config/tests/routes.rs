@@ -148,3 +148,18 @@ fn a_route_that_another_hides_two_of_one_name_and_a_trigger_of_anothers_name_are
     );
     assert_eq!(faults(&with(&format!("routes: [{}]", many[..64].join(", ")))), [""; 0]);
 }
+
+#[test]
+fn so_many_routes_can_be_learnt_as_there_is_room_for() {
+    assert_eq!(loaded(LEAST).learn_routes, 0);
+    assert_eq!(loaded(&with("gate: { learnRoutes: 64 }")).learn_routes, 64);
+    let text = with("routes: [{ name: a, paths: [/a] }]\ngate: { learnRoutes: 64 }");
+    assert_eq!(
+        faults(&text),
+        ["6:22 gate.learnRoutes: `64` and those of `routes` are more than 64 | write at most `63`"]
+    );
+    let mut config = loaded(&with("routes: [{ name: a, paths: [/a] }]\ngate: { learnRoutes: 2 }"));
+    config.learn(&["/x", "/y/{}", "/z"].map(str::to_owned));
+    let learnt = ["/x", "/y/{}"].map(str::to_owned);
+    assert_eq!((config.policy.routes.learnt(), config.policy.routes.places()), (learnt.to_vec(), 4));
+}

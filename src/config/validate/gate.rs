@@ -12,7 +12,7 @@ use crate::config::quantity::count;
 use crate::config::raw::{Mapping, RawGate, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::config::route::RouteConfig;
-use crate::gate::route::{NamedRoute, RouteRule};
+use crate::gate::route::{MOST_ROUTES, NamedRoute, RouteRule};
 use crate::gate::trigger::{Action, Conviction, StreakTrigger};
 use crate::gate::{Policy, RouteNumber, Routes};
 use crate::release::Plan;
@@ -29,7 +29,7 @@ pub(super) fn policy(
     routes: Option<Vec<Option<Read>>>,
     response_head: Option<Duration>,
     plan: Option<&Plan>,
-) -> Option<(Policy, Vec<RouteConfig>)> {
+) -> Option<(Policy, Vec<RouteConfig>, usize)> {
     let raw = raw.unwrap_or_default();
     let mut scope = root.key("gate");
     let minimum_requests = scope.optional("minimumRequests", raw.minimum_requests, MINIMUM_REQUESTS, count(REQUESTS));
@@ -44,6 +44,7 @@ pub(super) fn policy(
             client_share: raw.client_share,
         },
     );
+    let learn_routes = scope.optional("learnRoutes", raw.learn_routes, 0, count(0..=MOST_ROUTES as i64));
     let comparing = compare::comparing(&mut scope.key("compare"), raw.compare.unwrap_or_default().0);
     let surroundings = Surroundings { minimum_requests, response_head, comparing, plan, route: None };
     let mut policy = Policy::default();
@@ -53,12 +54,17 @@ pub(super) fn policy(
         Some(raw) => whole = triggers(&mut scope, raw, &surroundings, &mut policy, &mut names),
         None => policy.streak = Some(default_streak()),
     }
+    let room = routes.as_ref().map_or(MOST_ROUTES, |routes| MOST_ROUTES - routes.len());
+    if let Some(learn) = learn_routes.filter(|learn| *learn as usize > room) {
+        let message = format!("`{learn}` and those of `routes` are more than {MOST_ROUTES}");
+        root.key("gate").wrong("learnRoutes", Wrong::new(message, format!("write at most `{room}`")));
+    }
     let routes = routes.and_then(|routes| of_routes(root, routes, surroundings, &mut policy, &mut names));
     let compare = comparing?.settings();
     whole?;
     let policy = Policy { compare, counting: counting?, ..policy };
     refuse_idle(&mut root.key("gate"), &policy, plan);
-    Some((policy, routes?))
+    Some((policy, routes?, learn_routes? as usize))
 }
 
 /// Adds the routes and their triggers to the policy.

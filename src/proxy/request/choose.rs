@@ -98,7 +98,13 @@ impl Service {
     /// By the table as of now. The head is the one that goes to the endpoint.
     pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());
-        let place = settings.routes.as_ref().map_or(Place::PLAIN, |routes| routes.place(head));
+        let place = settings.routes.as_ref().map_or(Place::PLAIN, |routes| {
+            let place = routes.place(head);
+            if routes.learns_of(place) {
+                self.records.saw(head.uri.path());
+            }
+            place
+        });
         let lot = settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
         let (version, drawn) = match (place.goes, lot) {
             (Goes::ToBlue, _) => (Version::Blue, Drawn::Request),

@@ -72,6 +72,11 @@ impl Records {
         self.recorder.borrow_mut().shed(what);
     }
 
+    /// A request on no route was for `path`.
+    pub(super) fn saw(&self, path: &str) {
+        self.recorder.borrow_mut().saw(path);
+    }
+
     pub(in crate::proxy) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
