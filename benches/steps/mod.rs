@@ -167,6 +167,7 @@ pub(crate) fn policy() -> Policy {
     let relative = Condition::LatencyAboveBlue { quantile: Quantile::P95, span: Span::Head, times, floor };
     let trigger = |(name, condition): (&str, Condition)| Trigger {
         name: name.to_owned(),
+        route: None,
         condition,
         window: Duration::from_secs(10),
         sustained: Duration::ZERO,

@@ -18,7 +18,7 @@ use crate::measure::templates;
 #[derive(Debug)]
 pub struct Routes {
     edition: u16,
-    routes: Vec<RouteConfig>,
+    declared: Vec<RouteConfig>,
     /// Of no evidence, whatever the route.
     exclude: Vec<PathPattern>,
     /// The routes of which each path begins with a segment of this hash, in the order of the hashes.
@@ -73,7 +73,7 @@ impl Routes {
         by_segment.sort_unstable_by_key(|(hash, _)| *hash);
         Some(Routes {
             edition,
-            routes: routes.clone(),
+            declared: routes.clone(),
             exclude: counting.exclude.clone(),
             by_segment,
             anywhere,
@@ -86,12 +86,12 @@ impl Routes {
     pub fn place(&self, head: &Parts) -> Place {
         let path = head.uri.path();
         let excluded = self.exclude.iter().any(|pattern| pattern.matches(path));
-        if self.routes.is_empty() && self.learnt.is_empty() {
+        if self.declared.is_empty() && self.learnt.is_empty() {
             return Place { route: None, goes: if excluded { Goes::Excluded } else { Goes::Judged } };
         }
         let found = self.find(head, path).or_else(|| self.find_learnt(path));
         let number = RouteNumber::from_index(found.unwrap_or_else(|| self.other())).expect("there are no more");
-        let route = found.and_then(|found| self.routes.get(found));
+        let route = found.and_then(|found| self.declared.get(found));
         let goes = match route.map_or(Goes::Judged, |route| route.goes) {
             Goes::Judged if excluded => Goes::Excluded,
             goes => goes,
@@ -106,7 +106,7 @@ impl Routes {
     }
 
     fn other(&self) -> usize {
-        self.routes.len() + self.learnt.len()
+        self.declared.len() + self.learnt.len()
     }
 
     fn find_learnt(&self, path: &str) -> Option<usize> {
@@ -114,19 +114,19 @@ impl Routes {
             return None;
         }
         let hash = templates::hash(path);
-        self.learnt.iter().position(|learnt| *learnt == hash).map(|position| self.routes.len() + position)
+        self.learnt.iter().position(|learnt| *learnt == hash).map(|position| self.declared.len() + position)
     }
 
     /// Of a route of this edition; none where those of the configuration hold.
     pub fn timeouts(&self, route: RouteMark) -> Option<&Timeouts> {
-        self.routes.get(route.number.index()).map(|route| &route.timeouts)
+        self.declared.get(route.number.index()).map(|route| &route.timeouts)
     }
 
     fn find(&self, head: &Parts, path: &str) -> Option<usize> {
         let mut candidates = self.anywhere | self.by_first_segment(path);
         while candidates != 0 {
             let number = candidates.trailing_zeros() as usize;
-            let RouteConfig { hosts, paths, methods, .. } = &self.routes[number];
+            let RouteConfig { hosts, paths, methods, .. } = &self.declared[number];
             let fits = (methods.is_empty() || methods.contains(&head.method))
                 && (paths.is_empty() || paths.iter().any(|template| template.matches(path)))
                 && (hosts.is_empty() || is_for(hosts, &head.headers));

@@ -21,6 +21,7 @@ const MOST_TRIGGERS: usize = 64;
 const MINIMUM_REQUESTS: u64 = 50;
 pub(super) const REQUESTS: RangeInclusive<i64> = 1..=1_000_000_000;
 const STREAK: u16 = 5;
+const MOST_LEARNT: i64 = 64;
 
 /// The policy, with the triggers of the routes, and the routes; `routes` is none where the list as a whole was at fault.
 pub(super) fn policy(
@@ -44,7 +45,7 @@ pub(super) fn policy(
             client_share: raw.client_share,
         },
     );
-    let learn_routes = scope.optional("learnRoutes", raw.learn_routes, 0, count(0..=MOST_ROUTES as i64));
+    let learn_routes = scope.optional("learnRoutes", raw.learn_routes, 0, count(0..=MOST_LEARNT));
     let comparing = compare::comparing(&mut scope.key("compare"), raw.compare.unwrap_or_default().0);
     let surroundings = Surroundings { minimum_requests, response_head, comparing, plan, route: None };
     let mut policy = Policy::default();
