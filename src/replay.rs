@@ -17,6 +17,7 @@ use crate::control::restore::{shown, under};
 use crate::control::slots::{self, Rare, Recorded};
 use crate::course::{Course, Input};
 use crate::journal::{DecisionRecord, ReleaseRecord, Slot};
+use crate::measure::{RouteTicks, Tick};
 use crate::release::input::GATE;
 use crate::release::{Effect, Epoch, Kind, Planned, Run, State};
 
@@ -26,6 +27,10 @@ pub struct Replay {
     by: By,
     epoch: Epoch,
     stage: Stage,
+    /// What was learnt of routes before the release.
+    learnt: Vec<String>,
+    /// Whether the routes are those that were counted by.
+    routes: RoutesAre,
     decided: Vec<Decided>,
     remarks: Vec<Remark>,
     /// Of the last input, since the release began.
@@ -38,6 +43,12 @@ enum By {
     /// Those of the release; what was changed in a restart holds from there on.
     Recorded(Rules),
     Another(Rules),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoutesAre {
+    AsCounted,
+    Others,
 }
 
 #[derive(Debug)]
@@ -104,7 +115,16 @@ impl Replay {
     }
 
     pub fn another(rules: Rules, release: &ReleaseRecord) -> Result<Replay, ReplayError> {
-        Replay::new(By::Another(rules), release)
+        let counted = self::rules(&release.policy).map(|rules| rules.policy.routes).unwrap_or_default();
+        let alike = rules.policy.routes.numbered().eq(counted.numbered())
+            && counted.numbered().all(|number| rules.policy.routes.name(number) == counted.name(number));
+        let mut replay = Replay::new(By::Another(rules), release)?;
+        if !alike {
+            replay.routes = RoutesAre::Others;
+            let sentence = "the routes are not those that were counted by, so none is judged by itself".to_owned();
+            replay.remark(Duration::ZERO, sentence);
+        }
+        Ok(replay)
     }
 
     fn new(by: By, release: &ReleaseRecord) -> Result<Replay, ReplayError> {
@@ -112,7 +132,18 @@ impl Replay {
         if epoch == Epoch::default() {
             return Err(ReplayError::NoRelease);
         }
-        Ok(Replay { by, epoch, stage: Stage::Waiting, decided: Vec::new(), remarks: Vec::new(), last: Duration::ZERO })
+        let (decided, remarks) = (Vec::new(), Vec::new());
+        let routes = RoutesAre::AsCounted;
+        Ok(Replay {
+            by,
+            epoch,
+            stage: Stage::Waiting,
+            learnt: Vec::new(),
+            routes,
+            decided,
+            remarks,
+            last: Duration::ZERO,
+        })
     }
 
     /// Takes the next slot; slots come in their order. After the end of the release they change nothing.
@@ -120,23 +151,36 @@ impl Replay {
         let after = slot.after;
         self.last = after;
         match (slots::recorded(slot)?, &self.stage) {
-            (Recorded::Rare(Rare::Opening { began_nanos, blue, signals, own_plan }), Stage::Waiting) => {
+            (
+                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }),
+                Stage::Waiting,
+            ) => {
                 let began = Duration::from_nanos(began_nanos);
-                let Rules { policy, plan } = self.by.rules().clone();
+                self.learnt = learnt;
+                let Rules { plan, .. } = self.by.rules().clone();
+                let policy = self.by.rules().policy_of(&self.learnt);
                 let idle = State::Idle { epoch: Epoch::from(self.epoch.number() - 1) };
                 let planned = match (&self.by, own_plan) {
                     (By::Recorded(_), Some(own)) => Planned::Own(*own),
                     (By::Recorded(_), None) | (By::Another(_), _) => Planned::Configured(plan),
                 };
                 let mut course = Course::new(policy, planned, idle, began);
-                course.set_past(slots::evidence(&blue), signals, began);
+                let routes = if self.routes == RoutesAre::AsCounted { routes } else { Vec::new() };
+                course.set_past(slots::evidence(&blue), slots::pasts(&routes), signals, began);
                 self.stage = Stage::Running { course: Box::new(course), began };
             }
             (Recorded::Rare(Rare::Opening { .. }), _) | (_, Stage::Waiting) => return Err(ReplayError::NoOpening),
             (_, Stage::Ended) => {}
-            (Recorded::Tick { counted, health }, _) => self.feed(Input::Tick { counted: &counted, health }, after),
+            (Recorded::Tick { mut counted, health }, _) => {
+                self.without_other_routes(&mut counted);
+                self.feed(Input::Tick { counted: &counted, health }, after);
+            }
             (Recorded::Rare(Rare::Operator(input)), _) => self.feed(Input::Operator(input), after),
-            (Recorded::Rare(Rare::Counted(tick)), _) => self.feed(Input::Counted(&slots::counted(&tick)), after),
+            (Recorded::Rare(Rare::Counted(tick)), _) => {
+                let mut counted = slots::counted(&tick);
+                self.without_other_routes(&mut counted);
+                self.feed(Input::Counted(&counted), after);
+            }
             (Recorded::Rare(Rare::Signal(posted)), _) => self.feed(Input::Signal(posted), after),
             (Recorded::Rare(Rare::Endpoint(news)), _) => self.feed(Input::Endpoint(news), after),
             (Recorded::Rare(Rare::Streak(streak)), _) => {
@@ -151,8 +195,10 @@ impl Replay {
             (Recorded::Rare(Rare::Changed(changed)), _) => self.feed(Input::Changed(changed), after),
             (Recorded::Rare(Rare::Rules { configuration, changed }), _) => match &self.by {
                 By::Recorded(begun_by) => {
-                    let policy =
-                        if configuration.is_empty() { begun_by.policy.clone() } else { rules(&configuration)?.policy };
+                    let policy = match configuration.as_str() {
+                        "" => begun_by.policy_of(&self.learnt),
+                        changed => rules(changed)?.policy_of(&self.learnt),
+                    };
                     self.feed(Input::Rules { policy: Box::new(policy), changed }, after);
                 }
                 By::Another(_) => self.feed(Input::Changed(changed), after),
@@ -163,6 +209,12 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    fn without_other_routes(&self, counted: &mut Tick) {
+        if self.routes == RoutesAre::Others {
+            counted.routes = RouteTicks::default();
+        }
     }
 
     /// Ends the replay.
@@ -207,9 +259,11 @@ impl Replay {
 
     /// What a restart leaves of the deciding core: its state, under the rules of from then on.
     fn restart(&mut self, configuration: Option<&str>, after: Duration) -> Result<(), ReplayError> {
+        // A process that starts has learnt nothing yet.
+        self.learnt.clear();
         let Stage::Running { course, began } = &mut self.stage else { return Ok(()) };
         let now = *began + after;
-        let Rules { policy, plan } = match (&self.by, configuration) {
+        let Rules { policy, plan, .. } = match (&self.by, configuration) {
             (By::Recorded(_), Some(changed)) => rules(changed)?,
             (By::Recorded(rules) | By::Another(rules), _) => rules.clone(),
         };

@@ -3,9 +3,9 @@
 mod describe;
 mod endpoints;
 mod log;
+mod requests;
 mod test;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::gate::compare::Summary;
-use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
+use crate::gate::{Action, ByVersion, Kind, Latency, Policy, Routes, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
 use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds, Shielded, Shields};
@@ -25,6 +25,7 @@ use crate::routing::Roles;
 use crate::spans;
 
 use endpoints::Endpoints;
+use requests::Requests;
 use test::Test;
 
 pub use log::{logs, warn};
@@ -73,6 +74,7 @@ const REACTION_BUCKETS: [f64; 9] = [0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.
 pub struct Telemetry {
     recorder: PrometheusRecorder,
     handles: Handles,
+    requests: Requests,
     endpoints: Endpoints,
     exposition: Exposition,
 }
@@ -86,8 +88,6 @@ pub struct Exposition {
 
 /// Made once, so that no tick looks a metric up by its name.
 struct Handles {
-    requests: HashMap<(Option<Version>, Outcome, u16), Counter>,
-    grpc_requests: HashMap<(Option<Version>, GrpcStatus), Counter>,
     request_seconds: ByVersion<Histogram>,
     head_seconds: ByVersion<Histogram>,
     connect_seconds: ByVersion<Histogram>,
@@ -147,7 +147,7 @@ impl Telemetry {
         let endpoints = Endpoints::of(Roles::default(), none);
         let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
         let exposition = Exposition { most: recorder.handle(), endpoints: shown };
-        Ok(Telemetry { recorder, handles, endpoints, exposition })
+        Ok(Telemetry { recorder, handles, requests: Requests::default(), endpoints, exposition })
     }
 
     pub fn exposition(&self) -> Exposition {
@@ -171,22 +171,12 @@ impl Telemetry {
     }
 
     pub fn count(&mut self, count: &Count) {
-        let Count { version, outcome, status, grpc, requests } = *count;
-        let name = version.map_or(NO_VERSION, Version::name);
-        let counter = self.handles.requests.entry((version, outcome, status)).or_insert_with(|| {
-            metrics::with_local_recorder(&self.recorder, || {
-                metrics::counter!(REQUESTS, "version" => name, "outcome" => outcome.name(), "code" => status.to_string())
-            })
-        });
-        counter.increment(requests);
-        let Some(grpc) = grpc else { return };
-        let counter = self.handles.grpc_requests.entry((version, grpc)).or_insert_with(|| {
-            metrics::with_local_recorder(
-                &self.recorder,
-                || metrics::counter!(GRPC_REQUESTS, "version" => name, "grpc_code" => grpc.name()),
-            )
-        });
-        counter.increment(requests);
+        self.requests.count(&self.recorder, count);
+    }
+
+    /// The routes of the configuration from here on.
+    pub fn routes(&mut self, edition: u16, routes: &Routes) {
+        self.requests.follow_routes(edition, routes);
     }
 
     /// What clients saw of each version, and what connections to its endpoints took.
@@ -330,8 +320,6 @@ impl Handles {
         }
         metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Handles {
-            requests: HashMap::new(),
-            grpc_requests: HashMap::new(),
             request_seconds: histograms(REQUEST_SECONDS),
             head_seconds: histograms(HEAD_SECONDS),
             connect_seconds: histograms(CONNECT_SECONDS),

@@ -67,7 +67,7 @@ impl Worker {
     fn tick(&mut self) -> Tick {
         let Worker { collectors, samples, counted, routing, .. } = self;
         let tick = collectors.tick(routing.table().routed(), |shard| {
-            *counted += shard.counts.iter().map(|count| count.requests).sum::<u64>();
+            *counted += shard.counts().map(|count| count.requests).sum::<u64>();
         });
         samples.blue.add(&tick.samples.blue);
         samples.green.add(&tick.samples.green);

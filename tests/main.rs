@@ -48,6 +48,7 @@ mod records;
 mod releases;
 mod request_head;
 mod reuse;
+mod routes;
 mod shield;
 mod signals;
 mod simulation;

@@ -149,6 +149,7 @@ pub(crate) fn record(number: u64) -> Record {
         standing: Standing::Evidence,
         drawn: Drawn::Request,
         arm: Arm::Rest,
+        route: None,
         endpoint: None,
         status,
         grpc: None,
@@ -166,6 +167,7 @@ pub(crate) fn policy() -> Policy {
     let relative = Condition::LatencyAboveBlue { quantile: Quantile::P95, span: Span::Head, times, floor };
     let trigger = |(name, condition): (&str, Condition)| Trigger {
         name: name.to_owned(),
+        route: None,
         condition,
         window: Duration::from_secs(10),
         sustained: Duration::ZERO,

@@ -58,7 +58,12 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Arc<Status>> 
 
 pub(super) async fn evidence(State(context): State<Context>) -> Json<Value> {
     let status = context.status.borrow().clone();
-    Json(serde_json::json!({ "epoch": status.epoch, "windows": status.windows, "comparison": status.comparison }))
+    let mut evidence =
+        serde_json::json!({ "epoch": status.epoch, "windows": status.windows, "comparison": status.comparison });
+    if !status.compared_routes.is_empty() {
+        evidence["routes"] = serde_json::to_value(&status.compared_routes).expect("numbers are plain data");
+    }
+    Json(evidence)
 }
 
 /// Each event as it happens, named by its kind. A listener that is too slow is told how many it missed.

@@ -75,6 +75,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
         ));
     }
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
+    lines.extend(routes(status));
     lines.extend(step(status));
     lines.extend(terms(status));
     if let Some(awaited) = awaited(status) {
@@ -98,6 +99,27 @@ fn shielded(of: &Value) -> String {
             format!(", {shielded} of them answered by blue ({felt:.2} % of clients served)")
         }
     }
+}
+
+/// The routes on which green has failed, those with most failures first.
+fn routes(status: &Value) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let failures = |route: &&Value| route["green"]["failures"].as_u64().unwrap_or_default();
+    let mut failing: Vec<&Value> = status["routes"].as_array().into_iter().flatten().collect();
+    failing.retain(|route| failures(route) > 0);
+    failing.sort_by_key(|route| std::cmp::Reverse(failures(route)));
+    let line = |route: &Value| {
+        let [blue, green] = [&route["blue"], &route["green"]];
+        format!(
+            "  route {}: green failed {} of {}, blue {} of {}",
+            text(&route["route"]),
+            green["failures"],
+            green["requests"],
+            blue["failures"],
+            blue["requests"]
+        )
+    };
+    failing.into_iter().take(SHOWN).map(line).collect()
 }
 
 fn step(status: &Value) -> Option<String> {

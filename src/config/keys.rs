@@ -8,8 +8,8 @@ use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
     RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
-    RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger,
-    RawUpstreamTls, RawVersion, RawWarmUp,
+    RawRoute, RawRouteTimeouts, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens,
+    RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -42,6 +42,9 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "triggers", "*"] => keys::<RawTrigger>(),
         ["sticky"] => keys::<RawSticky>(),
         ["shield"] => keys::<RawShield>(),
+        ["routes", "*"] => keys::<RawRoute>(),
+        ["routes", "*", "timeouts"] => keys::<RawRouteTimeouts>(),
+        ["routes", "*", "triggers", "*"] => keys::<RawTrigger>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
         _ => &[],
@@ -131,17 +134,28 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "failureStatuses"] => "failureStatuses: [\"5xx\", \"429\"]",
         ["gate", "grpcFailureStatuses"] => "grpcFailureStatuses: [UNAVAILABLE, INTERNAL]",
         ["gate", "notFailures"] => "notFailures: [501, 505]",
+        ["gate", "learnRoutes"] => "learnRoutes: 32",
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",
         ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
-        ["gate", "triggers", "*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
-        ["gate", "triggers", "*", "name"] => "name: meltdown",
-        ["gate", "triggers", "*", "metric"] => "metric: errorRate",
-        ["gate", "triggers", "*", "quantile"] => "quantile: 0.99",
+        ["gate", "triggers", "*"] | ["routes", "*", "triggers", "*"] => {
+            "- { name: meltdown, metric: errorRate, above: 10% }"
+        }
+        ["gate", "triggers", "*", "name"] | ["routes", "*", "triggers", "*", "name"] => "name: meltdown",
+        ["gate", "triggers", "*", "metric"] | ["routes", "*", "triggers", "*", "metric"] => "metric: errorRate",
+        ["gate", "triggers", "*", "quantile"] | ["routes", "*", "triggers", "*", "quantile"] => "quantile: 0.99",
         ["sticky"] => "sticky: { cookie: session }",
         ["shield"] => "shield: { budget: 20% }",
         ["shield", "methods"] => "methods: [GET, HEAD]",
         ["shield", "grpc"] => "grpc: [\"/shop.Catalog/*\"]",
+        ["routes"] => "routes: [{ name: checkout, paths: [/checkout, /checkout/*] }]",
+        ["routes", "*"] => "- { name: checkout, paths: [/checkout, /checkout/*] }",
+        ["routes", "*", "name"] => "name: checkout",
+        ["routes", "*", "hosts"] => "hosts: [shop.example.com]",
+        ["routes", "*", "paths"] => "paths: [/checkout, \"/users/{id}/orders\"]",
+        ["routes", "*", "methods"] => "methods: [GET, POST]",
+        ["routes", "*", "timeouts"] => "timeouts: { responseHead: 2m }",
+        ["routes", "*", "triggers"] => "triggers: [{ name: checkout-errors, metric: errorRate, above: 5% }]",
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",
         ["resolver", "nameservers"] => "nameservers: [\"10.0.0.53\"]",
         ["journal"] => "journal: { age: 7d, size: 256MiB }",

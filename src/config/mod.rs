@@ -38,6 +38,7 @@ mod raw;
 mod read;
 mod reference;
 mod report;
+mod route;
 mod secret;
 mod source;
 mod terms;
@@ -52,6 +53,7 @@ pub use fault::{Fault, Faults, Warnings};
 pub use otlp::{Otlp, SampleRatio};
 pub use path::FieldPath;
 pub use reference::References;
+pub use route::{HostPattern, PathTemplate, RouteConfig};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport};
@@ -89,6 +91,12 @@ pub struct Config {
     pub sticky: Option<Sticky>,
     /// None: what green fails its clients see.
     pub shield: Option<Shield>,
+    /// The first that matches is the request's.
+    pub routes: Vec<RouteConfig>,
+    /// How many more are learnt from what requests ask for, at most.
+    pub learn_routes: usize,
+    /// The templates that are; nothing in a file.
+    pub learnt: Vec<String>,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
@@ -100,11 +108,29 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
+impl Config {
+    /// Takes what was learnt of routes, as far as there is room for it.
+    pub fn learn(&mut self, templates: &[String]) {
+        self.learnt = templates.iter().take(self.learn_routes).cloned().collect();
+        self.policy.routes = std::mem::take(&mut self.policy.routes).with_learnt(&self.learnt);
+    }
+}
+
 /// The part of a configuration that decides.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub policy: Policy,
     pub plan: Option<Plan>,
+    /// As in [`Config`].
+    pub learn_routes: usize,
+}
+
+impl Rules {
+    /// The policy where these templates were learnt.
+    pub fn policy_of(&self, learnt: &[String]) -> Policy {
+        let learnt = &learnt[..learnt.len().min(self.learn_routes)];
+        self.policy.clone().with_learnt(learnt)
+    }
 }
 
 /// A duration written as in a configuration; the error says what would be right.
@@ -221,7 +247,7 @@ pub struct JournalBounds {
     pub size: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
     /// For a whole request head, from its first byte.

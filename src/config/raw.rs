@@ -36,6 +36,7 @@ pub(super) struct RawConfig {
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
     pub(super) shield: Option<Switch<RawShield>>,
+    pub(super) routes: Option<Vec<Element<Mapping<RawRoute>>>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -197,6 +198,7 @@ pub(super) struct RawGate {
     pub(super) grpc_failure_statuses: Option<Vec<Element<Quantity>>>,
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
+    pub(super) learn_routes: Option<Count>,
     pub(super) compare: Option<Mapping<RawCompare>>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
@@ -257,6 +259,27 @@ pub(super) struct RawShield {
     pub(super) budget: Option<Quantity>,
     pub(super) after: Option<Quantity>,
     pub(super) body_bytes: Option<Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRoute {
+    pub(super) name: Option<String>,
+    pub(super) hosts: Option<Vec<Element<String>>>,
+    pub(super) paths: Option<Vec<Element<String>>>,
+    pub(super) methods: Option<Vec<Element<String>>>,
+    pub(super) pin: Option<String>,
+    pub(super) exclude: Option<bool>,
+    pub(super) timeouts: Option<Mapping<RawRouteTimeouts>>,
+    pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRouteTimeouts {
+    pub(super) connect: Option<Quantity>,
+    pub(super) response_head: Option<Quantity>,
+    pub(super) body_idle: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

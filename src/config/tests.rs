@@ -17,6 +17,7 @@ mod limits;
 mod outside;
 mod proxy_protocol;
 mod release;
+mod routes;
 mod secrets;
 mod settings;
 mod shield;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use super::environment::Environment;
 use super::fault::{Fault, Faults, Warnings};
 use super::keys::config_keys;
 use super::quantity::{self, quoted};
-use super::raw::{Mapping, RawAdmin, RawConfig, RawVersion};
+use super::raw::{Mapping, RawConfig, RawVersion};
 use super::read::{closest, listed, read};
 use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Access, Admin, Config, Http2, RequestIds, Rules, Token};
+use super::{Config, Http2, RequestIds, Rules};
 use crate::gate::{ByVersion, Version};
 
+mod admin;
 mod compare;
 mod condition;
 mod counting;
@@ -29,6 +30,7 @@ mod gate;
 mod health;
 mod metric;
 pub(super) mod release;
+mod routes;
 mod settings;
 mod shield;
 mod sticky;
@@ -117,7 +119,8 @@ pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result<Rules, Faults> {
-    parse_with(text, name, references, NamedFiles::Unread).map(|Config { policy, plan, .. }| Rules { policy, plan })
+    let rules = |Config { policy, plan, learn_routes, .. }| Rules { policy, plan, learn_routes };
+    parse_with(text, name, references, NamedFiles::Unread).map(rules)
 }
 
 pub(super) fn parse_with(
@@ -157,7 +160,7 @@ fn config(
         Ok(NonZeroUsize::new(count as usize).expect("the range begins at 1"))
     });
     let admin = match raw.admin {
-        Some(admin) => self::admin(&mut root.key("admin"), admin.0, listen, files, tokens_faults),
+        Some(admin) => admin::admin(&mut root.key("admin"), admin.0, listen, files, tokens_faults),
         None => root.missing("admin"),
     };
     let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
@@ -198,12 +201,15 @@ fn config(
     let tracing = tracing::tracing(&mut root.key("tracing"), raw.tracing.unwrap_or_default().0, files);
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
-    let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
+    let routes = raw.routes.map(|raw| routes::routes(&mut root.key("routes"), raw, timeouts));
+    let routes = routes.unwrap_or_else(|| Some(Vec::new()));
+    let policy = gate::policy(&mut root, raw.gate.map(|gate| gate.0), routes, response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
     let shield = shield::shield(&mut root.key("shield"), raw.shield, response_head);
     let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let (trace_context, otlp) = tracing?;
+    let (policy, routes, learn_routes) = policy?;
     Some(Config {
         service: service?,
         listen: listen?,
@@ -224,78 +230,18 @@ fn config(
         trace_context,
         otlp,
         plan,
-        policy: policy?,
+        policy,
         sticky,
         shield: shield?,
+        routes,
+        learn_routes,
+        learnt: Vec::new(),
         nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),
         warnings: Warnings::default(),
         file: None,
     })
-}
-
-fn admin(
-    scope: &mut Scope<'_, '_>,
-    raw: RawAdmin,
-    proxy: Option<SocketAddr>,
-    files: NamedFiles<'_>,
-    tokens_faults: &mut Vec<Fault>,
-) -> Option<Admin> {
-    let listen = scope.required("listen", raw.listen, quantity::socket);
-    if let (Some(listen), Some(proxy)) = (listen, proxy)
-        && collide(listen, proxy)
-    {
-        let message = format!("`{listen}` is taken by the proxy's own `listen: {proxy}`");
-        scope.wrong("listen", Wrong::new(message, "the admin API has a port of its own"));
-    }
-    let access = match raw.tokens {
-        Some(file) => match files {
-            NamedFiles::In(vault) => read_tokens(scope, &file, vault, tokens_faults).map(Access::Tokens),
-            // Without a token nobody has access.
-            NamedFiles::Unread => Some(Access::Tokens(Vec::new())),
-        },
-        None if scope.report.is_spoiled(&scope.at.key("tokens")) => None,
-        None => {
-            if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
-                let message = format!("`{listen}` is not on loopback, and there are no tokens");
-                let wrong = Wrong::new(message, format!("write `127.0.0.1:{}`", listen.port()))
-                    .help("or name a file of tokens: `tokens: tokens.yaml`");
-                scope.wrong("listen", wrong);
-            }
-            Some(Access::Loopback)
-        }
-    };
-    Some(Admin { listen: listen?, access: access? })
-}
-
-fn read_tokens(
-    scope: &mut Scope<'_, '_>,
-    file: &str,
-    vault: Vault<'_>,
-    tokens_faults: &mut Vec<Fault>,
-) -> Option<Vec<Token>> {
-    if file.is_empty() {
-        scope.wrong("tokens", Wrong::new("is empty", "write the path of a file, like `tokens.yaml`"));
-        return None;
-    }
-    let path = vault.folder.join(file);
-    let text = match read_text(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            let label = "a path is relative to the configuration file";
-            scope.wrong("tokens", Wrong::new(format!("{} cannot be read: {error}", quoted(file)), label));
-            return None;
-        }
-    };
-    let vault = Vault { folder: path.parent().unwrap_or(Path::new("")), ..vault };
-    tokens::parse(text, path.display().to_string(), vault).map_err(|mut faults| tokens_faults.append(&mut faults)).ok()
-}
-
-/// Whether one socket keeps the other from being bound; port 0 is chosen by the system.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let holds = |address: IpAddr| address.is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || holds(one.ip()) || holds(other.ip()))
 }
 
 fn networks(scope: &mut Scope<'_, '_>, key: &str, raw: Vec<Option<String>>) -> Vec<IpNet> {

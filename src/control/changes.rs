@@ -96,7 +96,8 @@ impl Control {
 
     /// Goes over to another configuration, all or nothing.
     pub(super) fn reload(&mut self, reload: Reload, found: &Addresses, reply: Reply) -> Done {
-        let Reload { config, actor } = reload;
+        let Reload { mut config, actor } = reload;
+        config.learn(self.learnt());
         if let Some(refused) = self.refuses_to_load(&config) {
             return Err((refused, Some(reply)));
         }
@@ -111,6 +112,9 @@ impl Control {
                 None => "release".to_owned(),
             });
         }
+        if config.routes != self.config.routes {
+            changed.push("routes".to_owned());
+        }
         self.serve(live.with_settings(&config));
         self.memory.bound_by(config.limits.memory);
         // The release under way goes on by its own plan.
@@ -124,7 +128,12 @@ impl Control {
             actor,
         };
         let text_is_the_same = config.text == self.config.text;
+        let routes_are_the_same =
+            config.policy.routes == self.config.policy.routes && config.routes == self.config.routes;
         self.config = *config;
+        if !routes_are_the_same {
+            self.follow_routes();
+        }
         let input = match policy {
             true => Input::Rules { policy: Box::new(self.config.policy.clone()), changed },
             false if text_is_the_same => {
@@ -190,7 +199,7 @@ impl Control {
     }
 
     /// Serves by `live` from the next request on.
-    fn serve(&mut self, live: Live) {
+    pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
         self.inputs.routing.serve(&live);
         for version in Version::BOTH {

@@ -10,11 +10,12 @@ use crate::gate::compare::numbers::ln;
 use crate::gate::compare::projection::Null;
 use crate::gate::compare::relative::Relative;
 use crate::gate::crossing::Tally;
+use crate::gate::route::Goes;
 use crate::gate::streak::Routed;
 use crate::gate::verdict::{count, percent};
-use crate::gate::{ByVersion, Charge, Outcome, Version};
+use crate::gate::{ByVersion, Charge, Outcome, Routes, Version};
 use crate::measure::Tick;
-use crate::measure::shard::Shard;
+use crate::measure::shard::{Count, Shard};
 use crate::release::Kind;
 use crate::release::input::{CLIENT_ERRORS, GATE};
 
@@ -43,12 +44,14 @@ impl ClientErrors {
         ClientErrors { routed, counted: ByVersion::default(), compared, told: false }
     }
 
-    /// Counts a shard, if its requests were routed as those of the present moment are.
-    pub(super) fn take(&mut self, shard: &Shard, routed: Routed) {
+    /// Counts a shard, if its requests were routed as those of the present moment are. What goes to blue whatever the weight is
+    /// no fair sample.
+    pub(super) fn take(&mut self, shard: &Shard, routed: Routed, routes: &Routes) {
         if shard.routed != routed {
             return;
         }
-        for counts in &shard.counts {
+        let to_blue = |count: &&Count| count.route.is_some_and(|route| routes.goes(route.number) == Goes::ToBlue);
+        for counts in shard.counts().filter(|count| !to_blue(count)) {
             let Some(version) = counts.version.filter(|_| counts.outcome.charge() != Charge::Nobody) else { continue };
             let bad = if counts.outcome == Outcome::ClientError { counts.requests } else { 0 };
             self.counted.of_mut(version).add(Tally { bad, units: counts.requests });

@@ -16,20 +16,31 @@ impl Control {
         self.inputs.routing.set_refuge(if is_lost { Refuge::Lost } else { Refuge::Open });
     }
 
+    /// Tells the routes of the present settings apart from here on.
+    pub(super) fn follow_routes(&mut self) {
+        let edition = self.inputs.routing.live().settings.edition;
+        let routes = &self.config.policy.routes;
+        self.inputs.collectors.follow_routes(edition, routes.places());
+        self.inputs.telemetry.routes(edition, routes);
+    }
+
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     pub(super) fn collect(&mut self) -> Tick {
-        let Control { inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, felt, .. } = self;
+        let Control {
+            inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, felt, learnt, ..
+        } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
         let mut tick = collectors.tick(routed, |shard| {
-            shard.counts.iter().for_each(|count| telemetry.count(count));
-            client_errors.take(shard, routed);
+            shard.counts().for_each(|count| telemetry.count(count));
+            client_errors.take(shard, routed, &course.policy().routes);
             telemetry.panics(shard.panics);
             telemetry.handshakes(&shard.handshakes);
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
             telemetry.shielded(&shard.shields);
             telemetry.latencies(shard);
+            learnt.seen.take(&shard.templates);
         });
         telemetry.open(&tick.gauges);
         felt.take(&tick, routed.epoch);

@@ -58,6 +58,7 @@ fn charge(tick: &mut Tick, failed: &FailedAt, routed: Routed) {
         return tick.late.of_mut(version).record(Charge::Failed, judged);
     }
     tick.samples.of_mut(version).record(Charge::Failed, judged);
+    tick.routes.charge(failed);
     if arm == Arm::Drawn {
         tick.arm.sample.record(Charge::Failed, judged);
     }

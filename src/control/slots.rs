@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::course::{Changed, Course, EndpointNews, Input, StreakFound};
 use crate::gate::signal::{Posted, Signals};
-use crate::gate::{ByVersion, Evidence, Health, Latency, Version};
-use crate::journal::slot::{self, Beside, Buckets, Counted, Slot};
+use crate::gate::{ByVersion, Evidence, Health, Latency, RouteNumber, Version};
+use crate::journal::slot::{self, Beside, Buckets, Counted, OnRoute, Slot};
 use crate::measure::shard::Sample;
-use crate::measure::{Part, Tick};
+use crate::measure::{Part, RouteTick, RouteTicks, Tick};
 use crate::release::{self, Plan};
 
 /// What is not a tick, as it stands in the journal.
@@ -22,6 +22,12 @@ pub enum Rare {
         /// The beginning on the clock of the deciding core, which slots of evidence are aligned to.
         began_nanos: u64,
         blue: slot::Counted,
+        /// Of the routes that had any; without their green.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        routes: Vec<OnRoute>,
+        /// The templates that were told apart beside the routes of the configuration.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learnt: Vec<String>,
         signals: Signals,
         /// None where the release went by the plan of the configuration.
         #[serde(default)]
@@ -73,17 +79,24 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
 
 /// What `course` knew when its release began.
 pub fn opening(course: &Course, began: Duration) -> Slot {
-    let history = course.history();
-    let blue = slot::Counted {
-        requests: history.requests,
-        failures: history.failures,
-        head: buckets(&history.latency),
+    let past = |evidence: &Evidence| slot::Counted {
+        requests: evidence.requests,
+        failures: evidence.failures,
+        head: buckets(&evidence.latency),
         ..slot::Counted::default()
     };
+    let blue = past(course.history());
+    let on_route = |(number, evidence): (RouteNumber, &Evidence)| OnRoute {
+        number: number.index() as u8,
+        blue: past(evidence),
+        green: slot::Counted::default(),
+    };
+    let routes = course.route_pasts().map(on_route).collect();
+    let learnt = course.policy().routes.learnt();
     let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
     let signals = course.signals().clone();
     let own_plan = course.planned().own().cloned().map(Box::new);
-    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, signals, own_plan }) }
+    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }) }
 }
 
 /// A slot as it was given to the deciding core.
@@ -111,8 +124,15 @@ pub fn counted(tick: &slot::Tick) -> Tick {
         late: ByVersion { blue: sample(&beside.late_blue), green: sample(&beside.late_green) },
         arm: part(&beside.arm),
         held: ByVersion { blue: 0, green: beside.held },
+        routes: routes_of(&tick.routes),
         ..Tick::default()
     }
+}
+
+/// The evidence that an opening holds of routes.
+pub fn pasts(routes: &[OnRoute]) -> impl Iterator<Item = (RouteNumber, Evidence)> {
+    let past = |on: &OnRoute| Some((RouteNumber::from_index(usize::from(on.number))?, evidence(&on.blue)));
+    routes.iter().filter_map(past)
 }
 
 /// The evidence that an opening holds.
@@ -130,7 +150,36 @@ fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
         let counted = counted_of(tick.samples.of(version), tick.waiting.of(version), *tick.clients.of(version));
         slot::Counted { health: recorded_health(*health.of(version)), ..counted }
     };
-    slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside: beside(tick) }
+    let routes = on_routes(&tick.routes);
+    slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside: beside(tick), routes }
+}
+
+fn on_routes(routes: &RouteTicks) -> Vec<OnRoute> {
+    let on_route = |(number, RouteTick { judged, waiting, clients }): (u8, &RouteTick)| {
+        let of =
+            |version: Version| counted_of(&Sample::from(judged.of(version)), waiting.of(version), *clients.of(version));
+        OnRoute { number, blue: of(Version::Blue), green: of(Version::Green) }
+    };
+    let nothing = slot::Counted::default();
+    let had_any = |on: &OnRoute| on.blue != nothing || on.green != nothing;
+    (0..).zip(&routes.places).map(on_route).filter(had_any).collect()
+}
+
+/// With the places that had any, and those before them.
+fn routes_of(routes: &[OnRoute]) -> RouteTicks {
+    let mut ticks = RouteTicks::default();
+    for OnRoute { number, blue, green } in routes {
+        let index = usize::from(*number);
+        if ticks.places.len() <= index {
+            ticks.places.resize_with(index + 1, RouteTick::default);
+        }
+        ticks.places[index] = RouteTick {
+            judged: ByVersion { blue: evidence(blue), green: evidence(green) },
+            waiting: ByVersion { blue: latency(&blue.waiting), green: latency(&green.waiting) },
+            clients: ByVersion { blue: blue.clients, green: green.clients },
+        };
+    }
+    ticks
 }
 
 /// None where there is nothing.

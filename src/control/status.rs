@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
-use crate::gate::compare::Summary;
+use crate::gate::compare::{RouteSummary, Summary};
 use crate::gate::trigger::Span;
 use crate::gate::verdict::duration;
-use crate::gate::{ByVersion, Evidence, Verdict, Version};
+use crate::gate::{ByVersion, Evidence, RouteNumber, Routes, Verdict, Version};
 use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
 use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, Run, Weight};
@@ -46,10 +46,15 @@ pub struct Status {
     pub difference: Option<String>,
     /// The signals that fire.
     pub signals: Vec<String>,
+    /// Of the same window, what is evidence; absent where no routes are configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteStatus>,
     #[serde(skip)]
     pub windows: Vec<WindowStatus>,
     #[serde(skip)]
     pub comparison: Option<Summary>,
+    #[serde(skip)]
+    pub compared_routes: Vec<RouteSummary>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -111,11 +116,27 @@ pub struct VersionStatus {
     pub endpoints: usize,
 }
 
+/// One route, or what is on none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStatus {
+    pub route: String,
+    /// `judged`, `excluded` or `toBlue`.
+    pub goes: &'static str,
+    pub blue: Counted,
+    pub green: Counted,
+    /// The natural logarithm of the evidence that green is worse on the route; null where it has no verdict of its own.
+    pub ln_evidence: Option<f64>,
+}
+
 /// One window of `GET /v1/evidence`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStatus {
     pub window: String,
+    /// None for the whole of both versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// `head` or `whole`.
     pub measure: &'static str,
     pub blue: Counted,
@@ -179,6 +200,7 @@ impl Status {
     ) -> Status {
         let state = course.state();
         let shown = course.windows().shown();
+        let compared_routes = course.compared_routes();
         let of = |version: Version| {
             let section = table.roles.section(version);
             let shown = *shown.of(version);
@@ -210,8 +232,10 @@ impl Status {
             rollback,
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
-            windows: course.windows().each().map(WindowStatus::new).collect(),
+            routes: RouteStatus::all(course, &compared_routes),
+            windows: course.windows().each().map(|window| WindowStatus::new(&course.policy().routes, window)).collect(),
             comparison: course.compared(),
+            compared_routes,
         }
     }
 }
@@ -248,10 +272,28 @@ impl AwaitedStatus {
     }
 }
 
+impl RouteStatus {
+    fn all(course: &Course, compared: &[RouteSummary]) -> Vec<RouteStatus> {
+        let routes = &course.policy().routes;
+        let of = |number: RouteNumber| {
+            let route = routes.name(number).to_owned();
+            let ByVersion { blue, green } = course.on_route(number)?;
+            let ln_evidence = compared.iter().find(|known| known.route == route).map(|known| known.ln_evidence);
+            let (blue, green) = (Counted::new(blue), Counted::new(green));
+            Some(RouteStatus { goes: routes.goes(number).name(), blue, green, ln_evidence, route })
+        };
+        routes.numbered().filter_map(of).collect()
+    }
+}
+
 impl WindowStatus {
-    fn new((window, span, evidence): (Duration, Span, ByVersion<&Evidence>)) -> WindowStatus {
+    fn new(
+        routes: &Routes,
+        (window, span, route, evidence): (Duration, Span, Option<RouteNumber>, ByVersion<&Evidence>),
+    ) -> WindowStatus {
         WindowStatus {
             window: duration(window),
+            route: route.map(|route| routes.name(route).to_owned()),
             measure: match span {
                 Span::Head => "head",
                 Span::Whole => "whole",

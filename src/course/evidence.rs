@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Course;
 use super::grounds::Grounds;
-use crate::gate::compare::{Comparison, Summary};
+use crate::gate::compare::{Comparison, RouteSummary, Summary};
 use crate::gate::trigger::{Quantile, Span};
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence};
@@ -24,6 +24,9 @@ pub struct Basis {
     #[serde(flatten)]
     pub counts: Counts,
     pub comparison: Option<Summary>,
+    /// The routes that speak most against green.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +63,7 @@ impl Course {
             window: duration(STATUS_WINDOW),
             counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
             comparison: self.compared(),
+            routes: self.told_routes(),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::gate::{ByVersion, Trigger};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grounds {
+    /// Where; none for the whole of both versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// `failed`, or `slower than 9.3 ms`.
     pub bad: String,
     /// Blue's own bound of slowness, where that is another.
@@ -32,6 +35,7 @@ impl Grounds {
     pub(super) fn of_row(row: &Row) -> Grounds {
         let Row { failures, blue, ln_evidence, .. } = *row;
         Grounds {
+            route: None,
             bad: "failed".to_owned(),
             bad_of_blue: None,
             over: "since the first failure of green's row".to_owned(),
@@ -42,9 +46,10 @@ impl Grounds {
     }
 
     pub(super) fn of_difference(difference: &Difference) -> Grounds {
-        let Difference { slower_than, counted, ln_evidence } = difference;
+        let Difference { route, slower_than, counted, ln_evidence } = difference;
         let slower = |bound| format!("slower than {}", duration(bound));
         Grounds {
+            route: route.clone(),
             bad: slower_than.map_or_else(|| "failed".to_owned(), |bounds| slower(bounds.green)),
             bad_of_blue: slower_than.map(|bounds| slower(bounds.blue)),
             over: "in the same moments, since the evidence began".to_owned(),
@@ -55,14 +60,15 @@ impl Grounds {
     }
 
     fn of_trigger(trigger: &Trigger, course: &Course) -> Grounds {
-        let evidence = course.windows.evidence(trigger.window, trigger.condition.span());
+        let evidence = course.windows.of(trigger).total;
         let ByVersion { blue, green } = bad_units(trigger, evidence);
         let bad = match Bad::of(trigger, evidence) {
             Bad::Failed => "failed".to_owned(),
             Bad::SlowerThan(bound) => format!("slower than {}", duration(bound)),
         };
         let over = format!("in the last {}", duration(trigger.window));
-        Grounds { bad, bad_of_blue: None, over, blue, green, once_in: None }
+        let route = trigger.route.as_ref().map(|route| route.name.clone());
+        Grounds { route, bad, bad_of_blue: None, over, blue, green, once_in: None }
     }
 }
 

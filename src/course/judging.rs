@@ -66,6 +66,7 @@ impl Course {
             self.windows.add(samples, now);
             self.history.add(samples, now);
         }
+        self.count_routes(&counted.routes, now);
         let ByVersion { blue, green } = &counted.shown;
         if matches!(self.state, State::Completed { .. }) {
             let none = Evidence::default();
@@ -98,13 +99,16 @@ impl Course {
         let Part { sample, waiting, clients } = &counted.arm;
         let arm = Counted { evidence: &sample.evidence, waiting, clients: *clients };
         let arm = (weight > Weight::ZERO).then_some(arm);
-        self.comparison.as_mut().map(|comparison| comparison.tick(of, arm, weight, now))
+        self.comparison.as_mut().map(|comparison| {
+            Course::compare_routes(comparison, &counted.routes, now);
+            comparison.tick(of, arm, weight, now)
+        })
     }
 
     fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
         let Course { gate, windows, signals, .. } = self;
-        let windows = |trigger: &Trigger| windows.window(trigger.window, trigger.condition.span());
+        let windows = |trigger: &Trigger| windows.of(trigger);
         gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 

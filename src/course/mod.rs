@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod grounds;
 mod input;
 mod judging;
+mod routes;
 mod warming;
 
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::gate::signal::Signals;
 use crate::gate::verdict::{
     another_endpoint_is_bad, endpoint_is_out, streak_convicts, streak_is_common, streak_probes,
 };
-use crate::gate::{Action, Evidence, Gate, Policy, Verdict, Version};
-use crate::measure::Windows;
+use crate::gate::{Action, Evidence, Gate, Policy, RouteNumber, Verdict, Version};
 use crate::measure::window::History;
+use crate::measure::{RouteWindows, Windows};
 use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
 use grounds::Grounds;
@@ -35,6 +36,8 @@ pub struct Course {
     comparison: Option<Comparison>,
     windows: Windows,
     history: History,
+    /// What both versions did on each route; empty where none is configured.
+    routes: RouteWindows,
     signals: Signals,
     verdict: Verdict,
     /// When both versions last failed in a row.
@@ -78,6 +81,7 @@ impl Course {
             comparison: None,
             windows: Windows::new(&policy),
             history: History::default(),
+            routes: RouteWindows::new(&policy.routes),
             signals: Signals::default(),
             verdict,
             common_streak: None,
@@ -118,6 +122,7 @@ impl Course {
             Input::Restarted => {
                 self.signals = Signals::default();
                 self.history = History::default();
+                self.routes = RouteWindows::new(&self.policy.routes);
                 self.forget(&Evidence::default(), now);
                 self.apply(release::Input::Restarted, now)
             }
@@ -171,8 +176,18 @@ impl Course {
         }
     }
 
-    /// Replaces what is known from before a release; for a replay, which begins where the release began.
-    pub fn set_past(&mut self, blue: Evidence, signals: Signals, now: Duration) {
+    /// Replaces what is known from before a release, of the whole and of routes; for a replay, which begins where the release
+    /// began.
+    pub fn set_past(
+        &mut self,
+        blue: Evidence,
+        routes: impl IntoIterator<Item = (RouteNumber, Evidence)>,
+        signals: Signals,
+        now: Duration,
+    ) {
+        for (route, blue) in routes {
+            self.routes.set_past(route, &blue, now);
+        }
         self.comparison = self.compared_with(&blue, now);
         self.history = History::of(blue, now);
         self.signals = signals;
@@ -183,12 +198,24 @@ impl Course {
         self.planned = planned;
     }
 
+    /// Tells the routes of `policy` apart from here on, which is the same otherwise. Not while a release is open.
+    pub fn follow_routes(&mut self, policy: Policy, now: Duration) {
+        self.judge_by(policy, now);
+    }
+
     /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
     fn judge_by(&mut self, policy: Policy, now: Duration) {
-        self.windows.follow(&policy);
         let before = std::mem::replace(&mut self.policy, policy);
+        let routes_are_new = before.routes != self.policy.routes;
+        if routes_are_new {
+            self.windows.forget_routes();
+            self.routes.follow(&self.policy.routes);
+        }
+        self.windows.follow(&self.policy);
         if before.compare != self.policy.compare {
             self.comparison = self.compared_with(&self.history.blue().clone(), now);
+        } else if routes_are_new {
+            self.comparison = self.comparison.take().map(|comparison| self.with_routes(comparison, now));
         }
         if (&before.triggers, &before.checks, &before.signals)
             != (&self.policy.triggers, &self.policy.checks, &self.policy.signals)
@@ -290,6 +317,7 @@ impl Course {
         if is_completed != was_completed && !begins {
             self.windows.exchange();
             self.history.exchange();
+            self.routes.exchange();
         }
         Ok(effects)
     }
@@ -297,6 +325,7 @@ impl Course {
     /// Forgets what was measured in earlier epochs.
     fn forget(&mut self, history: &Evidence, now: Duration) {
         self.windows.clear();
+        self.routes.clear();
         self.gate.reset(now);
         self.common_streak = None;
         self.probed_at = now;
@@ -310,7 +339,8 @@ impl Course {
 
     fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
         let planned = self.plan().map_or(UNPLANNED, Plan::duration);
-        self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now))
+        let comparison = self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now));
+        comparison.map(|comparison| self.with_routes(comparison, now))
     }
 
     fn weight_changed(&mut self, now: Duration) {

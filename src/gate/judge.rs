@@ -120,7 +120,8 @@ impl Gate {
         let window = |trigger: &Trigger| (look.windows)(trigger).into();
         let begun_at = *self.begun_at.get_or_insert(now);
         let over_a_bound = || {
-            self.tracks.iter().find_map(|track| {
+            // On one route blue may be worse, and the better place for all the others.
+            self.tracks.iter().filter(|track| track.trigger.route.is_none()).find_map(|track| {
                 let evidence = window(&track.trigger).total;
                 crossing::blue_is_worse(&track.trigger, evidence).then(|| describe(&track.trigger, evidence))
             })
@@ -150,7 +151,7 @@ impl Gate {
             let Signal { trigger, phase } = signal;
             sum.take(&trigger.name, trigger.action, phase, spared(trigger.action, ruling));
         }
-        let gating = self.tracks.iter().filter(|track| track.gates()).count();
+        let gating = self.tracks.iter().filter(|track| track.gates() && track.trigger.route.is_none()).count();
         sum.judgement(gating)
     }
 }

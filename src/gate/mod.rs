@@ -1,8 +1,8 @@
 //! Is green worse than blue, and what follows from it? Pure: no I/O, clock, async, randomness, log or metric.
 //!
 //! Reading order: [`version`], [`outcome`] and [`grpc`] say what one request came to, [`evidence`] what has been counted, [`latency`]
-//! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`policy`] all of
-//! that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
+//! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`route`] the parts of the service that are told apart,
+//! [`policy`] all of that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
 //! traffic back, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
 //! themselves, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
 //! [`verdict`] the sentence.
@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod outlier;
 pub mod policy;
 pub mod refuge;
+pub mod route;
 pub mod signal;
 pub mod streak;
 pub mod trigger;
@@ -31,6 +32,7 @@ pub use judge::{Gate, Judgement, Look, Order, Stands};
 pub use latency::Latency;
 pub use outcome::{Charge, Outcome};
 pub use policy::Policy;
+pub use route::{RouteMark, RouteNumber, Routes};
 pub use signal::Signals;
 pub use trigger::{Action, Trigger};
 pub use verdict::{Kind, Verdict};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::compare;
 use super::grpc::{GrpcStatus, GrpcStatuses};
 use super::outcome::{Charge, Outcome};
+use super::route::Routes;
 use super::trigger::{Action, CheckTrigger, Share, SignalTrigger, StreakTrigger, Trigger};
 
 /// All rules of one gate.
@@ -23,6 +24,7 @@ pub struct Policy {
     /// The statistical test of green against blue; none when it is switched off.
     pub compare: Option<compare::Settings>,
     pub counting: Counting,
+    pub routes: Routes,
 }
 
 /// Which requests are evidence, and which of them are failures.
@@ -70,6 +72,12 @@ impl Policy {
         let checks = self.checks.iter().map(|checks| (checks.name.as_str(), checks.action));
         let signals = self.signals.iter().map(|signal| (signal.name.as_str(), signal.action));
         triggers.chain(streak).chain(checks).chain(signals)
+    }
+
+    /// The same with routes that were learnt.
+    #[must_use]
+    pub fn with_learnt(self, templates: &[String]) -> Policy {
+        Policy { routes: self.routes.with_learnt(templates), ..self }
     }
 
     /// Whether anything is judged at all.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::route::NamedRoute;
+
 /// A share of all requests, kept in millionths so that comparisons are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
@@ -133,6 +135,8 @@ pub enum Condition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
     pub name: String,
+    /// What it looks at; none for the whole of both versions.
+    pub route: Option<NamedRoute>,
     pub condition: Condition,
     pub window: Duration,
     /// How long the bound must stay crossed.

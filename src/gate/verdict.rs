@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::crossing::Tally;
 use super::evidence::Evidence;
+use super::route::on_route;
 use super::streak::Row;
 use super::trigger::{Condition, Quantile, Rate, Share, StreakTrigger, Trigger};
 use super::version::{ByVersion, Version};
@@ -100,7 +101,7 @@ pub fn describe(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> String {
         write!(sentence, "; the bound is for {} sustained", duration(trigger.sustained))
             .expect("a String takes it all");
     }
-    sentence
+    on_route(trigger.route.as_ref(), sentence)
 }
 
 /// Why a streak ends in a rollback. `row` is what it was decided on, unless that got lost on the way.

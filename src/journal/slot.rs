@@ -55,6 +55,18 @@ pub struct Tick {
     /// None in most ticks of low traffic, and in journals of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Beside>,
+    /// The same once more by route, of those that had any. Empty without routes, and in journals of versions that knew none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<OnRoute>,
+}
+
+/// What came in on one route of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OnRoute {
+    /// Its place in the configuration; behind the last is what was on none.
+    pub number: u8,
+    pub blue: Counted,
+    pub green: Counted,
 }
 
 /// What is told apart beside that.

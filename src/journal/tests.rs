@@ -76,7 +76,7 @@ fn release(epoch: u32) -> ReleaseRecord {
 
 fn tick(requests: u64) -> Input {
     let counted = Counted { requests, ..Counted::default() };
-    Input::Tick(Box::new(Tick { blue: counted.clone(), green: counted, beside: None }))
+    Input::Tick(Box::new(Tick { blue: counted.clone(), green: counted, ..Tick::default() }))
 }
 
 fn chunk(epoch: u32, number: u32, inputs: impl IntoIterator<Item = Input>) -> Chunk {

@@ -4,7 +4,7 @@
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
 //! those that stay keep what is known of them, [`addresses`] what names stand for, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
 //! for a while, [`permits`] how many requests there are at a time,
-//! [`rate`] how many each client has sent of late, [`overload`] what is refused for want of memory.
+//! [`rate`] how many each client has sent of late, [`routes`] what they ask for, [`overload`] what is refused for want of memory.
 
 mod addresses;
 mod descriptors;
@@ -12,6 +12,7 @@ mod ejection;
 mod overload;
 mod permits;
 mod rate;
+mod routes;
 mod settings;
 mod upstreams;
 
@@ -27,6 +28,7 @@ pub use ejection::Stands;
 pub use overload::{Restraints, Stage};
 pub use permits::Permit;
 pub use rate::{Over, Rates};
+pub use routes::{Place, Routes};
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
 
@@ -46,7 +48,7 @@ impl Live {
     pub fn new(config: &Config, found: &Addresses) -> Live {
         let endpoints = ByVersion::build(|section| config.versions.of(section).endpoints.as_slice());
         Live {
-            settings: Arc::new(Settings::new(config)),
+            settings: Arc::new(Settings::new(config, None)),
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
             transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
@@ -61,7 +63,8 @@ impl Live {
         let rates = config
             .rate_limit
             .map(|limit| before.filter(|rates| rates.is_by(limit)).unwrap_or_else(|| Arc::new(Rates::new(limit))));
-        Live { settings: Arc::new(Settings::new(config)), restraints: Restraints::of(stage, rates), ..self }
+        let settings = Settings::new(config, Some(&self.settings));
+        Live { settings: Arc::new(settings), restraints: Restraints::of(stage, rates), ..self }
     }
 
     /// The same in another stage of overload.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
+use super::routes::Routes;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Shield, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, RouteConfig, Shield, Sticky, Timeouts, Tls,
+    TraceContext,
 };
-use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
+use crate::gate::{ByVersion, RouteMark};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -30,6 +32,11 @@ pub struct Settings {
     pub sticky: Option<Sticky>,
     pub shield: Option<Shield>,
     pub counting: Counting,
+    /// None: nothing is told apart by what a request asks for.
+    pub routes: Option<Arc<Routes>>,
+    /// What `routes` are made of, declared and learnt, and how often that has changed.
+    made_of: (Vec<RouteConfig>, Vec<String>),
+    pub edition: u16,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
@@ -40,7 +47,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(config: &Config) -> Settings {
+    /// `before` is what they replace.
+    pub fn new(config: &Config, before: Option<&Settings>) -> Settings {
+        let made_of = (config.routes.clone(), config.learnt.clone());
+        let edition = before.map_or(0, |before| before.edition.wrapping_add(u16::from(before.made_of != made_of)));
         Settings {
             timeouts: config.timeouts,
             limits: config.limits,
@@ -56,10 +66,19 @@ impl Settings {
             sticky: config.sticky.clone(),
             shield: config.shield.clone(),
             counting: config.policy.counting.clone(),
+            routes: Routes::new(config, edition).map(Arc::new),
+            made_of,
+            edition,
             http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),
             descriptors: Descriptors::of_worker(config.workers),
         }
+    }
+
+    /// Of a request on `route`.
+    pub fn timeouts_of(&self, route: Option<RouteMark>) -> &Timeouts {
+        let own = route.and_then(|route| self.routes.as_ref()?.timeouts(route));
+        own.unwrap_or(&self.timeouts)
     }
 }

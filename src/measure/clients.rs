@@ -25,15 +25,23 @@ pub struct Clients {
 /// few makes whoever compares more careful, never less. 74 KiB, which only sticky traffic takes.
 const MOST_CLIENTS: usize = 4096;
 
+/// As many of one route: 5 KiB.
+pub(super) const MOST_CLIENTS_OF_ROUTE: usize = 256;
+
 /// The keys are hashes already.
 #[derive(Default)]
 struct Identity(u64);
 
 impl Clients {
     pub fn add(&mut self, drawn: Drawn) {
+        self.add_up_to(drawn, MOST_CLIENTS);
+    }
+
+    /// As [`Clients::add`], where so many are told apart at most.
+    pub(super) fn add_up_to(&mut self, drawn: Drawn, most: usize) {
         match drawn {
             Drawn::Request => self.single += 1,
-            Drawn::Client(key) if self.keyed.len() < MOST_CLIENTS => _ = self.keyed.insert(key),
+            Drawn::Client(key) if self.keyed.len() < most => _ = self.keyed.insert(key),
             Drawn::Client(_) => {}
         }
     }

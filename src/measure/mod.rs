@@ -1,5 +1,5 @@
-//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`shields`] on the worker, [`sample`] is what both add up, [`tick`] and
-//! [`window`] on the control thread.
+//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
+//! [`window`] and `route_windows` on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
 //! of a request. What a version took and what its client saw are kept apart where they differ. The control thread adds the shards of all workers up, once a tick, and keeps the sliding windows that the
@@ -9,18 +9,25 @@ pub mod clients;
 pub mod gauges;
 pub mod handshakes;
 pub mod proxy_headers;
+pub mod record;
+mod route_windows;
+pub mod routes;
 mod sample;
 pub mod shard;
 pub mod sheds;
 pub mod shields;
+pub mod templates;
 pub mod tick;
 pub mod window;
 
 pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
 pub use proxy_headers::{ProxyHeader, ProxyHeaders};
+pub use route_windows::RouteWindows;
+pub use routes::{RouteTick, RouteTicks};
 pub use shard::{Collector, Recorder, Shard};
 pub use sheds::{Shed, Sheds};
 pub use shields::{InEpoch, Shielded, Shields};
+pub use templates::{Learning, Templates};
 pub use tick::{Collectors, Part, Tick};
 pub use window::Windows;

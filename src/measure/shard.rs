@@ -4,97 +4,19 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::clients::{Clients, Drawn};
+use super::clients::Clients;
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
+use super::record::count_in;
+pub use super::record::{Arm, Count, FailedAt, Record, Standing, Took, Unanswered};
+use super::routes::RouteShards;
+pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
 use super::shields::{self, Shielded, Shields};
+use super::templates::Templates;
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Charge, GrpcStatus, Latency, Outcome, Version};
-
-pub use super::sample::Sample;
-
-/// Everything that one request adds to the counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Record {
-    /// None when no version served it.
-    pub version: Option<Version>,
-    pub routed: Routed,
-    pub outcome: Outcome,
-    /// By what the policy counts as a failure.
-    pub charge: Charge,
-    pub standing: Standing,
-    pub drawn: Drawn,
-    pub arm: Arm,
-    /// The number of the endpoint, where the version has enough of them that one can be told from the version.
-    pub endpoint: Option<usize>,
-    /// The status that was sent, 0 when none was.
-    pub status: u16,
-    /// None where the request was not of gRPC, or came to nothing that could say.
-    pub grpc: Option<GrpcStatus>,
-    /// What the version took, by which it is judged.
-    pub judged: Took,
-    /// What the client saw, which is shown.
-    pub shown: Took,
-}
-
-/// How long one request took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
-    /// To the response head; none when no head came and the request did not wait for one either.
-    pub head: Option<Duration>,
-    /// To the end of the answer; none when the request was never sent.
-    pub whole: Option<Duration>,
-}
-
-/// What a request is evidence of. Whatever it is, it is counted and shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Evidence,
-    /// Of failures, and not of latency: its endpoint had only just begun.
-    WarmUp,
-    /// Of nothing: its path is excluded, no version served it, or its client has more than its share already.
-    Aside,
-}
-
-/// Which part of blue's requests one belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arm {
-    #[default]
-    Rest,
-    /// Those that stand in for green where blue is compared with itself.
-    Drawn,
-}
-
-/// Requests with the same outcome and statuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    pub version: Option<Version>,
-    pub outcome: Outcome,
-    pub status: u16,
-    pub grpc: Option<GrpcStatus>,
-    pub requests: u64,
-}
-
-/// The requests that have no response head yet and will be evidence of latency: how long the version has had them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered {
-    pub version: Version,
-    pub arm: Arm,
-    pub age: Duration,
-}
-
-/// A failure at one endpoint of several, which may be the endpoint's and not the version's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedAt {
-    pub version: Version,
-    pub endpoint: usize,
-    pub routed: Routed,
-    pub arm: Arm,
-    /// None in a warm-up.
-    pub judged: Took,
-}
+use crate::gate::{ByVersion, Charge, Latency, Version};
 
 /// One worker's counts.
 ///
@@ -103,7 +25,10 @@ pub struct FailedAt {
 pub struct Shard {
     /// By the newest table that the worker has seen.
     pub routed: Routed,
-    pub counts: Vec<Count>,
+    /// Without those on routes; see [`Shard::counts`].
+    pub(super) plain: Vec<Count>,
+    /// None before the first request on one.
+    pub(super) routes: Option<Box<RouteShards>>,
     /// Evidence of requests that were routed by that table.
     pub samples: ByVersion<Sample>,
     /// Evidence as well, of which something else is shown.
@@ -135,6 +60,8 @@ pub struct Shard {
     pub proxy_headers: ProxyHeaders,
     pub sheds: Sheds,
     pub shields: Shields,
+    /// Of requests on no route, where routes are learnt.
+    pub templates: Templates,
 }
 
 /// The worker's side: counts, and hands over.
@@ -169,15 +96,11 @@ pub fn pair() -> (Recorder, Collector) {
 
 impl Shard {
     pub fn record(&mut self, record: &Record) {
-        let Record { version, outcome, status, grpc, .. } = *record;
-        let same = |count: &&mut Count| {
-            count.status == status && count.outcome == outcome && count.version == version && count.grpc == grpc
-        };
-        match self.counts.iter_mut().find(same) {
-            Some(count) => count.requests += 1,
-            None => self.counts.push(Count { version, outcome, status, grpc, requests: 1 }),
+        match record.route {
+            None => count_in(&mut self.plain, record),
+            Some(route) => self.routes.get_or_insert_default().count(route, record),
         }
-        let Some(version) = version else { return };
+        let Some(version) = record.version else { return };
         if record.routed != self.routed {
             self.open(record.routed);
         }
@@ -190,12 +113,12 @@ impl Shard {
 
     /// Counts a request of this epoch.
     fn take(&mut self, version: Version, record: &Record) {
-        let Record { charge, standing, drawn, arm, endpoint, routed, shown, .. } = *record;
+        let Record { charge, standing, drawn, arm, route, endpoint, routed, shown, .. } = *record;
         let judged = if standing == Standing::WarmUp { Took::default() } else { record.judged };
         if let Some(endpoint) = endpoint {
             if charge == Charge::Failed && self.failed.len() < MOST_FAILED {
                 self.shown_only.of_mut(version).record(charge, shown);
-                self.failed.push(FailedAt { version, endpoint, routed, arm, judged });
+                self.failed.push(FailedAt { version, endpoint, routed, arm, route, judged });
                 return;
             }
             if charge == Charge::Served {
@@ -212,6 +135,9 @@ impl Shard {
         } else {
             self.judged_only.of_mut(version).record(charge, judged);
             self.shown_only.of_mut(version).record(charge, shown);
+        }
+        if let Some(routes) = &mut self.routes {
+            routes.take(version, record, judged);
         }
         if arm == Arm::Drawn {
             self.arm.record(charge, judged);
@@ -259,6 +185,9 @@ impl Shard {
             self.shields.begin();
             self.failed.clear();
         }
+        if let Some(routes) = &mut self.routes {
+            routes.open();
+        }
         self.arm.clear();
         self.arm_clients.clear();
         self.routed = routed;
@@ -273,27 +202,44 @@ impl Shard {
             self.waiting.of_mut(version).clear();
         }
         self.arm_waiting.clear();
-        for Unanswered { version, arm, age } in waiting {
+        if let Some(routes) = &mut self.routes {
+            routes.wait_no_more();
+        }
+        for unanswered in waiting {
+            let Unanswered { version, arm, age, route } = unanswered;
             self.waiting.of_mut(version).record(age);
+            if route.is_some() {
+                self.routes.get_or_insert_default().wait(&unanswered);
+            }
             if arm == Arm::Drawn {
                 self.arm_waiting.record(age);
             }
         }
     }
 
+    /// Every request that ended, by what it came to.
+    pub fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.plain.iter().chain(self.routes.iter().flat_map(|routes| routes.counts()))
+    }
+
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
-        let counted = self.panics > 0 || !self.shields.is_empty() || !self.counts.is_empty();
+        let on_routes = self.routes.as_ref().is_some_and(|routes| !routes.is_empty());
+        let counted = self.panics > 0 || !self.shields.is_empty() || !self.plain.is_empty() || on_routes;
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
     fn clear(&mut self) {
-        self.counts.clear();
+        self.plain.clear();
+        if let Some(routes) = &mut self.routes {
+            routes.clear();
+        }
         self.panics = 0;
         self.handshakes = Handshakes::default();
         self.proxy_headers = ProxyHeaders::default();
         self.sheds = Sheds::default();
         self.shields = Shields::default();
+        self.templates.clear();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -334,6 +280,11 @@ impl Recorder {
 
     pub fn gave_to_blue(&mut self, routed: Routed) {
         self.shard.shields.give(self.shard.told(routed));
+    }
+
+    /// A request on no route was for `path`.
+    pub fn saw(&mut self, path: &str) {
+        self.shard.templates.see(path);
     }
 
     pub fn panicked(&mut self) {

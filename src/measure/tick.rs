@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::gauges::Gauges;
+use super::routes::{RouteSums, RouteTicks, RouteWaits};
 use super::shard::{Collector, FailedAt, Sample, Shard};
 use super::shields::InEpoch;
 use crate::gate::streak::Routed;
@@ -31,6 +32,8 @@ pub struct Tick {
     pub held: ByVersion<u64>,
     /// What blue got in green's place.
     pub shielded: InEpoch,
+    /// The samples, the waiting requests and their clients once more, by route.
+    pub routes: RouteTicks,
     pub gauges: Gauges,
 }
 
@@ -47,6 +50,7 @@ pub struct Collectors {
     workers: Vec<Worker>,
     clients: ByVersion<Clients>,
     arm_clients: Clients,
+    routes: RouteSums,
 }
 
 struct Worker {
@@ -61,6 +65,7 @@ struct Newest {
     gauges: Gauges,
     waiting: ByVersion<Latency>,
     arm_waiting: Latency,
+    routes: RouteWaits,
 }
 
 impl Tick {
@@ -93,14 +98,24 @@ impl Tick {
 impl Collectors {
     pub fn new(collectors: impl IntoIterator<Item = Collector>) -> Collectors {
         let workers = collectors.into_iter().map(|collector| Worker { collector, newest: Newest::default() });
-        Collectors { workers: workers.collect(), clients: ByVersion::default(), arm_clients: Clients::default() }
+        Collectors {
+            workers: workers.collect(),
+            clients: ByVersion::default(),
+            arm_clients: Clients::default(),
+            routes: RouteSums::default(),
+        }
+    }
+
+    /// Tells so many places of this edition apart from here on.
+    pub fn follow_routes(&mut self, edition: u16, places: usize) {
+        self.routes.follow(edition, places);
     }
 
     /// Takes every shard that was handed over. What belongs to the epoch of `routed`, the table as of now, is evidence; `each`
     /// sees all of it.
     pub fn tick(&mut self, routed: Routed, mut each: impl FnMut(&Shard)) -> Tick {
-        let Collectors { workers, clients, arm_clients } = self;
-        let mut tick = Tick::default();
+        let Collectors { workers, clients, arm_clients, routes } = self;
+        let mut tick = Tick { routes: routes.begin(), ..Tick::default() };
         for version in Version::BOTH {
             clients.of_mut(version).clear();
         }
@@ -114,11 +129,15 @@ impl Collectors {
                         clients.of_mut(version).merge(shard.clients.of(version));
                     }
                     arm_clients.merge(&shard.arm_clients);
+                    if let Some(shards) = shard.routes.as_ref().filter(|_| !routed.changed_since(shard.routed)) {
+                        routes.take(&mut tick.routes, shards);
+                    }
                 }
                 newest.routed = shard.routed;
                 newest.gauges = shard.gauges;
                 std::mem::swap(&mut newest.waiting, &mut shard.waiting);
                 std::mem::swap(&mut newest.arm_waiting, &mut shard.arm_waiting);
+                newest.routes.take(shard.routes.as_deref_mut());
             });
             tick.gauges = tick.gauges.plus(newest.gauges);
             if newest.routed.epoch == routed.epoch && !routed.changed_since(newest.routed) {
@@ -126,10 +145,12 @@ impl Collectors {
                     tick.waiting.of_mut(version).add(newest.waiting.of(version));
                 }
                 tick.arm.waiting.add(&newest.arm_waiting);
+                newest.routes.add_to(&mut tick.routes);
             }
         }
         tick.clients = ByVersion::build(|version| clients.of(version).count());
         tick.arm.clients = arm_clients.count();
+        routes.end(&mut tick.routes);
         tick
     }
 }
@@ -163,6 +184,7 @@ mod tests {
             standing: Standing::Evidence,
             drawn,
             arm: Arm::Rest,
+            route: None,
             endpoint: None,
             status: 200,
             grpc: None,
@@ -174,7 +196,7 @@ mod tests {
     fn hand_over(recorder: &mut Recorder, epoch: Epoch, waiting_ms: &[u64]) {
         let waiting = waiting_ms.iter().map(|ms| {
             let age = Duration::from_millis(*ms);
-            Unanswered { version: Version::Green, arm: Arm::Rest, age }
+            Unanswered { version: Version::Green, arm: Arm::Rest, route: None, age }
         });
         recorder.hand_over(Gauges::default(), routed(epoch), waiting);
     }
@@ -209,7 +231,7 @@ mod tests {
         recorder.record(&record(old, Drawn::Client(1)));
         hand_over(&mut recorder, old, &[10]);
         let mut seen = 0;
-        let tick = collectors.tick(routed(new), |shard| seen += shard.counts.len());
+        let tick = collectors.tick(routed(new), |shard| seen += shard.counts().count());
         assert_eq!((tick.samples.green.evidence.requests, tick.waiting.green.len(), seen), (0, 0, 1));
         // Nothing of the new epoch has ended yet.
         hand_over(&mut recorder, new, &[10]);

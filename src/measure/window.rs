@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::routes::{RouteTick, RouteTicks};
 use super::shard::Sample;
 use crate::gate::trigger::Span;
-use crate::gate::{ByVersion, Evidence, Policy, Version, Window};
+use crate::gate::{ByVersion, Evidence, Policy, RouteNumber, Trigger, Version, Window};
 
 /// Slots in a window; its edge moves by one slot at a time.
 const SLOTS: u32 = 60;
@@ -29,9 +30,11 @@ pub struct Windows {
 }
 
 #[derive(Clone, Debug)]
-struct Ring {
+pub(super) struct Ring {
     length: Duration,
     span: Span,
+    /// What is looked at; none for the whole of both versions.
+    route: Option<RouteNumber>,
     slot_length: Duration,
     /// Oldest first.
     slots: VecDeque<Slot>,
@@ -52,24 +55,29 @@ impl Windows {
     /// One ring for each different window of `policy`, and the one that status shows.
     pub fn new(policy: &Policy) -> Windows {
         let mut windows = Windows { rings: Vec::new(), shown: Ring::new(STATUS_WINDOW, Span::Head) };
-        windows.want(STATUS_WINDOW, Span::Head);
+        windows.want(STATUS_WINDOW, Span::Head, None);
         for trigger in &policy.triggers {
-            windows.want(trigger.window, trigger.condition.span());
+            windows.want(trigger.window, trigger.condition.span(), route_of(trigger));
         }
         windows
     }
 
-    fn want(&mut self, length: Duration, span: Span) {
-        if !self.rings.iter().any(|ring| ring.length == length && ring.span == span) {
-            self.rings.push(Ring::new(length, span));
+    fn want(&mut self, length: Duration, span: Span, route: Option<RouteNumber>) {
+        if !self.rings.iter().any(|ring| ring.is(length, span, route)) {
+            self.rings.push(Ring { route, ..Ring::new(length, span) });
         }
+    }
+
+    /// Forgets what it holds of routes, whose numbers are given anew.
+    pub fn forget_routes(&mut self) {
+        self.rings.retain(|ring| ring.route.is_none());
     }
 
     /// Looks at the windows of `policy` and no others. One that was looked at before keeps what it holds.
     pub fn follow(&mut self, policy: &Policy) {
         let mut wanted = Windows::new(policy);
         for ring in &mut wanted.rings {
-            if let Some(at) = self.rings.iter().position(|old| old.length == ring.length && old.span == ring.span) {
+            if let Some(at) = self.rings.iter().position(|old| old.is(ring.length, ring.span, ring.route)) {
                 *ring = self.rings.swap_remove(at);
             }
         }
@@ -78,8 +86,18 @@ impl Windows {
 
     /// Adds what was counted up to `now`, and drops what is too old by then.
     pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
-        for ring in &mut self.rings {
+        for ring in self.rings.iter_mut().filter(|ring| ring.route.is_none()) {
             ring.add(sample, now);
+        }
+    }
+
+    /// Adds what was counted by route. Call it beside [`Windows::add`].
+    pub fn add_routes(&mut self, routes: &RouteTicks, now: Duration) {
+        let nothing = RouteTick::default();
+        for ring in &mut self.rings {
+            if let Some(route) = ring.route {
+                ring.add_evidence(routes.of(route).unwrap_or(&nothing).judged.as_ref(), now);
+            }
         }
     }
 
@@ -111,7 +129,7 @@ impl Windows {
     /// Forgets everything; for a new epoch.
     pub fn clear(&mut self) {
         for ring in self.rings.iter_mut().chain([&mut self.shown]) {
-            *ring = Ring::new(ring.length, ring.span);
+            *ring = Ring { route: ring.route, ..Ring::new(ring.length, ring.span) };
         }
     }
 
@@ -122,7 +140,16 @@ impl Windows {
 
     /// A window that [`Windows::new`] was asked for.
     pub fn window(&self, length: Duration, span: Span) -> Window<'_> {
-        let ring = self.rings.iter().find(|ring| ring.length == length && ring.span == span);
+        self.looked_at(length, span, None)
+    }
+
+    /// The one that a trigger of the policy names.
+    pub fn of(&self, trigger: &Trigger) -> Window<'_> {
+        self.looked_at(trigger.window, trigger.condition.span(), route_of(trigger))
+    }
+
+    fn looked_at(&self, length: Duration, span: Span, route: Option<RouteNumber>) -> Window<'_> {
+        let ring = self.rings.iter().find(|ring| ring.is(length, span, route));
         let ring = ring.expect("the policy named this window");
         let since_change = ring.since_change.as_ref().map(|(_, evidence)| evidence.as_ref());
         Window { total: ring.total.as_ref(), since_change }
@@ -133,17 +160,21 @@ impl Windows {
         self.window(length, span).total
     }
 
-    /// Every window with its evidence.
-    pub fn each(&self) -> impl Iterator<Item = (Duration, Span, ByVersion<&Evidence>)> {
-        self.rings.iter().map(|ring| (ring.length, ring.span, ring.total.as_ref()))
+    /// Every window with its evidence, and the route that it is of.
+    pub fn each(&self) -> impl Iterator<Item = (Duration, Span, Option<RouteNumber>, ByVersion<&Evidence>)> {
+        self.rings.iter().map(|ring| (ring.length, ring.span, ring.route, ring.total.as_ref()))
     }
+}
+
+fn route_of(trigger: &Trigger) -> Option<RouteNumber> {
+    trigger.route.as_ref().map(|route| route.number)
 }
 
 /// What blue did in the ten minutes before now, across epochs.
 #[derive(Clone, Debug)]
 pub struct History(Ring);
 
-const HISTORY: Duration = Duration::from_secs(600);
+pub(super) const HISTORY: Duration = Duration::from_secs(600);
 
 impl Default for History {
     fn default() -> History {
@@ -176,10 +207,16 @@ impl History {
 
 impl Ring {
     fn new(length: Duration, span: Span) -> Ring {
+        Ring { span, ..Ring::in_slots(length, SLOTS) }
+    }
+
+    /// Of latencies to the head, in so many slots.
+    pub(super) fn in_slots(length: Duration, slots: u32) -> Ring {
         Ring {
             length,
-            span,
-            slot_length: (length / SLOTS).max(SHORTEST_SLOT),
+            span: Span::Head,
+            route: None,
+            slot_length: (length / slots).max(SHORTEST_SLOT),
             slots: VecDeque::new(),
             total: ByVersion::default(),
             since_change: None,
@@ -187,12 +224,21 @@ impl Ring {
         }
     }
 
-    fn add_evidence(&mut self, evidence: ByVersion<&Evidence>, now: Duration) {
+    fn is(&self, length: Duration, span: Span, route: Option<RouteNumber>) -> bool {
+        self.length == length && self.span == span && self.route == route
+    }
+
+    pub(super) fn total(&self) -> ByVersion<&Evidence> {
+        self.total.as_ref()
+    }
+
+    pub(super) fn add_evidence(&mut self, evidence: ByVersion<&Evidence>, now: Duration) {
         self.open_slot(now);
         let slot = self.slots.back_mut().expect("one is open");
         for version in Version::BOTH {
-            self.total.of_mut(version).add(evidence.of(version));
-            slot.evidence.of_mut(version).add(evidence.of(version));
+            let since_change = self.since_change.as_mut().map(|(_, since)| since.of_mut(version));
+            let parts = [self.total.of_mut(version), slot.evidence.of_mut(version)].into_iter().chain(since_change);
+            parts.for_each(|part| part.add(evidence.of(version)));
         }
     }
 
@@ -225,7 +271,7 @@ impl Ring {
         }
     }
 
-    fn exchange(&mut self) {
+    pub(super) fn exchange(&mut self) {
         let since_change = self.since_change.as_mut().map(|(_, evidence)| evidence);
         let of_slots = self.slots.iter_mut().map(|slot| &mut slot.evidence);
         for ByVersion { blue, green } in of_slots.chain([&mut self.total]).chain(since_change) {
@@ -270,7 +316,7 @@ mod tests {
     fn windows(lengths: &[u64]) -> Windows {
         let mut windows = Windows { rings: Vec::new(), shown: Ring::new(STATUS_WINDOW, Span::Head) };
         for seconds in lengths {
-            windows.want(Duration::from_secs(*seconds), Span::Head);
+            windows.want(Duration::from_secs(*seconds), Span::Head, None);
         }
         windows
     }

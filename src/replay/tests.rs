@@ -40,7 +40,7 @@ struct Live {
 
 impl Live {
     fn begin() -> Live {
-        let Rules { policy, plan } = config::parse_rules(POLICY, "the policy", References::Text).expect("usable");
+        let Rules { policy, plan, .. } = config::parse_rules(POLICY, "the policy", References::Text).expect("usable");
         let began = Duration::from_nanos(98_765_432_123);
         let mut course = Course::new(policy, plan, State::Completed { epoch: Epoch::from(6) }, Duration::ZERO);
         // What was before the release is known to it: blue's past, and a signal that fires.
@@ -123,7 +123,7 @@ impl Live {
     /// The process starts anew with a configuration, as `control` does after a crash.
     fn restart(&mut self, configuration: &str) {
         self.now += Duration::from_secs(3);
-        let Rules { policy, plan } =
+        let Rules { policy, plan, .. } =
             config::parse_rules(configuration, "the policy", References::Text).expect("usable");
         let Some(run) = self.course.state().run() else { panic!("it is open") };
         let (stage, holds) = under(plan.as_ref(), run.stage, run.holds.clone(), &shown(self.course.plan()));

@@ -37,11 +37,30 @@ pub(super) fn section(comparison: &Value, to: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+/// The routes on which green stands worst, where routes are told apart.
+pub(super) fn routes(routes: &[Value], to: &mut String) -> std::fmt::Result {
+    if routes.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "\nThe routes that speak most against green, each by itself:\n")?;
+    writeln!(to, "| route | blue failed | green failed | by chance |\n|---|---:|---:|---|")?;
+    for route in routes {
+        let errors = &route["errors"];
+        let chance = route["lnEvidence"].as_f64().map_or_else(|| "–".to_owned(), |ln| by_chance(libm::exp(ln)));
+        let name = route["route"].as_str().map(escape).unwrap_or_default();
+        writeln!(to, "| {name} | {} | {} | {chance} |", share(&errors["blue"]), share(&errors["green"]))?;
+    }
+    Ok(())
+}
+
 /// What one decision was made on.
 pub(super) fn grounds(grounds: &Value, (blue, green): (&str, &str), to: &mut String) -> std::fmt::Result {
     let text = |key: &str| grounds[key].as_str().map(escape);
     let Some(bad) = text("bad") else { return Ok(()) };
     writeln!(to, "\n## What it was decided on\n")?;
+    if let Some(route) = text("route") {
+        writeln!(to, "On the route {route}:\n")?;
+    }
     writeln!(
         to,
         "| {} | blue ({}) | green ({}) |\n|---|---:|---:|",

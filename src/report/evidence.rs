@@ -31,7 +31,7 @@ const KNOWN: [(&str, &str, Unit); 6] = [
 ];
 
 /// What has a place of its own in the report.
-const TOLD: [&str; 7] = ["blue", "green", "trigger", "grounds", "window", "comparison", CLIENTS];
+const TOLD: [&str; 8] = ["blue", "green", "trigger", "grounds", "window", "comparison", CLIENTS, "routes"];
 
 pub(super) fn has_both(evidence: &Value) -> bool {
     sides(evidence).is_some()
@@ -67,6 +67,9 @@ pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String)
     let Some(members) = evidence.as_object() else { return Ok(()) };
     if let Some(compared) = members.get("comparison").filter(|compared| compared.is_object()) {
         comparison::section(compared, to)?;
+    }
+    if let Some(routes) = members.get("routes").and_then(Value::as_array) {
+        comparison::routes(routes, to)?;
     }
     let rest: Vec<_> = members.iter().filter(|(key, _)| !TOLD.contains(&key.as_str())).collect();
     if !rest.is_empty() {

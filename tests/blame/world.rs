@@ -149,6 +149,7 @@ impl World<'_> {
             standing: Standing::Evidence,
             drawn: Drawn::Request,
             arm,
+            route: None,
             endpoint,
             status: if served.fails { 500 } else { 200 },
             grpc: None,
@@ -190,7 +191,7 @@ impl World<'_> {
         let waiting = self.running.iter().filter_map(|Reverse(running)| {
             let Record { version, arm, routed: of, .. } = running.record;
             let age = now.saturating_sub(running.sent);
-            (of == routed && age > HAND_OVER).then_some(Unanswered { version: version?, arm, age })
+            (of == routed && age > HAND_OVER).then_some(Unanswered { version: version?, arm, route: None, age })
         });
         self.recorder.hand_over(Gauges::default(), routed, waiting);
         let mut tick: Tick = self.collectors.tick(routed, |_| {});

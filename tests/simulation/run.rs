@@ -233,6 +233,7 @@ impl<'a> World<'a> {
             standing: Standing::Evidence,
             drawn: Drawn::Request,
             arm: Arm::Rest,
+            route: None,
             endpoint: None,
             status,
             grpc: None,

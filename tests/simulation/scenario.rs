@@ -182,6 +182,7 @@ fn policy(random: &mut Rng, streak: bool) -> Policy {
     let share = |fraction| Share::try_from(fraction).expect("in range");
     let trigger = |name: &str, condition, window, sustained| Trigger {
         name: name.to_owned(),
+        route: None,
         condition,
         window: Duration::from_secs(window),
         sustained: Duration::from_secs(sustained),

@@ -17,6 +17,7 @@ mod draw;
 mod false_alarms;
 mod late;
 mod latency;
+mod routes;
 
 use std::fmt::Write as _;
 

@@ -6,29 +6,36 @@ use std::time::Duration;
 use super::compare;
 use super::counting;
 use super::metric::Metric;
+use super::routes::Read;
 use super::trigger::{self, Rule, Surroundings};
 use crate::config::quantity::count;
 use crate::config::raw::{Mapping, RawGate, RawTrigger};
 use crate::config::report::{Scope, Wrong};
-use crate::gate::Policy;
+use crate::config::route::RouteConfig;
+use crate::gate::route::{MOST_ROUTES, NamedRoute, RouteRule};
 use crate::gate::trigger::{Action, Conviction, StreakTrigger};
+use crate::gate::{Policy, RouteNumber, Routes};
 use crate::release::Plan;
 
 const MOST_TRIGGERS: usize = 64;
 const MINIMUM_REQUESTS: u64 = 50;
 pub(super) const REQUESTS: RangeInclusive<i64> = 1..=1_000_000_000;
 const STREAK: u16 = 5;
+const MOST_LEARNT: i64 = 64;
 
+/// The policy, with the triggers of the routes, and the routes; `routes` is none where the list as a whole was at fault.
 pub(super) fn policy(
-    scope: &mut Scope<'_, '_>,
+    root: &mut Scope<'_, '_>,
     raw: Option<RawGate>,
+    routes: Option<Vec<Option<Read>>>,
     response_head: Option<Duration>,
     plan: Option<&Plan>,
-) -> Option<Policy> {
+) -> Option<(Policy, Vec<RouteConfig>, usize)> {
     let raw = raw.unwrap_or_default();
+    let mut scope = root.key("gate");
     let minimum_requests = scope.optional("minimumRequests", raw.minimum_requests, MINIMUM_REQUESTS, count(REQUESTS));
     let counting = counting::counting(
-        scope,
+        &mut scope,
         counting::Raw {
             exclude: raw.exclude,
             failures: raw.failure_statuses,
@@ -38,16 +45,58 @@ pub(super) fn policy(
             client_share: raw.client_share,
         },
     );
+    let learn_routes = scope.optional("learnRoutes", raw.learn_routes, 0, count(0..=MOST_LEARNT));
     let comparing = compare::comparing(&mut scope.key("compare"), raw.compare.unwrap_or_default().0);
-    let surroundings = Surroundings { minimum_requests, response_head, comparing, plan };
-    let policy = match raw.triggers {
-        Some(raw) => triggers(scope, raw, &surroundings)?,
-        None => Policy { streak: Some(default_streak()), ..Policy::default() },
-    };
+    let surroundings = Surroundings { minimum_requests, response_head, comparing, plan, route: None };
+    let mut policy = Policy::default();
+    let mut names = Vec::new();
+    let mut whole = Some(());
+    match raw.triggers {
+        Some(raw) => whole = triggers(&mut scope, raw, &surroundings, &mut policy, &mut names),
+        None => policy.streak = Some(default_streak()),
+    }
+    let room = routes.as_ref().map_or(MOST_ROUTES, |routes| MOST_ROUTES - routes.len());
+    if let Some(learn) = learn_routes.filter(|learn| *learn as usize > room) {
+        let message = format!("`{learn}` and those of `routes` are more than {MOST_ROUTES}");
+        root.key("gate").wrong("learnRoutes", Wrong::new(message, format!("write at most `{room}`")));
+    }
+    let routes = routes.and_then(|routes| of_routes(root, routes, surroundings, &mut policy, &mut names));
     let compare = comparing?.settings();
+    whole?;
     let policy = Policy { compare, counting: counting?, ..policy };
-    refuse_idle(scope, &policy, plan);
-    Some(policy)
+    refuse_idle(&mut root.key("gate"), &policy, plan);
+    Some((policy, routes?, learn_routes? as usize))
+}
+
+/// Adds the routes and their triggers to the policy.
+fn of_routes(
+    root: &mut Scope<'_, '_>,
+    routes: Vec<Option<Read>>,
+    surroundings: Surroundings<'_>,
+    policy: &mut Policy,
+    names: &mut Vec<String>,
+) -> Option<Vec<RouteConfig>> {
+    let mut whole = Some(());
+    let mut configs = Vec::new();
+    let mut list = root.key("routes");
+    for (index, read) in routes.into_iter().enumerate() {
+        let Some(Read { route, triggers: raw }) = read else {
+            whole = None;
+            continue;
+        };
+        let number = RouteNumber::from_index(index).expect("more are refused");
+        let named = NamedRoute { number, name: route.name.clone() };
+        let response_head = Some(route.timeouts.response_head);
+        let surroundings = Surroundings { response_head, route: Some(&named), ..surroundings };
+        if let Some(raw) = raw {
+            whole = whole.and(triggers(&mut list.index(index), raw, &surroundings, policy, names));
+        }
+        configs.push(route);
+    }
+    whole?;
+    let rule = |route: &RouteConfig| RouteRule { name: route.name.clone(), goes: route.goes };
+    policy.routes = Routes::new(configs.iter().map(rule).collect());
+    Some(configs)
 }
 
 fn default_streak() -> StreakTrigger {
@@ -59,12 +108,12 @@ fn triggers(
     scope: &mut Scope<'_, '_>,
     raw: Vec<Option<Mapping<RawTrigger>>>,
     surroundings: &Surroundings<'_>,
-) -> Option<Policy> {
-    super::too_many(scope, "triggers", raw.len(), MOST_TRIGGERS)?;
+    policy: &mut Policy,
+    names: &mut Vec<String>,
+) -> Option<()> {
+    super::too_many(scope, "triggers", names.len() + raw.len(), MOST_TRIGGERS)?;
     let mut list = scope.key("triggers");
-    let mut names: Vec<String> = Vec::new();
     let mut streaks = 0;
-    let mut policy = Policy::default();
     for (index, raw) in raw.into_iter().enumerate() {
         let Some(raw) = raw else { continue };
         let mut scope = list.index(index);
@@ -76,22 +125,23 @@ fn triggers(
             Some(Rule::Signal(signal)) => policy.signals.push(signal),
             None => {}
         }
-        super::unique(&mut scope, name, &mut names);
-        if metric.as_deref() == Some(Metric::FailureStreak.name()) {
+        super::unique(&mut scope, name, names);
+        if metric.as_deref() == Some(Metric::FailureStreak.name()) && surroundings.route.is_none() {
             streaks += 1;
             if streaks == 2 {
                 scope.wrong("metric", Wrong::new("a second `failureStreak` trigger", "there is one at most"));
             }
         }
     }
-    Some(policy)
+    Some(())
 }
 
 pub(super) const A_BOUND: &str = "add a bound on `errorRate`, `successRate` or `latency` that pauses or rolls back";
 
 /// Whether a verdict can be a pass, which every step waits for.
 pub(super) fn clears_green(policy: &Policy) -> bool {
-    policy.compare.is_some() || policy.triggers.iter().any(|trigger| trigger.action != Action::Notify)
+    policy.compare.is_some()
+        || policy.triggers.iter().any(|trigger| trigger.route.is_none() && trigger.action != Action::Notify)
 }
 
 /// Refuses triggers that judge nothing, or that could never let a plan take its first step.

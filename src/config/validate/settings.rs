@@ -14,7 +14,7 @@ use crate::config::{
 };
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;

@@ -14,6 +14,7 @@ use crate::config::quantity::{count, duration, quoted, shown};
 use crate::config::raw::{Count, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::Policy;
+use crate::gate::route::NamedRoute;
 use crate::gate::trigger::{
     Action, Cadence, CheckTrigger, Confirm, Conviction, SignalTrigger, Span, StreakTrigger, Trigger,
 };
@@ -35,12 +36,15 @@ pub(super) enum Rule {
 }
 
 /// What triggers take from elsewhere in the file; none where that was at fault.
+#[derive(Clone, Copy)]
 pub(super) struct Surroundings<'p> {
     pub(super) minimum_requests: Option<u64>,
     pub(super) response_head: Option<Duration>,
     pub(super) comparing: Option<Comparing>,
     /// None without one, too.
     pub(super) plan: Option<&'p Plan>,
+    /// The one that the trigger is of.
+    pub(super) route: Option<&'p NamedRoute>,
 }
 
 /// What every trigger has; none where it was at fault.
@@ -50,12 +54,16 @@ struct Common {
     sustained: Option<Duration>,
 }
 
+/// A trigger of the whole, or of one route.
 pub(super) fn rule(scope: &mut Scope<'_, '_>, raw: RawTrigger, surroundings: &Surroundings<'_>) -> Option<Rule> {
     let name = scope.required("name", raw.name.clone(), name);
     let metric = scope.required("metric", raw.metric.clone(), metric::metric);
     let action = scope.optional("action", raw.action.clone(), Action::Rollback, action);
     let sustained = scope.optional("sustained", raw.sustained.clone(), Duration::ZERO, duration(Duration::ZERO..=DAY));
     let metric = metric?;
+    if surroundings.route.is_some() {
+        refuse_on_a_route(scope, metric, &raw)?;
+    }
     metric::refuse_misfits(scope, metric);
     match metric {
         Metric::FailureStreak => {
@@ -113,6 +121,7 @@ fn windowed(
     }
     Some(Trigger {
         name: name?,
+        route: surroundings.route.cloned(),
         condition: condition?,
         window: window?,
         sustained: sustained?,
@@ -199,6 +208,29 @@ fn conviction(text: String) -> Result<Conviction, Wrong> {
     }
 }
 
+/// Refuses what is not counted by route.
+fn refuse_on_a_route(scope: &mut Scope<'_, '_>, metric: Metric, raw: &RawTrigger) -> Option<()> {
+    match metric {
+        Metric::ErrorRate | Metric::SuccessRate | Metric::Latency => {}
+        Metric::FailureStreak | Metric::HealthChecks | Metric::External => {
+            let message = format!("`{}` is of a version as a whole, not of one route", metric.name());
+            scope.wrong("metric", Wrong::new(message, "write it among `gate.triggers`"));
+            return None;
+        }
+    }
+    if raw.measure.as_deref() == Some("whole") {
+        let label = "remove it: of a route latencies are known to the response head";
+        scope.misplaced("measure", Wrong::new("`whole` is not measured by route", label));
+        return None;
+    }
+    if raw.confirm.is_some() {
+        let label = "remove it: each route is compared by itself as well";
+        scope.misplaced("confirm", Wrong::new("the comparison confirms no trigger of a route", label));
+        return None;
+    }
+    Some(())
+}
+
 /// Refuses a rule about checks that nobody makes.
 fn refuse_unchecked(scope: &mut Scope<'_, '_>) {
     if !scope.report.is_written(&FieldPath::default().key("green").key("healthCheck")) {
@@ -251,7 +283,7 @@ fn name(text: String) -> Result<String, Wrong> {
 }
 
 /// A name becomes the value of a metric's label, or a part of a path.
-fn plain_name(of: &'static str) -> impl FnOnce(String) -> Result<String, Wrong> {
+pub(super) fn plain_name(of: &'static str) -> impl FnOnce(String) -> Result<String, Wrong> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     move |text| {
         if text.is_empty() || text.len() > LONGEST_NAME || !text.bytes().all(is_plain) {

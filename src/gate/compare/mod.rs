@@ -5,13 +5,14 @@
 //! Reading order: [`block`] collects units of the same moments, [`projection`] is the null and its nearest point,
 //! [`baseline`] what is expected of blue, [`mixture`] the e-process with late starts, [`relative`] one metric from these
 //! four, [`tail`] the metrics of latency with [`recent`] for their bounds, [`contrast`] all three metrics together, [`arm`] blue
-//! against itself, [`absolute`] one version against a bound, [`standing`] the way from suspicion to blame, [`pass`] what clears green, [`silence`] missing data, [`sentence`] the
+//! against itself, [`by_route`] green against blue once more on each route, [`absolute`] one version against a bound, [`standing`] the way from suspicion to blame, [`pass`] what clears green, [`silence`] missing data, [`sentence`] the
 //! words. Absent: the user's triggers, and the time that a step must hold.
 
 pub mod absolute;
 mod arm;
 pub mod baseline;
 pub mod block;
+mod by_route;
 mod contrast;
 pub mod mixture;
 pub mod numbers;
@@ -32,16 +33,20 @@ use std::time::Duration;
 
 use absolute::Absolute;
 use arm::Arm;
+use by_route::ByRoute;
+pub use by_route::RoutePast;
 use contrast::{Contrast, failures};
+use mixture::Since;
 use numbers::ln;
 use pass::Pass;
 use recent::Recent;
 use silence::Silence;
 use standing::{HOLDS, Look, Standing, Turn};
-pub use summary::{Difference, Measured, Summary};
+pub use summary::{Difference, Measured, RouteSummary, Summary};
 
 use super::crossing::Tally;
-use super::{ByVersion, Evidence, Latency, Version};
+use super::route::{NamedRoute, on_route};
+use super::{ByVersion, Evidence, Latency, RouteNumber, Version};
 use crate::release::Weight;
 
 /// What is acceptable, and how sure a conviction must be.
@@ -81,6 +86,8 @@ pub struct Comparison {
     settings: Settings,
     /// Green against blue.
     contrast: Contrast,
+    /// The same on each route.
+    routes: ByRoute,
     arm: Arm,
     /// Blue's latencies, for the bounds of the tails.
     recent: Recent,
@@ -88,6 +95,8 @@ pub struct Comparison {
     pass: Pass,
     silence: Silence,
     standing: Standing,
+    /// How many ticks are expected.
+    planned: f64,
 }
 
 /// What the comparison says after a tick. The first of these, from the top, that holds is the finding.
@@ -165,10 +174,22 @@ impl Comparison {
             pass: Pass::new(settings.unacceptable, planned),
             silence: Silence::new(of_blue.units, now),
             standing: Standing::Calm,
+            routes: ByRoute::default(),
             settings,
             contrast,
             recent,
+            planned,
         }
+    }
+
+    /// Compares these routes by themselves as well, from nothing.
+    pub fn follow_routes<'a>(&mut self, routes: impl IntoIterator<Item = RoutePast<'a>>, now: Duration) {
+        self.routes = ByRoute::new(&self.settings, routes, self.planned, now);
+    }
+
+    /// Adds what one tick counted on every route. Call it right before [`Comparison::tick`].
+    pub fn tick_routes<'a>(&mut self, counted: impl Fn(RouteNumber) -> ByVersion<Counted<'a>>, now: Duration) {
+        self.routes.tick(counted, now);
     }
 
     /// Adds one tick of both versions. Call it every tick, with empty evidence too. `arm` is the part of blue's that is drawn
@@ -196,6 +217,7 @@ impl Comparison {
         let turn = arm.map(|drawn| self.arm.tick(counted.blue, drawn, &self.recent, now));
         if turn == Some(arm::Turn::CalmAgain) {
             self.contrast.restart();
+            self.routes.restart();
             self.absolute.green.restart();
             self.absolute.blue.restart();
             self.pass.restart();
@@ -209,6 +231,7 @@ impl Comparison {
     /// Green's share of new requests is another from `now` on, for whatever reason.
     pub fn weight_changed(&mut self, now: Duration) {
         self.contrast.cut(&self.recent, now);
+        self.routes.cut(now);
         self.arm.cut(&self.recent, now);
         self.pass.restart();
         self.silence.weight_changed(now);
@@ -223,7 +246,7 @@ impl Comparison {
     /// The numbers behind the finding, exact: two runs over the same ticks give the same bits.
     pub fn evidence(&self) -> Summary {
         Summary {
-            ln_evidence: self.contrast.ln(),
+            ln_evidence: self.ln(),
             errors: Measured::of(&self.contrast.errors, None),
             p99: Measured::of(self.contrast.p99.relative(), self.contrast.p99.bounds()),
             p50: Measured::of(self.contrast.p50.relative(), self.contrast.p50.bounds()),
@@ -238,7 +261,7 @@ impl Comparison {
 
     fn step(&mut self, counted: ByVersion<Tally>, weight: Weight, now: Duration) -> Turn {
         let look = Look {
-            ln_evidence: self.contrast.ln(),
+            ln_evidence: self.ln(),
             ln_absolute: ByVersion::build(|version| self.absolute.of(version).ln()),
             bound: self.absolute.green.bound(),
             counted,
@@ -278,7 +301,7 @@ impl Comparison {
                 let sentence = sentence::suspected(absolute().green, bound);
                 if episode.from > Weight::PROBE { Finding::Probe { sentence } } else { Finding::Hold { sentence } }
             }
-            Standing::Calm if self.contrast.ln() >= ln(HOLDS) => Finding::Hold { sentence: self.difference(now) },
+            Standing::Calm if self.ln() >= ln(HOLDS) => Finding::Hold { sentence: self.difference(now) },
             Standing::Calm => self.unsuspected(weight, now),
         }
     }
@@ -293,21 +316,44 @@ impl Comparison {
         Finding::Undecided { sentence: sentence::undecided(&self.pass, self.contrast.errors.expected()) }
     }
 
-    /// The numbers behind a conviction or a hold: of the metric that weighs most.
+    /// ln M of the whole and of every route together.
+    fn ln(&self) -> f64 {
+        self.routes.ln_with(self.contrast.ln())
+    }
+
+    /// Where the difference shows best, by which metric, and what that rests on.
+    fn best(&self) -> (Option<&NamedRoute>, sentence::Measure, Since) {
+        match self.routes.better_than(self.contrast.ln()) {
+            Some((route, measure, since)) => (Some(route), measure, since),
+            None => {
+                let (measure, since) = self.contrast.heaviest();
+                (None, measure, since)
+            }
+        }
+    }
+
+    /// What every route that is compared by itself has come to.
+    pub fn routes(&self) -> impl Iterator<Item = RouteSummary> {
+        self.routes.summaries()
+    }
+
+    /// The numbers behind a conviction or a hold: of the route and the metric that weigh most.
     pub fn heaviest(&self) -> Difference {
-        let (measure, since) = self.contrast.heaviest();
+        let (route, measure, since) = self.best();
         let slower_than = match measure {
             sentence::Measure::Errors => None,
             sentence::Measure::Slow { bounds, .. } => Some(bounds),
         };
-        Difference { slower_than, counted: since.counted, ln_evidence: self.contrast.ln() }
+        let route = route.map(|route| route.name.clone());
+        Difference { route, slower_than, counted: since.counted, ln_evidence: self.ln() }
     }
 
-    /// The metric that weighs most, in words.
+    /// The same in words.
     fn difference(&self, now: Duration) -> String {
-        let (measure, since) = self.contrast.heaviest();
+        let (route, measure, since) = self.best();
         let healthy = self.absolute.green.bound();
-        sentence::difference(measure, &since, self.contrast.ln(), &self.settings, healthy, now)
+        let sentence = sentence::difference(measure, &since, self.ln(), &self.settings, healthy, now);
+        on_route(route, sentence)
     }
 }
 

@@ -27,14 +27,28 @@ pub struct Summary {
     pub standing: &'static str,
 }
 
+/// The numbers of one route.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteSummary {
+    pub route: String,
+    /// ln M of the route by itself.
+    pub ln_evidence: f64,
+    pub errors: Measured,
+    pub p99: Measured,
+    pub p50: Measured,
+}
+
 /// How green differs from blue in one metric.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
+    /// Where it is; none for the whole of both versions.
+    pub route: Option<String>,
     /// The bounds between fast and slow; none where failures are counted.
     pub slower_than: Option<ByVersion<Duration>>,
     /// Bad units, in the same moments.
     pub counted: ByVersion<Tally>,
-    /// ln M of all metrics together.
+    /// ln M of all metrics, of the whole and of every route together.
     pub ln_evidence: f64,
 }
 

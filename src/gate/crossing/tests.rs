@@ -4,6 +4,7 @@ use crate::gate::trigger::{Action, Cadence, Confirm, Quantile, Rate, Span, Times
 fn trigger(condition: Condition) -> Trigger {
     Trigger {
         name: "worse".to_owned(),
+        route: None,
         condition,
         window: Duration::from_secs(10),
         sustained: Duration::ZERO,

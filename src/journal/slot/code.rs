@@ -3,6 +3,7 @@
 //! - `0` and both versions, blue first: a byte of flags, requests and failures if there were any, and what the flags
 //!   say is there;
 //! - or `2`, both versions, and alike what is beside them: blue's late requests, green's, the arm, and how many failures are held;
+//! - or `3`, both versions, `0` or `1` and what is beside them, how many routes, and each: its number and both versions;
 //! - or `1`, a length, and so many bytes of JSON.
 //!
 //! Buckets are how many there are, then the distance of each index to the one before, then the counts: like stands by
@@ -16,7 +17,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-use super::{Beside, Buckets, Counted, Health, Input, Slot, Tick};
+use super::{Beside, Buckets, Counted, Health, Input, OnRoute, Slot, Tick};
 use crate::journal::error::Failure;
 use crate::journal::record::nanos_of;
 
@@ -25,6 +26,7 @@ const FORMAT: u8 = 1;
 const TICK: u8 = 0;
 const OTHER: u8 = 1;
 const TICK_AND_BESIDE: u8 = 2;
+const TICK_AND_ROUTES: u8 = 3;
 
 const REQUESTS: u8 = 1;
 const HEAD: u8 = 1 << 1;
@@ -41,12 +43,28 @@ pub(super) fn write(slot: &Slot, before: Duration, to: &mut Vec<u8>) {
     number(nanos_of(slot.after.saturating_sub(before)), to);
     match &slot.input {
         Input::Tick(tick) => {
-            to.push(if tick.beside.is_none() { TICK } else { TICK_AND_BESIDE });
-            counted(&tick.blue, to);
-            counted(&tick.green, to);
-            if let Some(Beside { late_blue, late_green, arm, held }) = &tick.beside {
+            let Tick { blue, green, beside, routes } = tick.as_ref();
+            to.push(match (beside, routes.is_empty()) {
+                (None, true) => TICK,
+                (Some(_), true) => TICK_AND_BESIDE,
+                (_, false) => TICK_AND_ROUTES,
+            });
+            counted(blue, to);
+            counted(green, to);
+            if !routes.is_empty() {
+                to.push(u8::from(beside.is_some()));
+            }
+            if let Some(Beside { late_blue, late_green, arm, held }) = beside {
                 [late_blue, late_green, arm].into_iter().for_each(|beside| counted(beside, to));
                 number(*held, to);
+            }
+            if !routes.is_empty() {
+                number(routes.len() as u64, to);
+            }
+            for OnRoute { number, blue, green } in routes {
+                to.push(*number);
+                counted(blue, to);
+                counted(green, to);
             }
         }
         Input::Other(value) => {
@@ -148,12 +166,24 @@ pub(in crate::journal) fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
     while !rest.0.is_empty() {
         after = after.checked_add(Duration::from_nanos(rest.number()?))?;
         let input = match rest.byte()? {
-            TICK => Input::Tick(Box::new(Tick { blue: rest.counted()?, green: rest.counted()?, beside: None })),
+            TICK => {
+                let (blue, green) = (rest.counted()?, rest.counted()?);
+                Input::Tick(Box::new(Tick { blue, green, ..Tick::default() }))
+            }
             TICK_AND_BESIDE => {
                 let (blue, green) = (rest.counted()?, rest.counted()?);
-                let (late_blue, late_green, arm) = (rest.counted()?, rest.counted()?, rest.counted()?);
-                let beside = Some(Beside { late_blue, late_green, arm, held: rest.number()? });
-                Input::Tick(Box::new(Tick { blue, green, beside }))
+                let beside = Some(rest.beside()?);
+                Input::Tick(Box::new(Tick { blue, green, beside, routes: Vec::new() }))
+            }
+            TICK_AND_ROUTES => {
+                let (blue, green) = (rest.counted()?, rest.counted()?);
+                let beside = match rest.byte()? {
+                    0 => None,
+                    1 => Some(rest.beside()?),
+                    _ => return None,
+                };
+                let routes = rest.routes()?;
+                Input::Tick(Box::new(Tick { blue, green, beside, routes }))
             }
             OTHER => {
                 let length = usize::try_from(rest.number()?).ok()?;
@@ -190,6 +220,21 @@ impl Rest<'_> {
             }
         }
         None
+    }
+
+    fn beside(&mut self) -> Option<Beside> {
+        let (late_blue, late_green, arm) = (self.counted()?, self.counted()?, self.counted()?);
+        Some(Beside { late_blue, late_green, arm, held: self.number()? })
+    }
+
+    fn routes(&mut self) -> Option<Vec<OnRoute>> {
+        // Without one it would be another kind of tick.
+        let number = self.number()?.checked_sub(1)?;
+        let mut routes = Vec::new();
+        for _ in 0..=number {
+            routes.push(OnRoute { number: self.byte()?, blue: self.counted()?, green: self.counted()? });
+        }
+        Some(routes)
     }
 
     fn counted(&mut self) -> Option<Counted> {

@@ -52,10 +52,14 @@ fn any_beside() -> impl Strategy<Value = Beside> {
     })
 }
 
+fn any_on_route() -> impl Strategy<Value = OnRoute> {
+    (any::<u8>(), any_counted(), any_counted()).prop_map(|(number, blue, green)| OnRoute { number, blue, green })
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
-        (any_counted(), any_counted(), option::of(any_beside()))
-            .prop_map(|(blue, green, beside)| Input::Tick(Box::new(Tick { blue, green, beside }))),
+        (any_counted(), any_counted(), option::of(any_beside()), vec(any_on_route(), 0..4))
+            .prop_map(|(blue, green, beside, routes)| Input::Tick(Box::new(Tick { blue, green, beside, routes }))),
         (any::<f64>(), ".*").prop_map(|(number, text)| Input::Other(json!({ "number": number, "text": text }))),
     ]
 }
@@ -184,7 +188,7 @@ fn bytes_per_hour(requests_per_second: u64) -> (u64, u64) {
         let counted = ByVersion { blue: per_tick * 9 / 10, green: per_tick / 10 };
         let after = Duration::from_nanos(tick * 100_000_000 + random.u64(..1_000_000));
         let (blue, green) = (counted_of(counted.blue, &mut random), counted_of(counted.green, &mut random));
-        open.push(&Slot { after, input: Input::Tick(Box::new(Tick { blue, green, beside: None })) });
+        open.push(&Slot { after, input: Input::Tick(Box::new(Tick { blue, green, ..Tick::default() })) });
         if open.is_full() || tick == ticks {
             let length = open.take(AT).pack().len();
             packed += length as u64;

@@ -15,9 +15,10 @@ use super::client::Client;
 use super::client_share::{Class, origin};
 use super::service::{Service, Serving};
 use super::sticky::Lot;
-use crate::gate::Version;
+use crate::gate::route::Goes;
 use crate::gate::streak::Routed;
-use crate::live::Settings;
+use crate::gate::{RouteMark, Version};
+use crate::live::{Place, Settings};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Standing};
 use crate::release::Weight;
@@ -32,6 +33,7 @@ pub(super) struct Chosen {
     pub drawn: Drawn,
     pub arm: Arm,
     pub standing: Standing,
+    pub route: Option<RouteMark>,
 }
 
 const WHOLE: u32 = 10_000;
@@ -96,30 +98,39 @@ impl Service {
     /// By the table as of now. The head is the one that goes to the endpoint.
     pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());
+        let place = settings.routes.as_ref().map_or(Place::PLAIN, |routes| {
+            let place = routes.place(head);
+            if routes.learns_of(place) {
+                self.records.saw(head.uri.path());
+            }
+            place
+        });
         let lot = settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
-        let (version, drawn) = match lot {
-            Some(lot) => (lot.version(table.weight()), Drawn::Client(lot.number())),
-            None => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
+        let (version, drawn) = match (place.goes, lot) {
+            (Goes::ToBlue, _) => (Version::Blue, Drawn::Request),
+            (_, Some(lot)) => (lot.version(table.weight()), Drawn::Client(lot.number())),
+            (_, None) => (self.draw.borrow_mut().next(table.weight()), Drawn::Request),
         };
+        let route = place.route;
         let green_is_none = || serving.endpoints.of(table.roles.section(Version::Green)).is_empty();
-        if version == Version::Green && green_is_none() {
-            // Nothing is known of a version that is scaled to zero, and what blue does in its place is no fair sample.
+        if place.goes == Goes::ToBlue || version == Version::Green && green_is_none() {
+            // Nothing is known of a version that is scaled to zero, and what blue does in its place is no fair sample. What
+            // goes to blue whatever it is has not been drawn.
             let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
             let section = table.roles.section(version);
-            return Chosen { version, section, routed: table.routed(), drawn, arm, standing };
+            return Chosen { version, section, routed: table.routed(), drawn, arm, standing, route };
         }
         let arm = match (version, lot) {
             (Version::Green, _) => Arm::Rest,
             (Version::Blue, Some(lot)) => lot.arm(table.weight()),
             (Version::Blue, None) => self.arm_draw.borrow_mut().arm(table.weight()),
         };
-        let excluded = settings.counting.excludes(head.uri.path());
-        let standing = if excluded || self.is_beyond_share(settings, head, client, version) {
+        let standing = if place.goes == Goes::Excluded || self.is_beyond_share(settings, head, client, version) {
             Standing::Aside
         } else {
             Standing::Evidence
         };
-        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing }
+        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing, route }
     }
 
     fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {

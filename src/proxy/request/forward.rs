@@ -238,7 +238,7 @@ fn answer(
         *client.tunnel.borrow_mut() = Some(exchange.tunnel(upstream, protocol));
         return Response::from_parts(parts, ResponseBody::Own(None));
     }
-    progress.enter(Phase::Streaming, now, exchange.serving.settings().timeouts.body_idle);
+    progress.enter(Phase::Streaming, now, exchange.timeouts().body_idle);
     let streaming = Streaming { upstream: Some(upstream), exchange };
     Response::from_parts(parts, ResponseBody::streaming(streaming))
 }

@@ -16,8 +16,9 @@ use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::shield::Shield;
 use super::tunnel::Tunnel;
+use crate::config::Timeouts;
 use crate::gate::streak::{Answer, Routed};
-use crate::gate::{Charge, GrpcStatus, Outcome, Version};
+use crate::gate::{Charge, GrpcStatus, Outcome, RouteMark, Version};
 use crate::live::Permit;
 use crate::measure::Shielded;
 use crate::measure::clients::Drawn;
@@ -38,6 +39,8 @@ pub(in crate::proxy) struct Exchange {
     drawn: Drawn,
     arm: Arm,
     standing: Standing,
+    /// None where no routes are configured.
+    pub route: Option<RouteMark>,
     /// Its key among the requests that wait for a response head.
     waiting: Option<usize>,
     pub started: Instant,
@@ -93,10 +96,10 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, routed, drawn, arm, standing } = chosen;
+        let Chosen { version, section, routed, drawn, arm, standing, route } = chosen;
         progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
-            let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
+            let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed, route };
             service.records.waiting.borrow_mut().insert(waiting)
         });
         let begun = service.records.begun.of(version);
@@ -111,6 +114,7 @@ impl Exchange {
             drawn,
             arm,
             standing,
+            route,
             waiting,
             started,
             head: None,
@@ -131,7 +135,7 @@ impl Exchange {
     /// The same request once more, for blue in green's place: it counts as green's, and is no fair sample of blue.
     pub(super) fn instead(mut self: Box<Self>, to: (Version, Option<Permit>), part: Part) -> Box<Exchange> {
         let (section, permit) = to;
-        let Exchange { routed, drawn, started, speaks, .. } = *self;
+        let Exchange { routed, drawn, started, speaks, route, .. } = *self;
         let (service, serving, progress) =
             (Rc::clone(&self.service), Rc::clone(&self.serving), Rc::clone(&self.progress));
         let mut line = self.line.take();
@@ -149,7 +153,7 @@ impl Exchange {
         // Before anything of blue's part begins.
         drop(self);
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
-        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+        let chosen = Chosen { version, section, routed, drawn, arm, standing, route };
         let mut instead = Exchange::new(&service, serving, &progress, chosen, permit, line, started);
         instead.in_place = Some(Box::new(InPlace { routed, hung }));
         instead.speaks = speaks;
@@ -188,6 +192,11 @@ impl Exchange {
         if self.host == HostOf::Endpoint {
             request.headers_mut().remove(header::HOST);
         }
+    }
+
+    /// What holds of its route.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        self.serving.settings().timeouts_of(self.route)
     }
 
     /// The request has become a tunnel, by what carried it.
@@ -245,7 +254,7 @@ impl Exchange {
 
     /// How long the head of an answer is waited for.
     pub(super) fn usual_patience(&self) -> Duration {
-        self.serving.settings().timeouts.response_head
+        self.timeouts().response_head
     }
 
     /// It is answered by us, as with `status`.
@@ -306,7 +315,7 @@ impl Exchange {
     }
 
     fn record(&self, outcome: Outcome, grpc: Option<GrpcStatus>, judged: Took, shown: Took) -> Record {
-        let Exchange { version, routed, drawn, arm, standing, status, .. } = *self;
+        let Exchange { version, routed, drawn, arm, standing, status, route, .. } = *self;
         Record {
             version: Some(version),
             routed,
@@ -315,6 +324,7 @@ impl Exchange {
             standing,
             drawn,
             arm,
+            route,
             endpoint: self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings()),
             status,
             grpc,

@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Version};
+use crate::gate::{ByVersion, RouteMark, Version};
 use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
 use crate::measure::{Gauges, Handshake, ProxyHeader, Shed, Shielded};
 use crate::proxy::wire::Progress;
@@ -33,6 +33,7 @@ pub(in crate::proxy) struct Waiting {
     pub version: Version,
     pub arm: Arm,
     pub routed: Routed,
+    pub route: Option<RouteMark>,
 }
 
 impl Records {
@@ -92,6 +93,11 @@ impl Records {
         self.recorder.borrow_mut().shielded(shielded, routed);
     }
 
+    /// A request on no route was for `path`.
+    pub(super) fn saw(&self, path: &str) {
+        self.recorder.borrow_mut().saw(path);
+    }
+
     pub(in crate::proxy) fn panicked(&self) {
         self.recorder.borrow_mut().panicked();
     }
@@ -118,6 +124,6 @@ impl Waiting {
     fn unanswered(&self, routed: Routed, now: Instant) -> Option<Unanswered> {
         let waits = self.routed == routed && !self.progress.is_awaiting_body();
         let age = self.progress.of_version(now).filter(|_| waits)?;
-        Some(Unanswered { version: self.version, arm: self.arm, age })
+        Some(Unanswered { version: self.version, arm: self.arm, route: self.route, age })
     }
 }

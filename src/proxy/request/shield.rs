@@ -154,7 +154,7 @@ impl Way {
     pub(super) fn waits_on(&self, exchange: &Exchange) -> bool {
         let Shield::Up(up) = &exchange.shield else { return false };
         let (progress, now) = (&self.progress, Instant::now());
-        let usual = exchange.serving.settings().timeouts.response_head;
+        let usual = exchange.timeouts().response_head;
         let left = progress.of_version(now).and_then(|had| usual.checked_sub(had)).filter(|left| !left.is_zero());
         let Some(left) = left.filter(|_| up.patience.get() == Patience::Short) else { return false };
         if progress.is_awaiting_body() {

@@ -149,6 +149,9 @@ fn route(
     let body = RequestBody::new(incoming, progress, bounds(&settings.limits, asked.speaks));
     let mut request = Request::from_parts(parts, body);
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
+    if exchange.route.is_some() {
+        progress.enter(Phase::Waiting, started, exchange.timeouts().response_head);
+    }
     exchange.speaks = asked.speaks;
     if chosen.version == gate::Version::Green {
         exchange.shield = Shield::over(exchange.serving.settings().shield.as_ref(), &mut request, asked);
@@ -231,6 +234,7 @@ pub(super) fn refused(service: &Service, status: StatusCode, grpc: Option<GrpcSt
         standing: Standing::Aside,
         drawn: Drawn::Request,
         arm: Arm::Rest,
+        route: None,
         endpoint: None,
         status: status.as_u16(),
         grpc,

@@ -149,7 +149,7 @@ impl Way {
 
     /// The request is sent at `now` on a connection that stands, and from then on the head of the answer is waited for.
     fn send(&self, exchange: &Exchange, now: Instant) {
-        let usual = exchange.serving.settings().timeouts.response_head;
+        let usual = exchange.timeouts().response_head;
         self.progress.enter(Phase::Waiting, now, exchange.shield.patience(usual));
         self.progress.send(now);
     }
@@ -165,7 +165,7 @@ pub(super) async fn connect(
     mut found: Option<Found>,
 ) -> Result<Carrier, Failed> {
     let Way { service, progress, client, .. } = way;
-    let (timeouts, limits) = (exchange.serving.settings().timeouts, exchange.serving.settings().limits);
+    let (timeouts, limits) = (*exchange.timeouts(), exchange.serving.settings().limits);
     let told = client.told(&exchange.serving, exchange.section);
     let terms = Terms { limits, within: timeouts.connect, carries: way.wish.carries() };
     let mut tried: Vec<Rc<Endpoint>> = Vec::new();

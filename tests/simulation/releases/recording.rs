@@ -82,10 +82,10 @@ impl Recording {
                     let Config { policy, plan, .. } = config;
                     let state = State::Idle { epoch: *after };
                     let mut fresh = Course::new(policy.clone(), plan.clone(), state, *at);
-                    let Recorded::Rare(Rare::Opening { blue, signals, .. }) = recorded(opening) else {
+                    let Recorded::Rare(Rare::Opening { blue, routes, signals, .. }) = recorded(opening) else {
                         return broken(6, "a recording does not begin with its opening".to_owned());
                     };
-                    fresh.set_past(slots::evidence(&blue), signals, *at);
+                    fresh.set_past(slots::evidence(&blue), slots::pasts(&routes), signals, *at);
                     course = Some((fresh, *at));
                 }
                 Entry::Input(slot) => {

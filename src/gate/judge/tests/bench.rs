@@ -93,6 +93,7 @@ pub(super) fn ordered(judgement: &Judgement) -> Vec<Ordered> {
 pub(super) fn meltdown() -> Trigger {
     Trigger {
         name: "meltdown".to_owned(),
+        route: None,
         condition: Condition::FailuresAbove { share: share(0.1), written: Rate::Errors },
         window: WINDOW,
         sustained: Duration::ZERO,

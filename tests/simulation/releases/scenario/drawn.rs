@@ -83,6 +83,7 @@ pub(super) fn policy(random: &mut Rng, kind: Kind, tick: Duration) -> Policy {
         let sustained = if cadence == Cadence::EveryTick && random.u8(..3) == 0 { random.u64(30..=300) } else { 0 };
         triggers.push(Trigger {
             name: name.to_owned(),
+            route: None,
             condition,
             window: Duration::from_secs([60, 60, 300][random.usize(..3)]),
             sustained: Duration::from_secs(sustained),
