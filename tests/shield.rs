@@ -549,3 +549,29 @@ fn the_bound_on_requests_to_blue_holds_for_those_of_green_too() {
     assert_eq!(proxy.get("/").status, 500);
     proxy.until_metric(UNSHIELDED, &["reason=\"blue_unfit\""], 1.0);
 }
+
+#[test]
+fn a_route_opts_in_for_other_methods_and_out_of_the_shield() {
+    let (blue, green) = (Upstream::ok(), failing());
+    let routes = "routes:\n- { name: pay, paths: [/pay], shield: { methods: [POST] } }\n- { name: bare, paths: [/bare], shield: off }\n";
+    let proxy = all_to_green(blue.address, green.address, &format!("on\n{routes}"));
+    let mut client = proxy.client();
+    let asked = [
+        ("GET", "/", 200),
+        ("POST", "/", 500),
+        ("POST", "/pay", 200),
+        ("GET", "/pay", 500),
+        ("GET", "/bare", 500),
+        ("POST", "/bare", 500),
+    ];
+    for (method, path, status) in asked {
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody"));
+        assert_eq!(client.response().status, status, "{method} {path}");
+    }
+    proxy.until_metric(SHIELDED, &[], 2.0);
+    let seen: Vec<_> = blue.seen().into_iter().flat_map(|connection| connection.requests).collect();
+    let bodies: Vec<_> = seen.iter().map(|request| (request.target.as_str(), &request.body[..])).collect();
+    assert_eq!(bodies, [("/", &b"body"[..]), ("/pay", b"body")]);
+    let status = proxy.until(|status| status["green"]["requests"] == 6);
+    assert_eq!(status["green"]["failures"], 6, "{status:#}");
+}

@@ -8,8 +8,8 @@ use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
     RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
-    RawRoute, RawRouteTimeouts, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens,
-    RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
+    RawRoute, RawRouteShield, RawRouteTimeouts, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken,
+    RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -44,6 +44,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["shield"] => keys::<RawShield>(),
         ["routes", "*"] => keys::<RawRoute>(),
         ["routes", "*", "timeouts"] => keys::<RawRouteTimeouts>(),
+        ["routes", "*", "shield"] => keys::<RawRouteShield>(),
         ["routes", "*", "triggers", "*"] => keys::<RawTrigger>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
@@ -154,6 +155,8 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["routes", "*", "hosts"] => "hosts: [shop.example.com]",
         ["routes", "*", "paths"] => "paths: [/checkout, \"/users/{id}/orders\"]",
         ["routes", "*", "methods"] => "methods: [GET, POST]",
+        ["routes", "*", "shield"] => "shield: { methods: [GET, HEAD, POST] }",
+        ["routes", "*", "shield", "methods"] => "methods: [GET, HEAD, POST]",
         ["routes", "*", "timeouts"] => "timeouts: { responseHead: 2m }",
         ["routes", "*", "triggers"] => "triggers: [{ name: checkout-errors, metric: errorRate, above: 5% }]",
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",

@@ -53,7 +53,7 @@ pub use fault::{Fault, Faults, Warnings};
 pub use otlp::{Otlp, SampleRatio};
 pub use path::FieldPath;
 pub use reference::References;
-pub use route::{HostPattern, PathTemplate, RouteConfig};
+pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport};

@@ -271,7 +271,14 @@ pub(super) struct RawRoute {
     pub(super) pin: Option<String>,
     pub(super) exclude: Option<bool>,
     pub(super) timeouts: Option<Mapping<RawRouteTimeouts>>,
+    pub(super) shield: Option<Switch<RawRouteShield>>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawRouteShield {
+    pub(super) methods: Option<Vec<Element<String>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -15,6 +15,17 @@ pub struct RouteConfig {
     pub goes: Goes,
     /// Those of the configuration, with the route's own in their place.
     pub timeouts: Timeouts,
+    pub shield: RouteShield,
+}
+
+/// Which requests on a route blue answers in green's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteShield {
+    /// Those that `shield` covers.
+    AsElsewhere,
+    Off,
+    /// Those by these methods, idempotent or not.
+    Methods(Vec<Method>),
 }
 
 /// Hosts, in lower case and without a port.

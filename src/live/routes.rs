@@ -8,7 +8,7 @@ use http::request::Parts;
 use memchr::memchr;
 use rapidhash::v3::rapidhash_v3;
 
-use crate::config::{Config, HostPattern, RouteConfig, Timeouts};
+use crate::config::{Config, HostPattern, RouteConfig, RouteShield, Timeouts};
 use crate::gate::policy::PathPattern;
 use crate::gate::route::{Goes, MOST_ROUTES};
 use crate::gate::{RouteMark, RouteNumber};
@@ -120,6 +120,11 @@ impl Routes {
     /// Of a route of this edition; none where those of the configuration hold.
     pub fn timeouts(&self, route: RouteMark) -> Option<&Timeouts> {
         self.declared.get(route.number.index()).map(|route| &route.timeouts)
+    }
+
+    /// What holds on a route of this edition; none where it is as elsewhere.
+    pub fn shield(&self, route: RouteMark) -> Option<&RouteShield> {
+        self.declared.get(route.number.index()).map(|route| &route.shield)
     }
 
     fn find(&self, head: &Parts, path: &str) -> Option<usize> {

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::descriptors::Descriptors;
 use super::routes::Routes;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, RouteConfig, Shield, Sticky, Timeouts, Tls,
-    TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, RouteConfig, RouteShield, Shield, Sticky,
+    Timeouts, Tls, TraceContext,
 };
 use crate::gate::policy::Counting;
 use crate::gate::{ByVersion, RouteMark};
@@ -80,5 +80,9 @@ impl Settings {
     pub fn timeouts_of(&self, route: Option<RouteMark>) -> &Timeouts {
         let own = route.and_then(|route| self.routes.as_ref()?.timeouts(route));
         own.unwrap_or(&self.timeouts)
+    }
+
+    pub fn shield_of(&self, route: Option<RouteMark>) -> &RouteShield {
+        route.and_then(|route| self.routes.as_ref()?.shield(route)).unwrap_or(&RouteShield::AsElsewhere)
     }
 }

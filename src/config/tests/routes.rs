@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::RouteShield;
 use crate::gate::route::Goes;
 
 fn with(rest: &str) -> String {
@@ -162,4 +163,34 @@ fn so_many_routes_can_be_learnt_as_there_is_room_for() {
     config.learn(&["/x", "/y/{}", "/z"].map(str::to_owned));
     let learnt = ["/x", "/y/{}"].map(str::to_owned);
     assert_eq!((config.policy.routes.learnt(), config.policy.routes.places()), (learnt.to_vec(), 4));
+}
+
+#[test]
+fn a_route_shields_other_methods_or_none() {
+    let shield = |text: &str| {
+        let line = format!("routes: [{{ name: a, paths: [/a]{text} }}]");
+        loaded(&with(&line)).routes.remove(0).shield
+    };
+    assert_eq!(shield(""), RouteShield::AsElsewhere);
+    assert_eq!(shield(", shield: true"), RouteShield::AsElsewhere);
+    assert_eq!(shield(", shield: off"), RouteShield::Off);
+    let both = vec![http::Method::POST, http::Method::GET];
+    assert_eq!(shield(", shield: { methods: [POST, GET] }"), RouteShield::Methods(both));
+    settings::check(
+        "routes: [{ name: a, paths: [/a], shield: {} }]",
+        &[
+            "5:42 routes[0].shield: names no methods | write `methods: [GET, HEAD, POST]`, each of which may be carried out twice",
+        ],
+    );
+    settings::check(
+        "routes: [{ name: a, paths: [/a], shield: { methods: [post] } }]",
+        &["5:54 routes[0].shield.methods[0]: `post` is not a method | write `POST`"],
+    );
+    settings::check(
+        "shield: off\nroutes: [{ name: a, paths: [/a], shield: { methods: [POST] } }]",
+        &[
+            "6:34 routes[0].shield: means nothing while `shield` is off | remove it, or let `shield` be on: its budget and its time hold on every route",
+        ],
+    );
+    settings::check("shield: off\nroutes: [{ name: a, paths: [/a], shield: off }]", &[]);
 }

@@ -10,9 +10,9 @@ use super::trigger::plain_name;
 use super::{not_among, too_many, unique};
 use crate::config::Timeouts;
 use crate::config::quantity::{duration, quoted};
-use crate::config::raw::{Mapping, Quantity, RawRoute, RawRouteTimeouts, RawTrigger};
+use crate::config::raw::{Mapping, Quantity, RawRoute, RawRouteShield, RawRouteTimeouts, RawTrigger, Switch};
 use crate::config::report::{Scope, Wrong};
-use crate::config::route::{End, HostPattern, PathTemplate, RouteConfig, Segment};
+use crate::config::route::{End, HostPattern, PathTemplate, RouteConfig, RouteShield, Segment};
 use crate::gate::route::{Goes, MOST_ROUTES, OTHER};
 
 /// Of one route.
@@ -27,11 +27,19 @@ pub(super) struct Read {
     pub(super) triggers: Option<Vec<Option<Mapping<RawTrigger>>>>,
 }
 
+/// What is shielded where a route does not say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shielded {
+    Nothing,
+    Something,
+}
+
 /// Every route, by its place in the list; none at the places of those that were at fault.
 pub(super) fn routes(
     scope: &mut Scope<'_, '_>,
     raw: Vec<Option<Mapping<RawRoute>>>,
     timeouts: Option<Timeouts>,
+    elsewhere: Shielded,
 ) -> Option<Vec<Option<Read>>> {
     if raw.len() > MOST_ROUTES {
         let wrong = Wrong::new(format!("has {} elements", raw.len()), format!("at most {MOST_ROUTES} are allowed"));
@@ -44,7 +52,7 @@ pub(super) fn routes(
         let mut scope = scope.index(index);
         let route = raw.and_then(|Mapping(raw)| {
             unique(&mut scope, raw.name.clone(), &mut names);
-            route(&mut scope, raw, timeouts)
+            route(&mut scope, raw, timeouts, elsewhere)
         });
         if let Some(Read { route, .. }) = &route
             && let Some(hides) = read.iter().flatten().find(|before| before.route.hides(route))
@@ -58,8 +66,13 @@ pub(super) fn routes(
     Some(read)
 }
 
-fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>) -> Option<Read> {
+fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>, elsewhere: Shielded) -> Option<Read> {
     let name = scope.required("name", raw.name, name);
+    let shield = shield(&mut scope.key("shield"), raw.shield);
+    if elsewhere == Shielded::Nothing && matches!(shield, Some(RouteShield::Methods(_))) {
+        let label = "remove it, or let `shield` be on: its budget and its time hold on every route";
+        scope.misplaced("shield", Wrong::new("means nothing while `shield` is off", label));
+    }
     let is_open = raw.hosts.is_none() && raw.paths.is_none() && raw.methods.is_none();
     let spoiled = ["hosts", "paths", "methods"].iter().any(|key| scope.report.is_spoiled(&scope.at.key(key)));
     if is_open && !spoiled {
@@ -83,6 +96,7 @@ fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>) -
         methods: methods.filter(|_| !is_open)?,
         goes: goes?,
         timeouts: timeouts?,
+        shield: shield?,
     };
     Some(Read { route, triggers: raw.triggers })
 }
@@ -113,6 +127,24 @@ fn goes(scope: &mut Scope<'_, '_>, pin: Option<String>, exclude: Option<bool>) -
         (Some(pinned), false) => Some(pinned),
         (None, true) => Some(Goes::Excluded),
         (None, false) => Some(Goes::Judged),
+    }
+}
+
+fn shield(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawRouteShield>>) -> Option<RouteShield> {
+    match raw {
+        None | Some(Switch::On) => Some(RouteShield::AsElsewhere),
+        Some(Switch::Off) => Some(RouteShield::Off),
+        Some(Switch::With(RawRouteShield { methods: None })) => {
+            let spoiled = scope.report.is_spoiled(&scope.at.key("methods"));
+            if !spoiled {
+                let label = "write `methods: [GET, HEAD, POST]`, each of which may be carried out twice";
+                scope.wrong_here(Wrong::new("names no methods", label));
+            }
+            None
+        }
+        Some(Switch::With(RawRouteShield { methods })) => {
+            patterns(scope, "methods", methods, method).map(RouteShield::Methods)
+        }
     }
 }
 

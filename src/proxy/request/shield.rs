@@ -17,9 +17,9 @@ use super::grpc::{self, Speaks};
 use super::headers::{Asked, Upgrade};
 use super::observe::Exchange;
 use super::way::Way;
-use crate::config;
-use crate::gate::{Charge, Version};
-use crate::live::Permit;
+use crate::config::{self, RouteShield};
+use crate::gate::{Charge, RouteMark, Version};
+use crate::live::{Permit, Settings};
 use crate::measure::Shielded;
 use crate::proxy::upstream::Carrier;
 use crate::proxy::wire::{Kept, Phase, RequestBody};
@@ -73,14 +73,20 @@ pub(super) enum Sent {
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Shield {
-    /// That of a request to green, by what is configured.
+    /// That of a request to green on `route`, by what is configured.
     pub(super) fn over(
-        configured: Option<&config::Shield>,
+        settings: &Settings,
+        route: Option<RouteMark>,
         request: &mut Request<RequestBody>,
         asked: Asked,
     ) -> Shield {
-        let Some(configured) = configured else { return Shield::Down };
-        if asked.upgrade != Upgrade::NotAsked || !covers(configured, request, asked.speaks) {
+        let Some(configured) = &settings.shield else { return Shield::Down };
+        let is_covered = || match settings.shield_of(route) {
+            RouteShield::AsElsewhere => covers(configured, request, asked.speaks),
+            RouteShield::Off => false,
+            RouteShield::Methods(methods) => methods.contains(request.method()),
+        };
+        if asked.upgrade != Upgrade::NotAsked || !is_covered() {
             return Shield::Down;
         }
         let held = if request.body().is_empty() {
@@ -115,7 +121,6 @@ impl Shield {
     }
 }
 
-/// Here is where a route would say otherwise.
 fn covers(configured: &config::Shield, request: &Request<RequestBody>, speaks: Speaks) -> bool {
     let is_call = speaks == Speaks::Grpc && request.method() == Method::POST;
     configured.methods.contains(request.method())

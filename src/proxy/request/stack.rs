@@ -154,7 +154,7 @@ fn route(
     }
     exchange.speaks = asked.speaks;
     if chosen.version == gate::Version::Green {
-        exchange.shield = Shield::over(exchange.serving.settings().shield.as_ref(), &mut request, asked);
+        exchange.shield = Shield::over(exchange.serving.settings(), exchange.route, &mut request, asked);
     }
     way.wish = Wish::of(asked.upgrade, &request);
     forward(way, Box::new(exchange), request)
