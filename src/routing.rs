@@ -24,6 +24,8 @@ pub struct Table {
     pub route: Route,
     /// How often the weight has changed in this epoch.
     pub change: u16,
+    /// The share of blue's requests that green gets copies of, while the route is [`Route::Split`].
+    pub mirror: Weight,
 }
 
 /// Which of the two configured versions is blue.
@@ -68,7 +70,8 @@ impl Roles {
 /// Everything on blue, in the epoch before the first release.
 impl Default for Table {
     fn default() -> Table {
-        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO), change: 0 }
+        let route = Route::Split(Weight::ZERO);
+        Table { epoch: Epoch::default(), roles: Roles::default(), route, change: 0, mirror: Weight::ZERO }
     }
 }
 
@@ -76,6 +79,14 @@ impl Table {
     pub const fn weight(&self) -> Weight {
         match self.route {
             Route::Split(weight) => weight,
+            Route::Latched | Route::Completed => Weight::ZERO,
+        }
+    }
+
+    /// The share of blue's requests that is copied.
+    pub const fn copied(&self) -> Weight {
+        match self.route {
+            Route::Split(_) => self.mirror,
             Route::Latched | Route::Completed => Weight::ZERO,
         }
     }
@@ -197,10 +208,18 @@ impl<L> Routing<L> {
             if table.epoch < epoch {
                 // Before anything is routed in the epoch. What still runs of an earlier one no longer matters.
                 self.streak.store(Streak::opened(epoch).pack(), Ordering::Release);
-                return Some(Table { epoch, route: Route::Split(weight), change: 0, ..*table });
+                return Some(Table { epoch, route: Route::Split(weight), change: 0, mirror: Weight::ZERO, ..*table });
             }
             let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
             open.then(|| table.weighed(weight))
+        })
+    }
+
+    /// Has this share of blue's requests copied to green, in `epoch`.
+    pub fn mirror(&self, epoch: Epoch, share: Weight) -> bool {
+        self.change(|table| {
+            let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
+            (open && table.mirror != share).then_some(Table { mirror: share, ..*table })
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod describe;
 mod log;
+mod reloads;
 mod test;
 
 use std::collections::HashMap;
@@ -16,7 +17,9 @@ use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
-use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds};
+use crate::measure::{
+    Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds,
+};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
@@ -26,6 +29,7 @@ use crate::spans;
 use test::Test;
 
 pub use log::{logs, warn};
+pub use reloads::Reloads;
 
 const REQUESTS: &str = "portcullis_requests_total";
 const GRPC_REQUESTS: &str = "portcullis_grpc_requests_total";
@@ -51,6 +55,9 @@ const MEMORY: &str = "portcullis_memory_bytes";
 const MEMORY_BOUND: &str = "portcullis_memory_limit_bytes";
 const OVERLOAD: &str = "portcullis_overload_stage";
 const SHED: &str = "portcullis_overload_refused_total";
+const MIRRORED: &str = "portcullis_mirrored_total";
+const MIRROR_COMPARED: &str = "portcullis_mirror_compared_total";
+const MIRROR_HEAD_SECONDS: &str = "portcullis_mirror_response_head_seconds";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -110,32 +117,11 @@ struct Handles {
     memory_bound: Gauge,
     overload: [(Stage, Gauge); Stage::ALL.len()],
     shed: [(Shed, Counter); Shed::ALL.len()],
+    mirrored: [(Copied, Counter); Copied::ALL.len()],
+    mirror_compared: [(Compared, Counter); Compared::ALL.len()],
+    mirror_head_seconds: Histogram,
     panics: Counter,
     journal_errors: Counter,
-}
-
-/// Counts how often the configuration was read again, and what came of it.
-#[derive(Clone)]
-pub struct Reloads {
-    successes: Counter,
-    failures: Counter,
-    /// When it was last loaded, in seconds since 1970.
-    last_success: Gauge,
-}
-
-impl Reloads {
-    pub fn failed(&self) {
-        self.failures.increment(1);
-    }
-
-    pub fn succeeded(&self) {
-        self.successes.increment(1);
-        self.loaded_now();
-    }
-
-    fn loaded_now(&self) {
-        self.last_success.set(jiff::Timestamp::now().as_millisecond() as f64 / 1e3);
-    }
 }
 
 impl Telemetry {
@@ -143,6 +129,7 @@ impl Telemetry {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(MIRROR_HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(CONNECT_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
@@ -221,6 +208,17 @@ impl Telemetry {
         for (what, counter) in &self.handles.shed {
             counter.increment(sheds.of(*what));
         }
+    }
+
+    /// What became of copies.
+    pub fn mirrored(&self, mirrored: &Mirrored) {
+        for (copied, counter) in &self.handles.mirrored {
+            counter.increment(mirrored.of(*copied));
+        }
+        for (compared, counter) in &self.handles.mirror_compared {
+            counter.increment(mirrored.compared(*compared));
+        }
+        feed(&self.handles.mirror_head_seconds, &mirrored.shown);
     }
 
     /// What the process has, what it may have, and what follows from it; no bound is shown as infinity.
@@ -352,7 +350,7 @@ impl Handles {
         // Counters that start at 0, so that increase() sees the first time.
         let own = RESERVED.map(|name| (name, Action::Rollback)).into_iter();
         let own = own.chain(NOTIFYING.map(|name| (name, Action::Notify)));
-        for (trigger, action) in policy.actions().chain(own) {
+        for (trigger, action) in policy.actions().chain(policy.mirror_actions()).chain(own) {
             match action {
                 Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
                 Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),
@@ -380,6 +378,10 @@ impl Handles {
             memory_bound: metrics::gauge!(MEMORY_BOUND),
             overload: Stage::ALL.map(|stage| (stage, metrics::gauge!(OVERLOAD, "stage" => stage.name()))),
             shed: Shed::ALL.map(|what| (what, metrics::counter!(SHED, "what" => what.name()))),
+            mirrored: Copied::ALL.map(|came| (came, metrics::counter!(MIRRORED, "outcome" => came.name()))),
+            mirror_compared: Compared::ALL
+                .map(|found| (found, metrics::counter!(MIRROR_COMPARED, "result" => found.name()))),
+            mirror_head_seconds: metrics::histogram!(MIRROR_HEAD_SECONDS),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }

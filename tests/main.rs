@@ -37,6 +37,7 @@ mod latency;
 mod leaving;
 mod life;
 mod live;
+mod mirror;
 mod overload;
 mod policies;
 mod prometheus;

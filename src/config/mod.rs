@@ -21,7 +21,7 @@ use http::uri::PathAndQuery;
 use ipnet::IpNet;
 
 use crate::gate::{ByVersion, Policy};
-use crate::release::Plan;
+use crate::release::{Plan, Weight};
 
 mod endpoint;
 mod environment;
@@ -85,6 +85,7 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    pub mirror: Mirror,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
@@ -193,6 +194,28 @@ pub enum Probe {
 pub enum Sticky {
     Cookie(String),
     Header(HeaderName),
+}
+
+/// How requests that blue serves are copied to green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Of them, where the step of the plan says nothing else.
+    pub share: Weight,
+    /// Copies at a time, of the whole process.
+    pub max_requests: NonZeroUsize,
+    /// Of an answer's body that is read.
+    pub response_body_bytes: u64,
+    /// For a whole copy, its connection and its answer.
+    pub timeout: Duration,
+    pub host: ShadowHost,
+}
+
+/// What the Host field of a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadowHost {
+    /// The request's with `-shadow` behind the name, as Envoy marks it.
+    Marked,
+    AsItCame,
 }
 
 /// How much evidence is kept for replay; the oldest goes first.

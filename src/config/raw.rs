@@ -35,6 +35,7 @@ pub(super) struct RawConfig {
     pub(super) release: Option<Mapping<RawRelease>>,
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
+    pub(super) mirror: Option<Mapping<RawMirror>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -175,6 +176,7 @@ pub(super) struct RawTerms {
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawStep {
     pub(super) weight: Option<Quantity>,
+    pub(super) mirror: Option<Quantity>,
     pub(super) bake: Option<Quantity>,
     pub(super) approval: Option<Switch<RawApproval>>,
 }
@@ -197,6 +199,14 @@ pub(super) struct RawGate {
     pub(super) warm_up: Option<Mapping<RawWarmUp>>,
     pub(super) client_share: Option<Quantity>,
     pub(super) compare: Option<Mapping<RawCompare>>,
+    pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
+    pub(super) mirror: Option<Mapping<RawMirrorGate>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawMirrorGate {
+    pub(super) minimum_requests: Option<Count>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
 
@@ -246,6 +256,16 @@ pub(super) struct RawCompare {
 pub(super) struct RawSticky {
     pub(super) cookie: Option<String>,
     pub(super) header: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawMirror {
+    pub(super) share: Option<Quantity>,
+    pub(super) max_requests: Option<Count>,
+    pub(super) response_body_bytes: Option<Quantity>,
+    pub(super) timeout: Option<Quantity>,
+    pub(super) shadow_host: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

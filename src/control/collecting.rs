@@ -18,6 +18,9 @@ impl Control {
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
             telemetry.latencies(shard);
+            if let Some(mirrored) = &shard.mirrored {
+                telemetry.mirrored(mirrored);
+            }
         });
         telemetry.open(&tick.gauges);
         self.compare_client_errors(&tick, routed);

@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`memory`] sheds requests before it runs out. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
@@ -12,6 +12,8 @@ pub mod event;
 pub mod ledger;
 pub mod lending;
 mod memory;
+mod mirroring;
+mod noticing;
 pub mod outliers;
 pub mod restore;
 pub mod slots;
@@ -26,8 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
-use crate::course::{Course, Input, Streak, StreakFound};
-use crate::gate::streak::Row;
+use crate::course::{Course, Input};
 use crate::gate::{ByVersion, Version};
 use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::live::Live;
@@ -43,6 +44,7 @@ use event::{Event, Events};
 use ledger::Ledger;
 use lending::Lending;
 use memory::Memory;
+use mirroring::Differing;
 use outliers::Outliers;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
@@ -84,6 +86,7 @@ pub struct Control {
     rollback: Option<Rollback>,
     outliers: Outliers,
     client_errors: ClientErrors,
+    differing: Differing,
     memory: Memory,
     /// As the file was when it was last read.
     config: Config,
@@ -111,6 +114,7 @@ impl Control {
             rollback,
             outliers,
             client_errors,
+            differing: Differing::default(),
             memory,
             config,
             rolled_back,
@@ -118,6 +122,7 @@ impl Control {
             outputs,
         };
         control.remember_rollback();
+        control.mirror();
         control.begin(&beginning.found);
         control
     }
@@ -192,6 +197,7 @@ impl Control {
         self.look_at_memory();
         self.catch_up();
         let tick = self.collect();
+        self.feed_mirrored(&tick);
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
@@ -214,6 +220,7 @@ impl Control {
         for effect in effects {
             self.carry_out(effect, decided, now, &mut events);
         }
+        self.mirror();
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
         let completed = matches!(self.course.state(), State::Completed { .. });
@@ -316,46 +323,6 @@ impl Control {
             rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
             ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
         }
-    }
-
-    /// Learns what the workers did before anything else is decided: also when their notice got lost.
-    fn catch_up(&mut self) {
-        while let Ok(notice) = self.inputs.notices.try_recv() {
-            self.noticed(notice);
-        }
-        let table = self.inputs.routing.table();
-        let known = matches!(self.course.state(), State::RolledBack { .. });
-        if !known && table.epoch == self.course.epoch() && table.route == Route::Latched {
-            self.streak(Streak::Convicted, None);
-        }
-    }
-
-    fn noticed(&mut self, notice: Notice) {
-        let (Notice::Convicted { epoch, row, .. } | Notice::Probing { epoch, row } | Notice::Common { epoch, row }) =
-            notice;
-        if epoch != self.course.epoch() {
-            return;
-        }
-        match notice {
-            Notice::Convicted { reaction, .. } => {
-                let counted = self.collect();
-                self.feed(&Input::Counted(&counted), None).expect("no operator asks for it");
-                self.streak(Streak::Convicted, Some(row));
-                // The table was seen before the worker could tell of it.
-                if let Some(rollback) = &mut self.rollback
-                    && rollback.reaction_micros.is_none()
-                {
-                    rollback.reaction_micros = Some(reaction.as_secs_f64() * 1e6);
-                    self.inputs.telemetry.reacted(reaction);
-                }
-            }
-            Notice::Probing { .. } => self.streak(Streak::Probing, Some(row)),
-            Notice::Common { .. } => self.streak(Streak::Common, Some(row)),
-        }
-    }
-
-    fn streak(&mut self, came_to: Streak, row: Option<Row>) {
-        self.feed(&Input::Streak(StreakFound { came_to, row }), None).expect("no operator asks for it");
     }
 
     fn obey(&mut self, command: Command) {

@@ -29,6 +29,8 @@ pub enum Rare {
     },
     /// What was counted before a worker's finding, between two ticks.
     Counted(Box<slot::Tick>),
+    /// Of mirrored requests: the originals are blue's, the copies green's.
+    Mirrored(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
@@ -57,6 +59,7 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
         Input::Tick { counted, health } => slot::Input::Tick(Box::new(tick(counted, *health))),
         Input::Counted(counted) => rare(&Rare::Counted(Box::new(tick(counted, ByVersion::default())))),
+        Input::Mirrored(samples) => rare(&Rare::Mirrored(Box::new(mirrored(samples)))),
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
@@ -115,6 +118,11 @@ pub fn counted(tick: &slot::Tick) -> Tick {
     }
 }
 
+/// What mirrored requests came to, from how it is kept.
+pub fn samples(tick: &slot::Tick) -> ByVersion<Sample> {
+    ByVersion { blue: sample(&tick.blue), green: sample(&tick.green) }
+}
+
 /// The evidence that an opening holds.
 pub fn evidence(counted: &slot::Counted) -> Evidence {
     Evidence { requests: counted.requests, failures: counted.failures, latency: latency(&counted.head) }
@@ -130,6 +138,11 @@ fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
         slot::Counted { health: recorded_health(*health.of(version)), ..counted }
     };
     slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside: beside(tick) }
+}
+
+fn mirrored(samples: &ByVersion<Sample>) -> slot::Tick {
+    let of = |sample: &Sample| counted_of(sample, &Latency::default(), None);
+    slot::Tick { blue: of(&samples.blue), green: of(&samples.green), beside: None }
 }
 
 /// None where there is nothing.

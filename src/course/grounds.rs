@@ -9,6 +9,7 @@ use crate::gate::crossing::{Bad, Tally, bad_units};
 use crate::gate::streak::Row;
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Trigger};
+use crate::measure::Windows;
 
 /// Bad requests of both versions, and what makes them bad.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,8 +55,8 @@ impl Grounds {
         }
     }
 
-    fn of_trigger(trigger: &Trigger, course: &Course) -> Grounds {
-        let evidence = course.windows.evidence(trigger.window, trigger.condition.span());
+    fn of_trigger(trigger: &Trigger, windows: &Windows) -> Grounds {
+        let evidence = windows.evidence(trigger.window, trigger.condition.span());
         let ByVersion { blue, green } = bad_units(trigger, evidence);
         let bad = match Bad::of(trigger, evidence) {
             Bad::Failed => "failed".to_owned(),
@@ -69,8 +70,12 @@ impl Grounds {
 impl Course {
     /// What the trigger of this name has seen; none where it judges no window.
     pub(super) fn grounds_of(&self, trigger: &str) -> Option<Grounds> {
-        let trigger = self.policy.triggers.iter().find(|known| known.name == trigger)?;
-        Some(Grounds::of_trigger(trigger, self))
+        let named = |known: &&Trigger| known.name == trigger;
+        if let Some(trigger) = self.policy.mirror.iter().find(named) {
+            return Some(Grounds::of_trigger(trigger, self.mirroring.windows()));
+        }
+        let trigger = self.policy.triggers.iter().find(named)?;
+        Some(Grounds::of_trigger(trigger, &self.windows))
     }
 }
 

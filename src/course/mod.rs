@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod grounds;
 mod input;
 mod judging;
+mod mirroring;
 mod warming;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
+use mirroring::Mirroring;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -42,6 +44,7 @@ pub struct Course {
     /// When the weight was last lowered to look closer.
     probed_at: Duration,
     warming: Warming,
+    mirroring: Mirroring,
     trust: Trust,
     /// Why green waits for one of its endpoints.
     missing: Option<String>,
@@ -83,6 +86,7 @@ impl Course {
             common_streak: None,
             probed_at: now,
             warming: Warming::default(),
+            mirroring: Mirroring::new(&policy, now),
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
@@ -100,6 +104,10 @@ impl Course {
         match input {
             Input::Counted(counted) => {
                 self.count(counted, now);
+                Ok(vec![])
+            }
+            Input::Mirrored(samples) => {
+                self.mirroring.add(samples, now);
                 Ok(vec![])
             }
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
@@ -189,6 +197,9 @@ impl Course {
         let before = std::mem::replace(&mut self.policy, policy);
         if before.compare != self.policy.compare {
             self.comparison = self.compared_with(&self.history.blue().clone(), now);
+        }
+        if before.mirror != self.policy.mirror {
+            self.mirroring.judge_by(&self.policy, now);
         }
         if (&before.triggers, &before.checks, &before.signals)
             != (&self.policy.triggers, &self.policy.checks, &self.policy.signals)
@@ -301,6 +312,7 @@ impl Course {
         self.common_streak = None;
         self.probed_at = now;
         self.warming = Warming::default();
+        self.mirroring.forget(now);
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

@@ -23,6 +23,8 @@ pub struct Policy {
     /// The statistical test of green against blue; none when it is switched off.
     pub compare: Option<compare::Settings>,
     pub counting: Counting,
+    /// Judged on mirrored requests, while a step of the plan mirrors; nothing else is judged by them.
+    pub mirror: Vec<Trigger>,
 }
 
 /// Which requests are evidence, and which of them are failures.
@@ -70,6 +72,11 @@ impl Policy {
         let checks = self.checks.iter().map(|checks| (checks.name.as_str(), checks.action));
         let signals = self.signals.iter().map(|signal| (signal.name.as_str(), signal.action));
         triggers.chain(streak).chain(checks).chain(signals)
+    }
+
+    /// The same of the triggers on mirrored requests.
+    pub fn mirror_actions(&self) -> impl Iterator<Item = (&str, Action)> {
+        self.mirror.iter().map(|trigger| (trigger.name.as_str(), trigger.action))
     }
 
     /// Whether anything is judged at all.

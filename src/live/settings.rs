@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
 };
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
@@ -29,6 +29,9 @@ pub struct Settings {
     pub otlp: Option<Arc<Otlp>>,
     pub sticky: Option<Sticky>,
     pub counting: Counting,
+    pub mirror: Mirror,
+    /// Copies at a time, of one worker alone.
+    pub copies: usize,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
@@ -54,6 +57,8 @@ impl Settings {
             otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
+            mirror: config.mirror,
+            copies: config.mirror.max_requests.get().div_ceil(config.workers.get()),
             http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),

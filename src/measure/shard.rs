@@ -7,10 +7,12 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::clients::{Clients, Drawn};
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
+use super::mirrored::Mirrored;
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
+pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
 use crate::gate::streak::Routed;
-use crate::gate::{ByVersion, Charge, Evidence, GrpcStatus, Latency, Outcome, Version};
+use crate::gate::{ByVersion, Charge, GrpcStatus, Latency, Outcome, Version};
 
 /// Everything that one request adds to the counts.
 #[derive(Clone, Copy, Debug)]
@@ -74,13 +76,6 @@ pub struct Count {
     pub requests: u64,
 }
 
-/// What requests of one version came to: the evidence by head latency, and the whole latency beside it.
-#[derive(Clone, Debug, Default)]
-pub struct Sample {
-    pub evidence: Evidence,
-    pub whole: Latency,
-}
-
 /// The requests that have no response head yet and will be evidence of latency: how long the version has had them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
@@ -138,6 +133,8 @@ pub struct Shard {
     pub handshakes: Handshakes,
     pub proxy_headers: ProxyHeaders,
     pub sheds: Sheds,
+    /// None where nothing was copied.
+    pub mirrored: Option<Box<Mirrored>>,
 }
 
 /// The worker's side: counts, and hands over.
@@ -281,7 +278,7 @@ impl Shard {
 
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
-        let counted = self.panics > 0 || !self.counts.is_empty();
+        let counted = self.panics > 0 || !self.counts.is_empty() || self.mirrored.is_some();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
@@ -291,6 +288,7 @@ impl Shard {
         self.handshakes = Handshakes::default();
         self.proxy_headers = ProxyHeaders::default();
         self.sheds = Sheds::default();
+        self.mirrored = None;
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -304,25 +302,6 @@ impl Shard {
             self.waiting.of_mut(version).clear();
             self.connects.of_mut(version).clear();
         }
-    }
-}
-
-impl Sample {
-    pub fn record(&mut self, charge: Charge, Took { head, whole }: Took) {
-        self.evidence.record(charge, head);
-        if let Some(whole) = whole.filter(|_| charge != Charge::Nobody) {
-            self.whole.record(whole);
-        }
-    }
-
-    pub fn add(&mut self, other: &Sample) {
-        self.evidence.add(&other.evidence);
-        self.whole.add(&other.whole);
-    }
-
-    pub fn clear(&mut self) {
-        self.evidence.clear();
-        self.whole.clear();
     }
 }
 
@@ -341,6 +320,10 @@ impl Recorder {
 
     pub fn shed(&mut self, what: Shed) {
         self.shard.sheds.count(what);
+    }
+
+    pub fn mirrored(&mut self) -> &mut Mirrored {
+        self.shard.mirrored.get_or_insert_default()
     }
 
     pub fn panicked(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::gauges::Gauges;
+use super::mirrored::Mirrored;
 use super::shard::{Collector, FailedAt, Sample, Shard};
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Evidence, Latency, Version};
@@ -29,6 +30,8 @@ pub struct Tick {
     /// How many failures of each version are held back until it is known whose they are.
     pub held: ByVersion<u64>,
     pub gauges: Gauges,
+    /// Of mirrored requests of the epoch; none where there were none.
+    pub mirrored: Option<Box<Mirrored>>,
 }
 
 /// A part of one version's requests.
@@ -108,6 +111,9 @@ impl Collectors {
                         clients.of_mut(version).merge(shard.clients.of(version));
                     }
                     arm_clients.merge(&shard.arm_clients);
+                }
+                if let Some(mirrored) = shard.mirrored.as_ref().filter(|mirrored| mirrored.epoch == routed.epoch) {
+                    tick.mirrored.get_or_insert_default().add(mirrored);
                 }
                 newest.routed = shard.routed;
                 newest.gauges = shard.gauges;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::compare;
 use super::counting;
 use super::metric::Metric;
+use super::mirror;
 use super::trigger::{self, Rule, Surroundings};
 use crate::config::quantity::count;
 use crate::config::raw::{Mapping, RawGate, RawTrigger};
@@ -14,7 +15,7 @@ use crate::gate::Policy;
 use crate::gate::trigger::{Action, Conviction, StreakTrigger};
 use crate::release::Plan;
 
-const MOST_TRIGGERS: usize = 64;
+pub(super) const MOST_TRIGGERS: usize = 64;
 const MINIMUM_REQUESTS: u64 = 50;
 pub(super) const REQUESTS: RangeInclusive<i64> = 1..=1_000_000_000;
 const STREAK: u16 = 5;
@@ -40,13 +41,15 @@ pub(super) fn policy(
     );
     let comparing = compare::comparing(&mut scope.key("compare"), raw.compare.unwrap_or_default().0);
     let surroundings = Surroundings { minimum_requests, response_head, comparing, plan };
+    let mirror = mirror::triggers(&mut scope.key("mirror"), raw.mirror.map(|raw| raw.0), &surroundings);
     let policy = match raw.triggers {
         Some(raw) => triggers(scope, raw, &surroundings)?,
         None => Policy { streak: Some(default_streak()), ..Policy::default() },
     };
     let compare = comparing?.settings();
-    let policy = Policy { compare, counting: counting?, ..policy };
+    let policy = Policy { compare, counting: counting?, mirror: mirror?, ..policy };
     refuse_idle(scope, &policy, plan);
+    mirror::refuse_idle(&mut scope.key("mirror"), &policy, plan);
     Some(policy)
 }
 
@@ -92,6 +95,11 @@ pub(super) const A_BOUND: &str = "add a bound on `errorRate`, `successRate` or `
 /// Whether a verdict can be a pass, which every step waits for.
 pub(super) fn clears_green(policy: &Policy) -> bool {
     policy.compare.is_some() || policy.triggers.iter().any(|trigger| trigger.action != Action::Notify)
+}
+
+/// Whether the verdict on mirrored requests can be a pass.
+pub(super) fn clears_mirrored(policy: &Policy) -> bool {
+    policy.mirror.iter().any(|trigger| trigger.action != Action::Notify)
 }
 
 /// Refuses triggers that judge nothing, or that could never let a plan take its first step.

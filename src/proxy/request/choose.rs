@@ -32,6 +32,8 @@ pub(super) struct Chosen {
     pub drawn: Drawn,
     pub arm: Arm,
     pub standing: Standing,
+    /// The share of requests like this one that green gets copies of.
+    pub copied: Weight,
 }
 
 const WHOLE: u32 = 10_000;
@@ -105,8 +107,8 @@ impl Service {
         if version == Version::Green && green_is_none() {
             // Nothing is known of a version that is scaled to zero, and what blue does in its place is no fair sample.
             let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
-            let section = table.roles.section(version);
-            return Chosen { version, section, routed: table.routed(), drawn, arm, standing };
+            let (section, copied) = (table.roles.section(version), Weight::ZERO);
+            return Chosen { version, section, routed: table.routed(), drawn, arm, standing, copied };
         }
         let arm = match (version, lot) {
             (Version::Green, _) => Arm::Rest,
@@ -119,7 +121,8 @@ impl Service {
         } else {
             Standing::Evidence
         };
-        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing }
+        let (section, copied) = (table.roles.section(version), table.copied());
+        Chosen { version, section, routed: table.routed(), drawn, arm, standing, copied }
     }
 
     fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {

@@ -153,7 +153,7 @@ fn sendable(request: &Request<RequestBody>) -> Sendable {
     if request.method().is_idempotent() && request.body().is_empty() { Sendable::Again } else { Sendable::Once }
 }
 
-fn name_host(request: &mut Request<RequestBody>, endpoint: &Endpoint) {
+pub(super) fn name_host(request: &mut Request<RequestBody>, endpoint: &Endpoint) {
     if !request.headers().contains_key(header::HOST) {
         request.headers_mut().insert(header::HOST, endpoint.host.clone());
     }

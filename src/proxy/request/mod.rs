@@ -4,7 +4,7 @@
 //! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the
-//! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`respond`] turns our own refusals into
+//! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`mirror`] copies some for green, of which [`copies`] are under way, [`respond`] turns our own refusals into
 //! answers, and [`unread`] refuses what has not become a request. [`via`] tells one that has been here before. [`tunnel`] is what a request is after an upgrade, [`websocket`] how one is agreed on where only one side speaks
 //! HTTP/2.
 
@@ -13,6 +13,7 @@ mod body;
 mod choose;
 mod client;
 mod client_share;
+mod copies;
 mod ending;
 mod forward;
 #[cfg(feature = "fuzzing")]
@@ -21,6 +22,7 @@ mod grpc;
 mod headers;
 mod http2;
 mod ids;
+mod mirror;
 mod observe;
 mod race;
 mod records;

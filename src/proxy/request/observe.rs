@@ -21,6 +21,7 @@ use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::upstream::{Carrier, Endpoint, Trial, UnderWay};
 use crate::proxy::wire::{Progress, Protocol};
+use crate::release::Weight;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away, unless it was
 /// cut while the client took nothing.
@@ -80,7 +81,7 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, routed, drawn, arm, standing } = chosen;
+        let Chosen { version, section, routed, drawn, arm, standing, copied: _ } = chosen;
         progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
             let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed };
@@ -120,7 +121,7 @@ impl Exchange {
         let (service, serving) = (&self.service, Rc::clone(&self.serving));
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
         let permit = serving.permit(section, version).ok()?;
-        let chosen = Chosen { version, section, routed, drawn, arm, standing };
+        let chosen = Chosen { version, section, routed, drawn, arm, standing, copied: Weight::ZERO };
         let mut line = self.line.take();
         line.iter_mut().for_each(|line| line.again());
         let mut instead = Exchange::new(service, serving, &self.progress, chosen, permit, line, started);
@@ -256,7 +257,8 @@ impl Exchange {
                 line.endpoint = Some(Rc::clone(&at.endpoint));
             }
             let head = head.map(|head| head.shown);
-            line.write(&Ended { version: Some(version), status, grpc, ending, head, whole: shown_whole });
+            let whole = shown_whole;
+            line.write(&Ended { version: Some(version), status, grpc, ending, charge, judged, head, whole });
         }
         self.waits_no_more();
         self.leave_endpoint();

@@ -21,6 +21,7 @@ use super::forward::{Forwarded, Way, forward};
 use super::grpc::Speaks;
 use super::headers::Asked;
 use super::ids::Trace;
+use super::mirror::Copy;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
@@ -35,6 +36,7 @@ use crate::measure::Shed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::wire::{Bounds, Phase, Progress, Received, RequestBody};
+use crate::release::Weight;
 
 /// What is said of a request elsewhere, whatever becomes of it.
 #[derive(Default)]
@@ -145,10 +147,19 @@ fn route(
     named.speaks = asked.speaks;
     let body = RequestBody::new(incoming, progress, bounds(&settings.limits, asked.speaks));
     let request = Request::from_parts(parts, body);
+    way.wish = Wish::of(asked.upgrade, &request);
+    let copy = if chosen.copied == Weight::ZERO { None } else { Copy::of(&way, &serving, &chosen, &request) };
+    if let Some(copy) = &copy {
+        named.line.get_or_insert_with(|| Serving::silent_line(&way.client)).mirrored = Some(copy.pair());
+    }
+    let Way { service, progress, .. } = &way;
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     exchange.speaks = asked.speaks;
-    way.wish = Wish::of(asked.upgrade, &request);
-    forward(way, Box::new(exchange), request)
+    let forwarded = forward(way, Box::new(exchange), request);
+    if let Some(copy) = copy {
+        copy.go();
+    }
+    forwarded
 }
 
 /// What a body is held to. A stream of messages is silent for as long as there are none.
@@ -198,7 +209,7 @@ fn refuse(service: &Service, refusal: Refusal, named: &mut Named, whole: Duratio
     }
     if let Some(line) = named.line.take() {
         let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-        line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
+        line.write(&Ended::refused(status, grpc, ending, whole));
     }
     refusal.response(named.speaks)
 }
