@@ -136,6 +136,9 @@ impl Replay {
             (Recorded::Tick { counted, health }, _) => self.feed(Input::Tick { counted: &counted, health }, after),
             (Recorded::Rare(Rare::Operator(input)), _) => self.feed(Input::Operator(input), after),
             (Recorded::Rare(Rare::Counted(tick)), _) => self.feed(Input::Counted(&slots::counted(&tick)), after),
+            (Recorded::Rare(Rare::Overridden(tick)), _) => {
+                self.feed(Input::Overridden(&slots::samples(&tick)), after);
+            }
             (Recorded::Rare(Rare::Mirrored(tick)), _) => self.feed(Input::Mirrored(&slots::samples(&tick)), after),
             (Recorded::Rare(Rare::Signal(posted)), _) => self.feed(Input::Signal(posted), after),
             (Recorded::Rare(Rare::Endpoint(news)), _) => self.feed(Input::Endpoint(news), after),

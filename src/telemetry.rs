@@ -1,6 +1,7 @@
 //! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
 
 mod describe;
+mod endpoints;
 mod log;
 mod reloads;
 mod test;
@@ -11,14 +12,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
 
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, GrpcStatus, Kind, Latency, Outcome, Policy, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
 use crate::measure::{
-    Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds,
+    Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, Overridden, Overrides, ProxyHeader, ProxyHeaders, Shard,
+    Shed, Sheds,
 };
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
@@ -26,8 +28,10 @@ use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
 use crate::spans;
 
+use endpoints::Endpoints;
 use test::Test;
 
+pub use endpoints::Exposition;
 pub use log::{logs, warn};
 pub use reloads::Reloads;
 
@@ -58,6 +62,7 @@ const SHED: &str = "portcullis_overload_refused_total";
 const MIRRORED: &str = "portcullis_mirrored_total";
 const MIRROR_COMPARED: &str = "portcullis_mirror_compared_total";
 const MIRROR_HEAD_SECONDS: &str = "portcullis_mirror_response_head_seconds";
+const OVERRIDES: &str = "portcullis_overrides_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -79,21 +84,6 @@ pub struct Telemetry {
     handles: Handles,
     endpoints: Endpoints,
     exposition: Exposition,
-}
-
-/// An exporter of its own: what it once showed it shows for ever, and an endpoint that has left, or is the other
-/// version's by now, would go on.
-struct Endpoints {
-    recorder: PrometheusRecorder,
-    roles: Roles,
-    upstreams: Arc<Upstreams>,
-}
-
-/// For the scrape.
-#[derive(Clone)]
-pub struct Exposition {
-    most: PrometheusHandle,
-    endpoints: Arc<ArcSwap<PrometheusHandle>>,
 }
 
 /// Made once, so that no tick looks a metric up by its name.
@@ -120,6 +110,7 @@ struct Handles {
     mirrored: [(Copied, Counter); Copied::ALL.len()],
     mirror_compared: [(Compared, Counter); Compared::ALL.len()],
     mirror_head_seconds: Histogram,
+    overrides: [(Overridden, Counter); Overridden::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
 }
@@ -207,6 +198,12 @@ impl Telemetry {
     pub fn shed(&self, sheds: &Sheds) {
         for (what, counter) in &self.handles.shed {
             counter.increment(sheds.of(*what));
+        }
+    }
+
+    pub fn overrides(&self, overrides: &Overrides) {
+        for (came_to, counter) in &self.handles.overrides {
+            counter.increment(overrides.of(*came_to));
         }
     }
 
@@ -323,25 +320,6 @@ impl Telemetry {
     }
 }
 
-impl Endpoints {
-    fn of(roles: Roles, upstreams: Arc<Upstreams>) -> Endpoints {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        metrics::with_local_recorder(&recorder, || {
-            metrics::describe_gauge!(
-                ENDPOINT_HEALTHY,
-                "1 while an endpoint takes requests, 0 while it is ejected or fails its checks"
-            );
-        });
-        Endpoints { recorder, roles, upstreams }
-    }
-}
-
-impl Exposition {
-    pub fn render(&self) -> String {
-        self.most.render() + &self.endpoints.load().render()
-    }
-}
-
 impl Handles {
     fn new(policy: &Policy) -> Handles {
         describe::describe();
@@ -382,6 +360,7 @@ impl Handles {
             mirror_compared: Compared::ALL
                 .map(|found| (found, metrics::counter!(MIRROR_COMPARED, "result" => found.name()))),
             mirror_head_seconds: metrics::histogram!(MIRROR_HEAD_SECONDS),
+            overrides: Overridden::ALL.map(|came| (came, metrics::counter!(OVERRIDES, "result" => came.name()))),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }

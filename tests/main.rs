@@ -39,6 +39,7 @@ mod life;
 mod live;
 mod mirror;
 mod overload;
+mod overrides;
 mod policies;
 mod prometheus;
 mod protection;

@@ -7,9 +7,9 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawProxyProtocol, RawRateLimit,
-    RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing,
-    RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
+    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawOverride, RawProxyProtocol,
+    RawRateLimit, RawRelease, RawResolver, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens,
+    RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -42,6 +42,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "triggers", "*"] | ["gate", "mirror", "triggers", "*"] => keys::<RawTrigger>(),
         ["gate", "mirror"] => keys::<RawMirrorGate>(),
         ["mirror"] => keys::<RawMirror>(),
+        ["override"] => keys::<RawOverride>(),
         ["sticky"] => keys::<RawSticky>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
@@ -139,6 +140,9 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
         ["gate", "triggers", ..] => return trigger_example(&pattern[2..]),
         ["mirror"] => "mirror: { share: 10% }",
+        ["override"] => "override: { header: x-portcullis-version, from: [\"10.0.0.0/8\"] }",
+        ["override", "from"] => "from: [\"10.0.0.0/8\"]",
+        ["override", "secret"] => "secret: env:OVERRIDE_SECRET",
         ["mirror", "share"] => "share: 10%",
         ["sticky"] => "sticky: { cookie: session }",
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",

@@ -36,6 +36,8 @@ pub(super) struct RawConfig {
     pub(super) gate: Option<Mapping<RawGate>>,
     pub(super) sticky: Option<Mapping<RawSticky>>,
     pub(super) mirror: Option<Mapping<RawMirror>>,
+    #[serde(rename = "override")]
+    pub(super) overriding: Option<Mapping<RawOverride>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -266,6 +268,17 @@ pub(super) struct RawMirror {
     pub(super) response_body_bytes: Option<Quantity>,
     pub(super) timeout: Option<Quantity>,
     pub(super) shadow_host: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawOverride {
+    pub(super) header: Option<String>,
+    pub(super) cookie: Option<String>,
+    pub(super) from: Option<Vec<Element<String>>>,
+    pub(super) secret: Option<String>,
+    pub(super) streak: Option<bool>,
+    pub(super) triggers: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod mirror;
 mod outside;
+mod overriding;
 mod proxy_protocol;
 mod release;
 mod secrets;

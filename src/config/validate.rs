@@ -28,6 +28,7 @@ mod health;
 mod metric;
 mod mirror;
 mod networks;
+mod overriding;
 pub(super) mod release;
 mod settings;
 mod sticky;
@@ -195,6 +196,9 @@ fn config(
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
     let policy = gate::policy(&mut root.key("gate"), raw.gate.map(|gate| gate.0), response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
+    let overriding = raw
+        .overriding
+        .map(|raw| overriding::overriding(&mut root.key("override"), raw.0, service.as_deref(), files).map(Arc::new));
     let mirror = mirror::mirror(&mut root.key("mirror"), raw.mirror.unwrap_or_default().0);
     let nameservers = networks::nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
@@ -222,6 +226,7 @@ fn config(
         policy: policy?,
         sticky,
         mirror: mirror?,
+        overriding: overriding.flatten(),
         nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),

@@ -18,6 +18,7 @@ impl Control {
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
             telemetry.latencies(shard);
+            telemetry.overrides(&shard.overrides);
             if let Some(mirrored) = &shard.mirrored {
                 telemetry.mirrored(mirrored);
             }

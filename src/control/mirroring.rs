@@ -38,18 +38,23 @@ pub struct MirrorStatus {
 impl Control {
     /// Has the workers copy as much as the release says, or else the configuration. Nothing is copied without a release.
     pub(super) fn mirror(&self) {
-        let share = match self.course.state().run() {
-            Some(_) => self.course.step_mirrors().unwrap_or(self.config.mirror.share),
-            None => Weight::ZERO,
-        };
+        let of_open = |_| self.course.step_mirrors().unwrap_or(self.config.mirror.share);
+        let share = self.course.state().run().map(of_open);
         self.inputs.routing.mirror(self.course.epoch(), share);
     }
 
-    /// Gives the deciding core what came of copies.
-    pub(super) fn feed_mirrored(&mut self, tick: &Tick) {
-        let Some(mirrored) = tick.mirrored.as_deref().filter(|_| self.course.state().run().is_some()) else { return };
-        self.differing.add(mirrored, self.course.epoch());
-        self.feed(&Input::Mirrored(&mirrored.samples), None).expect("no operator asks for it");
+    /// Gives the deciding core what is told apart from the evidence.
+    pub(super) fn feed_beside(&mut self, tick: &Tick) {
+        if self.course.state().run().is_none() {
+            return;
+        }
+        if let Some(mirrored) = tick.mirrored.as_deref() {
+            self.differing.add(mirrored, self.course.epoch());
+            self.feed(&Input::Mirrored(&mirrored.samples), None).expect("no operator asks for it");
+        }
+        if let Some(overridden) = tick.overridden.as_deref() {
+            self.feed(&Input::Overridden(overridden), None).expect("no operator asks for it");
+        }
     }
 
     /// None where nothing is copied, nor was in the last minute.

@@ -197,7 +197,7 @@ impl Control {
         self.look_at_memory();
         self.catch_up();
         let tick = self.collect();
-        self.feed_mirrored(&tick);
+        self.feed_beside(&tick);
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");

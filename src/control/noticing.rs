@@ -28,7 +28,7 @@ impl Control {
         match notice {
             Notice::Convicted { reaction, .. } => {
                 let counted = self.collect();
-                self.feed_mirrored(&counted);
+                self.feed_beside(&counted);
                 self.feed(&Input::Counted(&counted), None).expect("no operator asks for it");
                 self.streak(Streak::Convicted, Some(row));
                 // The table was seen before the worker could tell of it.

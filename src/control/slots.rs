@@ -31,6 +31,8 @@ pub enum Rare {
     Counted(Box<slot::Tick>),
     /// Of mirrored requests: the originals are blue's, the copies green's.
     Mirrored(Box<slot::Tick>),
+    /// Of requests whose version their clients have chosen.
+    Overridden(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
@@ -59,7 +61,8 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
         Input::Tick { counted, health } => slot::Input::Tick(Box::new(tick(counted, *health))),
         Input::Counted(counted) => rare(&Rare::Counted(Box::new(tick(counted, ByVersion::default())))),
-        Input::Mirrored(samples) => rare(&Rare::Mirrored(Box::new(mirrored(samples)))),
+        Input::Mirrored(samples) => rare(&Rare::Mirrored(Box::new(kept(samples)))),
+        Input::Overridden(samples) => rare(&Rare::Overridden(Box::new(kept(samples)))),
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
@@ -118,7 +121,7 @@ pub fn counted(tick: &slot::Tick) -> Tick {
     }
 }
 
-/// What mirrored requests came to, from how it is kept.
+/// What mirrored or overridden requests came to, from how it is kept.
 pub fn samples(tick: &slot::Tick) -> ByVersion<Sample> {
     ByVersion { blue: sample(&tick.blue), green: sample(&tick.green) }
 }
@@ -140,7 +143,7 @@ fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
     slot::Tick { blue: of(Version::Blue), green: of(Version::Green), beside: beside(tick) }
 }
 
-fn mirrored(samples: &ByVersion<Sample>) -> slot::Tick {
+fn kept(samples: &ByVersion<Sample>) -> slot::Tick {
     let of = |sample: &Sample| counted_of(sample, &Latency::default(), None);
     slot::Tick { blue: of(&samples.blue), green: of(&samples.green), beside: None }
 }

@@ -8,8 +8,7 @@ use crate::gate::compare::Difference;
 use crate::gate::crossing::{Bad, Tally, bad_units};
 use crate::gate::streak::Row;
 use crate::gate::verdict::duration;
-use crate::gate::{ByVersion, Trigger};
-use crate::measure::Windows;
+use crate::gate::{ByVersion, Evidence, Trigger};
 
 /// Bad requests of both versions, and what makes them bad.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,8 +54,7 @@ impl Grounds {
         }
     }
 
-    fn of_trigger(trigger: &Trigger, windows: &Windows) -> Grounds {
-        let evidence = windows.evidence(trigger.window, trigger.condition.span());
+    fn of_trigger(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Grounds {
         let ByVersion { blue, green } = bad_units(trigger, evidence);
         let bad = match Bad::of(trigger, evidence) {
             Bad::Failed => "failed".to_owned(),
@@ -72,10 +70,16 @@ impl Course {
     pub(super) fn grounds_of(&self, trigger: &str) -> Option<Grounds> {
         let named = |known: &&Trigger| known.name == trigger;
         if let Some(trigger) = self.policy.mirror.iter().find(named) {
-            return Some(Grounds::of_trigger(trigger, self.mirroring.windows()));
+            let windows = self.mirroring.windows();
+            return Some(Grounds::of_trigger(trigger, windows.evidence(trigger.window, trigger.condition.span())));
         }
         let trigger = self.policy.triggers.iter().find(named)?;
-        Some(Grounds::of_trigger(trigger, &self.windows))
+        let with_testers = self.with_testers(trigger);
+        let evidence = match &with_testers {
+            Some(seen) => seen.as_ref(),
+            None => self.windows.evidence(trigger.window, trigger.condition.span()),
+        };
+        Some(Grounds::of_trigger(trigger, evidence))
     }
 }
 

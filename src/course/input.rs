@@ -22,6 +22,8 @@ pub enum Input<'a> {
     Counted(&'a Tick),
     /// Of requests that blue answered, and of their copies, which green did: since the last tick.
     Mirrored(&'a ByVersion<Sample>),
+    /// Of requests whose version their clients have chosen, for triggers that see them: since the last tick.
+    Overridden(&'a ByVersion<Sample>),
     /// What a worker found by itself.
     Streak(StreakFound),
     /// One of the inputs that an operator gives.

@@ -112,8 +112,17 @@ impl Course {
 
     fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
-        let Course { gate, windows, signals, .. } = self;
-        let windows = |trigger: &Trigger| windows.window(trigger.window, trigger.condition.span());
+        self.testers.advance(now);
+        let with_testers: Vec<Option<ByVersion<Evidence>>> =
+            self.policy.triggers.iter().map(|trigger| self.with_testers(trigger)).collect();
+        let Course { gate, windows, signals, policy, .. } = self;
+        let windows = |trigger: &Trigger| {
+            let seen = policy.triggers.iter().zip(&with_testers).find(|(known, _)| known.name == trigger.name);
+            match seen.and_then(|(_, seen)| seen.as_ref()) {
+                Some(seen) => seen.as_ref().into(),
+                None => windows.window(trigger.window, trigger.condition.span()),
+            }
+        };
         gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 

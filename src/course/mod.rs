@@ -8,6 +8,7 @@ pub mod grounds;
 mod input;
 mod judging;
 mod mirroring;
+mod testers;
 mod warming;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, S
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use mirroring::Mirroring;
+use testers::Testers;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -45,6 +47,7 @@ pub struct Course {
     probed_at: Duration,
     warming: Warming,
     mirroring: Mirroring,
+    testers: Testers,
     trust: Trust,
     /// Why green waits for one of its endpoints.
     missing: Option<String>,
@@ -87,6 +90,7 @@ impl Course {
             probed_at: now,
             warming: Warming::default(),
             mirroring: Mirroring::new(&policy, now),
+            testers: Testers::new(&policy),
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
@@ -108,6 +112,10 @@ impl Course {
             }
             Input::Mirrored(samples) => {
                 self.mirroring.add(samples, now);
+                Ok(vec![])
+            }
+            Input::Overridden(samples) => {
+                self.testers.add(samples, now);
                 Ok(vec![])
             }
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
@@ -194,6 +202,7 @@ impl Course {
     /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
     fn judge_by(&mut self, policy: Policy, now: Duration) {
         self.windows.follow(&policy);
+        self.testers.follow(&policy);
         let before = std::mem::replace(&mut self.policy, policy);
         if before.compare != self.policy.compare {
             self.comparison = self.compared_with(&self.history.blue().clone(), now);
@@ -313,6 +322,7 @@ impl Course {
         self.probed_at = now;
         self.warming = Warming::default();
         self.mirroring.forget(now);
+        self.testers.forget();
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

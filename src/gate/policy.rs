@@ -49,6 +49,14 @@ pub struct WarmUp {
     pub requests: u32,
 }
 
+/// What sees requests whose version was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub streak: bool,
+    /// Those with a bound that is absolute.
+    pub triggers: bool,
+}
+
 /// Paths, without the query, compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPattern {

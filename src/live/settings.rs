@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::descriptors::Descriptors;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, RequestIds, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, Overriding, RequestIds, Sticky, Timeouts, Tls,
+    TraceContext,
 };
 use crate::gate::ByVersion;
 use crate::gate::policy::Counting;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub sticky: Option<Sticky>,
     pub counting: Counting,
     pub mirror: Mirror,
+    /// None: nobody chooses a version.
+    pub overriding: Option<Arc<Overriding>>,
     /// Copies at a time, of one worker alone.
     pub copies: usize,
     pub http2: Http2,
@@ -58,6 +61,7 @@ impl Settings {
             sticky: config.sticky.clone(),
             counting: config.policy.counting.clone(),
             mirror: config.mirror,
+            overriding: config.overriding.clone(),
             copies: config.mirror.max_requests.get().div_ceil(config.workers.get()),
             http2: config.http2,
             tls: config.tls.clone(),

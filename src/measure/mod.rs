@@ -1,4 +1,4 @@
-//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`] and [`mirrored`] on the worker, [`tick`] and
+//! Counting what passes: [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`overrides`] and [`mirrored`] on the worker, [`tick`] and
 //! [`window`] on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -9,6 +9,7 @@ pub mod clients;
 pub mod gauges;
 pub mod handshakes;
 pub mod mirrored;
+pub mod overrides;
 pub mod proxy_headers;
 mod sample;
 pub mod shard;
@@ -19,6 +20,7 @@ pub mod window;
 pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
 pub use mirrored::{Compared, Copied, Mirrored};
+pub use overrides::{Overridden, Overrides};
 pub use proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use shard::{Collector, Recorder, Shard};
 pub use sheds::{Shed, Sheds};

@@ -8,9 +8,11 @@ use super::clients::{Clients, Drawn};
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::mirrored::Mirrored;
+use super::overrides::{Overridden, Overrides};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
+use crate::gate::policy::Seen;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, GrpcStatus, Latency, Outcome, Version};
 
@@ -55,6 +57,8 @@ pub enum Standing {
     WarmUp,
     /// Of nothing: its path is excluded, no version served it, or its client has more than its share already.
     Aside,
+    /// Of nothing that compares: its client has chosen the version.
+    Overridden(Seen),
 }
 
 /// Which part of blue's requests one belongs to.
@@ -135,6 +139,9 @@ pub struct Shard {
     pub sheds: Sheds,
     /// None where nothing was copied.
     pub mirrored: Option<Box<Mirrored>>,
+    /// What triggers see of requests whose version was chosen; none where there were none.
+    pub overridden: Option<Box<ByVersion<Sample>>>,
+    pub overrides: Overrides,
 }
 
 /// The worker's side: counts, and hands over.
@@ -182,7 +189,12 @@ impl Shard {
             self.open(record.routed);
         }
         let is_old = record.routed.epoch != self.routed.epoch;
-        if is_old || record.standing == Standing::Aside {
+        if let Standing::Overridden(Seen { triggers: true, .. }) = record.standing
+            && !is_old
+        {
+            self.overridden.get_or_insert_default().of_mut(version).record(record.charge, record.judged);
+        }
+        if is_old || matches!(record.standing, Standing::Aside | Standing::Overridden(_)) {
             return self.aside.of_mut(version).record(record.charge, record.shown);
         }
         self.take(version, record);
@@ -257,6 +269,7 @@ impl Shard {
         }
         if begins {
             self.failed.clear();
+            self.overridden = None;
         }
         self.arm.clear();
         self.arm_clients.clear();
@@ -278,6 +291,7 @@ impl Shard {
 
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
+        let of_connections = of_connections || !self.overrides.is_empty();
         let counted = self.panics > 0 || !self.counts.is_empty() || self.mirrored.is_some();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
@@ -289,6 +303,8 @@ impl Shard {
         self.proxy_headers = ProxyHeaders::default();
         self.sheds = Sheds::default();
         self.mirrored = None;
+        self.overridden = None;
+        self.overrides = Overrides::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -320,6 +336,11 @@ impl Recorder {
 
     pub fn shed(&mut self, what: Shed) {
         self.shard.sheds.count(what);
+    }
+
+    /// A request asked for a version.
+    pub fn overridden(&mut self, came_to: Overridden) {
+        self.shard.overrides.count(came_to);
     }
 
     pub fn mirrored(&mut self) -> &mut Mirrored {

@@ -32,6 +32,8 @@ pub struct Tick {
     pub gauges: Gauges,
     /// Of mirrored requests of the epoch; none where there were none.
     pub mirrored: Option<Box<Mirrored>>,
+    /// What triggers see of requests whose version was chosen; none where there were none.
+    pub overridden: Option<Box<ByVersion<Sample>>>,
 }
 
 /// A part of one version's requests.
@@ -107,6 +109,10 @@ impl Collectors {
                 each(shard);
                 if shard.routed.epoch == routed.epoch {
                     tick.take(shard, routed);
+                    if let Some(overridden) = &shard.overridden {
+                        let sum = tick.overridden.get_or_insert_default();
+                        Version::BOTH.iter().for_each(|version| sum.of_mut(*version).add(overridden.of(*version)));
+                    }
                     for version in Version::BOTH {
                         clients.of_mut(version).merge(shard.clients.of(version));
                     }

@@ -95,6 +95,16 @@ impl Draw {
 }
 
 impl Service {
+    /// As its client has chosen, which is no draw; none where no release is open, or the version has no endpoint.
+    pub(super) fn overridden(&self, serving: &Serving, version: Version) -> Option<Chosen> {
+        let table = self.table();
+        let (section, routed) = (table.roles.section(version), table.routed());
+        let is_open = table.is_open() && !serving.endpoints.of(section).is_empty();
+        let seen = serving.settings().overriding.as_ref().map(|overriding| overriding.seen).unwrap_or_default();
+        let (drawn, arm, standing) = (Drawn::Request, Arm::Rest, Standing::Overridden(seen));
+        is_open.then(|| Chosen { version, section, routed, drawn, arm, standing, copied: table.copied() })
+    }
+
     /// By the table as of now. The head is the one that goes to the endpoint.
     pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());

@@ -110,8 +110,14 @@ impl Copy {
         }
         let (original, copy) = (Cell::new(None), Cell::new(None));
         let pair = Rc::new(Pair { service: Rc::clone(service), epoch: chosen.routed.epoch, original, copy });
-        let (_counted, request) = (service.copies.one_more(), copied(request, settings.mirror.host));
-        Some(Box::new(Copy { pair, serving: Rc::clone(serving), section, request, decided: Instant::now(), _counted }))
+        Some(Box::new(Copy {
+            pair,
+            serving: Rc::clone(serving),
+            section,
+            request: copied(request, settings.mirror.host),
+            decided: Instant::now(),
+            _counted: service.copies.one_more(),
+        }))
     }
 
     pub(super) fn pair(&self) -> Rc<Pair> {

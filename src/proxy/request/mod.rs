@@ -1,7 +1,7 @@
 //! One request. [`stack`] is its way, outermost first; [`service`] is what a worker answers requests with, [`client`] what
 //! is known of who sent it. [`http2`] makes what came by HTTP/2 like the rest, [`headers`] rewrites the fields that belong to
 //! one hop, [`grpc`] knows those of gRPC, [`choose`] picks the version, by
-//! [`sticky`] for some clients, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
+//! [`sticky`] for some clients, or as [`overriding`] lets them, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the
 //! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`mirror`] copies some for green, of which [`copies`] are under way, [`respond`] turns our own refusals into
@@ -24,6 +24,7 @@ mod http2;
 mod ids;
 mod mirror;
 mod observe;
+mod overriding;
 mod race;
 mod records;
 mod respond;

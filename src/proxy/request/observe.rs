@@ -14,6 +14,7 @@ use super::grpc::{self, Speaks};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::tunnel::Tunnel;
+use crate::gate::policy::Seen;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, GrpcStatus, Outcome, Version};
 use crate::live::Permit;
@@ -244,7 +245,7 @@ impl Exchange {
         if self.counted == Counted::No {
             self.service.records.record(&record);
         }
-        if standing != Standing::Aside {
+        if matches!(standing, Standing::Evidence | Standing::WarmUp | Standing::Overridden(Seen { streak: true, .. })) {
             let answer = Answer { version, charge, routed, endpoint };
             // Whoever hears of a finding has the requests that it rests on.
             self.service.routing.observe_and(answer, || self.service.hand_over());

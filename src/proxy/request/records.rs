@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Version};
 use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
-use crate::measure::{Copied, Gauges, Handshake, ProxyHeader, Shed, mirrored};
+use crate::measure::{Copied, Gauges, Handshake, Overridden, ProxyHeader, Shed, mirrored};
 use crate::proxy::wire::Progress;
 
 pub(in crate::proxy) struct Records {
@@ -64,6 +64,11 @@ impl Records {
     /// A connection that has to begin with a header of the PROXY protocol did, or did not.
     pub(in crate::proxy) fn read_proxy_header(&self, header: ProxyHeader) {
         self.recorder.borrow_mut().read_proxy_header(header);
+    }
+
+    /// A request asked for a version.
+    pub(super) fn overridden(&self, came_to: Overridden) {
+        self.recorder.borrow_mut().overridden(came_to);
     }
 
     /// What became of a copy.

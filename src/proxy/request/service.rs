@@ -163,6 +163,11 @@ impl Serving {
         &self.live.settings
     }
 
+    /// What the version of each section is called.
+    pub(super) fn names(&self) -> &ByVersion<Arc<str>> {
+        &self.live.names
+    }
+
     pub(super) fn proxy_protocol(&self, section: Version) -> Option<ProxyProtocol> {
         self.live.transports.of(section).proxy_protocol
     }

@@ -195,7 +195,14 @@ fn admit(
     if settings.limits.request_body_bytes.is_some_and(|most| length > most) {
         return Err(Refusal::LargeBody);
     }
-    let chosen = service.choose(serving, parts, client);
+    let wanted = match &settings.overriding {
+        Some(overriding) => service.asked_for(serving, overriding, &mut parts.headers, client),
+        None => None,
+    };
+    let chosen = match wanted.and_then(|version| service.overridden(serving, version)) {
+        Some(chosen) => chosen,
+        None => service.choose(serving, parts, client),
+    };
     let permit = serving.permit(chosen.section, chosen.version)?;
     Ok(Admitted { asked, chosen, permit })
 }
