@@ -225,7 +225,7 @@ fn copies_go_by_http2_where_green_speaks_it() {
     proxy.set_weight(0.0);
     until_copied(&proxy, "success", 10);
     let requests = green.requests();
-    assert!(requests.iter().all(|(copy, ..)| copy.uri().to_string() == "http://test-shadow/"), "{requests:?}");
+    assert!(requests.iter().all(|(copy, ..)| *copy.uri() == "http://test-shadow/"), "{requests:?}");
     assert_eq!(green.connections(), 1);
 }
 

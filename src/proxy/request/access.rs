@@ -13,7 +13,7 @@ use tracing::Level;
 use super::client::Client;
 use super::ending::{Ending, Reason};
 use super::ids::{X_REQUEST_ID, trace_id};
-use super::mirror::{Half, Pair};
+use super::pair::{Half, Pair};
 use super::service::Serving;
 use super::span::Begun;
 use crate::config::{AccessLog, LineFormat};

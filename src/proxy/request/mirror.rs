@@ -3,7 +3,6 @@
 //! An original never waits for its copy: the copy is made of the head alone, is sent by a task of its own, and is the first
 //! that is given up where anything runs short. Absent: evidence, ejection, an access log, shared bounds, bodies.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,14 +16,15 @@ use tokio::time::Instant;
 use super::choose::Chosen;
 use super::forward::{Way, name_host};
 use super::headers::{self, Upgrade};
+use super::pair::{Half, Pair};
 use super::respond::Refusal;
 use super::service::{Service, Serving};
 use super::websocket::Wish;
 use crate::config::{Mirror, ShadowHost};
-use crate::gate::{ByVersion, Charge, Outcome, Version};
+use crate::gate::{Outcome, Version};
 use crate::live::Stage;
+use crate::measure::Copied;
 use crate::measure::shard::Took;
-use crate::measure::{Compared, Copied, mirrored};
 use crate::proxy::upstream::{Carrier, Carries, Endpoint, NoHead, Picked, Sendable, Terms, pick};
 use crate::proxy::wire::{Counted, Progress, RequestBody};
 use crate::release::{Epoch, Weight};
@@ -44,27 +44,6 @@ pub(super) struct Copy {
     request: Request<RequestBody>,
     decided: Instant,
     _counted: Counted,
-}
-
-/// An original and its copy: whoever ends last is compared with the other.
-pub(super) struct Pair {
-    service: Rc<Service>,
-    epoch: Epoch,
-    original: Cell<Option<Half>>,
-    copy: Cell<Option<Half>>,
-}
-
-/// What one of them came to.
-#[derive(Clone, Copy)]
-pub(super) struct Half {
-    pub outcome: Outcome,
-    pub charge: Charge,
-    pub status: u16,
-    /// Of the answer's body; none where it was not read to its end.
-    pub bytes: Option<u64>,
-    pub judged: Took,
-    /// To the response head, also where it is not judged.
-    pub head: Option<Duration>,
 }
 
 /// An answer, as far as it came.
@@ -108,8 +87,7 @@ impl Copy {
             service.records.copied(Copied::Dropped);
             return None;
         }
-        let (original, copy) = (Cell::new(None), Cell::new(None));
-        let pair = Rc::new(Pair { service: Rc::clone(service), epoch: chosen.routed.epoch, original, copy });
+        let pair = Pair::new(service, chosen.routed.epoch);
         Some(Box::new(Copy {
             pair,
             serving: Rc::clone(serving),
@@ -205,9 +183,11 @@ impl Sender<'_> {
     async fn send(&self, request: Request<RequestBody>, most_bytes: u64) -> Sent {
         let Sender { service, serving, section, progress, epoch } = *self;
         let picked = pick(serving.endpoints.of(section), &[], &mut service.random.borrow_mut());
-        let Some(Picked { endpoint, trial: _trial }) = picked else {
+        let Some(Picked { endpoint, trial }) = picked else {
             return Sent::Answered { answer: Answer::none(Outcome::ConnectError), is_warm: true };
         };
+        // That is for a request whose answer readmits.
+        drop(trial);
         let _under_way = endpoint.begin(progress);
         let is_warm = !endpoint.warms_up(epoch, &serving.settings().counting.warm_up, Instant::now());
         let resting = Carrier::resting(&endpoint, None, Sendable::Again, Carries::Requests, progress);
@@ -307,45 +287,6 @@ impl Half {
         let Answer { outcome, status, bytes, head } = *answer;
         let charge = serving.settings().counting.charge(outcome, status, None);
         Half { outcome, charge, status, bytes, judged, head }
-    }
-
-    fn compared(&self, other: &Half) -> Compared {
-        let is_whole = |half: &Half| {
-            matches!(
-                half.outcome,
-                Outcome::Success | Outcome::ClientError | Outcome::ServerError | Outcome::GrpcFailure
-            )
-        };
-        match (self.bytes, other.bytes) {
-            _ if !is_whole(self) || !is_whole(other) => Compared::Not,
-            _ if self.status != other.status => Compared::Status,
-            (Some(own), Some(others)) if own == others => Compared::Same,
-            (Some(_), Some(_)) => Compared::Length,
-            (None, _) | (_, None) => Compared::Not,
-        }
-    }
-}
-
-impl Pair {
-    pub(super) fn original_came(&self, half: Half) {
-        self.original.set(Some(half));
-        self.compare();
-    }
-
-    fn copy_came(&self, half: Half) {
-        self.copy.set(Some(half));
-        self.compare();
-    }
-
-    fn compare(&self) {
-        let (Some(original), Some(copy)) = (self.original.get(), self.copy.get()) else { return };
-        let of = |half: Half| (half.charge, half.judged);
-        self.service.records.mirrored(&mirrored::Pair {
-            epoch: self.epoch,
-            came: ByVersion { blue: of(original), green: of(copy) },
-            compared: original.compared(&copy),
-            copy_head: copy.head,
-        });
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`sticky`] for some clients, or as [`overriding`] lets them, and by [`client_share`] whether the request is evidence, [`forward`] sends it and waits for
 //! the head, [`race`] connects where a name has both address families, [`body`] streams the answer, [`observe`] sees to one
 //! outcome of each, [`records`] counts them, [`ending`] names how each ended and [`access`] writes it down, [`span`] is the
-//! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`mirror`] copies some for green, of which [`copies`] are under way, [`respond`] turns our own refusals into
+//! same for a collector of traces, [`ids`] are the names that it has elsewhere, [`mirror`] copies some for green, of which [`copies`] are under way and each is compared as a [`pair`], [`respond`] turns our own refusals into
 //! answers, and [`unread`] refuses what has not become a request. [`via`] tells one that has been here before. [`tunnel`] is what a request is after an upgrade, [`websocket`] how one is agreed on where only one side speaks
 //! HTTP/2.
 
@@ -25,6 +25,7 @@ mod ids;
 mod mirror;
 mod observe;
 mod overriding;
+mod pair;
 mod race;
 mod records;
 mod respond;
