@@ -181,6 +181,10 @@ impl Replay {
                 self.without_other_routes(&mut counted);
                 self.feed(Input::Counted(&counted), after);
             }
+            (Recorded::Rare(Rare::Overridden(tick)), _) => {
+                self.feed(Input::Overridden(&slots::samples(&tick)), after);
+            }
+            (Recorded::Rare(Rare::Mirrored(tick)), _) => self.feed(Input::Mirrored(&slots::samples(&tick)), after),
             (Recorded::Rare(Rare::Signal(posted)), _) => self.feed(Input::Signal(posted), after),
             (Recorded::Rare(Rare::Endpoint(news)), _) => self.feed(Input::Endpoint(news), after),
             (Recorded::Rare(Rare::Streak(streak)), _) => {

@@ -24,6 +24,9 @@ pub struct Table {
     pub route: Route,
     /// How often the weight has changed in this epoch.
     pub change: u16,
+    /// The share of blue's requests that green gets copies of, while the route is [`Route::Split`]; none where no release is
+    /// open.
+    pub mirror: Option<Weight>,
 }
 
 /// Which of the two configured versions is blue.
@@ -68,7 +71,8 @@ impl Roles {
 /// Everything on blue, in the epoch before the first release.
 impl Default for Table {
     fn default() -> Table {
-        Table { epoch: Epoch::default(), roles: Roles::default(), route: Route::Split(Weight::ZERO), change: 0 }
+        let route = Route::Split(Weight::ZERO);
+        Table { epoch: Epoch::default(), roles: Roles::default(), route, change: 0, mirror: None }
     }
 }
 
@@ -78,6 +82,19 @@ impl Table {
             Route::Split(weight) => weight,
             Route::Latched | Route::Completed => Weight::ZERO,
         }
+    }
+
+    /// The share of blue's requests that is copied.
+    pub const fn copied(&self) -> Weight {
+        match (self.route, self.mirror) {
+            (Route::Split(_), Some(share)) => share,
+            (Route::Split(_), None) | (Route::Latched | Route::Completed, _) => Weight::ZERO,
+        }
+    }
+
+    /// Whether a release is open, and not rolled back.
+    pub const fn is_open(&self) -> bool {
+        matches!((self.route, self.mirror), (Route::Split(_), Some(_)))
     }
 
     /// What a request is marked with that is routed by this table.
@@ -214,10 +231,24 @@ impl<L> Routing<L> {
             if table.epoch < epoch {
                 // Before anything is routed in the epoch. What still runs of an earlier one no longer matters.
                 self.streak.store(Streak::opened(epoch).pack(), Ordering::Release);
-                return Some(Table { epoch, route: Route::Split(weight), change: 0, ..*table });
+                return Some(Table {
+                    epoch,
+                    route: Route::Split(weight),
+                    change: 0,
+                    mirror: Some(Weight::ZERO),
+                    ..*table
+                });
             }
             let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
             open.then(|| table.weighed(weight))
+        })
+    }
+
+    /// Has this share of blue's requests copied to green, in `epoch`; none where its release is not open.
+    pub fn mirror(&self, epoch: Epoch, share: Option<Weight>) -> bool {
+        self.change(|table| {
+            let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
+            (open && table.mirror != share).then_some(Table { mirror: share, ..*table })
         })
     }
 

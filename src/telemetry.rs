@@ -3,6 +3,7 @@
 mod describe;
 mod endpoints;
 mod log;
+mod reloads;
 mod requests;
 mod test;
 
@@ -17,7 +18,10 @@ use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Policy, Routes, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::shard::Count;
-use crate::measure::{Gauges, Handshake, Handshakes, ProxyHeader, ProxyHeaders, Shard, Shed, Sheds, Shielded, Shields};
+use crate::measure::{
+    Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, Overridden, Overrides, ProxyHeader, ProxyHeaders, Shard,
+    Shed, Sheds, Shielded, Shields,
+};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
@@ -29,6 +33,7 @@ use requests::Requests;
 use test::Test;
 
 pub use log::{logs, warn};
+pub use reloads::Reloads;
 
 const REQUESTS: &str = "portcullis_requests_total";
 const GRPC_REQUESTS: &str = "portcullis_grpc_requests_total";
@@ -55,6 +60,10 @@ const OVERLOAD: &str = "portcullis_overload_stage";
 const SHED: &str = "portcullis_overload_refused_total";
 const SHIELDED: &str = "portcullis_shielded_total";
 const UNSHIELDED: &str = "portcullis_unshielded_total";
+const MIRRORED: &str = "portcullis_mirrored_total";
+const MIRROR_COMPARED: &str = "portcullis_mirror_compared_total";
+const MIRROR_HEAD_SECONDS: &str = "portcullis_mirror_response_head_seconds";
+const OVERRIDES: &str = "portcullis_overrides_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
 const BUILD: &str = "portcullis_build_info";
@@ -106,32 +115,12 @@ struct Handles {
     overload: [(Stage, Gauge); Stage::ALL.len()],
     shed: [(Shed, Counter); Shed::ALL.len()],
     shielded: [(Shielded, Counter); Shielded::ALL.len()],
+    mirrored: [(Copied, Counter); Copied::ALL.len()],
+    mirror_compared: [(Compared, Counter); Compared::ALL.len()],
+    mirror_head_seconds: Histogram,
+    overrides: [(Overridden, Counter); Overridden::ALL.len()],
     panics: Counter,
     journal_errors: Counter,
-}
-
-/// Counts how often the configuration was read again, and what came of it.
-#[derive(Clone)]
-pub struct Reloads {
-    successes: Counter,
-    failures: Counter,
-    /// When it was last loaded, in seconds since 1970.
-    last_success: Gauge,
-}
-
-impl Reloads {
-    pub fn failed(&self) {
-        self.failures.increment(1);
-    }
-
-    pub fn succeeded(&self) {
-        self.successes.increment(1);
-        self.loaded_now();
-    }
-
-    fn loaded_now(&self) {
-        self.last_success.set(jiff::Timestamp::now().as_millisecond() as f64 / 1e3);
-    }
 }
 
 impl Telemetry {
@@ -139,6 +128,7 @@ impl Telemetry {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(MIRROR_HEAD_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(CONNECT_SECONDS.to_owned()), &LATENCY_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(REACTION_SECONDS.to_owned()), &REACTION_BUCKETS)?
             .build_recorder();
@@ -213,6 +203,23 @@ impl Telemetry {
         for (end, counter) in &self.handles.shielded {
             counter.increment(shields.of(*end));
         }
+    }
+
+    pub fn overrides(&self, overrides: &Overrides) {
+        for (came_to, counter) in &self.handles.overrides {
+            counter.increment(overrides.of(*came_to));
+        }
+    }
+
+    /// What became of copies.
+    pub fn mirrored(&self, mirrored: &Mirrored) {
+        for (copied, counter) in &self.handles.mirrored {
+            counter.increment(mirrored.of(*copied));
+        }
+        for (compared, counter) in &self.handles.mirror_compared {
+            counter.increment(mirrored.compared(*compared));
+        }
+        feed(&self.handles.mirror_head_seconds, &mirrored.shown);
     }
 
     /// What the process has, what it may have, and what follows from it; no bound is shown as infinity.
@@ -311,7 +318,7 @@ impl Handles {
         // Counters that start at 0, so that increase() sees the first time.
         let own = RESERVED.map(|name| (name, Action::Rollback)).into_iter();
         let own = own.chain(NOTIFYING.map(|name| (name, Action::Notify)));
-        for (trigger, action) in policy.actions().chain(own) {
+        for (trigger, action) in policy.actions().chain(policy.mirror_actions()).chain(own) {
             match action {
                 Action::Rollback => metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).absolute(0),
                 Action::Notify => metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).absolute(0),
@@ -344,6 +351,11 @@ impl Handles {
                 };
                 (end, counter)
             }),
+            mirrored: Copied::ALL.map(|came| (came, metrics::counter!(MIRRORED, "outcome" => came.name()))),
+            mirror_compared: Compared::ALL
+                .map(|found| (found, metrics::counter!(MIRROR_COMPARED, "result" => found.name()))),
+            mirror_head_seconds: metrics::histogram!(MIRROR_HEAD_SECONDS),
+            overrides: Overridden::ALL.map(|came| (came, metrics::counter!(OVERRIDES, "result" => came.name()))),
             panics: metrics::counter!(PANICS),
             journal_errors: metrics::counter!(JOURNAL_ERRORS),
         }

@@ -11,6 +11,7 @@ mod completions;
 mod demo;
 mod gate;
 mod history;
+mod overriding;
 mod release;
 mod reload;
 mod replay;
@@ -41,6 +42,7 @@ enum Command {
     History(history::History),
     Report(history::Report),
     Replay(replay::Again),
+    Override(overriding::Sign),
     Completions(completions::Completions),
 }
 
@@ -59,6 +61,7 @@ impl Arguments {
             Command::Gate(gate) => gate.run(),
             Command::History(history) => finish(history.run()),
             Command::Report(report) => finish(report.run()),
+            Command::Override(sign) => finish(sign.run()),
             Command::Replay(again) => again.run().unwrap_or_else(|error| failed(&error)),
         }
     }

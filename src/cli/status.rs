@@ -76,6 +76,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     }
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
     lines.extend(routes(status));
+    lines.extend(mirror(status));
     lines.extend(step(status));
     lines.extend(terms(status));
     if let Some(awaited) = awaited(status) {
@@ -128,7 +129,31 @@ fn step(status: &Value) -> Option<String> {
     let step = steps.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
     let (baked, bake) = (seconds(&status["baked"]), seconds(&step["bake"]));
     let weight = step["weight"].as_f64()?;
-    Some(format!("  step {number} of {}: {weight} %, {baked} of {bake}{}", steps.len(), approval(step)))
+    let share = match step["mirror"].as_f64() {
+        Some(mirror) => format!("mirror {mirror} %"),
+        None => format!("{weight} %"),
+    };
+    Some(format!("  step {number} of {}: {share}, {baked} of {bake}{}", steps.len(), approval(step)))
+}
+
+/// What became of copies, where there are any.
+fn mirror(status: &Value) -> Option<String> {
+    let mirror = status.get("mirror").filter(|mirror| mirror.is_object())?;
+    let copies = &mirror["green"];
+    Some(format!(
+        "  mirror {} % of blue's requests: {} copies, {} failed ({:.2} %), P50 {}, P95 {}, P99 {}; of {} compared {} had \
+         another status and {} another length",
+        mirror["share"].as_f64().unwrap_or_default(),
+        copies["requests"],
+        copies["failures"],
+        copies["errorRate"].as_f64().unwrap_or_default() * 100.0,
+        millis(&copies["p50"]),
+        millis(&copies["p95"]),
+        millis(&copies["p99"]),
+        mirror["compared"],
+        mirror["otherStatus"],
+        mirror["otherLength"]
+    ))
 }
 
 /// What sets this release apart from others.

@@ -7,9 +7,9 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawOtlp, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver,
-    RawRoute, RawRouteShield, RawRouteTimeouts, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken,
-    RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
+    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawOverride, RawProxyProtocol,
+    RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts, RawShield, RawStep, RawSticky,
+    RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -39,7 +39,10 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate"] => keys::<RawGate>(),
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
         ["gate", "compare"] => keys::<RawCompare>(),
-        ["gate", "triggers", "*"] => keys::<RawTrigger>(),
+        ["gate", "triggers", "*"] | ["gate", "mirror", "triggers", "*"] => keys::<RawTrigger>(),
+        ["gate", "mirror"] => keys::<RawMirrorGate>(),
+        ["mirror"] => keys::<RawMirror>(),
+        ["override"] => keys::<RawOverride>(),
         ["sticky"] => keys::<RawSticky>(),
         ["shield"] => keys::<RawShield>(),
         ["routes", "*"] => keys::<RawRoute>(),
@@ -138,13 +141,16 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["gate", "learnRoutes"] => "learnRoutes: 32",
         ["gate", "warmUp"] => "warmUp: { time: 30s, requests: 20 }",
         ["gate", "compare"] => "compare: { falseAlarm: 0.001 }",
+        ["gate", "mirror"] => "mirror: { triggers: [{ name: shadow, metric: errorRate, aboveBlue: 2 }] }",
+        ["gate", "mirror", "triggers", ..] => return trigger_example(&pattern[3..]),
         ["gate", "triggers"] => "triggers: [{ name: dead, metric: failureStreak, atLeast: 5 }]",
-        ["gate", "triggers", "*"] | ["routes", "*", "triggers", "*"] => {
-            "- { name: meltdown, metric: errorRate, above: 10% }"
-        }
-        ["gate", "triggers", "*", "name"] | ["routes", "*", "triggers", "*", "name"] => "name: meltdown",
-        ["gate", "triggers", "*", "metric"] | ["routes", "*", "triggers", "*", "metric"] => "metric: errorRate",
-        ["gate", "triggers", "*", "quantile"] | ["routes", "*", "triggers", "*", "quantile"] => "quantile: 0.99",
+        ["gate", "triggers", ..] => return trigger_example(&pattern[2..]),
+        ["routes", "*", "triggers", _, ..] => return trigger_example(&pattern[3..]),
+        ["mirror"] => "mirror: { share: 10% }",
+        ["override"] => "override: { header: x-portcullis-version, from: [\"10.0.0.0/8\"] }",
+        ["override", "from"] => "from: [\"10.0.0.0/8\"]",
+        ["override", "secret"] => "secret: env:OVERRIDE_SECRET",
+        ["mirror", "share"] => "share: 10%",
         ["sticky"] => "sticky: { cookie: session }",
         ["shield"] => "shield: { budget: 20% }",
         ["shield", "methods"] => "methods: [GET, HEAD]",
@@ -174,12 +180,25 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
     Some(example)
 }
 
+/// As [`example`], within a list of triggers.
+fn trigger_example(pattern: &[&str]) -> Option<&'static str> {
+    Some(match pattern {
+        [] => "triggers: [{ name: meltdown, metric: errorRate, above: 10% }]",
+        ["*"] => "- { name: meltdown, metric: errorRate, above: 10% }",
+        ["*", "name"] => "name: meltdown",
+        ["*", "metric"] => "metric: errorRate",
+        ["*", "quantile"] => "quantile: 0.99",
+        _ => return None,
+    })
+}
+
 /// As [`example`], within a plan.
 fn plan_example(pattern: &[&str]) -> Option<&'static str> {
     Some(match pattern {
         ["steps"] => "steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }]",
         ["steps", "*"] => "- { weight: 10%, bake: 10m }",
         ["steps", "*", "weight"] => "weight: 10%",
+        ["steps", "*", "mirror"] => "mirror: 10%",
         ["steps", "*", "bake"] => "bake: 10m",
         ["steps", "*", "approval"] => "approval: { within: 24h, otherwise: pause }",
         ["steps", "*", "approval", "within"] => "within: 24h",

@@ -7,7 +7,7 @@
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
 //! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
-//! [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
+//! [`overriding`] is who may choose a version. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -31,7 +31,9 @@ pub mod fault;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod keys;
+mod mirror;
 mod otlp;
+mod overriding;
 mod path;
 mod quantity;
 mod raw;
@@ -50,7 +52,9 @@ mod validate;
 pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
+pub use mirror::{Mirror, ShadowHost};
 pub use otlp::{Otlp, SampleRatio};
+pub use overriding::{NotTaken, OverrideKey, Overriding};
 pub use path::FieldPath;
 pub use reference::References;
 pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield};
@@ -97,6 +101,9 @@ pub struct Config {
     pub learn_routes: usize,
     /// The templates that are; nothing in a file.
     pub learnt: Vec<String>,
+    pub mirror: Mirror,
+    /// None: nobody chooses a version.
+    pub overriding: Option<Arc<Overriding>>,
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,

@@ -37,6 +37,9 @@ pub(super) struct RawConfig {
     pub(super) sticky: Option<Mapping<RawSticky>>,
     pub(super) shield: Option<Switch<RawShield>>,
     pub(super) routes: Option<Vec<Element<Mapping<RawRoute>>>>,
+    pub(super) mirror: Option<Mapping<RawMirror>>,
+    #[serde(rename = "override")]
+    pub(super) overriding: Option<Mapping<RawOverride>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
@@ -177,6 +180,7 @@ pub(super) struct RawTerms {
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawStep {
     pub(super) weight: Option<Quantity>,
+    pub(super) mirror: Option<Quantity>,
     pub(super) bake: Option<Quantity>,
     pub(super) approval: Option<Switch<RawApproval>>,
 }
@@ -200,6 +204,14 @@ pub(super) struct RawGate {
     pub(super) client_share: Option<Quantity>,
     pub(super) learn_routes: Option<Count>,
     pub(super) compare: Option<Mapping<RawCompare>>,
+    pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
+    pub(super) mirror: Option<Mapping<RawMirrorGate>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawMirrorGate {
+    pub(super) minimum_requests: Option<Count>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
 
@@ -287,6 +299,27 @@ pub(super) struct RawRouteTimeouts {
     pub(super) connect: Option<Quantity>,
     pub(super) response_head: Option<Quantity>,
     pub(super) body_idle: Option<Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawMirror {
+    pub(super) share: Option<Quantity>,
+    pub(super) max_requests: Option<Count>,
+    pub(super) response_body_bytes: Option<Quantity>,
+    pub(super) timeout: Option<Quantity>,
+    pub(super) shadow_host: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawOverride {
+    pub(super) header: Option<String>,
+    pub(super) cookie: Option<String>,
+    pub(super) from: Option<Vec<Element<String>>>,
+    pub(super) secret: Option<String>,
+    pub(super) streak: Option<bool>,
+    pub(super) triggers: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -14,7 +14,9 @@ mod endpoints;
 mod gate;
 mod health;
 mod limits;
+mod mirror;
 mod outside;
+mod overriding;
 mod proxy_protocol;
 mod release;
 mod routes;
@@ -134,6 +136,7 @@ fn the_least_configuration_takes_the_defaults() {
 fn every_key_of_a_plan_arrives() {
     let step = |percent, bake, approval| Step {
         weight: Weight::from_percent(percent).expect("a weight"),
+        mirror: None,
         bake: Duration::from_secs(bake),
         approval,
     };

@@ -2,12 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-
-use ipnet::IpNet;
 
 use super::environment::Environment;
 use super::fault::{Fault, Faults, Warnings};
@@ -29,6 +26,9 @@ mod counting;
 mod gate;
 mod health;
 mod metric;
+mod mirror;
+mod networks;
+mod overriding;
 pub(super) mod release;
 mod routes;
 mod settings;
@@ -44,10 +44,6 @@ mod version;
 /// Larger than any configuration; a file that is still larger was named by mistake.
 const LARGEST_FILE: usize = 1024 * 1024;
 const MOST_WORKERS: i64 = 1024;
-const MOST_NETWORKS: usize = 1000;
-
-/// A lookup that asks more of them one after the other takes longer than anybody waits.
-const MOST_NAMESERVERS: usize = 8;
 /// Names become metric labels.
 const LONGEST_NAME: usize = 100;
 
@@ -181,9 +177,9 @@ fn config(
     if let (Some(blue), Some(green)) = (&blue, &green) {
         version::shared(root.report, blue, green);
     }
-    let trusted_proxies = networks(&mut root, "trustedProxies", raw.trusted_proxies.unwrap_or_default());
+    let trusted_proxies = networks::networks(&mut root, "trustedProxies", raw.trusted_proxies.unwrap_or_default());
     let proxied_from = match raw.proxy_protocol {
-        Some(raw) => proxied_from(&mut root.key("proxyProtocol"), raw.0.from),
+        Some(raw) => networks::proxied_from(&mut root.key("proxyProtocol"), raw.0.from),
         None => Some(Vec::new()),
     };
     let timeouts = settings::timeouts(&mut root.key("timeouts"), raw.timeouts.unwrap_or_default().0);
@@ -208,7 +204,11 @@ fn config(
     let policy = gate::policy(&mut root, raw.gate.map(|gate| gate.0), routes, response_head, plan.as_ref());
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
     let shield = shield::shield(&mut root.key("shield"), raw.shield, response_head);
-    let nameservers = nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
+    let overriding = raw
+        .overriding
+        .map(|raw| overriding::overriding(&mut root.key("override"), raw.0, service.as_deref(), files).map(Arc::new));
+    let mirror = mirror::mirror(&mut root.key("mirror"), raw.mirror.unwrap_or_default().0);
+    let nameservers = networks::nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let (trace_context, otlp) = tracing?;
     let (policy, routes, learn_routes) = policy?;
@@ -238,66 +238,14 @@ fn config(
         routes,
         learn_routes,
         learnt: Vec::new(),
+        mirror: mirror?,
+        overriding: overriding.flatten(),
         nameservers: nameservers?,
         journal: journal?,
         text: Arc::default(),
         warnings: Warnings::default(),
         file: None,
     })
-}
-
-fn networks(scope: &mut Scope<'_, '_>, key: &str, raw: Vec<Option<String>>) -> Vec<IpNet> {
-    if too_many(scope, key, raw.len(), MOST_NETWORKS).is_none() {
-        return Vec::new();
-    }
-    let mut list = scope.key(key);
-    let mut networks = Vec::new();
-    for (index, text) in raw.into_iter().enumerate() {
-        match text.map(|text| quantity::network(&text)) {
-            Some(Ok(network)) => networks.push(network),
-            Some(Err(wrong)) => list.wrong_element(index, wrong),
-            None => {}
-        }
-    }
-    networks
-}
-
-fn proxied_from(scope: &mut Scope<'_, '_>, raw: Option<Vec<Option<String>>>) -> Option<Vec<IpNet>> {
-    let Some(raw) = raw else { return scope.missing("from") };
-    if raw.is_empty() {
-        let label = "name the networks of the senders, or leave `proxyProtocol` out";
-        scope.wrong("from", Wrong::new("is empty", label));
-        return None;
-    }
-    let networks = networks(scope, "from", raw);
-    if networks.iter().any(|network| network.prefix_len() == 0) {
-        let label = "whoever can connect is believed to be any other";
-        scope.report.warn(scope.at.key("from"), Wrong::new("has a network of all addresses", label));
-    }
-    Some(networks)
-}
-
-fn nameservers(resolver: &mut Scope<'_, '_>, raw: Option<Vec<Option<String>>>) -> Option<Vec<SocketAddr>> {
-    let Some(raw) = raw else { return Some(Vec::new()) };
-    too_many(resolver, "nameservers", raw.len(), MOST_NAMESERVERS)?;
-    if raw.is_empty() {
-        let label = "name at least one, or leave `resolver` out for those of /etc/resolv.conf";
-        resolver.wrong("nameservers", Wrong::new("is empty", label));
-        return None;
-    }
-    let mut list = resolver.key("nameservers");
-    let mut nameservers = Vec::new();
-    for (index, text) in raw.into_iter().enumerate() {
-        let Some(text) = text else { continue };
-        match quantity::nameserver(&text) {
-            Ok(address) if nameservers.contains(&address) => {
-                list.wrong_element(index, Wrong::new(format!("{} is in the list already", quoted(&text)), "remove it"));
-            }
-            Ok(address) => nameservers.push(address),
-            Err(wrong) => list.wrong_element(index, wrong),
-        }
-    }
-    Some(nameservers)
 }
 
 fn too_many(scope: &mut Scope<'_, '_>, key: &str, count: usize, most: usize) -> Option<()> {

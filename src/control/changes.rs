@@ -73,6 +73,7 @@ impl Control {
         let section = self.section(Version::Green);
         self.names.set(section, version.to_owned());
         let mut live = self.inputs.routing.live().with_endpoints(section, endpoints, found);
+        *live.names.of_mut(section) = version.into();
         live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
         live.transports.of_mut(section).clone_from(&self.config.versions.green.transport);
         self.serve(live);
@@ -164,6 +165,7 @@ impl Control {
                 live = live.with_endpoints(section, &is.endpoints, found);
                 changed.push(format!("{version} ({} at {})", is.version, list(&is.endpoints)));
                 self.names.set(section, is.version.clone());
+                *live.names.of_mut(section) = is.version.as_str().into();
             }
         }
         (live, changed)

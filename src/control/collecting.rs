@@ -41,6 +41,10 @@ impl Control {
             telemetry.shielded(&shard.shields);
             telemetry.latencies(shard);
             learnt.seen.take(&shard.templates);
+            telemetry.overrides(&shard.overrides);
+            if let Some(mirrored) = &shard.mirrored {
+                telemetry.mirrored(mirrored);
+            }
         });
         telemetry.open(&tick.gauges);
         felt.take(&tick, routed.epoch);

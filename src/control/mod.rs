@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
@@ -14,6 +14,7 @@ mod learning;
 pub mod ledger;
 pub mod lending;
 mod memory;
+mod mirroring;
 mod noticing;
 pub mod outliers;
 pub mod restore;
@@ -47,6 +48,7 @@ use learning::Learnt;
 use ledger::Ledger;
 use lending::Lending;
 use memory::Memory;
+use mirroring::Differing;
 use outliers::Outliers;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
@@ -89,6 +91,7 @@ pub struct Control {
     outliers: Outliers,
     client_errors: ClientErrors,
     felt: Felt,
+    differing: Differing,
     memory: Memory,
     learnt: Learnt,
     /// As the file was when it was last read.
@@ -117,6 +120,7 @@ impl Control {
             outliers,
             client_errors,
             felt: Felt::default(),
+            differing: Differing::default(),
             memory: Memory::new(config.limits.memory),
             learnt: Learnt::default(),
             config,
@@ -126,6 +130,7 @@ impl Control {
         };
         control.follow_routes();
         control.remember_rollback();
+        control.mirror();
         control.begin(&beginning.found);
         control
     }
@@ -201,6 +206,7 @@ impl Control {
         self.catch_up();
         let tick = self.collect();
         self.learn();
+        self.feed_beside(&tick);
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
@@ -224,6 +230,7 @@ impl Control {
         for effect in effects {
             self.carry_out(effect, decided, now, &mut events);
         }
+        self.mirror();
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
         let completed = matches!(self.course.state(), State::Completed { .. });

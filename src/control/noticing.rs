@@ -1,4 +1,4 @@
-//! What the workers did by themselves, which the course has to hear of.
+//! What the workers did by themselves, and `control` learns afterwards.
 
 use super::Control;
 use crate::course::{Input, Streak, StreakFound};
@@ -28,6 +28,7 @@ impl Control {
         match notice {
             Notice::Convicted { reaction, .. } => {
                 let counted = self.collect();
+                self.feed_beside(&counted);
                 self.feed(&Input::Counted(&counted), None).expect("no operator asks for it");
                 self.streak(Streak::Convicted, Some(row));
                 // The table was seen before the worker could tell of it.

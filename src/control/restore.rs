@@ -101,7 +101,7 @@ impl Beginning {
     fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
         let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
         Beginning {
-            table: Table { epoch, roles, route: Route::Latched, change: 0 },
+            table: Table { epoch, roles, route: Route::Latched, change: 0, mirror: None },
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
@@ -152,7 +152,7 @@ impl Beginning {
             return Beginning::latched(epoch, roles, reason);
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
-            table: Table { epoch, roles, route, change: 0 },
+            table: Table { epoch, roles, route, change: 0, mirror: None },
             own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
             state,
             clock: Duration::from_nanos(resume.clock_nanos),

@@ -35,6 +35,10 @@ pub enum Rare {
     },
     /// What was counted before a worker's finding, between two ticks.
     Counted(Box<slot::Tick>),
+    /// Of mirrored requests: the originals are blue's, the copies green's.
+    Mirrored(Box<slot::Tick>),
+    /// Of requests whose version their clients have chosen.
+    Overridden(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
@@ -63,6 +67,8 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
     let input = match input {
         Input::Tick { counted, health } => slot::Input::Tick(Box::new(tick(counted, *health))),
         Input::Counted(counted) => rare(&Rare::Counted(Box::new(tick(counted, ByVersion::default())))),
+        Input::Mirrored(samples) => rare(&Rare::Mirrored(Box::new(kept(samples)))),
+        Input::Overridden(samples) => rare(&Rare::Overridden(Box::new(kept(samples)))),
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
@@ -135,6 +141,11 @@ pub fn pasts(routes: &[OnRoute]) -> impl Iterator<Item = (RouteNumber, Evidence)
     routes.iter().filter_map(past)
 }
 
+/// What mirrored or overridden requests came to, from how it is kept.
+pub fn samples(tick: &slot::Tick) -> ByVersion<Sample> {
+    ByVersion { blue: sample(&tick.blue), green: sample(&tick.green) }
+}
+
 /// The evidence that an opening holds.
 pub fn evidence(counted: &Counted) -> Evidence {
     let Counted { requests, failures, head, .. } = counted;
@@ -180,6 +191,11 @@ fn routes_of(routes: &[OnRoute]) -> RouteTicks {
         };
     }
     ticks
+}
+
+fn kept(samples: &ByVersion<Sample>) -> slot::Tick {
+    let of = |sample: &Sample| counted_of(sample, &Latency::default(), None);
+    slot::Tick { blue: of(&samples.blue), green: of(&samples.green), beside: None, routes: Vec::new() }
 }
 
 /// None where there is nothing.

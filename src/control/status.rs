@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::mirroring::MirrorStatus;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
@@ -42,6 +43,8 @@ pub struct Status {
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
+    /// Null where nothing is copied to green.
+    pub mirror: Option<MirrorStatus>,
     /// Where the versions are not those of the file: which of the two holds. Null where they are.
     pub difference: Option<String>,
     /// The signals that fire.
@@ -71,6 +74,9 @@ pub struct PlanStatus {
 pub struct StepStatus {
     /// Percent.
     pub weight: Weight,
+    /// Percent of blue's requests that are copied to green in this step; left out where it does not mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Weight>,
     /// Seconds.
     pub bake: f64,
     /// Whether a person ends it.
@@ -230,6 +236,7 @@ impl Status {
             verdict: course.verdict().clone(),
             pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
+            mirror: None,
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),
@@ -244,8 +251,9 @@ impl PlanStatus {
     /// None without a plan.
     pub fn new(planned: &Planned) -> Option<PlanStatus> {
         let plan = planned.plan()?;
-        let step = |weight: Weight, bake: Duration, approval: Approval| StepStatus {
+        let step = |weight: Weight, mirror: Option<Weight>, bake: Duration, approval: Approval| StepStatus {
             weight,
+            mirror,
             bake: bake.as_secs_f64(),
             approval: match approval {
                 Approval::Automatic => false,
@@ -256,8 +264,8 @@ impl PlanStatus {
                 otherwise: otherwise.name(),
             }),
         };
-        let steps = plan.steps.iter().map(|of| step(of.weight, of.bake, of.approval));
-        let last = step(Weight::FULL, plan.monitoring, Approval::Automatic);
+        let steps = plan.steps.iter().map(|of| step(of.weight, of.mirror, of.bake, of.approval));
+        let last = step(Weight::FULL, None, plan.monitoring, Approval::Automatic);
         let irreversible = plan.irreversible.clone();
         Some(PlanStatus { steps: steps.chain([last]).collect(), irreversible, source: planned.source() })
     }

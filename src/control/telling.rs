@@ -79,6 +79,6 @@ impl Control {
         let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
         let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
-        Arc::new(Status { difference: self.difference(), ..status })
+        Arc::new(Status { difference: self.difference(), mirror: self.mirror_status(), ..status })
     }
 }

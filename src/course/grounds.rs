@@ -8,7 +8,7 @@ use crate::gate::compare::Difference;
 use crate::gate::crossing::{Bad, Tally, bad_units};
 use crate::gate::streak::Row;
 use crate::gate::verdict::duration;
-use crate::gate::{ByVersion, Trigger};
+use crate::gate::{ByVersion, Evidence, Trigger};
 
 /// Bad requests of both versions, and what makes them bad.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,8 +59,7 @@ impl Grounds {
         }
     }
 
-    fn of_trigger(trigger: &Trigger, course: &Course) -> Grounds {
-        let evidence = course.windows.of(trigger).total;
+    fn of_trigger(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Grounds {
         let ByVersion { blue, green } = bad_units(trigger, evidence);
         let bad = match Bad::of(trigger, evidence) {
             Bad::Failed => "failed".to_owned(),
@@ -75,8 +74,18 @@ impl Grounds {
 impl Course {
     /// What the trigger of this name has seen; none where it judges no window.
     pub(super) fn grounds_of(&self, trigger: &str) -> Option<Grounds> {
-        let trigger = self.policy.triggers.iter().find(|known| known.name == trigger)?;
-        Some(Grounds::of_trigger(trigger, self))
+        let named = |known: &&Trigger| known.name == trigger;
+        if let Some(trigger) = self.policy.mirror.iter().find(named) {
+            let windows = self.mirroring.windows();
+            return Some(Grounds::of_trigger(trigger, windows.evidence(trigger.window, trigger.condition.span())));
+        }
+        let trigger = self.policy.triggers.iter().find(named)?;
+        let with_testers = self.with_testers(trigger);
+        let evidence = match &with_testers {
+            Some(seen) => seen.as_ref(),
+            None => self.windows.of(trigger).total,
+        };
+        Some(Grounds::of_trigger(trigger, evidence))
     }
 }
 

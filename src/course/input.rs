@@ -7,6 +7,7 @@ use crate::gate::signal::Posted;
 use crate::gate::streak::Row;
 use crate::gate::{ByVersion, Health, Policy, Version};
 use crate::measure::Tick;
+use crate::measure::shard::Sample;
 use crate::release::{self, Effect, Kind};
 
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub enum Input<'a> {
     /// What was counted before a worker's finding, between two ticks. The windows hold it from then on; the comparison, which
     /// the finding ends, does without.
     Counted(&'a Tick),
+    /// Of requests that blue answered, and of their copies, which green did: since the last tick.
+    Mirrored(&'a ByVersion<Sample>),
+    /// Of requests whose version their clients have chosen, for triggers that see them: since the last tick.
+    Overridden(&'a ByVersion<Sample>),
     /// What a worker found by itself.
     Streak(StreakFound),
     /// One of the inputs that an operator gives.

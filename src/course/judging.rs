@@ -42,14 +42,23 @@ impl Course {
             effects.extend(self.tell_of_trust(finding));
             effects.extend(self.follow(finding, now));
         }
+        let of_copies = self.mirrors().then(|| self.judge_copies(against_blue.as_deref(), now));
+        if let Some(of_copies) = &of_copies {
+            effects.extend(self.order_by_copies(of_copies, now));
+        }
         effects.extend(self.freeze(&judgement, finding.as_ref(), now));
         effects.extend(self.acquit(&judgement, finding.as_ref(), now));
         if self.state.run().is_none() {
             return effects;
         }
-        let (verdict, judged) = self.sum(gate_says, &judgement, finding);
-        let (verdict, judged) = self.complete(verdict, judged, counted.held.green);
-        let (verdict, judged) = self.warmed(verdict, judged, now);
+        let (verdict, judged) = match of_copies {
+            Some(of_copies) => self.sum_with_copies(gate_says, &judgement, finding, of_copies),
+            None => {
+                let (verdict, judged) = self.sum(gate_says, &judgement, finding);
+                let (verdict, judged) = self.complete(verdict, judged, counted.held.green);
+                self.warmed(verdict, judged, now)
+            }
+        };
         self.verdict = verdict;
         // A plan that gives up would send everything to blue as well.
         if judged == Judged::Pass || against_blue.is_none() {
@@ -107,12 +116,21 @@ impl Course {
 
     fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
-        let Course { gate, windows, signals, .. } = self;
-        let windows = |trigger: &Trigger| windows.of(trigger);
+        self.testers.advance(now);
+        let with_testers: Vec<Option<ByVersion<Evidence>>> =
+            self.policy.triggers.iter().map(|trigger| self.with_testers(trigger)).collect();
+        let Course { gate, windows, signals, policy, .. } = self;
+        let windows = |trigger: &Trigger| {
+            let seen = policy.triggers.iter().zip(&with_testers).find(|(known, _)| known.name == trigger.name);
+            match seen.and_then(|(_, seen)| seen.as_ref()) {
+                Some(seen) => seen.as_ref().into(),
+                None => windows.of(trigger),
+            }
+        };
         gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 
-    fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
+    pub(super) fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
         if self.state.run().is_none() {
             return vec![];
         }
@@ -234,7 +252,7 @@ impl Course {
     }
 
     /// One verdict of what the gate and the comparison say, and what it means for the plan.
-    fn sum(&self, gate: Verdict, judgement: &Judgement, finding: Option<Finding>) -> (Verdict, Judged) {
+    pub(super) fn sum(&self, gate: Verdict, judgement: &Judgement, finding: Option<Finding>) -> (Verdict, Judged) {
         let held = self.state.run().and_then(release::Run::held_by);
         let convicted = match (&finding, gate.kind) {
             (_, Kind::Fail) => Some(gate.clone()),

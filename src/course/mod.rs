@@ -7,7 +7,9 @@ pub mod evidence;
 pub mod grounds;
 mod input;
 mod judging;
+mod mirroring;
 mod routes;
+mod testers;
 mod warming;
 
 use std::time::Duration;
@@ -24,6 +26,8 @@ use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
+use mirroring::Mirroring;
+use testers::Testers;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -45,6 +49,8 @@ pub struct Course {
     /// When the weight was last lowered to look closer.
     probed_at: Duration,
     warming: Warming,
+    mirroring: Mirroring,
+    testers: Testers,
     trust: Trust,
     /// Why green waits for one of its endpoints.
     missing: Option<String>,
@@ -87,6 +93,8 @@ impl Course {
             common_streak: None,
             probed_at: now,
             warming: Warming::default(),
+            mirroring: Mirroring::new(&policy, now),
+            testers: Testers::new(&policy),
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
@@ -104,6 +112,14 @@ impl Course {
         match input {
             Input::Counted(counted) => {
                 self.count(counted, now);
+                Ok(vec![])
+            }
+            Input::Mirrored(samples) => {
+                self.mirroring.add(samples, now);
+                Ok(vec![])
+            }
+            Input::Overridden(samples) => {
+                self.testers.add(samples, now);
                 Ok(vec![])
             }
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
@@ -205,6 +221,7 @@ impl Course {
 
     /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
     fn judge_by(&mut self, policy: Policy, now: Duration) {
+        self.testers.follow(&policy);
         let before = std::mem::replace(&mut self.policy, policy);
         let routes_are_new = before.routes != self.policy.routes;
         if routes_are_new {
@@ -216,6 +233,9 @@ impl Course {
             self.comparison = self.compared_with(&self.history.blue().clone(), now);
         } else if routes_are_new {
             self.comparison = self.comparison.take().map(|comparison| self.with_routes(comparison, now));
+        }
+        if before.mirror != self.policy.mirror {
+            self.mirroring.judge_by(&self.policy, now);
         }
         if (&before.triggers, &before.checks, &before.signals)
             != (&self.policy.triggers, &self.policy.checks, &self.policy.signals)
@@ -330,6 +350,8 @@ impl Course {
         self.common_streak = None;
         self.probed_at = now;
         self.warming = Warming::default();
+        self.mirroring.forget(now);
+        self.testers.forget();
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

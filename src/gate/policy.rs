@@ -25,6 +25,8 @@ pub struct Policy {
     pub compare: Option<compare::Settings>,
     pub counting: Counting,
     pub routes: Routes,
+    /// Judged on mirrored requests, while a step of the plan mirrors; nothing else is judged by them.
+    pub mirror: Vec<Trigger>,
 }
 
 /// Which requests are evidence, and which of them are failures.
@@ -47,6 +49,14 @@ pub struct Counting {
 pub struct WarmUp {
     pub time: Duration,
     pub requests: u32,
+}
+
+/// What sees requests whose version was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub streak: bool,
+    /// Those with a bound that is absolute.
+    pub triggers: bool,
 }
 
 /// Paths, without the query, compared byte by byte.
@@ -78,6 +88,11 @@ impl Policy {
     #[must_use]
     pub fn with_learnt(self, templates: &[String]) -> Policy {
         Policy { routes: self.routes.with_learnt(templates), ..self }
+    }
+
+    /// The same of the triggers on mirrored requests.
+    pub fn mirror_actions(&self) -> impl Iterator<Item = (&str, Action)> {
+        self.mirror.iter().map(|trigger| (trigger.name.as_str(), trigger.action))
     }
 
     /// Whether anything is judged at all.

@@ -40,6 +40,8 @@ pub struct Live {
     pub health_checks: ByVersion<Option<HealthCheck>>,
     /// Of each section as well.
     pub transports: ByVersion<Transport>,
+    /// What the version of each section is called.
+    pub names: ByVersion<Arc<str>>,
     /// None: every request is let in. A plain request looks at this alone.
     pub restraints: Option<Restraints>,
 }
@@ -52,6 +54,7 @@ impl Live {
             upstreams: Arc::new(Upstreams::new(endpoints, found)),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
             transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
+            names: ByVersion::build(|section| config.versions.of(section).version.as_str().into()),
             restraints: Restraints::of(Stage::Calm, config.rate_limit.map(|limit| Arc::new(Rates::new(limit)))),
         }
     }
@@ -98,6 +101,7 @@ impl Live {
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),
             transports: self.transports.clone(),
+            names: self.names.clone(),
             restraints: self.restraints.clone(),
         }
     }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::descriptors::Descriptors;
 use super::routes::Routes;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Otlp, RequestIds, RouteConfig, RouteShield, Shield, Sticky,
-    Timeouts, Tls, TraceContext,
+    AccessLog, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, Overriding, RequestIds, RouteConfig, RouteShield,
+    Shield, Sticky, Timeouts, Tls, TraceContext,
 };
 use crate::gate::policy::Counting;
 use crate::gate::{ByVersion, RouteMark};
@@ -37,6 +37,11 @@ pub struct Settings {
     /// What `routes` are made of, declared and learnt, and how often that has changed.
     made_of: (Vec<RouteConfig>, Vec<String>),
     pub edition: u16,
+    pub mirror: Mirror,
+    /// None: nobody chooses a version.
+    pub overriding: Option<Arc<Overriding>>,
+    /// Copies at a time, of one worker alone.
+    pub copies: usize,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.
     pub tls: Option<Tls>,
@@ -69,6 +74,9 @@ impl Settings {
             routes: Routes::new(config, edition).map(Arc::new),
             made_of,
             edition,
+            mirror: config.mirror,
+            overriding: config.overriding.clone(),
+            copies: config.mirror.max_requests.get().div_ceil(config.workers.get()),
             http2: config.http2,
             tls: config.tls.clone(),
             connections: config.limits.connections.get().div_ceil(config.workers.get()),

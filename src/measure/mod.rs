@@ -1,4 +1,4 @@
-//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
+//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`overrides`], [`mirrored`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
 //! [`window`] and `route_windows` on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -8,6 +8,8 @@
 pub mod clients;
 pub mod gauges;
 pub mod handshakes;
+pub mod mirrored;
+pub mod overrides;
 pub mod proxy_headers;
 pub mod record;
 mod route_windows;
@@ -22,6 +24,8 @@ pub mod window;
 
 pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
+pub use mirrored::{Compared, Copied, Mirrored};
+pub use overrides::{Overridden, Overrides};
 pub use proxy_headers::{ProxyHeader, ProxyHeaders};
 pub use route_windows::RouteWindows;
 pub use routes::{RouteTick, RouteTicks};

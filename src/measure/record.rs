@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::clients::Drawn;
+use crate::gate::policy::Seen;
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, GrpcStatus, Outcome, RouteMark, Version};
 
@@ -49,6 +50,8 @@ pub enum Standing {
     WarmUp,
     /// Of nothing: its path is excluded, no version served it, or its client has more than its share already.
     Aside,
+    /// Of nothing that compares: its client has chosen the version.
+    Overridden(Seen),
 }
 
 /// Which part of blue's requests one belongs to.

@@ -7,6 +7,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::clients::Clients;
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
+use super::mirrored::Mirrored;
+use super::overrides::{Overridden, Overrides};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use super::record::count_in;
 pub use super::record::{Arm, Count, FailedAt, Record, Standing, Took, Unanswered};
@@ -15,6 +17,7 @@ pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
 use super::shields::{self, Shielded, Shields};
 use super::templates::Templates;
+use crate::gate::policy::Seen;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, Charge, Latency, Version};
 
@@ -62,6 +65,11 @@ pub struct Shard {
     pub shields: Shields,
     /// Of requests on no route, where routes are learnt.
     pub templates: Templates,
+    /// None where nothing was copied.
+    pub mirrored: Option<Box<Mirrored>>,
+    /// What triggers see of requests whose version was chosen; none where there were none.
+    pub overridden: Option<Box<ByVersion<Sample>>>,
+    pub overrides: Overrides,
 }
 
 /// The worker's side: counts, and hands over.
@@ -105,7 +113,12 @@ impl Shard {
             self.open(record.routed);
         }
         let is_old = record.routed.epoch != self.routed.epoch;
-        if is_old || record.standing == Standing::Aside {
+        if let Standing::Overridden(Seen { triggers: true, .. }) = record.standing
+            && !is_old
+        {
+            self.overridden.get_or_insert_default().of_mut(version).record(record.charge, record.judged);
+        }
+        if is_old || matches!(record.standing, Standing::Aside | Standing::Overridden(_)) {
             return self.aside.of_mut(version).record(record.charge, record.shown);
         }
         self.take(version, record);
@@ -184,6 +197,7 @@ impl Shard {
         if begins {
             self.shields.begin();
             self.failed.clear();
+            self.overridden = None;
         }
         if let Some(routes) = &mut self.routes {
             routes.open();
@@ -225,7 +239,9 @@ impl Shard {
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
         let on_routes = self.routes.as_ref().is_some_and(|routes| !routes.is_empty());
+        let of_connections = of_connections || !self.overrides.is_empty();
         let counted = self.panics > 0 || !self.shields.is_empty() || !self.plain.is_empty() || on_routes;
+        let counted = counted || self.mirrored.is_some();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
     }
 
@@ -240,6 +256,9 @@ impl Shard {
         self.sheds = Sheds::default();
         self.shields = Shields::default();
         self.templates.clear();
+        self.mirrored = None;
+        self.overridden = None;
+        self.overrides = Overrides::default();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();
@@ -285,6 +304,15 @@ impl Recorder {
     /// A request on no route was for `path`.
     pub fn saw(&mut self, path: &str) {
         self.shard.templates.see(path);
+    }
+
+    /// A request asked for a version.
+    pub fn overridden(&mut self, came_to: Overridden) {
+        self.shard.overrides.count(came_to);
+    }
+
+    pub fn mirrored(&mut self) -> &mut Mirrored {
+        self.shard.mirrored.get_or_insert_default()
     }
 
     pub fn panicked(&mut self) {

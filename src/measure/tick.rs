@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::gauges::Gauges;
+use super::mirrored::Mirrored;
 use super::routes::{RouteSums, RouteTicks, RouteWaits};
 use super::shard::{Collector, FailedAt, Sample, Shard};
 use super::shields::InEpoch;
@@ -35,6 +36,10 @@ pub struct Tick {
     /// The samples, the waiting requests and their clients once more, by route.
     pub routes: RouteTicks,
     pub gauges: Gauges,
+    /// Of mirrored requests of the epoch; none where there were none.
+    pub mirrored: Option<Box<Mirrored>>,
+    /// What triggers see of requests whose version was chosen; none where there were none.
+    pub overridden: Option<Box<ByVersion<Sample>>>,
 }
 
 /// A part of one version's requests.
@@ -125,6 +130,10 @@ impl Collectors {
                 each(shard);
                 if shard.routed.epoch == routed.epoch {
                     tick.take(shard, routed);
+                    if let Some(overridden) = &shard.overridden {
+                        let sum = tick.overridden.get_or_insert_default();
+                        Version::BOTH.iter().for_each(|version| sum.of_mut(*version).add(overridden.of(*version)));
+                    }
                     for version in Version::BOTH {
                         clients.of_mut(version).merge(shard.clients.of(version));
                     }
@@ -132,6 +141,9 @@ impl Collectors {
                     if let Some(shards) = shard.routes.as_ref().filter(|_| !routed.changed_since(shard.routed)) {
                         routes.take(&mut tick.routes, shards);
                     }
+                }
+                if let Some(mirrored) = shard.mirrored.as_ref().filter(|mirrored| mirrored.epoch == routed.epoch) {
+                    tick.mirrored.get_or_insert_default().add(mirrored);
                 }
                 newest.routed = shard.routed;
                 newest.gauges = shard.gauges;

@@ -2,6 +2,7 @@
 //!
 //! The journal keeps these types of a release that brought its plan along.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use super::weight::Weight;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Rising strictly, above 0 % and below 100 %; after the last comes 100 %. Empty when the first weight is 100 %.
+    /// Rising strictly, above 0 % and below 100 %, behind those that mirror; after the last comes 100 %. Empty when the first
+    /// weight is 100 %.
     pub steps: Vec<Step>,
     /// At weight 0, before the first step.
     pub initial_delay: Duration,
@@ -27,10 +29,13 @@ pub struct Plan {
 }
 
 /// One weight and how long it must hold before the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub weight: Weight,
+    /// At weight 0, the share of blue's requests that green gets copies of: the step is judged by these alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Weight>,
     /// Zero only under [`OnLowTraffic::Wait`]: the step then ends as soon as the verdict is a pass.
     pub bake: Duration,
     pub approval: Approval,
@@ -113,7 +118,25 @@ impl OnLowTraffic {
     }
 }
 
+/// As in journals of programs that knew no mirror: they tell one plan from another by it.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Step { weight, mirror, bake, approval } = self;
+        let mut step = f.debug_struct("Step");
+        step.field("weight", weight);
+        if let Some(mirror) = mirror {
+            step.field("mirror", mirror);
+        }
+        step.field("bake", bake).field("approval", approval).finish()
+    }
+}
+
 impl Plan {
+    /// Whether a step of it is judged by copies.
+    pub fn mirrors(&self) -> bool {
+        self.steps.iter().any(|step| step.mirror.is_some())
+    }
+
     /// How long the release takes if nothing halts it.
     pub fn duration(&self) -> Duration {
         self.initial_delay + self.steps.iter().map(|step| step.bake).sum::<Duration>() + self.monitoring

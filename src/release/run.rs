@@ -1,6 +1,7 @@
 //! A release under way: where in its plan it is, what holds it, and what one input makes of it.
 
 mod approval;
+mod mirroring;
 
 use std::time::Duration;
 
@@ -329,7 +330,7 @@ impl Run {
                 Kind::Promoted
             }
         };
-        let sentence = format!("{} at {}", self.place(Some(plan)), self.weight);
+        let sentence = format!("{} at {}{}", self.place(Some(plan)), self.weight, self.mirrors_told(plan));
         vec![self.route(), Effect::tell(kind, PLAN, sentence)]
     }
 

@@ -25,7 +25,11 @@ fn step(step: &Value) -> Option<String> {
         (Value::Bool(true), None) => " and an approval".to_owned(),
         _ => String::new(),
     };
-    Some(format!("{} % for {}{approval}", step["weight"].as_f64()?, seconds(&step["bake"])?))
+    let share = match step["mirror"].as_f64() {
+        Some(mirror) => format!("{mirror} % mirrored"),
+        None => format!("{} %", step["weight"].as_f64()?),
+    };
+    Some(format!("{share} for {}{approval}", seconds(&step["bake"])?))
 }
 
 fn deadline(deadline: &Value) -> Option<String> {

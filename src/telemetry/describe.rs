@@ -4,8 +4,9 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
     BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
-    LAST_RELOAD, MEMORY, MEMORY_BOUND, NOTIFICATIONS, OVERLOAD, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS,
-    REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
+    LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS, MIRRORED, NOTIFICATIONS, OVERLOAD,
+    OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SHIELDED,
+    SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -54,6 +55,14 @@ pub(super) fn describe() {
         UNSHIELDED,
         "Requests that green failed and that blue did not answer in its place, by the reason"
     );
+    describe_counter!(MIRRORED, "Requests that were to be copied to green, by what became of the copies");
+    describe_counter!(MIRROR_COMPARED, "Copied requests, by what green's answer has in common with blue's");
+    describe_histogram!(
+        MIRROR_HEAD_SECONDS,
+        Unit::Seconds,
+        "What green took for a copy, to the response head; part of no verdict but a mirror's"
+    );
+    describe_counter!(OVERRIDES, "Requests that ask for a version, by whether they may");
     describe_counter!(PANICS, "Requests that ended in a panic");
     describe_counter!(JOURNAL_ERRORS, "Times that the journal could not be opened or written");
     describe_gauge!(BUILD, "The version of Portcullis that runs");

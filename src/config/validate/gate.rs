@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::compare;
 use super::counting;
 use super::metric::Metric;
+use super::mirror;
 use super::routes::Read;
 use super::trigger::{self, Rule, Surroundings};
 use crate::config::quantity::count;
@@ -17,7 +18,7 @@ use crate::gate::trigger::{Action, Conviction, StreakTrigger};
 use crate::gate::{Policy, RouteNumber, Routes};
 use crate::release::Plan;
 
-const MOST_TRIGGERS: usize = 64;
+pub(super) const MOST_TRIGGERS: usize = 64;
 const MINIMUM_REQUESTS: u64 = 50;
 pub(super) const REQUESTS: RangeInclusive<i64> = 1..=1_000_000_000;
 const STREAK: u16 = 5;
@@ -48,6 +49,7 @@ pub(super) fn policy(
     let learn_routes = scope.optional("learnRoutes", raw.learn_routes, 0, count(0..=MOST_LEARNT));
     let comparing = compare::comparing(&mut scope.key("compare"), raw.compare.unwrap_or_default().0);
     let surroundings = Surroundings { minimum_requests, response_head, comparing, plan, route: None };
+    let mirror = mirror::triggers(&mut scope.key("mirror"), raw.mirror.map(|raw| raw.0), &surroundings);
     let mut policy = Policy::default();
     let mut names = Vec::new();
     let mut whole = Some(());
@@ -63,8 +65,10 @@ pub(super) fn policy(
     let routes = routes.and_then(|routes| of_routes(root, routes, surroundings, &mut policy, &mut names));
     let compare = comparing?.settings();
     whole?;
-    let policy = Policy { compare, counting: counting?, ..policy };
-    refuse_idle(&mut root.key("gate"), &policy, plan);
+    let policy = Policy { compare, counting: counting?, mirror: mirror?, ..policy };
+    let mut scope = root.key("gate");
+    refuse_idle(&mut scope, &policy, plan);
+    mirror::refuse_idle(&mut scope.key("mirror"), &policy, plan);
     Some((policy, routes?, learn_routes? as usize))
 }
 
@@ -142,6 +146,11 @@ pub(super) const A_BOUND: &str = "add a bound on `errorRate`, `successRate` or `
 pub(super) fn clears_green(policy: &Policy) -> bool {
     policy.compare.is_some()
         || policy.triggers.iter().any(|trigger| trigger.route.is_none() && trigger.action != Action::Notify)
+}
+
+/// Whether the verdict on mirrored requests can be a pass.
+pub(super) fn clears_mirrored(policy: &Policy) -> bool {
+    policy.mirror.iter().any(|trigger| trigger.action != Action::Notify)
 }
 
 /// Refuses triggers that judge nothing, or that could never let a plan take its first step.

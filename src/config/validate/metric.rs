@@ -63,6 +63,10 @@ impl Metric {
         }
     }
 
+    pub(super) fn is_known(name: &str) -> bool {
+        Metric::ALL.iter().any(|metric| metric.name() == name)
+    }
+
     /// The keys of a trigger besides [`COMMON_KEYS`] and, where the metric is judged on a window, [`WINDOW_KEYS`].
     const fn own_keys(self) -> &'static [&'static str] {
         match self {

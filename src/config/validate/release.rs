@@ -19,6 +19,7 @@ const MONITORING: Duration = Duration::from_secs(10 * 60);
 /// A step as it is written; none where that was at fault.
 struct Written {
     weight: Option<Weight>,
+    mirror: Option<Weight>,
     bake: Option<Duration>,
     approval: Option<Approval>,
 }
@@ -48,6 +49,12 @@ pub(in crate::config) fn terms(root: &mut Scope<'_, '_>, raw: RawTerms, policy: 
 
 /// Refuses a plan that this policy could not take through.
 fn refuse_unsuited(scope: &mut Scope<'_, '_>, plan: &Plan, policy: &Policy) {
+    if plan.mirrors() && !gate::clears_mirrored(policy) {
+        scope.wrong_here(Wrong::new(
+            "nothing in `gate.mirror` clears green, so it could not take a step",
+            gate::A_BOUND,
+        ));
+    }
     if !gate::clears_green(policy) {
         let label = format!("in `gate`, {}", gate::A_BOUND);
         scope.wrong_here(Wrong::new("nothing in `gate` clears green, so it could not take a step", label));
@@ -84,7 +91,9 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Opt
             scope.wrong("progressDeadline", Wrong::new(message, label));
         }
     }
-    let step = |step: Written| Some(Step { weight: step.weight?, bake: step.bake?, approval: step.approval? });
+    let step = |step: Written| {
+        Some(Step { weight: step.weight?, mirror: step.mirror, bake: step.bake?, approval: step.approval? })
+    };
     Some(Plan {
         steps: written.into_iter().map(step).collect::<Option<_>>()?,
         initial_delay: initial_delay?,
@@ -106,12 +115,18 @@ fn steps(
     }
     super::too_many(scope, "steps", raw.len(), MOST_STEPS)?;
     let mut list = scope.key("steps");
-    let mut before = Weight::ZERO;
+    let (mut before, mut mirrored) = (Weight::ZERO, Weight::ZERO);
     let mut steps = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let Some(raw) = raw else { continue };
         let mut scope = list.index(index);
         let step = step(&mut scope, raw.0, on_low_traffic);
+        if let Some(share) = step.mirror {
+            refuse_mirror(&mut scope, share, before, mirrored);
+            mirrored = mirrored.max(share);
+            steps.push(step);
+            continue;
+        }
         match step.weight {
             Some(Weight::ZERO) if index == 0 => {
                 let label = "the first step is above 0%; for a time at 0% write `initialDelay`";
@@ -129,8 +144,21 @@ fn steps(
     Some(steps)
 }
 
+/// Copies come before users, and ever more of them.
+fn refuse_mirror(scope: &mut Scope<'_, '_>, share: Weight, before: Weight, mirrored: Weight) {
+    if before > Weight::ZERO {
+        let message = "comes after a step that sends users to green";
+        scope.misplaced("mirror", Wrong::new(message, "write it before the first `weight`"));
+    } else if share == Weight::ZERO {
+        scope.wrong("mirror", Wrong::new("`0%` copies nothing", "for a time at 0% write `initialDelay`"));
+    } else if share <= mirrored {
+        let message = format!("`{}` does not rise", percent(share));
+        scope.wrong("mirror", Wrong::new(message, format!("a step before has `{}`", percent(mirrored))));
+    }
+}
+
 fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTraffic>) -> Written {
-    let weight = scope.required("weight", raw.weight, weight);
+    let (weight, mirror) = weight_or_mirror(scope, raw.weight, raw.mirror);
     let last = weight == Some(Weight::FULL);
     let bake = match raw.bake {
         // The monitoring window has a default.
@@ -147,7 +175,25 @@ fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTra
         let label = "nothing comes after 100%, write it at the step before";
         scope.wrong("approval", Wrong::new("means nothing at the last step", label));
     }
-    Written { weight, bake, approval }
+    Written { weight, mirror, bake, approval }
+}
+
+/// A step sends users to green, or copies.
+fn weight_or_mirror(
+    scope: &mut Scope<'_, '_>,
+    raw_weight: Option<Quantity>,
+    raw_mirror: Option<Quantity>,
+) -> (Option<Weight>, Option<Weight>) {
+    if !scope.report.is_written(&scope.at.key("mirror")) {
+        return (scope.required("weight", raw_weight, weight), None);
+    }
+    if scope.report.is_written(&scope.at.key("weight")) {
+        let label = "remove one of them: a step that mirrors is at 0%";
+        scope.misplaced("mirror", Wrong::new("a second key beside `weight`", label));
+        return (None, None);
+    }
+    let share = scope.required("mirror", raw_mirror, weight);
+    (share.map(|_| Weight::ZERO), share)
 }
 
 fn approval(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawApproval>>) -> Option<Approval> {

@@ -36,7 +36,7 @@ pub(super) fn sticky(scope: &mut Scope<'_, '_>, raw: RawSticky) -> Option<Sticky
 }
 
 /// RFC 9110 §5.6.2 for both: RFC 6265 §4.1.1 takes the same token for the name of a cookie.
-fn token(name: String, kind: &str) -> Result<String, Wrong> {
+pub(super) fn token(name: String, kind: &str) -> Result<String, Wrong> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_token) {
         return Err(not_a_name(&name, kind));
@@ -44,7 +44,7 @@ fn token(name: String, kind: &str) -> Result<String, Wrong> {
     Ok(name)
 }
 
-fn not_a_name(name: &str, kind: &str) -> Wrong {
+pub(super) fn not_a_name(name: &str, kind: &str) -> Wrong {
     let label = format!("letters, digits and `-` or `_`, at most {LONGEST_NAME}");
     Wrong::new(format!("{} is not the name of a {kind}", quoted(name)), label)
 }

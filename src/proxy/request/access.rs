@@ -13,10 +13,12 @@ use tracing::Level;
 use super::client::Client;
 use super::ending::{Ending, Reason};
 use super::ids::{X_REQUEST_ID, trace_id};
+use super::pair::{Half, Pair};
 use super::service::Serving;
 use super::span::Begun;
 use crate::config::{AccessLog, LineFormat};
-use crate::gate::{GrpcStatus, Version};
+use crate::gate::{Charge, GrpcStatus, Version};
+use crate::measure::shard::Took;
 use crate::proxy::upstream::Endpoint;
 
 const TARGET: &str = "portcullis::access";
@@ -26,6 +28,8 @@ pub(super) struct Line {
     log: AccessLog,
     /// None where the request is not sampled.
     span: Option<Begun>,
+    /// Where the request has a copy.
+    pub mirrored: Option<Rc<Pair>>,
     /// Before the first of the proxies that are trusted.
     pub client: IpAddr,
     /// None where what came is no request.
@@ -57,6 +61,9 @@ pub(super) struct Ended {
     /// Of gRPC.
     pub grpc: Option<GrpcStatus>,
     pub ending: Ending,
+    pub charge: Charge,
+    /// What the version took.
+    pub judged: Took,
     pub head: Option<Duration>,
     pub whole: Duration,
 }
@@ -77,6 +84,11 @@ impl Serving {
         }
         let client = self.origin(&head.headers, client);
         Some(Box::new(Line { span, ..Line::new(log, head, request_bytes, client) }))
+    }
+
+    /// Of a request that nobody is told of but its copy.
+    pub(super) fn silent_line(client: &Client) -> Box<Line> {
+        Box::new(Line::without_request(AccessLog::Off, client.address))
     }
 
     /// The line of what `client` sent that is no request; none where the log is off.
@@ -102,6 +114,7 @@ impl Line {
         Line {
             log,
             span: None,
+            mirrored: None,
             client,
             asked: None,
             request_bytes: None,
@@ -132,6 +145,17 @@ impl Line {
         if let Some(span) = &self.span {
             span.end(self, ended);
         }
+        if let Some(pair) = &self.mirrored {
+            let Ended { status, charge, judged, ending: Ending { outcome, .. }, .. } = *ended;
+            pair.original_came(Half {
+                outcome,
+                charge,
+                status,
+                bytes: Some(self.response_bytes),
+                judged,
+                head: judged.head,
+            });
+        }
         match self.log {
             AccessLog::On(LineFormat::Json) => self.log(ended),
             AccessLog::On(LineFormat::Text) if tracing::enabled!(target: TARGET, Level::INFO) => {
@@ -143,7 +167,7 @@ impl Line {
     }
 
     fn log(&self, ended: &Ended) {
-        let Ended { version, status, grpc, ending, head, whole } = *ended;
+        let Ended { version, status, grpc, ending, head, whole, .. } = *ended;
         let asked = self.asked.as_ref();
         tracing::info!(
             target: TARGET,
@@ -171,7 +195,7 @@ impl Line {
 
     /// The Common Log Format, and `key=value` for the rest.
     fn text(&self, ended: &Ended) -> String {
-        let Ended { version, status, grpc, ending, head, whole } = *ended;
+        let Ended { version, status, grpc, ending, head, whole, .. } = *ended;
         let time = jiff::Timestamp::now().strftime("%d/%b/%Y:%H:%M:%S +0000");
         let Line { client, response_bytes, .. } = self;
         let asked = or_dash(self.asked.as_ref().map(Asked::text));
@@ -192,6 +216,14 @@ impl Line {
             self.trace_id.as_deref().unwrap_or("-"),
             grpc.map_or("-", GrpcStatus::name),
         )
+    }
+}
+
+impl Ended {
+    /// Before a version was chosen.
+    pub(super) fn refused(status: u16, grpc: Option<GrpcStatus>, ending: Ending, whole: Duration) -> Ended {
+        let (charge, judged) = (Charge::Nobody, Took::default());
+        Ended { version: None, status, grpc, ending, charge, judged, head: None, whole }
     }
 }
 

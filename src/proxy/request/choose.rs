@@ -22,6 +22,7 @@ use crate::live::{Place, Settings};
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Standing};
 use crate::release::Weight;
+use crate::routing::Table;
 
 /// Where one request goes.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Chosen {
     pub arm: Arm,
     pub standing: Standing,
     pub route: Option<RouteMark>,
+    /// The share of requests like this one that green gets copies of.
+    pub copied: Weight,
 }
 
 const WHOLE: u32 = 10_000;
@@ -95,6 +98,27 @@ impl Draw {
 }
 
 impl Service {
+    /// As its client has chosen, which is no draw; none where no release is open, the version has no endpoint, or the
+    /// request goes to blue whatever is chosen.
+    pub(super) fn overridden(&self, serving: &Serving, head: &Parts, version: Version) -> Option<Chosen> {
+        let table = self.table();
+        let (section, routed) = (table.roles.section(version), table.routed());
+        let place = serving.settings().routes.as_ref().map_or(Place::PLAIN, |routes| routes.place(head));
+        let is_open = table.is_open() && !serving.endpoints.of(section).is_empty() && place.goes != Goes::ToBlue;
+        let seen = serving.settings().overriding.as_ref().map(|overriding| overriding.seen).unwrap_or_default();
+        let (drawn, arm, standing) = (Drawn::Request, Arm::Rest, Standing::Overridden(seen));
+        is_open.then(|| Chosen {
+            version,
+            section,
+            routed,
+            drawn,
+            arm,
+            standing,
+            route: place.route,
+            copied: copied_of(table, place),
+        })
+    }
+
     /// By the table as of now. The head is the one that goes to the endpoint.
     pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());
@@ -117,8 +141,8 @@ impl Service {
             // Nothing is known of a version that is scaled to zero, and what blue does in its place is no fair sample. What
             // goes to blue whatever it is has not been drawn.
             let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
-            let section = table.roles.section(version);
-            return Chosen { version, section, routed: table.routed(), drawn, arm, standing, route };
+            let (section, copied) = (table.roles.section(version), Weight::ZERO);
+            return Chosen { version, section, routed: table.routed(), drawn, arm, standing, route, copied };
         }
         let arm = match (version, lot) {
             (Version::Green, _) => Arm::Rest,
@@ -130,7 +154,8 @@ impl Service {
         } else {
             Standing::Evidence
         };
-        Chosen { version, section: table.roles.section(version), routed: table.routed(), drawn, arm, standing, route }
+        let (section, copied) = (table.roles.section(version), copied_of(table, place));
+        Chosen { version, section, routed: table.routed(), drawn, arm, standing, route, copied }
     }
 
     fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {
@@ -145,6 +170,11 @@ impl Service {
     pub(super) fn class(&self, address: IpAddr) -> Class {
         self.client_share.borrow().class(address)
     }
+}
+
+/// The share of requests at `place` that green gets copies of: none of what is no evidence.
+fn copied_of(table: Table, place: Place) -> Weight {
+    if place.goes == Goes::Judged { table.copied() } else { Weight::ZERO }
 }
 
 #[cfg(test)]

@@ -7,14 +7,15 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Uri, Version, response};
+use http::{Method, Request, Uri, Version, response};
 
 use super::client::Client;
 use super::grpc::Speaks;
 use super::respond::Refusal;
 use super::via;
 use super::websocket::is_websocket;
-use crate::proxy::wire;
+use crate::proxy::upstream::Endpoint;
+use crate::proxy::wire::{self, RequestBody};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -354,4 +355,12 @@ fn came_from(parts: &mut Parts, client: &Client, host: Option<HeaderValue>, foun
     } else {
         headers.insert(VIA, ours);
     }
+}
+/// Has the endpoint's name in a request that names none, and says whether that was so.
+pub(super) fn name_host(request: &mut Request<RequestBody>, endpoint: &Endpoint) -> bool {
+    let is_nameless = !request.headers().contains_key(HOST);
+    if is_nameless {
+        request.headers_mut().insert(HOST, endpoint.host.clone());
+    }
+    is_nameless
 }

@@ -11,12 +11,14 @@ use super::access::{Ended, Line};
 use super::choose::Chosen;
 use super::ending::{Ending, Reason};
 use super::grpc::{self, Speaks};
+use super::headers;
 use super::in_place::{Hung, InPlace};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::shield::Shield;
 use super::tunnel::Tunnel;
 use crate::config::Timeouts;
+use crate::gate::policy::Seen;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, GrpcStatus, Outcome, RouteMark, Version};
 use crate::live::Permit;
@@ -25,6 +27,7 @@ use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::upstream::{Carrier, Endpoint, Trial, UnderWay};
 use crate::proxy::wire::{Progress, Protocol, RequestBody};
+use crate::release::Weight;
 
 /// One request on its way. Dropping it before [`Exchange::finish`] means that the client went away, unless it was
 /// cut while the client took nothing.
@@ -96,7 +99,7 @@ impl Exchange {
         line: Option<Box<Line>>,
         started: Instant,
     ) -> Exchange {
-        let Chosen { version, section, routed, drawn, arm, standing, route } = chosen;
+        let Chosen { version, section, routed, drawn, arm, standing, route, copied: _ } = chosen;
         progress.begin();
         let waiting = (standing == Standing::Evidence).then(|| {
             let waiting = Waiting { progress: Rc::clone(progress), version, arm, routed, route };
@@ -153,7 +156,7 @@ impl Exchange {
         // Before anything of blue's part begins.
         drop(self);
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
-        let chosen = Chosen { version, section, routed, drawn, arm, standing, route };
+        let chosen = Chosen { version, section, routed, drawn, arm, standing, route, copied: Weight::ZERO };
         let mut instead = Exchange::new(&service, serving, &progress, chosen, permit, line, started);
         instead.in_place = Some(Box::new(InPlace { routed, hung }));
         instead.speaks = speaks;
@@ -181,8 +184,7 @@ impl Exchange {
 
     /// Has the endpoint's name in a request that names none.
     pub(super) fn name_host(&mut self, request: &mut Request<RequestBody>, endpoint: &Endpoint) {
-        if !request.headers().contains_key(header::HOST) {
-            request.headers_mut().insert(header::HOST, endpoint.host.clone());
+        if headers::name_host(request, endpoint) {
             self.host = HostOf::Endpoint;
         }
     }
@@ -303,13 +305,14 @@ impl Exchange {
             None => book(&self.service, &self.serving, self.section, &record, self.at.as_ref().map(|at| &at.endpoint)),
             Some(in_place) => in_place.end(&self.service, record.charge),
         }
-        let Record { version, status, .. } = record;
+        let Record { version, status, charge, judged, .. } = record;
         if let Some(mut line) = self.line.take() {
             if let Some(at) = &self.at {
                 line.endpoint = Some(Rc::clone(&at.endpoint));
             }
             let head = head.map(|head| head.shown);
-            line.write(&Ended { version, status, grpc, ending, head, whole: shown_whole });
+            let whole = shown_whole;
+            line.write(&Ended { version, status, grpc, ending, charge, judged, head, whole });
         }
         self.leave(now);
     }
@@ -363,7 +366,7 @@ impl Exchange {
 pub(super) fn book(service: &Service, serving: &Serving, section: Version, record: &Record, at: Option<&Rc<Endpoint>>) {
     service.records.record(record);
     let Record { version: Some(version), charge, standing, routed, endpoint, .. } = *record else { return };
-    if standing != Standing::Aside {
+    if matches!(standing, Standing::Evidence | Standing::WarmUp | Standing::Overridden(Seen { streak: true, .. })) {
         let answer = Answer { version, charge, routed, endpoint };
         // Whoever hears of a finding has the requests that it rests on.
         service.routing.observe_and(answer, || service.hand_over());

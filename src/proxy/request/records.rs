@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::gate::streak::Routed;
 use crate::gate::{ByVersion, RouteMark, Version};
 use crate::measure::shard::{Arm, Record, Recorder, Unanswered};
-use crate::measure::{Gauges, Handshake, ProxyHeader, Shed, Shielded};
+use crate::measure::{Copied, Gauges, Handshake, Overridden, ProxyHeader, Shed, Shielded, mirrored};
 use crate::proxy::wire::Progress;
 
 pub(in crate::proxy) struct Records {
@@ -76,6 +76,21 @@ impl Records {
     /// A connection that has to begin with a header of the PROXY protocol did, or did not.
     pub(in crate::proxy) fn read_proxy_header(&self, header: ProxyHeader) {
         self.recorder.borrow_mut().read_proxy_header(header);
+    }
+
+    /// A request asked for a version.
+    pub(super) fn overridden(&self, came_to: Overridden) {
+        self.recorder.borrow_mut().overridden(came_to);
+    }
+
+    /// What became of a copy.
+    pub(super) fn copied(&self, copied: Copied) {
+        self.recorder.borrow_mut().mirrored().copied(copied);
+    }
+
+    /// A request and its copy have ended.
+    pub(super) fn mirrored(&self, pair: &mirrored::Pair) {
+        self.recorder.borrow_mut().mirrored().ended(pair);
     }
 
     /// Something was refused for want of memory.

@@ -13,6 +13,7 @@ use super::budget::Budget;
 use super::choose::Draw;
 use super::client::Client;
 use super::client_share::{ClientShare, origin};
+use super::copies::Copies;
 use super::records::Records;
 use super::respond::Refusal;
 use crate::config::{ProxyProtocol, Speaks};
@@ -21,7 +22,7 @@ use crate::live::{Live, Permit, Restraints, Settings, Stage};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{Among, Dialer, Endpoint};
-use crate::routing::{Routing, Table, View};
+use crate::routing::{Route, Routing, Table, View};
 use crate::spans::Spans;
 
 pub(in crate::proxy) struct Service {
@@ -31,6 +32,7 @@ pub(in crate::proxy) struct Service {
     pub draw: RefCell<Draw>,
     /// Which of blue's requests stand in for green where blue is compared with itself.
     pub arm_draw: RefCell<Draw>,
+    pub copies: Copies,
     pub client_share: RefCell<ClientShare>,
     pub random: RefCell<fastrand::Rng>,
     pub dialer: Dialer,
@@ -73,6 +75,7 @@ impl Service {
             serving: RefCell::new(Rc::new(serving)),
             draw: RefCell::new(Draw::new(random.u64(..))),
             arm_draw: RefCell::new(Draw::new(random.u64(..))),
+            copies: Copies::new(random.u64(..)),
             client_share: RefCell::new(client_share),
             random: RefCell::new(random),
             dialer: Dialer { sends: Rc::default(), open: Rc::clone(&records.upstreams) },
@@ -127,7 +130,11 @@ impl Service {
     /// long at endpoints that have left.
     pub(in crate::proxy) fn look(&self) {
         let before = Rc::clone(&self.serving.borrow());
-        let seen = (Some(self.table()), self.phase.get());
+        let table = self.table();
+        if !matches!(table.route, Route::Split(_)) {
+            self.copies.cut();
+        }
+        let seen = (Some(table), self.phase.get());
         if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
             self.changed.notify_waiters();
         }
@@ -170,6 +177,11 @@ impl Serving {
 
     pub(in crate::proxy) fn settings(&self) -> &Settings {
         &self.live.settings
+    }
+
+    /// What the version of each section is called.
+    pub(super) fn names(&self) -> &ByVersion<Arc<str>> {
+        &self.live.names
     }
 
     pub(super) fn proxy_protocol(&self, section: Version) -> Option<ProxyProtocol> {

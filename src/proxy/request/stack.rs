@@ -21,6 +21,7 @@ use super::forward::{Forwarded, forward};
 use super::grpc::Speaks;
 use super::headers::Asked;
 use super::ids::Trace;
+use super::mirror::Copy;
 use super::observe::Exchange;
 use super::respond::Refusal;
 use super::service::{Service, Serving};
@@ -38,6 +39,7 @@ use crate::measure::Shed;
 use crate::measure::clients::Drawn;
 use crate::measure::shard::{Arm, Record, Standing, Took};
 use crate::proxy::wire::{Bounds, Phase, Progress, Received, RequestBody};
+use crate::release::Weight;
 
 /// What is said of a request elsewhere, whatever becomes of it.
 #[derive(Default)]
@@ -148,16 +150,26 @@ fn route(
     named.speaks = asked.speaks;
     let body = RequestBody::new(incoming, progress, bounds(&settings.limits, asked.speaks));
     let mut request = Request::from_parts(parts, body);
+    way.wish = Wish::of(asked.upgrade, &request);
+    let copy = if chosen.copied == Weight::ZERO { None } else { Copy::of(&way, &serving, &chosen, &request) };
+    if let Some(copy) = &copy {
+        named.line.get_or_insert_with(|| Serving::silent_line(&way.client)).mirrored = Some(copy.pair());
+    }
+    let Way { service, progress, .. } = &way;
     let mut exchange = Exchange::new(service, serving, progress, chosen, permit, named.line.take(), started);
     if exchange.route.is_some() {
         progress.enter(Phase::Waiting, started, exchange.timeouts().response_head);
     }
     exchange.speaks = asked.speaks;
-    if chosen.version == gate::Version::Green {
+    // Who has chosen green is to see what it does.
+    if chosen.version == gate::Version::Green && !matches!(chosen.standing, Standing::Overridden(_)) {
         exchange.shield = Shield::over(exchange.serving.settings(), exchange.route, &mut request, asked);
     }
-    way.wish = Wish::of(asked.upgrade, &request);
-    forward(way, Box::new(exchange), request)
+    let forwarded = forward(way, Box::new(exchange), request);
+    if let Some(copy) = copy {
+        copy.go();
+    }
+    forwarded
 }
 
 /// What a body is held to. A stream of messages is silent for as long as there are none.
@@ -193,7 +205,14 @@ fn admit(
     if settings.limits.request_body_bytes.is_some_and(|most| length > most) {
         return Err(Refusal::LargeBody);
     }
-    let chosen = service.choose(serving, parts, client);
+    let wanted = match &settings.overriding {
+        Some(overriding) => service.asked_for(serving, overriding, &mut parts.headers, client),
+        None => None,
+    };
+    let chosen = match wanted.and_then(|version| service.overridden(serving, parts, version)) {
+        Some(chosen) => chosen,
+        None => service.choose(serving, parts, client),
+    };
     let permit = serving.permit(chosen.section, chosen.version)?;
     Ok(Admitted { asked, chosen, permit })
 }
@@ -207,7 +226,7 @@ fn refuse(service: &Service, refusal: Refusal, named: &mut Named, whole: Duratio
     }
     if let Some(line) = named.line.take() {
         let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-        line.write(&Ended { version: None, status, grpc, ending, head: None, whole });
+        line.write(&Ended::refused(status, grpc, ending, whole));
     }
     refusal.response(named.speaks)
 }

@@ -67,7 +67,7 @@ impl Lot {
 }
 
 /// The value of the cookie `name` in one Cookie field (RFC 6265, 4.2.1); names are told apart by case.
-fn cookie<'a>(mut cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn cookie<'a>(mut cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     loop {
         let (pair, rest) = match memchr(b';', cookies) {
             Some(at) => (&cookies[..at], Some(&cookies[at + 1..])),

@@ -41,7 +41,7 @@ pub(in crate::proxy) fn refuse_unread(service: &Service, client: &Client, unread
     refused(service, refusal.status(), None, whole);
     if let Some(line) = serving.line_without_request(client) {
         let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
-        line.write(&Ended { version: None, status, grpc: None, ending, head: None, whole });
+        line.write(&Ended::refused(status, None, ending, whole));
     }
     refusal.raw()
 }

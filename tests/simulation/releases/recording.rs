@@ -127,6 +127,8 @@ fn decisions(course: &mut Course, slot: &Slot, now: Duration) -> Result<Vec<Stri
         Recorded::Rare(Rare::Operator(input)) => course.take(Input::Operator(input), now),
         Recorded::Rare(Rare::Signal(posted)) => course.take(Input::Signal(posted), now),
         Recorded::Rare(Rare::Counted(tick)) => course.take(Input::Counted(&slots::counted(&tick)), now),
+        Recorded::Rare(Rare::Overridden(tick)) => course.take(Input::Overridden(&slots::samples(&tick)), now),
+        Recorded::Rare(Rare::Mirrored(tick)) => course.take(Input::Mirrored(&slots::samples(&tick)), now),
         Recorded::Rare(Rare::Endpoint(news)) => course.take(Input::Endpoint(news), now),
         Recorded::Rare(Rare::Restarted { .. }) => course.take(Input::Restarted, now),
         Recorded::Rare(Rare::Changed(changed) | Rare::Rules { changed, .. }) => {

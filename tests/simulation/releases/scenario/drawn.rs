@@ -30,6 +30,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
         .into_iter()
         .map(|percent| Step {
             weight: Weight::from_percent(percent).expect("a weight"),
+            mirror: None,
             bake: minutes(random, 1.0, longest),
             approval: approval(random),
         })
