@@ -18,7 +18,8 @@ impl Witness<'_> {
     pub fn restarted(&mut self, beginning: &Beginning, durable: Option<&Saved>, crash: Crash, at: Duration) -> Checked {
         let table = beginning.table;
         let (last, state) = match durable {
-            Some(Saved { table, state, .. }) => (*table, state.clone()),
+            // What is mirrored the core says before anything is routed.
+            Some(Saved { table, state, .. }) => (Table { mirror: None, ..*table }, state.clone()),
             None => (Table::default(), State::Idle { epoch: Epoch::default() }),
         };
         let blue = table.weight() == Weight::ZERO;
