@@ -375,25 +375,35 @@ fn row_75_clients_that_cannot_be_told_apart_are_not_bounded() {
 
 #[test]
 fn sticky_clients_are_counted_once_and_plain_requests_not_at_all() {
-    let (blue, green) = (scripted(), scripted());
-    let mut worker = Worker::start(&blue, &green, 100.0, "sticky: { cookie: session }");
-    let mut client = worker.client();
-    let pipelined: String = (0..30)
-        .map(|number| format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: session={}\r\n\r\n", number % 3))
-        .collect();
-    client.send(pipelined);
-    (0..30).for_each(|_| assert_eq!(client.response().status, 200));
-    let mut clients = 0;
-    eventually("thirty requests", || {
-        let of_tick = worker.tick().clients.green.unwrap_or_default();
-        assert!(of_tick <= 3);
-        clients = clients.max(of_tick);
-        (worker.counted == 30).then_some(())
-    });
-    assert!(clients > 0);
-    assert_eq!(client.get("/").body, b"ok");
-    eventually("one more", || {
-        assert_eq!(worker.tick().clients.green, None);
-        (worker.counted == 31).then_some(())
-    });
+    for (rest, field) in [
+        ("sticky: { cookie: session }", "Cookie: session="),
+        ("sticky: { cookie: session, issue: true }", "Cookie: session="),
+        ("sticky: { header: x-user }", "X-User: "),
+        ("trustedProxies: [127.0.0.0/8]\nsticky: { address: true }", "X-Forwarded-For: 10.0.0."),
+    ] {
+        let (blue, green) = (scripted(), scripted());
+        let mut worker = Worker::start(&blue, &green, 100.0, rest);
+        let mut client = worker.client();
+        let pipelined: String =
+            (0..30).map(|number| format!("GET / HTTP/1.1\r\nHost: test\r\n{field}{}\r\n\r\n", number % 3)).collect();
+        client.send(pipelined);
+        (0..30).for_each(|_| assert_eq!(client.response().status, 200));
+        let mut clients = 0;
+        eventually("thirty requests", || {
+            let of_tick = worker.tick().clients.green.unwrap_or_default();
+            assert!(of_tick <= 3, "{rest}");
+            clients = clients.max(of_tick);
+            (worker.counted == 30).then_some(())
+        });
+        assert!(clients > 0, "{rest}");
+        assert_eq!(client.get("/").body, b"ok");
+        // Who has no cookie of ours yet is a client all the same, and so is every address.
+        let expected = if rest.contains("issue") || rest.contains("address") { Some(1) } else { None };
+        let mut clients = None;
+        eventually("one more", || {
+            clients = clients.max(worker.tick().clients.green);
+            (worker.counted == 31).then_some(())
+        });
+        assert_eq!(clients, expected, "{rest}");
+    }
 }

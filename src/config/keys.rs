@@ -7,9 +7,10 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use super::path::FieldPath;
 use super::raw::{
     RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawCompare, RawConfig, RawDrain, RawEjection, RawGate,
-    RawHealthCheck, RawHttp2, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawOverride, RawProxyProtocol,
-    RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts, RawShield, RawStep, RawSticky,
-    RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
+    RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawOverride,
+    RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts, RawShield,
+    RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls,
+    RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -44,6 +45,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["mirror"] => keys::<RawMirror>(),
         ["override"] => keys::<RawOverride>(),
         ["sticky"] => keys::<RawSticky>(),
+        ["sticky", "issue"] => keys::<RawIssue>(),
         ["shield"] => keys::<RawShield>(),
         ["routes", "*"] => keys::<RawRoute>(),
         ["routes", "*", "timeouts"] => keys::<RawRouteTimeouts>(),
@@ -152,6 +154,10 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["override", "secret"] => "secret: env:OVERRIDE_SECRET",
         ["mirror", "share"] => "share: 10%",
         ["sticky"] => "sticky: { cookie: session }",
+        ["sticky", "cookie"] => "cookie: session",
+        ["sticky", "header"] => "header: x-user",
+        ["sticky", "address"] => "address: true",
+        ["sticky", "issue"] => "issue: { maxAge: 30d }",
         ["shield"] => "shield: { budget: 20% }",
         ["shield", "methods"] => "methods: [GET, HEAD]",
         ["shield", "grpc"] => "grpc: [\"/shop.Catalog/*\"]",

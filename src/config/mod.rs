@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use crate::gate::policy::PathPattern;
@@ -43,6 +43,7 @@ mod report;
 mod route;
 mod secret;
 mod source;
+mod sticky;
 mod terms;
 mod tls;
 mod transport;
@@ -58,6 +59,7 @@ pub use overriding::{NotTaken, OverrideKey, Overriding};
 pub use path::FieldPath;
 pub use reference::References;
 pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield};
+pub use sticky::{ClientKey, IssuedCookie, Sticky};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport};
@@ -223,13 +225,6 @@ pub enum Probe {
     Http { path: PathAndQuery },
     /// A connection that opens passes.
     Tcp,
-}
-
-/// What keeps a client on one version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sticky {
-    Cookie(String),
-    Header(HeaderName),
 }
 
 /// When blue answers in the place of a green that has failed.

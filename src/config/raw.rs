@@ -261,6 +261,23 @@ pub(super) struct RawCompare {
 pub(super) struct RawSticky {
     pub(super) cookie: Option<String>,
     pub(super) header: Option<String>,
+    pub(super) address: Option<bool>,
+    pub(super) issue: Option<Switch<RawIssue>>,
+}
+
+/// Of what has no keys beside these.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawClientKey {
+    pub(super) cookie: Option<String>,
+    pub(super) header: Option<String>,
+    pub(super) address: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawIssue {
+    pub(super) max_age: Option<Quantity>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -171,7 +171,7 @@ fn what_counts_as_evidence_arrives() {
         ..Settings::default()
     };
     assert_eq!(config.policy.compare, Some(settings));
-    assert_eq!(config.sticky, Some(Sticky::Header(HeaderName::from_static("x-user"))));
+    assert_eq!(config.sticky, Some(Sticky::Own(ClientKey::Header(http::HeaderName::from_static("x-user")))));
     assert_eq!(config.journal, JournalBounds { age: Duration::from_secs(2 * 24 * 3600), size: 1 << 30 });
 }
 

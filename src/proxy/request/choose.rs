@@ -11,10 +11,10 @@ use std::net::IpAddr;
 
 use http::request::Parts;
 
+use super::added::Added;
 use super::client::Client;
 use super::client_share::{Class, origin};
 use super::service::{Service, Serving};
-use super::sticky::Lot;
 use crate::gate::route::Goes;
 use crate::gate::streak::Routed;
 use crate::gate::{RouteMark, Version};
@@ -119,8 +119,15 @@ impl Service {
         })
     }
 
-    /// By the table as of now. The head is the one that goes to the endpoint.
-    pub(super) fn choose(&self, serving: &Serving, head: &Parts, client: &Client) -> Chosen {
+    /// By the table as of now. The head is the one that goes to the endpoint; what the client is to keep is `added` to its
+    /// answer.
+    pub(super) fn choose(
+        &self,
+        serving: &Serving,
+        head: &Parts,
+        client: &Client,
+        added: &mut Option<Box<Added>>,
+    ) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());
         let place = settings.routes.as_ref().map_or(Place::PLAIN, |routes| {
             let place = routes.place(head);
@@ -129,7 +136,10 @@ impl Service {
             }
             place
         });
-        let lot = settings.sticky.as_ref().and_then(|sticky| Lot::of(sticky, &head.headers, table.epoch));
+        let lot = settings
+            .sticky
+            .as_ref()
+            .and_then(|sticky| self.lot(sticky, (serving, head, client), (table.epoch, table.weight()), added));
         let (version, drawn) = match (place.goes, lot) {
             (Goes::ToBlue, _) => (Version::Blue, Drawn::Request),
             (_, Some(lot)) => (lot.version(table.weight()), Drawn::Client(lot.number())),

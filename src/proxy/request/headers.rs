@@ -175,6 +175,11 @@ pub(super) fn response(parts: &mut response::Parts, upgrade: Upgrade) -> Result<
     Ok(found.speaks)
 }
 
+/// Whether the client, or one before a trusted proxy, came by TLS. Of the head that goes to the endpoint.
+pub(super) fn came_by_tls(headers: &HeaderMap) -> bool {
+    headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 /// What the sides of a tunnel have agreed on.
 pub(super) fn protocol(answer: &HeaderMap) -> wire::Protocol {
     if is_websocket(answer) { wire::Protocol::WebSocket } else { wire::Protocol::Other }

@@ -4,8 +4,8 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::client::Client;
+use super::client_key::cookie;
 use super::service::{Service, Serving};
-use super::sticky::cookie;
 use crate::config::{NotTaken, Overriding};
 use crate::gate::{ByVersion, Version};
 use crate::measure::Overridden;

@@ -13,6 +13,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::access::{Ended, Line};
+use super::added::Added;
 use super::body::ResponseBody;
 use super::choose::Chosen;
 use super::client::Client;
@@ -46,8 +47,8 @@ use crate::release::Weight;
 struct Named {
     /// Until somebody else sees to it.
     line: Option<Box<Line>>,
-    /// The one that the client is told.
-    request_id: Option<Box<HeaderValue>>,
+    /// What the client is told beside the answer.
+    added: Option<Box<Added>>,
     /// What it is told in.
     speaks: Speaks,
 }
@@ -83,8 +84,8 @@ pub(in crate::proxy) fn answer(
                 response
             }
         };
-        if let Some(id) = named.request_id {
-            response.headers_mut().insert(ids::X_REQUEST_ID, *id);
+        if let Some(added) = named.added {
+            added.to(response.headers_mut());
         }
         if !service.keeps_alive.get() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -129,9 +130,11 @@ fn route(
     let trace = ids::trace(service, settings, &parts.headers);
     let span = trace.sampled().map(|context| Begun::new(&service.spans, context, &parts.headers, client));
     named.line = serving.line(&parts, incoming.size_hint().exact(), client, span);
-    named.request_id = ids::request_id(service, settings, &parts.headers, client).map(Box::new);
-    if let (Some(line), Some(id)) = (&mut named.line, &named.request_id) {
-        line.identify(id);
+    if let Some(id) = ids::request_id(service, settings, &parts.headers, client) {
+        if let Some(line) = &mut named.line {
+            line.identify(&id);
+        }
+        named.added.get_or_insert_default().request_id = Some(id);
     }
     #[cfg(feature = "fault-injection")]
     assert!(parts.uri.path() != "/portcullis/panic", "a test asked for it");
@@ -194,7 +197,7 @@ fn admit(
 ) -> Result<Admitted, Refusal> {
     let settings = serving.settings();
     let asked = headers::request(parts, client, settings.limits.target_bytes)?;
-    if let Some(id) = &named.request_id {
+    if let Some(Added { request_id: Some(id), .. }) = named.added.as_deref() {
         parts.headers.insert(ids::X_REQUEST_ID, HeaderValue::clone(id));
     }
     trace.tell(service, settings, &mut parts.headers);
@@ -211,7 +214,7 @@ fn admit(
     };
     let chosen = match wanted.and_then(|version| service.overridden(serving, parts, version)) {
         Some(chosen) => chosen,
-        None => service.choose(serving, parts, client),
+        None => service.choose(serving, parts, client, &mut named.added),
     };
     let permit = serving.permit(chosen.section, chosen.version)?;
     Ok(Admitted { asked, chosen, permit })
@@ -239,7 +242,7 @@ pub(super) fn refuse_head(
     refusal: Refusal,
 ) -> Response<ResponseBody> {
     let line = service.serving().line(head, None, client, None);
-    let mut named = Named { line, speaks: Speaks::of(&head.headers), request_id: None };
+    let mut named = Named { line, speaks: Speaks::of(&head.headers), added: None };
     refuse(service, refusal, &mut named, Duration::ZERO)
 }
 

@@ -3,12 +3,18 @@
 //! The hash covers the key and the epoch. So raising the weight only ever moves clients to green, each release draws its
 //! clients anew, and a rollback, which sets the weight to 0, ignores every key.
 
-use http::header::COOKIE;
+use std::net::IpAddr;
+
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use memchr::memchr;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
-use crate::config::Sticky;
+use super::added::Added;
+use super::client::Client;
+use super::client_key::KeySent;
+use super::headers::came_by_tls;
+use super::service::{Service, Serving};
+use crate::config::{ClientKey, IssuedCookie, Sticky};
 use crate::gate::Version;
 use crate::measure::shard::Arm;
 use crate::release::{Epoch, Weight};
@@ -25,14 +31,8 @@ const WHOLE: u128 = 10_000;
 
 impl Lot {
     /// The lot of the request's client; none when it sends no key, or an empty one.
-    pub fn of(sticky: &Sticky, headers: &HeaderMap, epoch: Epoch) -> Option<Lot> {
-        let key = match sticky {
-            Sticky::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
-            Sticky::Cookie(name) => {
-                headers.get_all(COOKIE).iter().find_map(|cookies| cookie(cookies.as_bytes(), name.as_bytes()))
-            }
-        };
-        key.filter(|key| !key.is_empty()).map(|key| Lot::new(key, epoch))
+    pub fn of(key: &ClientKey, headers: &HeaderMap, origin: impl FnOnce() -> IpAddr, epoch: Epoch) -> Option<Lot> {
+        KeySent::in_request(key, headers, origin).map(|sent| Lot::new(sent.bytes(), epoch))
     }
 
     pub fn new(key: &[u8], epoch: Epoch) -> Lot {
@@ -66,18 +66,38 @@ impl Lot {
     }
 }
 
-/// The value of the cookie `name` in one Cookie field (RFC 6265, 4.2.1); names are told apart by case.
-pub(super) fn cookie<'a>(mut cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    loop {
-        let (pair, rest) = match memchr(b';', cookies) {
-            Some(at) => (&cookies[..at], Some(&cookies[at + 1..])),
-            None => (cookies, None),
-        };
-        if let Some(value) = pair.trim_ascii_start().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
-            return Some(value.trim_ascii());
+impl Service {
+    /// The lot of the request's client, in `epoch`. One that has no cookie of ours gets one with its answer, while green has
+    /// a share.
+    pub(super) fn lot(
+        &self,
+        sticky: &Sticky,
+        (serving, head, client): (&Serving, &Parts, &Client),
+        (epoch, weight): (Epoch, Weight),
+        added: &mut Option<Box<Added>>,
+    ) -> Option<Lot> {
+        let origin = || serving.origin(&head.headers, client);
+        match sticky {
+            Sticky::Own(key) => Lot::of(key, &head.headers, origin, epoch),
+            Sticky::Issued(issued) => {
+                let sent = KeySent::of_cookie(&issued.name, &head.headers);
+                if sent.is_none() && weight > Weight::ZERO {
+                    let id = format!("{:032x}", self.random.borrow_mut().u128(..));
+                    added.get_or_insert_default().cookie = Some(set_cookie(issued, &id, came_by_tls(&head.headers)));
+                    return Some(Lot::new(id.as_bytes(), epoch));
+                }
+                sent.map(|sent| Lot::new(sent.bytes(), epoch))
+            }
         }
-        cookies = rest?;
     }
+}
+
+/// For every path of the host, and nobody's scripts. Where the client came by TLS it is sent by nothing else.
+fn set_cookie(IssuedCookie { name, max_age }: &IssuedCookie, id: &str, by_tls: bool) -> HeaderValue {
+    let secure = if by_tls { "; Secure" } else { "" };
+    let seconds = max_age.as_secs();
+    let text = format!("{name}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(text).expect("a token is a header value")
 }
 
 #[cfg(test)]
@@ -151,37 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_found_in_any_cookie_field_and_an_empty_one_is_none() {
-        let sticky = Sticky::Cookie("session".to_owned());
-        let expected = Some(Lot::new(b"abc", Epoch::default()));
-        for (cookies, expected) in [
-            (&["session=abc"][..], expected),
-            (&["theme=dark; session=abc; x=y"], expected),
-            (&["theme=dark;session=abc"], expected),
-            (&["theme=dark", "session=abc "], expected),
-            (&["mysession=no; session=abc"], expected),
-            (&["session=abc; session=other"], expected),
-            (&["Session=abc"], None),
-            (&["sessionx=abc"], None),
-            (&["session="], None),
-            (&["session"], None),
-            (&[], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for cookie in cookies {
-                headers.append(COOKIE, cookie.parse().expect("a value"));
-            }
-            assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), expected, "{cookies:?}");
-        }
-    }
-
-    #[test]
-    fn the_key_may_be_a_header() {
-        let name = http::HeaderName::from_static("x-user");
-        let sticky = Sticky::Header(name.clone());
-        let mut headers = HeaderMap::new();
-        assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), None);
-        headers.insert(name, HeaderValue::from_bytes(b"\xe9mile").expect("a value"));
-        assert_eq!(Lot::of(&sticky, &headers, Epoch::default()), Some(Lot::new(b"\xe9mile", Epoch::default())));
+    fn a_cookie_of_ours_is_kept_from_scripts_other_sites_and_plain_connections() {
+        let issued = IssuedCookie { name: "portcullis".to_owned(), max_age: std::time::Duration::from_secs(3_600) };
+        let plain = "portcullis=00ff; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax";
+        assert_eq!(set_cookie(&issued, "00ff", false), plain);
+        assert_eq!(set_cookie(&issued, "00ff", true), format!("{plain}; Secure"));
     }
 }

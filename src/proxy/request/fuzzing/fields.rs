@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 
-use crate::config::Sticky;
+use crate::config::ClientKey;
 use crate::gate::GrpcStatus;
 use crate::proxy::request::access::quotable;
 use crate::proxy::request::client_share::origin;
@@ -61,7 +61,9 @@ fn cookies(values: &[HeaderValue]) {
         (name.trim_ascii_start() == b"id").then(|| value.trim_ascii())
     });
     let expected = key.take(1).find(|key| !key.is_empty()).map(|key| Lot::new(key, Epoch::default()));
-    assert_eq!(Lot::of(&Sticky::Cookie("id".to_owned()), &headers, Epoch::default()), expected, "{headers:?}");
+    let origin = || IpAddr::from([10, 0, 0, 1]);
+    let lot = Lot::of(&ClientKey::Cookie("id".to_owned()), &headers, origin, Epoch::default());
+    assert_eq!(lot, expected, "{headers:?}");
 }
 
 /// The last that no trusted proxy has, or the first where all are.
