@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::contrast::Contrast;
+use super::contrast::{Contrast, failures};
 use super::mixture::Since;
 use super::numbers::{ln, ln_sum};
 use super::recent::Recent;
@@ -14,7 +14,7 @@ use super::summary::{Measured, RouteSummary};
 use super::{Counted, Settings};
 use crate::gate::crossing::Tally;
 use crate::gate::route::NamedRoute;
-use crate::gate::{ByVersion, Evidence, RouteNumber};
+use crate::gate::{ByVersion, Evidence, RouteNumber, Version};
 
 /// What is known of one route from the ten minutes before a release.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ struct OnRoute {
     contrast: Contrast,
     /// Blue's latencies on the route.
     recent: Recent,
+    /// All requests and failures, also those that are in no block yet.
+    seen: Since,
 }
 
 /// The share of the whole in the combined evidence; the routes have the rest in equal parts.
@@ -62,15 +64,22 @@ impl ByRoute {
             let in_a_tick = blue.requests as f64 / PAST * settings.tick.as_secs_f64() / UNITS;
             let blocks = if blue.requests == 0 { planned } else { (planned * in_a_tick.min(1.0)).max(FEWEST) };
             let contrast = Contrast::new(settings, of_blue, &recent, blocks, now);
-            OnRoute { route: route.clone(), contrast, recent }
+            OnRoute { route: route.clone(), contrast, recent, seen: Since::default() }
         };
         ByRoute(routes.into_iter().map(on_route).collect())
     }
 
     /// Adds one tick of every route.
     pub(super) fn tick<'a>(&mut self, counted: impl Fn(RouteNumber) -> ByVersion<Counted<'a>>, now: Duration) {
-        for OnRoute { route, contrast, recent } in &mut self.0 {
+        for OnRoute { route, contrast, recent, seen } in &mut self.0 {
             let counted = counted(route.number);
+            let tallies = ByVersion::build(|version| failures(counted.of(version)).tally);
+            for version in Version::BOTH {
+                seen.counted.of_mut(version).add(*tallies.of(version));
+            }
+            if tallies.green.bad > 0 {
+                seen.first_bad.get_or_insert(now);
+            }
             contrast.tick(&counted, recent, now);
             recent.add(&counted.blue.evidence.latency, now);
         }
@@ -81,7 +90,10 @@ impl ByRoute {
     }
 
     pub(super) fn restart(&mut self) {
-        self.0.iter_mut().for_each(|route| route.contrast.restart());
+        for on_route in &mut self.0 {
+            on_route.contrast.restart();
+            on_route.seen = Since::default();
+        }
     }
 
     /// ln M of the whole, whose own is `whole`, and the routes together.
@@ -94,13 +106,30 @@ impl ByRoute {
         ln_sum(&routes.chain([ln(WHOLE) + whole]).collect::<Vec<f64>>())
     }
 
-    /// The route that explains the difference better than the whole, whose evidence is `whole`, and what it rests on. Where
-    /// everything fails the whole has seen more of it than any route.
-    pub(super) fn better_than(&self, whole: f64) -> Option<(&NamedRoute, Measure, Since)> {
+    /// The route that explains the difference better than the `whole`, and what it rests on. Where everything fails the whole has
+    /// seen more of it than any route.
+    pub(super) fn better_than(&self, whole: &Contrast) -> Option<(&NamedRoute, Measure, Since)> {
         let heavier = |one: &'_ OnRoute, other: &'_ OnRoute| one.contrast.ln().total_cmp(&other.contrast.ln());
         let best = self.0.iter().max_by(|one, other| heavier(one, other))?;
-        let (measure, since) = best.contrast.heaviest();
-        (best.contrast.ln() > whole).then_some((&best.route, measure, since))
+        if best.contrast.ln() > whole.ln() {
+            let (measure, since) = best.contrast.heaviest();
+            return Some((&best.route, measure, since));
+        }
+        // What one route fails the whole fails too: chance decides which of the two has more evidence of the same failures.
+        if whole.heaviest().0 != Measure::Errors {
+            return None;
+        }
+        self.fails_most().map(|on_route| (&on_route.route, Measure::Errors, on_route.seen))
+    }
+
+    /// The route that has most of green's failures, the smaller part of its requests, and not so many of blue's.
+    fn fails_most(&self) -> Option<&OnRoute> {
+        let on_route = self.0.iter().max_by_key(|on_route| on_route.seen.counted.green.bad)?;
+        let mut all = Tally::default();
+        self.0.iter().for_each(|on_route| all.add(on_route.seen.counted.green));
+        let ByVersion { blue, green } = on_route.seen.counted;
+        let is_apart = 4 * green.bad >= 3 * all.bad && 2 * green.units <= all.units;
+        (is_apart && 2 * blue.bad * green.units <= green.bad * blue.units).then_some(on_route)
     }
 
     pub(super) fn summaries(&self) -> impl Iterator<Item = RouteSummary> {

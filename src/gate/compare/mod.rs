@@ -323,7 +323,7 @@ impl Comparison {
 
     /// Where the difference shows best, by which metric, and what that rests on.
     fn best(&self) -> (Option<&NamedRoute>, sentence::Measure, Since) {
-        match self.routes.better_than(self.contrast.ln()) {
+        match self.routes.better_than(&self.contrast) {
             Some((route, measure, since)) => (Some(route), measure, since),
             None => {
                 let (measure, since) = self.contrast.heaviest();

@@ -337,3 +337,45 @@ fn a_blue_that_agrees_with_itself_changes_nothing_of_how_green_is_judged() {
     assert_eq!((with.ln_evidence, with.errors, with.ln_pass), (without.ln_evidence, without.errors, without.ln_pass));
     assert!(with.ln_arm < 0.0, "{with:?}");
 }
+
+/// Ticks in which green's failures are on one of two routes: requests and failures of green, requests of blue, on each.
+fn named(ticks: u32, [small, rest]: [(u64, u64, u64); 2]) -> Option<String> {
+    let routes = ["small", "rest"].map(|name| {
+        let number = RouteNumber::from_index(usize::from(name == "rest")).expect("there is room");
+        NamedRoute { number, name: name.to_owned() }
+    });
+    let past = Evidence { requests: 30_000, failures: 30, ..Evidence::default() };
+    let mut bench = Bench::at(20.0);
+    let pasts = routes.iter().map(|route| RoutePast { route, blue: &past });
+    bench.comparison.follow_routes(pasts, bench.now);
+    let of = |(green, bad, blue): (u64, u64, u64)| ByVersion {
+        blue: Evidence { requests: blue, ..Evidence::default() },
+        green: Evidence { requests: green, failures: bad, ..Evidence::default() },
+    };
+    let on = [of(small), of(rest)];
+    let waiting = Latency::default();
+    for _ in 0..ticks {
+        bench.now += Duration::from_millis(100);
+        let sum = ByVersion::build(|version| {
+            let mut both = on[0].of(version).clone();
+            both.add(on[1].of(version));
+            both
+        });
+        let counted = |evidence| Counted { evidence, waiting: &waiting, clients: None };
+        let of_route = |number: RouteNumber| {
+            let on = &on[number.index()];
+            ByVersion { blue: counted(&on.blue), green: counted(&on.green) }
+        };
+        bench.comparison.tick_routes(of_route, bench.now);
+        let whole = ByVersion { blue: counted(&sum.blue), green: counted(&sum.green) };
+        bench.comparison.tick(whole, None, bench.weight, bench.now);
+    }
+    bench.comparison.heaviest().route
+}
+
+#[test]
+fn a_route_is_named_that_has_green_s_failures_also_where_the_whole_has_more_evidence_of_them() {
+    // Blue happens to have less of this route than of the others, which makes green's failures there less surprising.
+    assert_eq!(named(12, [(1, 1, 1), (9, 0, 44)]).as_deref(), Some("small"));
+    assert_eq!(named(12, [(1, 1, 3), (9, 9, 36)]), None, "everything fails");
+}
