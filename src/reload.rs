@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::config::{self, Access, Config, Endpoint, Environment, Faults};
+use crate::config::{self, Access, Config, Endpoint, Environment, Faults, VersionConfig};
 use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::status::Status;
 use crate::gate::{Policy, Version};
+use crate::release::Weight;
 use crate::resolve::Lookups;
 use crate::telemetry::{self, Reloads};
 
@@ -37,6 +38,8 @@ pub struct AdminSettings {
     pub green: Vec<Endpoint>,
     /// What a plan has to suit.
     pub policy: Policy,
+    /// Likewise.
+    pub max_weight: Weight,
 }
 
 /// Why everything is as it was.
@@ -53,8 +56,9 @@ pub enum NotReloaded {
 impl AdminSettings {
     pub fn new(config: &Config) -> AdminSettings {
         let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
-        let green = config.versions.green.endpoints.clone();
-        AdminSettings { access: config.admin.access.clone(), signals, green, policy: config.policy.clone() }
+        let VersionConfig { endpoints: green, max_weight, .. } = config.versions.green.clone();
+        let (access, policy) = (config.admin.access.clone(), config.policy.clone());
+        AdminSettings { access, signals, green, policy, max_weight }
     }
 }
 

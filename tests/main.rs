@@ -37,6 +37,7 @@ mod latency;
 mod leaving;
 mod life;
 mod live;
+mod max_weight;
 mod mirror;
 mod overload;
 mod overrides;

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::config::Faults;
-use crate::control::command::Failed;
+use crate::control::command::{Failed, Refused};
 use crate::journal::ReadError;
 use crate::reload::NotReloaded;
 
@@ -96,6 +96,7 @@ impl Problem {
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Problem::NotAnObject(_) | Problem::Field { .. } | Problem::Plan { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -123,6 +124,7 @@ impl IntoResponse for Problem {
             detail: self.to_string(),
             field: match &self {
                 Problem::Field { field, .. } => Some(field.clone()),
+                Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => Some("weight".to_owned()),
                 Problem::Plan { faults } => faults.iter().next().map(|fault| fault.path().to_string()),
                 _ => None,
             },

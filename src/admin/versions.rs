@@ -64,7 +64,8 @@ pub(super) async fn start(
 ) -> Answer {
     let Start { green, plan, irreversible, again, reason } = json_or_nothing(BODY_BYTES, &headers, body).await?;
     let settings = context.settings();
-    let terms = config::terms(plan, irreversible, &settings.policy).map_err(|faults| Problem::Plan { faults })?;
+    let terms = config::terms(plan, irreversible, &settings.policy, settings.max_weight);
+    let terms = terms.map_err(|faults| Problem::Plan { faults })?;
     let (green, found) = match green {
         None => (None, context.lookups.of(&settings.green).await),
         Some(Green { version, endpoints }) => {
@@ -110,7 +111,7 @@ pub(super) fn fuzzed(headers: &HeaderMap, bytes: &[u8]) -> bool {
     let endpoints = super::api::parse::<Endpoints>(headers, bytes);
     let taken = start.is_ok() || endpoints.is_ok();
     if let Ok(Start { green, plan, irreversible, .. }) = start {
-        config::terms(plan, irreversible, &crate::gate::Policy::default()).ok();
+        config::terms(plan, irreversible, &crate::gate::Policy::default(), crate::release::Weight::FULL).ok();
         if let Some(Green { version, endpoints }) = green {
             config::version_name(&version).ok();
             authorities("green.endpoints", &endpoints).ok();

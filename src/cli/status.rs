@@ -51,10 +51,11 @@ pub(super) fn print(status: &Value) {
 /// A status for people: the release, both versions, the verdict, and more where there is more to say.
 pub(super) fn lines(status: &Value) -> Vec<String> {
     let mut lines = vec![format!(
-        "{}: {}, green at {} % (epoch {})",
+        "{}: {}, green at {} %{} (epoch {})",
         text(&status["service"]),
         text(&status["state"]),
         status["weight"].as_f64().unwrap_or_default(),
+        status["maxWeight"].as_f64().map_or_else(String::new, |most| format!(" of at most {most} %")),
         status["epoch"]
     )];
     for version in ["blue", "green"] {

@@ -12,6 +12,7 @@ use super::reference::{masked, resolved, unmasked};
 use super::validate::{NamedFiles, label, parse_with};
 use super::{Environment, Faults, References, plan, quantity, terms};
 use crate::gate::Policy;
+use crate::release::Weight;
 
 /// A text of one of the kinds that people write, the first byte says which: a configuration, a plan, or the terms of a release
 /// in a request. What is taken says the same without its references, and each fault of what is not has its place.
@@ -38,12 +39,12 @@ pub fn configuration(bytes: &[u8]) {
         },
         1 => match plan(text, "fuzzed", References::To(&environment)) {
             // Whether it suits the gate is another question.
-            Ok(taken) => return drop(terms(Some(taken), None, &Policy::default())),
+            Ok(taken) => return drop(terms(Some(taken), None, &Policy::default(), Weight::FULL)),
             Err(faults) => faults,
         },
         _ => {
             let Ok(Value::Object(mut said)) = serde_json::from_str(text) else { return };
-            match terms(said.remove("plan"), said.remove("irreversible"), &Policy::default()) {
+            match terms(said.remove("plan"), said.remove("irreversible"), &Policy::default(), Weight::FULL) {
                 Ok(_) => return,
                 Err(faults) => return shows(&faults, ""),
             }

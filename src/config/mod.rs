@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use crate::gate::policy::PathPattern;
 use crate::gate::trigger::Share;
 use crate::gate::{ByVersion, Policy};
-use crate::release::Plan;
+use crate::release::{Plan, Weight};
 
 mod endpoint;
 mod environment;
@@ -193,6 +193,8 @@ pub struct VersionConfig {
     pub endpoints: Vec<Endpoint>,
     /// At a time; none: as many as come.
     pub max_requests: Option<NonZeroUsize>,
+    /// The most that steps and operators may give it of the traffic before it is promoted. Of blue 100 %.
+    pub max_weight: Weight,
     pub health_check: Option<HealthCheck>,
     pub transport: Transport,
 }

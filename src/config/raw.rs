@@ -57,6 +57,7 @@ pub(super) struct RawVersion {
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
     pub(super) max_requests: Option<Count>,
+    pub(super) max_weight: Option<Quantity>,
     pub(super) proxy_protocol: Option<String>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
     pub(super) tls: Option<Mapping<RawUpstreamTls>>,

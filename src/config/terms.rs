@@ -13,17 +13,23 @@ use super::reference::References;
 use super::source::{self, Excerpts, Source};
 use super::validate::release;
 use crate::gate::Policy;
-use crate::release::Terms;
+use crate::release::{Terms, Weight};
 
 /// What faults call the text of a request.
 const REQUEST: &str = "the request";
 
-/// What a request says of the plan of its release, which `policy` will judge. References are text: whoever asks over the
+/// What a request says of the plan of its release, which `policy` will judge, for a green that may have `max_weight`.
+/// References are text: whoever asks over the
 /// network gets nothing out of the environment.
 ///
 /// # Errors
 /// Everything that is wrong, named as `plan.steps[0].weight`. Without places: the text is not the one that was sent.
-pub fn terms(plan: Option<Value>, irreversible: Option<Value>, policy: &Policy) -> Result<Terms, Faults> {
+pub fn terms(
+    plan: Option<Value>,
+    irreversible: Option<Value>,
+    policy: &Policy,
+    max_weight: Weight,
+) -> Result<Terms, Faults> {
     let said = [("plan", plan), ("irreversible", irreversible)];
     let said: Map<String, Value> = said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     // JSON is YAML.
@@ -32,7 +38,7 @@ pub fn terms(plan: Option<Value>, irreversible: Option<Value>, policy: &Policy) 
     let (document, faults) = source::parse(Arc::new(source), References::Text);
     let Some(document) = document else { return Err(Faults::new(faults).without_places()) };
     let (raw, mut report) = read::<RawTerms>(&document, faults, terms_keys);
-    let terms = raw.and_then(|raw| release::terms(&mut report.root(), raw, policy));
+    let terms = raw.and_then(|raw| release::terms(&mut report.root(), raw, policy, max_weight));
     let (faults, _) = report.into_parts();
     match terms {
         Some(terms) if faults.is_empty() => Ok(terms),
@@ -40,7 +46,7 @@ pub fn terms(plan: Option<Value>, irreversible: Option<Value>, policy: &Policy) 
     }
 }
 
-/// The plan in a file of its own, as a request takes it, with its references in place. Whether it suits the gate is
+/// The plan in a file of its own, as a request takes it, with its references in place. Whether it suits the gate and green is
 /// seen by the proxy that is asked.
 ///
 /// # Errors
@@ -52,7 +58,7 @@ pub fn plan(text: &str, name: &str, references: References<'_>) -> Result<Value,
         return Err(Faults::new(faults.into_iter().map(advised).collect()));
     };
     let (raw, mut report) = read::<RawRelease>(&document, faults, plan_keys);
-    let plan = raw.and_then(|raw| release::plan(&mut report.root(), raw));
+    let plan = raw.and_then(|raw| release::plan(&mut report.root(), raw, Weight::FULL));
     let (faults, _) = report.into_parts();
     if plan.is_some() && faults.is_empty() { Ok(document.value) } else { Err(Faults::new(faults)) }
 }

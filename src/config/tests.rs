@@ -147,6 +147,7 @@ fn every_key_of_a_plan_arrives() {
         monitoring: Duration::from_secs(3600),
         on_low_traffic: OnLowTraffic::Wait,
         irreversible: Some("the old schema is gone".to_owned()),
+        max_weight: Weight::FULL,
     };
     assert_eq!(loaded(FULLER).plan, Some(plan));
 }

@@ -18,6 +18,7 @@ use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
 use super::{Config, Http2, RequestIds, Rules};
 use crate::gate::{ByVersion, Version};
+use crate::release::Weight;
 
 mod admin;
 mod compare;
@@ -196,7 +197,8 @@ fn config(
     let request_ids = if raw.request_id == Some(true) { RequestIds::Ensured } else { RequestIds::PassedOn };
     let tracing = tracing::tracing(&mut root.key("tracing"), raw.tracing.unwrap_or_default().0, files);
     let response_head = timeouts.map(|timeouts| timeouts.response_head);
-    let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0));
+    let max_weight = green.as_ref().map_or(Weight::FULL, |green| green.max_weight);
+    let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0, max_weight));
     let is_off = matches!(raw.shield, Some(Switch::Off));
     let elsewhere = if is_off { routes::Shielded::Nothing } else { routes::Shielded::Something };
     let routes = raw.routes.map(|raw| routes::routes(&mut root.key("routes"), raw, timeouts, elsewhere));

@@ -14,7 +14,7 @@ use crate::gate::trigger::StreakTrigger;
 use crate::gate::{Action, Policy, Version};
 use crate::journal::{VersionRecord, Versions};
 use crate::live::{Addresses, Live};
-use crate::release::{self, Kind, Plan, Planned, State};
+use crate::release::{self, Kind, Plan, Planned, State, Weight};
 use crate::resolve::Found;
 
 /// Done, or the refusal and where it goes.
@@ -39,6 +39,25 @@ impl Control {
             }
         }
         self.operate(release::Input::Start { actor, reason }, reply)
+    }
+
+    pub(super) fn operate(&mut self, input: release::Input, reply: Reply) -> Done {
+        if let release::Input::SetWeight { weight, .. } = input {
+            if let Some(refused) = self.refuses_weight(weight) {
+                return Err((refused, Some(reply)));
+            }
+            if matches!(self.course.state(), State::Idle { .. } | State::Completed { .. }) {
+                self.plan_by(Planned::Configured(self.config.plan.clone()));
+            }
+        }
+        let done = self.feed(&Input::Operator(input), Some(reply));
+        done.map_err(|(refusal, reply)| (refusal.into(), reply))
+    }
+
+    /// What green has already it may keep, and less.
+    fn refuses_weight(&self, asked: Weight) -> Option<Refused> {
+        let most = self.config.versions.green.max_weight;
+        (asked > most && asked > self.course.state().weight()).then_some(Refused::AboveMost { asked, most })
     }
 
     fn name_declared(&mut self, found: &Addresses) {

@@ -9,7 +9,7 @@ use crate::config::{Config, Endpoint};
 use crate::gate::Version;
 use crate::gate::signal::Posted;
 use crate::live::Addresses;
-use crate::release::{Epoch, Input, Refusal, Terms};
+use crate::release::{Epoch, Input, Refusal, Terms, Weight};
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -82,6 +82,11 @@ pub enum Refused {
          `\"plan\": {{…}}`, or --plan"
     )]
     NothingToKeep,
+    #[error(
+        "weight: {asked} is above `green.maxWeight`, {most}: set at most {most}, or, when green can carry everything, promote \
+         the release with POST /v1/release/promote"
+    )]
+    AboveMost { asked: Weight, most: Weight },
     #[error("{keys} cannot change while the process runs; start it anew, or take the change back")]
     Fixed { keys: String },
     #[error(

@@ -36,7 +36,7 @@ use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::live::Live;
 use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
-use crate::release::{self, Effect, Kind, Planned, Refusal, State, Terms};
+use crate::release::{self, Effect, Kind, Refusal, State, Terms};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
@@ -360,14 +360,5 @@ impl Control {
             tracing::debug!("whoever asked did not wait for the answer");
         }
         self.catch_up();
-    }
-
-    fn operate(&mut self, input: release::Input, reply: Reply) -> changes::Done {
-        let opens = matches!(self.course.state(), State::Idle { .. } | State::Completed { .. });
-        if opens && matches!(input, release::Input::SetWeight { .. }) {
-            self.plan_by(Planned::Configured(self.config.plan.clone()));
-        }
-        let done = self.feed(&Input::Operator(input), Some(reply));
-        done.map_err(|(refusal, reply)| (refusal.into(), reply))
     }
 }

@@ -27,6 +27,8 @@ pub struct Status {
     pub state: &'static str,
     /// Percent.
     pub weight: Weight,
+    /// Percent: what green may have at most before an operator promotes it. Null where there is no bound.
+    pub max_weight: Option<Weight>,
     /// The step of the plan, from 1; the last is the one at 100 %. Null without a plan, and before its first step.
     pub step: Option<usize>,
     /// Null without a plan.
@@ -61,12 +63,15 @@ pub struct Status {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     pub steps: Vec<StepStatus>,
     /// Why nothing but an operator rolls back.
     pub irreversible: Option<String>,
     /// `configuration`, or `release` for a plan that the release brought along.
     pub source: &'static str,
+    /// Percent, beyond which an operator alone goes. Null where the plan goes to 100 % by itself.
+    pub max_weight: Option<Weight>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -226,6 +231,7 @@ impl Status {
             epoch: state.epoch(),
             state: state.name(),
             weight: table.weight(),
+            max_weight: None,
             step: state.run().and_then(|run| run.step_number(course.plan())),
             plan: PlanStatus::new(course.planned()),
             baked: state.run().map(|run| run.baked(now).as_secs_f64()),
@@ -267,7 +273,8 @@ impl PlanStatus {
         let steps = plan.steps.iter().map(|of| step(of.weight, of.mirror, of.bake, of.approval));
         let last = step(Weight::FULL, None, plan.monitoring, Approval::Automatic);
         let irreversible = plan.irreversible.clone();
-        Some(PlanStatus { steps: steps.chain([last]).collect(), irreversible, source: planned.source() })
+        let max_weight = Some(plan.max_weight).filter(|weight| !weight.is_full());
+        Some(PlanStatus { steps: steps.chain([last]).collect(), irreversible, source: planned.source(), max_weight })
     }
 }
 

@@ -79,6 +79,7 @@ impl Control {
         let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
         let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
-        Arc::new(Status { difference: self.difference(), mirror: self.mirror_status(), ..status })
+        let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
+        Arc::new(Status { difference: self.difference(), mirror: self.mirror_status(), max_weight, ..status })
     }
 }

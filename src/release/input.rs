@@ -28,8 +28,11 @@ pub const ENDPOINTS: &str = "endpoints";
 /// Who notifies people of a green that answers more client errors than blue.
 pub const CLIENT_ERRORS: &str = "client-errors";
 
+/// What halts a release whose plan has gone as far as green may go by itself.
+pub const MAX_WEIGHT: &str = "max-weight";
+
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 9] = [
+pub const RESERVED: [&str; 10] = [
     OPERATOR,
     PROGRESS_DEADLINE,
     APPROVAL_DEADLINE,
@@ -39,6 +42,7 @@ pub const RESERVED: [&str; 9] = [
     JOURNAL,
     ENDPOINTS,
     CLIENT_ERRORS,
+    MAX_WEIGHT,
 ];
 
 /// Those of them that notify people, beside the triggers that do.
@@ -183,6 +187,11 @@ pub enum Refusal {
     NotPaused { epoch: Epoch },
     #[error("release {epoch} waits for an approval; give it with POST /v1/release/approve")]
     AwaitsApproval { epoch: Epoch },
+    #[error(
+        "release {epoch} is through its plan and stays at {weight}, because of `green.maxWeight`; when green can carry \
+         everything, go on with POST /v1/release/promote"
+    )]
+    AwaitsPromotion { epoch: Epoch, weight: Weight },
     #[error("release {epoch} has no step that waits for an approval")]
     NothingToApprove { epoch: Epoch },
     #[error(

@@ -11,7 +11,7 @@ use super::input::Judged;
 use super::weight::Weight;
 
 /// The way of one release from 0 to 100 %.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Rising strictly, above 0 % and below 100 %, behind those that mirror; after the last comes 100 %. Empty when the first
@@ -26,6 +26,9 @@ pub struct Plan {
     pub on_low_traffic: OnLowTraffic,
     /// Why a rollback would do harm: then the gate freezes and calls people, and only an operator rolls back.
     pub irreversible: Option<String>,
+    /// No step is above it. Below 100 % the plan ends at its last step, and only an operator promotes green.
+    #[serde(default = "Weight::full", skip_serializing_if = "Weight::is_full")]
+    pub max_weight: Weight,
 }
 
 /// One weight and how long it must hold before the next.
@@ -131,10 +134,34 @@ impl fmt::Debug for Step {
     }
 }
 
+/// As in journals of programs that knew no `max_weight`: they tell one plan from another by it.
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { steps, initial_delay, progress_deadline, monitoring, on_low_traffic, irreversible, max_weight } =
+            self;
+        let mut plan = f.debug_struct("Plan");
+        plan.field("steps", steps)
+            .field("initial_delay", initial_delay)
+            .field("progress_deadline", progress_deadline)
+            .field("monitoring", monitoring)
+            .field("on_low_traffic", on_low_traffic)
+            .field("irreversible", irreversible);
+        if !max_weight.is_full() {
+            plan.field("max_weight", max_weight);
+        }
+        plan.finish()
+    }
+}
+
 impl Plan {
     /// Whether a step of it is judged by copies.
     pub fn mirrors(&self) -> bool {
         self.steps.iter().any(|step| step.mirror.is_some())
+    }
+
+    /// Whether green gets 100 % from an operator alone.
+    pub(super) const fn ends_in_hand(&self) -> bool {
+        !self.max_weight.is_full()
     }
 
     /// How long the release takes if nothing halts it.

@@ -2,6 +2,7 @@
 
 mod approval;
 mod mirroring;
+mod promotion;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::effect::{Effect, Kind};
 use super::holds::{Holds, Probe};
-use super::input::{APPROVAL_DEADLINE, GATE, LOW_TRAFFIC, PLAN, PROGRESS_DEADLINE};
+use super::input::{APPROVAL_DEADLINE, GATE, LOW_TRAFFIC, MAX_WEIGHT, PLAN, PROGRESS_DEADLINE};
 use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
 use super::plan::Ruling;
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
@@ -183,6 +184,9 @@ impl Run {
         if self.holds.none() {
             return Err(if self.asks() { Refusal::AwaitsApproval { epoch } } else { Refusal::NotPaused { epoch } });
         }
+        if self.awaits_promotion() {
+            return Err(Refusal::AwaitsPromotion { epoch, weight: self.weight });
+        }
         let probe = std::mem::take(&mut self.holds).probe;
         let weight = match (self.stage, plan) {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
@@ -202,25 +206,10 @@ impl Run {
         Ok(effects)
     }
 
-    /// To 100 %; from there, if nothing holds it, to the end.
-    fn promote(&mut self, actor: String, reason: &str, now: Duration) -> Result<Next, Refusal> {
-        let epoch = self.epoch;
-        if let Some(sentence) = &self.holds.common {
-            return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
-        }
-        if self.stage == Stage::Monitoring && self.holds.none() {
-            let sentence = because(format!("completed by {actor}: {COMPLETED}"), reason);
-            return Ok(Next::Completed { actor, sentence });
-        }
-        self.holds = Holds::default();
-        self.enter(Stage::Monitoring, Weight::FULL, now);
-        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
-        Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Promoted, &actor, sentence)]))
-    }
-
-    /// A pause that a trigger asks for; one that is held already keeps its sentence, unless a late approval would end it.
+    /// A pause that a trigger asks for; one that is held already keeps its sentence, unless it is of the plan.
     fn hold(&mut self, held: Held) -> Vec<Effect> {
-        if self.holds.paused.as_ref().is_some_and(|paused| paused.by != APPROVAL_DEADLINE) {
+        let gives_way = |paused: &Held| paused.by == APPROVAL_DEADLINE || paused.by == MAX_WEIGHT;
+        if self.holds.paused.as_ref().is_some_and(|paused| !gives_way(paused)) {
             return vec![];
         }
         let effect = Effect::tell(Kind::Paused, GATE, held.sentence.clone());
@@ -292,6 +281,9 @@ impl Run {
         match (ruling, consent) {
             (Ruling::TooFew(sentence), _) if over => self.low_traffic(&sentence, Some(plan), now),
             (_, Consent::Open) if over => Next::Open(self.ask(index, plan, now)),
+            (Ruling::GoesOn, _) if over && plan.ends_in_hand() && index + 1 == plan.steps.len() => {
+                Next::Open(self.await_promotion(plan))
+            }
             (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
             (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => match plan.progress_deadline {
                 Some(deadline) if baked >= deadline => {

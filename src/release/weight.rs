@@ -33,6 +33,15 @@ impl Weight {
         if basis_points > Weight::FULL.0 { None } else { Some(Weight(basis_points)) }
     }
 
+    /// As a function, for serde.
+    pub(super) const fn full() -> Weight {
+        Weight::FULL
+    }
+
+    pub const fn is_full(&self) -> bool {
+        self.0 == Weight::FULL.0
+    }
+
     pub const fn basis_points(self) -> u16 {
         self.0
     }

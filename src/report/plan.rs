@@ -11,7 +11,9 @@ use crate::gate::verdict::duration;
 pub(super) fn steps(plan: &Value) -> Option<String> {
     let steps: Vec<String> = plan["steps"].as_array()?.iter().filter_map(step).collect();
     let own = if plan["source"] == "release" { "; of this release alone" } else { "" };
-    Some(format!("{}{own}", steps.join(", ")))
+    let most = plan["maxWeight"].as_f64();
+    let most = most.map_or_else(String::new, |most| format!("; beyond {most} % by an operator alone"));
+    Some(format!("{}{most}{own}", steps.join(", ")))
 }
 
 /// Why nothing but an operator was to roll back.

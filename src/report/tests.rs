@@ -39,6 +39,12 @@ fn what_a_release_brought_along_is_told_and_reasons_are_no_markup() {
     let plan = "| Plan | 0.5 % for 90 s, 10 % for 300 ms and an approval, 50 % for 10 min and an approval within 24 h, \
                 otherwise rollback, 100 % for 1 h; of this release alone |\n";
     assert!(told.contains(plan), "{told}");
+    release.record.plan["maxWeight"] = json!(50.0);
+    let bounded = markdown(&release);
+    assert!(
+        bounded.contains("100 % for 1 h; beyond 50 % by an operator alone; of this release alone |\n"),
+        "{bounded}"
+    );
     assert!(told.contains("| Irreversible | the \\*old\\* table is gone |\n"), "{told}");
     // As programs wrote it that knew no plan but the configuration's.
     release.record.plan =

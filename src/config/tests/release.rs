@@ -1,7 +1,7 @@
 //! Each rule for the plan.
 
 use super::{LEAST, faults, loaded};
-use crate::release::{Approval, Deadline, Otherwise, Plan};
+use crate::release::{Approval, Deadline, Otherwise, Plan, Weight};
 use std::time::Duration;
 
 /// The least configuration with a plan of these keys.
@@ -170,6 +170,51 @@ fn the_time_at_100_percent_is_said_once() {
         "steps: [{ weight: 100% }], monitoring: -1h",
         &["5:51 monitoring: `-1h` is negative | a duration is at least 0s"],
     );
+}
+
+#[test]
+fn no_step_is_above_what_green_may_have() {
+    let text = |most: &str, keys: &str| {
+        let least = LEAST.replace("green: { version: v2,", &format!("green: {{ version: v2, maxWeight: {most},"));
+        assert_ne!(least, LEAST);
+        format!("{least}release: {{ {keys} }}")
+    };
+    let check = |most: &str, keys: &str, expected: &[&str]| {
+        assert_eq!(faults(&text(most, keys)), expected, "{most}, {keys}");
+    };
+    let steps = "steps: [{ weight: 10%, bake: 1m }, { weight: 25%, bake: 1m }]";
+    check("25%", steps, &[]);
+    let config = loaded(&text("25%", steps));
+    let most = Weight::from_percent(25.0).expect("a weight");
+    assert_eq!((config.versions.green.max_weight, config.versions.blue.max_weight), (most, Weight::FULL));
+    let plan = config.plan.expect("there is a release section");
+    assert_eq!((plan.max_weight, plan.steps.len()), (most, 2));
+    assert_eq!(loaded(&text("100%", steps)).plan, loaded(&format!("{LEAST}release: {{ {steps} }}")).plan);
+    check(
+        "24.99%",
+        "steps: [{ weight: 10%, bake: 1m }, { weight: 25%, bake: 1m }, { weight: 100%, bake: 1h }]",
+        &[
+            "5:57 release.steps[1].weight: `25%` is above `green.maxWeight`, `24.99%` | write at most `24.99%`",
+            "5:84 release.steps[2].weight: `100%` is above `green.maxWeight`, `24.99%` | remove the step, an operator promotes \
+             green to 100%; the time there is `monitoring`",
+        ],
+    );
+    check(
+        "25%",
+        "steps: [{ weight: 10%, bake: 1m, approval: true }, { weight: 25%, bake: 1m, approval: true }]",
+        &[
+            "5:98 release.steps[1].approval: means nothing at the last step below `green.maxWeight` | green gets more than `25%` \
+             by `release promote` alone, which is the approval",
+        ],
+    );
+    let wrong = |most: &str| faults(&text(most, steps));
+    assert_eq!(
+        wrong("0%"),
+        ["4:34 green.maxWeight: `0%` gives green no traffic | write what green can carry, like `25%`"]
+    );
+    assert_eq!(wrong("25"), ["4:34 green.maxWeight: `25` has no percent sign | write `25%`"]);
+    let of_blue = LEAST.replace("blue: { version: v1,", "blue: { maxWeight: 25%, version: v1,");
+    assert_eq!(faults(&of_blue), ["3:9 blue.maxWeight: is green's alone | blue has whatever green has not"]);
 }
 
 #[test]

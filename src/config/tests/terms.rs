@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::{Environment, Faults, LEAST, References, loaded, told};
 use crate::config::{self, Config};
 use crate::gate::Policy;
-use crate::release::Terms;
+use crate::release::{Terms, Weight};
 
 fn policy(gate: &str) -> Policy {
     loaded(&format!("{LEAST}{gate}")).policy
 }
 
 fn asked(said: &Value, policy: &Policy) -> Result<Terms, Faults> {
-    config::terms(said.get("plan").cloned(), said.get("irreversible").cloned(), policy)
+    config::terms(said.get("plan").cloned(), said.get("irreversible").cloned(), policy, Weight::FULL)
 }
 
 /// Each fault as `message | label`; they have no place.
@@ -127,6 +127,18 @@ fn a_reason_arrives_letter_by_letter_whatever_yaml_makes_of_it() {
             "{said:?}"
         );
     }
+}
+
+#[test]
+fn a_plan_suits_the_green_that_may_have_no_more() {
+    let steps = json!([{ "weight": "10%", "bake": "1m" }, { "weight": "50%", "bake": "1m" }]);
+    let most = Weight::from_percent(25.0).expect("a weight");
+    let terms = config::terms(Some(json!({ "steps": steps })), None, &policy(""), most);
+    let said: Vec<String> = terms.expect_err("it is at fault").iter().map(told).collect();
+    assert_eq!(said, ["file plan.steps[1].weight: `50%` is above `green.maxWeight`, `25%` | write at most `25%`"]);
+    let steps = json!([{ "weight": "10%", "bake": "1m" }]);
+    let terms = config::terms(Some(json!({ "steps": steps })), Some(json!("why")), &policy(""), most);
+    assert!(matches!(terms, Ok(Terms::Own(plan)) if plan.max_weight == most));
 }
 
 #[test]

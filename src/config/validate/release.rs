@@ -25,7 +25,12 @@ struct Written {
 }
 
 /// By what a release asks to go, under the policy that judges it.
-pub(in crate::config) fn terms(root: &mut Scope<'_, '_>, raw: RawTerms, policy: &Policy) -> Option<Terms> {
+pub(in crate::config) fn terms(
+    root: &mut Scope<'_, '_>,
+    raw: RawTerms,
+    policy: &Policy,
+    max_weight: Weight,
+) -> Option<Terms> {
     let irreversible = root.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));
     let Some(raw) = raw.plan else {
         // A plan that was at fault has left a fault.
@@ -33,7 +38,7 @@ pub(in crate::config) fn terms(root: &mut Scope<'_, '_>, raw: RawTerms, policy: 
     };
     let said_by_the_plan = raw.0.irreversible.is_some();
     let mut scope = root.key("plan");
-    let plan = plan(&mut scope, raw.0);
+    let plan = plan(&mut scope, raw.0, max_weight);
     if let Some(plan) = &plan {
         refuse_unsuited(&mut scope, plan, policy);
     }
@@ -68,12 +73,13 @@ fn refuse_unsuited(scope: &mut Scope<'_, '_>, plan: &Plan, policy: &Policy) {
     }
 }
 
-pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Option<Plan> {
+/// A plan for a green that may have so much at most.
+pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_weight: Weight) -> Option<Plan> {
     let on_low_traffic = scope.optional("onLowTraffic", raw.on_low_traffic, OnLowTraffic::Wait, on_low_traffic);
     let initial_delay = scope.optional("initialDelay", raw.initial_delay, Duration::ZERO, duration(TIMES));
     let irreversible = scope.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));
     let written = match raw.steps {
-        Some(raw) => steps(scope, raw, on_low_traffic),
+        Some(raw) => steps(scope, raw, on_low_traffic, max_weight),
         None => scope.missing("steps"),
     };
     let progress_deadline =
@@ -101,6 +107,7 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease) -> Opt
         monitoring: monitoring?,
         on_low_traffic: on_low_traffic?,
         irreversible: irreversible?,
+        max_weight,
     })
 }
 
@@ -108,6 +115,7 @@ fn steps(
     scope: &mut Scope<'_, '_>,
     raw: Vec<Option<Mapping<RawStep>>>,
     on_low_traffic: Option<OnLowTraffic>,
+    max_weight: Weight,
 ) -> Option<Vec<Written>> {
     if raw.is_empty() {
         scope.wrong("steps", Wrong::new("is empty", "write a step, like `{ weight: 10%, bake: 10m }`"));
@@ -116,6 +124,7 @@ fn steps(
     super::too_many(scope, "steps", raw.len(), MOST_STEPS)?;
     let mut list = scope.key("steps");
     let (mut before, mut mirrored) = (Weight::ZERO, Weight::ZERO);
+    let last = raw.len() - 1;
     let mut steps = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let Some(raw) = raw else { continue };
@@ -138,6 +147,9 @@ fn steps(
             }
             Some(_) | None => {}
         }
+        if !max_weight.is_full() {
+            refuse_beyond(&mut scope, &step, max_weight, index == last);
+        }
         before = step.weight.unwrap_or(before).max(before);
         steps.push(step);
     }
@@ -154,6 +166,26 @@ fn refuse_mirror(scope: &mut Scope<'_, '_>, share: Weight, before: Weight, mirro
     } else if share <= mirrored {
         let message = format!("`{}` does not rise", percent(share));
         scope.wrong("mirror", Wrong::new(message, format!("a step before has `{}`", percent(mirrored))));
+    }
+}
+
+/// Refuses what green may not have by itself, and an approval of that.
+fn refuse_beyond(scope: &mut Scope<'_, '_>, step: &Written, max_weight: Weight, is_last: bool) {
+    let most = percent(max_weight);
+    match step.weight {
+        Some(Weight::FULL) => {
+            let label = "remove the step, an operator promotes green to 100%; the time there is `monitoring`";
+            scope.wrong("weight", Wrong::new(format!("`100%` is above `green.maxWeight`, `{most}`"), label));
+        }
+        Some(weight) if weight > max_weight => {
+            let message = format!("`{}` is above `green.maxWeight`, `{most}`", percent(weight));
+            scope.wrong("weight", Wrong::new(message, format!("write at most `{most}`")));
+        }
+        _ if is_last && matches!(step.approval, Some(Approval::Operator | Approval::Within(_))) => {
+            let label = format!("green gets more than `{most}` by `release promote` alone, which is the approval");
+            scope.wrong("approval", Wrong::new("means nothing at the last step below `green.maxWeight`", label));
+        }
+        Some(_) | None => {}
     }
 }
 

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use super::{NamedFiles, health, transport};
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
-use crate::config::raw::RawVersion;
+use crate::config::raw::{Quantity, RawVersion};
 use crate::config::report::{Report, Scope, Wrong};
 use crate::config::{Endpoint, ProxyProtocol, VersionConfig};
 use crate::gate::Version;
+use crate::release::Weight;
 
 const MOST_ENDPOINTS: usize = 1000;
 const MOST_REQUESTS: i64 = 10_000_000;
@@ -33,6 +34,7 @@ pub(super) fn version(
     let max_requests = scope.optional("maxRequests", raw.max_requests, None, |count| {
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
     });
+    let max_weight = max_weight(scope, raw.max_weight, of);
     let proxy_protocol = scope.optional("proxyProtocol", raw.proxy_protocol, None, |text| match text.as_str() {
         "v1" => Ok(Some(ProxyProtocol::V1)),
         "v2" => Ok(Some(ProxyProtocol::V2)),
@@ -45,7 +47,18 @@ pub(super) fn version(
     let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
     let (version, endpoints, max_requests, transport) =
         (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?));
-    Some(VersionConfig { version, endpoints, max_requests, health_check, transport })
+    Some(VersionConfig { version, endpoints, max_requests, max_weight: max_weight?, health_check, transport })
+}
+
+fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Weight> {
+    if raw.is_some() && of == Version::Blue {
+        scope.misplaced("maxWeight", Wrong::new("is green's alone", "blue has whatever green has not"));
+        return None;
+    }
+    scope.optional("maxWeight", raw, Weight::FULL, |raw| match quantity::weight(raw)? {
+        Weight::ZERO => Err(Wrong::new("`0%` gives green no traffic", "write what green can carry, like `25%`")),
+        weight => Ok(weight),
+    })
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.

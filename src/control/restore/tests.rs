@@ -63,6 +63,23 @@ fn a_release_that_an_older_version_left_waiting_for_an_approval_goes_on_where_it
 }
 
 #[test]
+fn a_plan_that_an_older_program_kept_whole_goes_to_100_percent_by_itself() {
+    let kept = json!({
+        "steps": [], "initialDelay": { "secs": 0, "nanos": 0 }, "progressDeadline": null,
+        "monitoring": { "secs": 60, "nanos": 0 }, "onLowTraffic": "wait", "irreversible": null
+    });
+    let plan: Plan = serde_json::from_value(kept.clone()).expect("a plan");
+    assert_eq!(plan.max_weight, Weight::FULL);
+    assert_eq!(serde_json::to_value(&plan).expect("plain data"), kept, "and an older program reads it");
+    let bounded = Plan { max_weight: Weight::PROBE, ..plan.clone() };
+    assert_eq!(
+        serde_json::from_value::<Plan>(serde_json::to_value(&bounded).expect("plain data")).expect("a plan"),
+        bounded
+    );
+    assert_ne!(shown(Some(&plan)), shown(Some(&bounded)));
+}
+
+#[test]
 fn an_approval_that_has_a_time_since_the_restart_is_another_plan() {
     let run = restored("{ within: 24h, otherwise: rollback }");
     let sentence = "the plan was changed while its release ran; an operator goes on by weight, or promotes";

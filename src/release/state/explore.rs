@@ -6,6 +6,7 @@
 //! time and epochs end with the third, so the states are finitely many, and the search ends when there is no new one:
 //! what [`rules`] says holds on paths of every length, not to a depth.
 
+mod plans;
 mod rules;
 
 use std::collections::HashSet;
@@ -14,10 +15,11 @@ use super::*;
 use crate::gate::streak::Answer;
 use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
-use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged};
+use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged, MAX_WEIGHT};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, Approval, Deadline, OnLowTraffic, Otherwise, Step};
+use crate::release::{Acknowledged, OnLowTraffic, Otherwise};
 use crate::routing::{Roles, Route, Routing, Table};
+use plans::{awaiting, bounded, plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -70,11 +72,29 @@ struct Key {
     epoch: Epoch,
     stage: (u8, usize),
     weight: Weight,
-    /// Of what convicted and what paused: whether it is for want of an approval, which ends it.
-    holds: (bool, Option<bool>, Option<Weight>, Option<bool>),
+    /// Of what convicted and what paused: whether it is for want of an approval, which ends it, or of a promotion.
+    holds: (bool, Option<Want>, Option<Weight>, Option<Want>),
     baked: Duration,
     waited: Option<Duration>,
     table: (Epoch, bool, bool, Weight, u8),
+}
+
+/// For want of what a release is held.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Want {
+    Approval,
+    Promotion,
+    Nothing,
+}
+
+impl Want {
+    fn of(held: &Held) -> Want {
+        match held.by.as_str() {
+            APPROVAL_DEADLINE => Want::Approval,
+            MAX_WEIGHT => Want::Promotion,
+            _ => Want::Nothing,
+        }
+    }
 }
 
 impl Node {
@@ -91,8 +111,8 @@ impl Node {
         };
         let holds = |Run { holds, .. }: &Run| {
             let restore = holds.probe.as_ref().map(|probe| probe.restore);
-            let for_approval = |held: &Option<Held>| held.as_ref().map(|held| held.by == APPROVAL_DEADLINE);
-            (holds.common.is_some(), for_approval(&holds.convicted), restore, for_approval(&holds.paused))
+            let want = |held: &Option<Held>| held.as_ref().map(Want::of);
+            (holds.common.is_some(), want(&holds.convicted), restore, want(&holds.paused))
         };
         let route = match self.table.route {
             Route::Split(_) => 0,
@@ -259,29 +279,6 @@ fn happenings() -> Vec<Happening> {
     inputs.into_iter().map(Happening::Take).chain(latches).chain(others).collect()
 }
 
-/// Two steps, the second with an approval; every time is short, so that every bound is reached.
-fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
-    Plan {
-        steps: vec![
-            Step { weight: percent(20.0), mirror: None, bake: SECOND, approval: Approval::Automatic },
-            Step { weight: percent(50.0), mirror: None, bake: SECOND * 2, approval: Approval::Operator },
-        ],
-        initial_delay: SECOND,
-        progress_deadline: deadline,
-        monitoring: SECOND * 2,
-        on_low_traffic,
-        irreversible: irreversible.map(str::to_owned),
-    }
-}
-
-/// The second step alone, with an approval that is waited for so long.
-fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
-    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
-    plan.steps.remove(0);
-    plan.steps[0].approval = Approval::Within(Deadline { within: WITHIN, otherwise });
-    plan
-}
-
 /// How far a search went.
 #[derive(Debug, PartialEq, Eq)]
 struct Extent {
@@ -383,6 +380,16 @@ fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
 #[test]
 fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
     check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [7_352, 169_071, 22]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_green_may_not_have_everything_by_itself() {
+    check(Some(bounded(DEADLINE, None)), [9_503, 247_050, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_green_may_not_have_everything_by_itself() {
+    check(Some(bounded(DEADLINE, Some("migration"))), [4_132, 95_011, 18]);
 }
 
 #[test]

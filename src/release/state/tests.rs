@@ -22,6 +22,7 @@ fn plan(on_low_traffic: OnLowTraffic, irreversible: Option<&str>) -> Plan {
         monitoring: MINUTE * 60,
         on_low_traffic,
         irreversible: irreversible.map(str::to_owned),
+        max_weight: Weight::FULL,
     }
 }
 
@@ -116,6 +117,7 @@ fn kinds() -> Vec<(String, Kind)> {
         }
     }
     kinds.extend(awaited());
+    kinds.extend(bounded());
     kinds
 }
 
@@ -149,6 +151,19 @@ fn awaited() -> Vec<(String, Kind)> {
         (name.to_owned(), (state, Some(plan), now))
     };
     cases.into_iter().map(kind).collect()
+}
+
+/// The second step without an approval, of a green that may have no more than its weight.
+fn bounded() -> [(String, Kind); 2] {
+    let mut plan = plan(OnLowTraffic::Wait, None);
+    plan.steps[1].approval = Approval::Automatic;
+    plan.max_weight = percent(50.0);
+    let (stage, now) = (Stage::Step { index: 1, consent: Consent::NotNeeded }, MINUTE * 10);
+    let run = Run::restored(Epoch::from(3), stage, percent(50.0), Holds::default(), None, Duration::ZERO);
+    let over = State::Open(run);
+    let awaits = take(over.clone(), "pass", Some(&plan), now);
+    [("step 2 over, bounded", over), ("step 2 over, awaits promotion", awaits)]
+        .map(|(name, state)| (name.to_owned(), (state, Some(plan.clone()), now)))
 }
 
 /// What else is tried with this stage: after which inputs, under which plan.
@@ -245,6 +260,7 @@ fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::StillFrozen { .. } => "stillFrozen",
         Refusal::NotPaused { .. } => "notPaused",
         Refusal::AwaitsApproval { .. } => "awaitsApproval",
+        Refusal::AwaitsPromotion { .. } => "awaitsPromotion",
         Refusal::NothingToApprove { .. } => "nothingToApprove",
         Refusal::Irreversible { .. } => "irreversible",
     }
@@ -360,6 +376,12 @@ fn a_refusal_says_why_and_what_to_do_instead() {
     );
     check_refusal("step 1", "resume", "release 3 is not paused");
     check_refusal("step 2 asked", "resume", "release 3 waits for an approval; give it with POST /v1/release/approve");
+    check_refusal(
+        "step 2 over, awaits promotion",
+        "resume",
+        "release 3 is through its plan and stays at 50 %, because of `green.maxWeight`; when green can carry everything, go on \
+         with POST /v1/release/promote",
+    );
     check_refusal("step 1", "approve", "release 3 has no step that waits for an approval");
     check_refusal(
         "step 1 over, convicted",

@@ -23,6 +23,7 @@ impl Release {
             monitoring: HOUR,
             on_low_traffic: OnLowTraffic::Wait,
             irreversible: irreversible.map(str::to_owned),
+            max_weight: Weight::FULL,
         };
         let state = State::Idle { epoch: Epoch::default() };
         Release { plan, state, now: Duration::ZERO }

@@ -1,6 +1,7 @@
 //! What must hold of every transition, whatever came before it.
 
 mod approval;
+mod promotion;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ pub(super) fn hold(done: &Done, plan: Option<&Plan>) -> Rule {
     gives_up(done, plan)?;
     approval::asks_in_time(done, plan)?;
     steps(done, plan)?;
+    promotion::is_by_hand(done, plan)?;
     raises(done)?;
     keeps_time(done)?;
     approval::keeps_its_time(done, plan)
@@ -181,7 +183,7 @@ fn gives_up(Done { before, happening, result, after }: &Done, plan: Option<&Plan
     let expected = match approval::overdue(run, plan, before) {
         Some(Otherwise::Rollback) => true,
         Some(Otherwise::Pause) => false,
-        None => free(run) && (low || late && !asks && !may_go_on(run, judged, Some(plan), before)),
+        None => free(run) && (low || late && !asks && !passes(run, judged, Some(plan), before)),
     };
     let given_up = match &after.state {
         State::RolledBack { .. } => {
@@ -243,6 +245,11 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
 
 /// Promise 3: by the words of the plan alone.
 fn may_go_on(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> bool {
+    passes(run, judged, plan, before) && !plan.is_some_and(|plan| promotion::is_due(run, plan))
+}
+
+/// Whether what it is in is over.
+fn passes(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> bool {
     let baked = run.baked(before.now);
     let passed = match judged {
         Judged::Pass => true,

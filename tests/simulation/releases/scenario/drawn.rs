@@ -43,6 +43,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
         on_low_traffic: [OnLowTraffic::Wait, OnLowTraffic::Wait, OnLowTraffic::Pass, OnLowTraffic::Rollback]
             [random.usize(..4)],
         irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
+        max_weight: Weight::FULL,
         steps,
     }
 }

@@ -1,0 +1,39 @@
+//! The plans that are searched.
+
+use std::time::Duration;
+
+use super::{DEADLINE, SECOND, WITHIN, percent};
+use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
+
+/// Two steps, the second with an approval; every time is short, so that every bound is reached.
+pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
+    Plan {
+        steps: vec![
+            Step { weight: percent(20.0), mirror: None, bake: SECOND, approval: Approval::Automatic },
+            Step { weight: percent(50.0), mirror: None, bake: SECOND * 2, approval: Approval::Operator },
+        ],
+        initial_delay: SECOND,
+        progress_deadline: deadline,
+        monitoring: SECOND * 2,
+        on_low_traffic,
+        irreversible: irreversible.map(str::to_owned),
+        max_weight: Weight::FULL,
+    }
+}
+
+/// The second step alone, with an approval that is waited for so long.
+pub(super) fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
+    plan.steps.remove(0);
+    plan.steps[0].approval = Approval::Within(Deadline { within: WITHIN, otherwise });
+    plan
+}
+
+/// Two steps, the first with an approval, of a green that may have no more than the second gives.
+pub(super) fn bounded(deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, deadline, irreversible);
+    plan.steps[0].approval = Approval::Operator;
+    plan.steps[1].approval = Approval::Automatic;
+    plan.max_weight = plan.steps[1].weight;
+    plan
+}
