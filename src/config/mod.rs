@@ -195,6 +195,8 @@ pub struct VersionConfig {
     pub max_requests: Option<NonZeroUsize>,
     pub health_check: Option<HealthCheck>,
     pub transport: Transport,
+    /// What chooses the endpoint; none: the least busy of two.
+    pub balance: Option<ClientKey>,
 }
 
 /// A version of the PROXY protocol.

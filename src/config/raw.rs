@@ -61,6 +61,7 @@ pub(super) struct RawVersion {
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
     pub(super) tls: Option<Mapping<RawUpstreamTls>>,
     pub(super) protocol: Option<String>,
+    pub(super) balance: Option<Mapping<RawClientKey>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

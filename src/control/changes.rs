@@ -76,7 +76,7 @@ impl Control {
         *live.names.of_mut(section) = version.into();
         live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
         live.transports.of_mut(section).clone_from(&self.config.versions.green.transport);
-        self.serve(live);
+        self.serve(live.balanced_by(section, self.config.versions.green.balance.as_ref()));
     }
 
     /// Changes the endpoints of a version, also while it is released.
@@ -160,6 +160,10 @@ impl Control {
             if was.transport != is.transport {
                 live.transports.of_mut(section).clone_from(&is.transport);
                 changed.push(format!("{version} (how it is connected to)"));
+            }
+            if was.balance != is.balance {
+                live = live.balanced_by(section, is.balance.as_ref());
+                changed.push(format!("{version}.balance"));
             }
             if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);

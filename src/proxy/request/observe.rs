@@ -59,6 +59,8 @@ pub(in crate::proxy) struct Exchange {
     trial: Option<Trial>,
     finished: bool,
     pub(super) shield: Shield,
+    /// Where the client's own endpoints are found; none where its version's serve anybody.
+    pub(super) point: Option<usize>,
     /// Whose name is in the Host field that goes to the endpoint.
     host: HostOf,
     /// None where it is the first part of a request, which is the one that counts.
@@ -129,6 +131,7 @@ impl Exchange {
             trial: None,
             finished: false,
             shield: Shield::Down,
+            point: None,
             host: HostOf::Client,
             in_place: None,
             line,
