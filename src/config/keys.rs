@@ -6,11 +6,11 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 
 use super::path::FieldPath;
 use super::raw::{
-    RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawClientKey, RawCompare, RawConfig, RawDrain, RawEjection,
-    RawGate, RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp, RawOverride,
-    RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts, RawShield,
-    RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls,
-    RawVersion, RawWarmUp,
+    RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawClientKey, RawCohort, RawCompare, RawConfig, RawDrain,
+    RawEjection, RawGate, RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp,
+    RawOverride, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts,
+    RawSent, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger,
+    RawUpstreamTls, RawVersion, RawWarmUp,
 };
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
@@ -45,6 +45,8 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "mirror"] => keys::<RawMirrorGate>(),
         ["mirror"] => keys::<RawMirror>(),
         ["override"] => keys::<RawOverride>(),
+        ["cohorts", "*"] => keys::<RawCohort>(),
+        ["cohorts", "*", "header" | "cookie"] => keys::<RawSent>(),
         ["sticky"] => keys::<RawSticky>(),
         ["sticky", "issue"] => keys::<RawIssue>(),
         ["shield"] => keys::<RawShield>(),
@@ -155,6 +157,16 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["override", "from"] => "from: [\"10.0.0.0/8\"]",
         ["override", "secret"] => "secret: env:OVERRIDE_SECRET",
         ["mirror", "share"] => "share: 10%",
+        ["cohorts"] => "cohorts: [{ name: staff, from: [\"10.0.0.0/8\"] }]",
+        ["cohorts", "*"] => "- { name: staff, from: [\"10.0.0.0/8\"] }",
+        ["cohorts", "*", "name"] => "name: staff",
+        ["cohorts", "*", "header"] => "header: { name: x-group, values: [beta] }",
+        ["cohorts", "*", "cookie"] => "cookie: { name: group, values: [beta] }",
+        ["cohorts", "*", "from"] => "from: [\"10.0.0.0/8\"]",
+        ["cohorts", "*", "paths"] => "paths: [\"/labs/*\"]",
+        ["cohorts", "*", "header", "name"] => "name: x-group",
+        ["cohorts", "*", "cookie", "name"] => "name: group",
+        ["cohorts", "*", "header" | "cookie", "values"] => "values: [beta]",
         ["sticky"] => "sticky: { cookie: session }",
         ["sticky", "cookie"] | ["blue" | "green", "balance", "cookie"] => "cookie: session",
         ["sticky", "header"] | ["blue" | "green", "balance", "header"] => "header: x-user",
@@ -207,6 +219,7 @@ fn plan_example(pattern: &[&str]) -> Option<&'static str> {
         ["steps", "*"] => "- { weight: 10%, bake: 10m }",
         ["steps", "*", "weight"] => "weight: 10%",
         ["steps", "*", "mirror"] => "mirror: 10%",
+        ["steps", "*", "cohort"] => "cohort: staff",
         ["steps", "*", "bake"] => "bake: 10m",
         ["steps", "*", "approval"] => "approval: { within: 24h, otherwise: pause }",
         ["steps", "*", "approval", "within"] => "within: 24h",

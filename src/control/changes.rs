@@ -207,7 +207,8 @@ impl Control {
     /// Serves by `live` from the next request on.
     pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
-        self.inputs.routing.serve(&live);
+        let cohorts = self.cohorts(&live.settings);
+        self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts);
         for version in Version::BOTH {
             let section = self.section(version);
             let (was, is) = (&before.upstreams, &live.upstreams);

@@ -79,6 +79,7 @@ impl Control {
         let (table, live) = (self.inputs.routing.table(), self.inputs.routing.live());
         let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
-        Arc::new(Status { difference: self.difference(), mirror: self.mirror_status(), ..status })
+        let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
+        Arc::new(Status { difference, mirror, cohorts, ..status })
     }
 }

@@ -32,7 +32,7 @@ fn endpoints_may_have_clients_of_their_own_by_one_key() {
             "3:72 blue.balance.address: a second key beside `cookie`: a client has one | remove one of them",
         ),
         ("{ header: a, uri: true }", "3:72 unknown key `blue.balance.uri` | not a key here"),
-        ("leastRequests", "3:59 blue.balance: expected a mapping, found `leastRequests` | expected a mapping"),
+        ("leastRequests", "3:59 blue.balance: expected a mapping, found the text `leastRequests` | expected a mapping"),
     ] {
         check(&blue(balance), &[wrong]);
     }
