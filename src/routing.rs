@@ -16,6 +16,10 @@ use crate::gate::streak::{Answer, Routed, Row, Rule, Signal, Streak};
 use crate::gate::trigger::{Action, StreakTrigger};
 use crate::release::{Epoch, Weight};
 
+mod cohorts;
+
+pub use cohorts::Cohorts;
+
 /// How new requests are routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -27,6 +31,8 @@ pub struct Table {
     /// The share of blue's requests that green gets copies of, while the route is [`Route::Split`]; none where no release is
     /// open.
     pub mirror: Option<Weight>,
+    /// Those that are on green whatever the weight, while the route is [`Route::Split`].
+    pub cohorts: Cohorts,
 }
 
 /// Which of the two configured versions is blue.
@@ -72,7 +78,14 @@ impl Roles {
 impl Default for Table {
     fn default() -> Table {
         let route = Route::Split(Weight::ZERO);
-        Table { epoch: Epoch::default(), roles: Roles::default(), route, change: 0, mirror: None }
+        Table {
+            epoch: Epoch::default(),
+            roles: Roles::default(),
+            route,
+            change: 0,
+            mirror: None,
+            cohorts: Cohorts::NONE,
+        }
     }
 }
 
@@ -89,6 +102,14 @@ impl Table {
         match (self.route, self.mirror) {
             (Route::Split(_), Some(share)) => share,
             (Route::Split(_), None) | (Route::Latched | Route::Completed, _) => Weight::ZERO,
+        }
+    }
+
+    /// The cohorts that are on green.
+    pub const fn cohorts(&self) -> Cohorts {
+        match self.route {
+            Route::Split(_) => self.cohorts,
+            Route::Latched | Route::Completed => Cohorts::NONE,
         }
     }
 
@@ -191,6 +212,15 @@ impl<L> Routing<L> {
         self.replace(|shared| Some(Shared { live: Arc::clone(live), ..shared.clone() }));
     }
 
+    /// The same, where the cohorts that are on green in `epoch` have these places.
+    pub fn serve_with(&self, live: &Arc<L>, epoch: Epoch, cohorts: Cohorts) {
+        self.replace(|shared| {
+            let before = shared.table;
+            let table = if before.epoch == epoch { Table { cohorts, ..before } } else { before };
+            Some(Shared { table, live: Arc::clone(live), ..shared.clone() })
+        });
+    }
+
     /// Judges the streak by another trigger. What has been seen of it stays.
     pub fn judge_by(&self, trigger: Option<StreakTrigger>) {
         let judged_by = judged_by(trigger);
@@ -236,6 +266,7 @@ impl<L> Routing<L> {
                     route: Route::Split(weight),
                     change: 0,
                     mirror: Some(Weight::ZERO),
+                    cohorts: Cohorts::NONE,
                     ..*table
                 });
             }
@@ -244,11 +275,13 @@ impl<L> Routing<L> {
         })
     }
 
-    /// Has this share of blue's requests copied to green, in `epoch`; none where its release is not open.
-    pub fn mirror(&self, epoch: Epoch, share: Option<Weight>) -> bool {
+    /// Has this share of blue's requests copied to green, in `epoch`, and these cohorts there; none where its release is not
+    /// open.
+    pub fn beside(&self, epoch: Epoch, share: Option<Weight>, cohorts: Cohorts) -> bool {
         self.change(|table| {
             let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
-            (open && table.mirror != share).then_some(Table { mirror: share, ..*table })
+            let next = Table { mirror: share, cohorts, ..*table };
+            (open && next != *table).then_some(next)
         })
     }
 

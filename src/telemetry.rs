@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use crate::gate::compare::Summary;
 use crate::gate::{Action, ByVersion, Kind, Latency, Policy, Routes, Version};
 use crate::live::{Addresses, Stage, Upstreams};
+use crate::measure::cohorts::OfCohort;
 use crate::measure::shard::Count;
 use crate::measure::{
     Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, Overridden, Overrides, ProxyHeader, ProxyHeaders, Shard,
@@ -63,6 +64,7 @@ const UNSHIELDED: &str = "portcullis_unshielded_total";
 const MIRRORED: &str = "portcullis_mirrored_total";
 const MIRROR_COMPARED: &str = "portcullis_mirror_compared_total";
 const MIRROR_HEAD_SECONDS: &str = "portcullis_mirror_response_head_seconds";
+const COHORT_REQUESTS: &str = "portcullis_cohort_requests_total";
 const OVERRIDES: &str = "portcullis_overrides_total";
 const PANICS: &str = "portcullis_panics_total";
 const JOURNAL_ERRORS: &str = "portcullis_journal_errors_total";
@@ -209,6 +211,15 @@ impl Telemetry {
         for (came_to, counter) in &self.handles.overrides {
             counter.increment(overrides.of(*came_to));
         }
+    }
+
+    /// What green did for the requests of one cohort. There are few of these, so that their counters are looked up.
+    pub fn cohort(&self, name: &str, came_to: OfCohort) {
+        metrics::with_local_recorder(&self.recorder, || {
+            for (charge, requests) in came_to.each() {
+                metrics::counter!(COHORT_REQUESTS, "cohort" => name.to_owned(), "charge" => charge).increment(requests);
+            }
+        });
     }
 
     /// What became of copies.

@@ -59,6 +59,65 @@ fn row_47_an_endpoint_whose_answers_fail_is_ejected_after_five_in_a_row_and_come
     assert!(bad.count() - before > requests / 5, "it has its share again");
 }
 
+const NAMED: usize = 60;
+
+/// Which of the endpoints serves each client.
+fn served_by(proxy: &Proxy, field: impl Fn(usize) -> String) -> Vec<String> {
+    let ask = |number| {
+        let request = format!("GET / HTTP/1.1\r\nHost: test\r\n{}\r\n\r\n", field(number));
+        proxy.client().send(request).response().text()
+    };
+    (0..NAMED).map(ask).collect()
+}
+
+#[test]
+fn a_client_keeps_its_endpoint_on_every_worker_and_after_a_restart_and_passes_to_another_while_that_is_gone() {
+    let named = |name: &str| Upstream::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{name}"));
+    let all = ["a", "b", "c"].map(named);
+    let (dead, _socket) = refusing();
+    let [a, b, c] = [&all[0], &all[1], &all[2]].map(|upstream| upstream.address);
+    let kinds: [(&str, fn(usize) -> String); 3] = [
+        ("{ header: x-user }", |number| format!("X-User: {number}")),
+        ("{ cookie: session }", |number| format!("Cookie: session={number}")),
+        ("{ address: true }", |number| format!("X-Forwarded-For: 10.0.0.{number}")),
+    ];
+    for (balance, field) in kinds {
+        let text = |addresses: &[SocketAddr]| {
+            let rest = "workers: 2\ntrustedProxies: [127.0.0.0/8]\n";
+            config(addresses, &[NOBODY], rest).replacen("blue: {", &format!("blue: {{ balance: {balance},"), 1)
+        };
+        let proxy = Proxy::start(&text(&[a, b, c]));
+        let before = served_by(&proxy, field);
+        assert_eq!(served_by(&proxy, field), before, "{balance}");
+        let of = |name: &str| before.iter().filter(|served| *served == name).count();
+        assert!(["a", "b", "c"].iter().all(|name| of(name) > NAMED / 10), "{balance}: {before:?}");
+        drop(proxy);
+        // Another in the place of one, which is not there either: its clients go on, and only they move.
+        let restarted = Proxy::start(&text(&[c, a, dead]));
+        let after = served_by(&restarted, field);
+        let stays = |(before, after): (&String, &String)| before == after || before == "b";
+        assert!(before.iter().zip(&after).all(stays), "{balance}: {before:?} and {after:?}");
+        assert!(after.iter().all(|served| served == "a" || served == "c"), "{balance}");
+    }
+}
+
+#[test]
+fn without_its_key_a_request_goes_to_any_endpoint() {
+    let all = [Upstream::ok(), Upstream::ok()];
+    let addresses = [all[0].address, all[1].address];
+    let text =
+        config(&addresses, &[NOBODY], "workers: 1").replacen("blue: {", "blue: { balance: { header: x-user },", 1);
+    let proxy = Proxy::start(&text);
+    let mut client = proxy.client();
+    (0..60).for_each(|_| assert_eq!(client.get("/").status, 200));
+    assert!(all.iter().all(|upstream| upstream.count() > 5));
+    let before = all.each_ref().map(Upstream::count);
+    let keyed = "GET / HTTP/1.1\r\nHost: test\r\nX-User: 7\r\n\r\n";
+    (0..60).for_each(|_| assert_eq!(client.send(keyed).response().status, 200));
+    let now: Vec<usize> = all.iter().zip(before).map(|(upstream, before)| upstream.count() - before).collect();
+    assert!(now == [60, 0] || now == [0, 60], "{now:?}");
+}
+
 /// What a release comes to in which so many of green's four endpoints fail everything, after so many requests.
 fn with_bad_of_four(bad: usize, weight: f64, requests: usize) -> (Proxy, Vec<Backend>) {
     let blue = Backend::answering(200);

@@ -12,7 +12,7 @@ use portcullis::measure::shard::{Sample, pair};
 use portcullis::measure::{Collectors, Tick};
 use portcullis::proxy::{self, Phase};
 use portcullis::release::{Epoch, Weight};
-use portcullis::routing::{NOTICES, Notice, Routing, Table};
+use portcullis::routing::{Cohorts, NOTICES, Notice, Routing, Table};
 use portcullis::spans::Spans;
 use tokio::sync::{mpsc, watch};
 
@@ -406,4 +406,27 @@ fn sticky_clients_are_counted_once_and_plain_requests_not_at_all() {
         });
         assert_eq!(clients, expected, "{rest}");
     }
+}
+
+#[test]
+fn what_green_does_for_a_cohort_is_no_evidence_and_is_told_apart() {
+    let (blue, green) = (scripted(), scripted());
+    let rest = "cohorts: [{ name: a, header: { name: x-a } }, { name: b, header: { name: x-b } }]";
+    let mut worker = Worker::start(&blue, &green, 0.0, rest);
+    let only_second = Cohorts::from_iter([1]);
+    assert!(worker.routing.beside(Epoch::default().next(), Some(Weight::ZERO), only_second));
+    let mut client = worker.client();
+    for number in 0..30 {
+        let field = ["X-A: 1", "X-B: 1", "X-C: 1"][number % 3];
+        assert_eq!(client.send(format!("GET / HTTP/1.1\r\nHost: test\r\n{field}\r\n\r\n")).response().status, 200);
+    }
+    let mut apart = 0;
+    eventually("thirty requests", || {
+        let tick = worker.tick();
+        assert_eq!(tick.clients.green, None);
+        apart += tick.overridden.map_or(0, |samples| samples.green.evidence.requests);
+        (worker.counted == 30).then_some(())
+    });
+    assert_eq!((worker.samples.blue.evidence.requests, worker.samples.green.evidence.requests, apart), (20, 0, 10));
+    assert_eq!(green.count(), 10);
 }

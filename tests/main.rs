@@ -10,6 +10,7 @@ mod blame;
 mod bodies;
 mod clients;
 mod clock;
+mod cohorts;
 mod commands;
 mod crash;
 mod descriptors;

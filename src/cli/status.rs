@@ -78,6 +78,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
     lines.extend(routes(status));
     lines.extend(mirror(status));
+    lines.extend(cohorts(status));
     lines.extend(step(status));
     lines.extend(terms(status));
     if let Some(awaited) = awaited(status) {
@@ -130,11 +131,23 @@ fn step(status: &Value) -> Option<String> {
     let step = steps.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
     let (baked, bake) = (seconds(&status["baked"]), seconds(&step["bake"]));
     let weight = step["weight"].as_f64()?;
-    let share = match step["mirror"].as_f64() {
-        Some(mirror) => format!("mirror {mirror} %"),
-        None => format!("{weight} %"),
+    let share = match (step["mirror"].as_f64(), step["cohort"].as_str()) {
+        (Some(mirror), _) => format!("mirror {mirror} %"),
+        (None, Some(cohort)) => format!("cohort {cohort}"),
+        (None, None) => format!("{weight} %"),
     };
     Some(format!("  step {number} of {}: {share}, {baked} of {bake}{}", steps.len(), approval(step)))
+}
+
+/// The cohorts that are on green, or were in this release.
+fn cohorts(status: &Value) -> impl Iterator<Item = String> {
+    let all = status["cohorts"].as_array().into_iter().flatten();
+    let any = |cohort: &&Value| cohort["onGreen"] == true || cohort["requests"] != 0;
+    all.filter(any).map(|cohort| {
+        let on = if cohort["onGreen"] == true { "on green" } else { "no longer on green" };
+        let (name, requests, failures) = (text(&cohort["cohort"]), &cohort["requests"], &cohort["failures"]);
+        format!("  cohort {name}: {on}, {requests} requests in this release, {failures} failed")
+    })
 }
 
 /// What became of copies, where there are any.

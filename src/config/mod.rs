@@ -25,6 +25,7 @@ use crate::gate::trigger::Share;
 use crate::gate::{ByVersion, Policy};
 use crate::release::{Plan, Weight};
 
+mod cohort;
 mod endpoint;
 mod environment;
 pub mod fault;
@@ -50,6 +51,7 @@ mod transport;
 mod tree;
 mod validate;
 
+pub use cohort::{Cohort, MOST_COHORTS, Sent};
 pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
@@ -95,6 +97,7 @@ pub struct Config {
     pub plan: Option<Plan>,
     pub policy: Policy,
     pub sticky: Option<Sticky>,
+    pub cohorts: Vec<Cohort>,
     /// None: what green fails its clients see.
     pub shield: Option<Shield>,
     /// The first that matches is the request's.
@@ -197,6 +200,8 @@ pub struct VersionConfig {
     pub max_weight: Weight,
     pub health_check: Option<HealthCheck>,
     pub transport: Transport,
+    /// What chooses the endpoint; none: the least busy of two.
+    pub balance: Option<ClientKey>,
 }
 
 /// A version of the PROXY protocol.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod choosing;
 mod value;
 
+pub(super) use choosing::{RawClientKey, RawCohort, RawIssue, RawOverride, RawSent, RawSticky};
 pub(super) use value::{Count, Mapping, Quantity, Switch};
 
 /// An element of a list; none when the element had a fault of its own.
@@ -38,6 +40,7 @@ pub(super) struct RawConfig {
     pub(super) shield: Option<Switch<RawShield>>,
     pub(super) routes: Option<Vec<Element<Mapping<RawRoute>>>>,
     pub(super) mirror: Option<Mapping<RawMirror>>,
+    pub(super) cohorts: Option<Vec<Element<Mapping<RawCohort>>>>,
     #[serde(rename = "override")]
     pub(super) overriding: Option<Mapping<RawOverride>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
@@ -62,6 +65,7 @@ pub(super) struct RawVersion {
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
     pub(super) tls: Option<Mapping<RawUpstreamTls>>,
     pub(super) protocol: Option<String>,
+    pub(super) balance: Option<Mapping<RawClientKey>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -182,6 +186,7 @@ pub(super) struct RawTerms {
 pub(super) struct RawStep {
     pub(super) weight: Option<Quantity>,
     pub(super) mirror: Option<Quantity>,
+    pub(super) cohort: Option<String>,
     pub(super) bake: Option<Quantity>,
     pub(super) approval: Option<Switch<RawApproval>>,
 }
@@ -259,30 +264,6 @@ pub(super) struct RawCompare {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RawSticky {
-    pub(super) cookie: Option<String>,
-    pub(super) header: Option<String>,
-    pub(super) address: Option<bool>,
-    pub(super) issue: Option<Switch<RawIssue>>,
-}
-
-/// Of what has no keys beside these.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawClientKey {
-    pub(super) cookie: Option<String>,
-    pub(super) header: Option<String>,
-    pub(super) address: Option<bool>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawIssue {
-    pub(super) max_age: Option<Quantity>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct RawShield {
     pub(super) methods: Option<Vec<Element<String>>>,
     pub(super) grpc: Option<Vec<Element<String>>>,
@@ -327,17 +308,6 @@ pub(super) struct RawMirror {
     pub(super) response_body_bytes: Option<Quantity>,
     pub(super) timeout: Option<Quantity>,
     pub(super) shadow_host: Option<bool>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawOverride {
-    pub(super) header: Option<String>,
-    pub(super) cookie: Option<String>,
-    pub(super) from: Option<Vec<Element<String>>>,
-    pub(super) secret: Option<String>,
-    pub(super) streak: Option<bool>,
-    pub(super) triggers: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

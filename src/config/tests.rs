@@ -10,6 +10,7 @@ use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Ra
 use crate::gate::{GrpcStatus, GrpcStatuses};
 use crate::release::{Approval, OnLowTraffic, Step, Weight};
 
+mod cohorts;
 mod endpoints;
 mod gate;
 mod health;
@@ -137,6 +138,7 @@ fn every_key_of_a_plan_arrives() {
     let step = |percent, bake, approval| Step {
         weight: Weight::from_percent(percent).expect("a weight"),
         mirror: None,
+        cohort: None,
         bake: Duration::from_secs(bake),
         approval,
     };

@@ -21,6 +21,7 @@ use crate::gate::{ByVersion, Version};
 use crate::release::Weight;
 
 mod admin;
+mod cohorts;
 mod compare;
 mod condition;
 mod counting;
@@ -204,6 +205,7 @@ fn config(
     let routes = raw.routes.map(|raw| routes::routes(&mut root.key("routes"), raw, timeouts, elsewhere));
     let routes = routes.unwrap_or_else(|| Some(Vec::new()));
     let policy = gate::policy(&mut root, raw.gate.map(|gate| gate.0), routes, response_head, plan.as_ref());
+    let cohorts = raw.cohorts.map_or(Some(vec![]), |raw| cohorts::cohorts(&mut root.key("cohorts"), raw));
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
     let shield = shield::shield(&mut root.key("shield"), raw.shield, response_head);
     let overriding = raw
@@ -213,7 +215,12 @@ fn config(
     let nameservers = networks::nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let (trace_context, otlp) = tracing?;
-    let (policy, routes, learn_routes) = policy?;
+    let (mut policy, routes, learn_routes) = policy?;
+    let cohorts = cohorts?;
+    policy.cohorts = cohorts.iter().map(|cohort| cohort.name.clone()).collect();
+    if let Some(plan) = &plan {
+        cohorts::refuse_unsuited(&mut root.key("release"), plan, &policy);
+    }
     Some(Config {
         service: service?,
         listen: listen?,
@@ -236,6 +243,7 @@ fn config(
         plan,
         policy,
         sticky,
+        cohorts,
         shield: shield?,
         routes,
         learn_routes,

@@ -95,7 +95,7 @@ impl Control {
         *live.names.of_mut(section) = version.into();
         live.health_checks.of_mut(section).clone_from(&self.config.versions.green.health_check);
         live.transports.of_mut(section).clone_from(&self.config.versions.green.transport);
-        self.serve(live);
+        self.serve(live.balanced_by(section, self.config.versions.green.balance.as_ref()));
     }
 
     /// Changes the endpoints of a version, also while it is released.
@@ -180,6 +180,10 @@ impl Control {
                 live.transports.of_mut(section).clone_from(&is.transport);
                 changed.push(format!("{version} (how it is connected to)"));
             }
+            if was.balance != is.balance {
+                live = live.balanced_by(section, is.balance.as_ref());
+                changed.push(format!("{version}.balance"));
+            }
             if self.says_anew(config, version) {
                 live = live.with_endpoints(section, &is.endpoints, found);
                 changed.push(format!("{version} ({} at {})", is.version, list(&is.endpoints)));
@@ -222,7 +226,8 @@ impl Control {
     /// Serves by `live` from the next request on.
     pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
-        self.inputs.routing.serve(&live);
+        let cohorts = self.cohorts(&live.settings);
+        self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts);
         for version in Version::BOTH {
             let section = self.section(version);
             let (was, is) = (&before.upstreams, &live.upstreams);

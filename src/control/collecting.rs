@@ -1,5 +1,6 @@
 //! What the workers have counted, taken and given to whoever looks at it.
 
+use super::cohorts::named;
 use super::{Control, Inputs};
 use crate::gate::streak::Routed;
 use crate::gate::trigger::Span;
@@ -27,7 +28,13 @@ impl Control {
     /// Takes the shards: all of them are counted, those of the present epoch are evidence.
     pub(super) fn collect(&mut self) -> Tick {
         let Control {
-            inputs: Inputs { collectors, telemetry, routing, .. }, course, client_errors, felt, learnt, ..
+            inputs: Inputs { collectors, telemetry, routing, .. },
+            course,
+            client_errors,
+            felt,
+            served,
+            learnt,
+            ..
         } = self;
         let table = routing.table();
         let routed = Routed { epoch: course.epoch(), ..table.routed() };
@@ -42,6 +49,11 @@ impl Control {
             telemetry.latencies(shard);
             learnt.seen.take(&shard.templates);
             telemetry.overrides(&shard.overrides);
+            if !shard.cohorts.is_empty() {
+                let names = &course.policy().cohorts;
+                named(&shard.cohorts, names).for_each(|(name, of)| telemetry.cohort(name, of));
+                served.take(shard, names, routed.epoch);
+            }
             if let Some(mirrored) = &shard.mirrored {
                 telemetry.mirrored(mirrored);
             }

@@ -36,11 +36,13 @@ pub struct MirrorStatus {
 }
 
 impl Control {
-    /// Has the workers copy as much as the release says, or else the configuration. Nothing is copied without a release.
-    pub(super) fn mirror(&self) {
+    /// Has the workers copy as much as the release says, or else the configuration, and send to green the cohorts that it names.
+    /// There is none of that without a release.
+    pub(super) fn beside(&self) {
         let of_open = |_| self.course.step_mirrors().unwrap_or(self.config.mirror.share);
         let share = self.course.state().run().map(of_open);
-        self.inputs.routing.mirror(self.course.epoch(), share);
+        let cohorts = self.cohorts(&self.inputs.routing.live().settings);
+        self.inputs.routing.beside(self.course.epoch(), share, cohorts);
     }
 
     /// Gives the deciding core what is told apart from the evidence.

@@ -2,10 +2,11 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
+mod cohorts;
 mod collecting;
 pub mod command;
 pub mod event;
@@ -41,6 +42,7 @@ use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
+use cohorts::Served;
 use command::{Change, Command, NewRelease, Reply};
 use event::{Event, Events};
 use felt::Felt;
@@ -92,6 +94,7 @@ pub struct Control {
     client_errors: ClientErrors,
     felt: Felt,
     differing: Differing,
+    served: Served,
     memory: Memory,
     learnt: Learnt,
     /// As the file was when it was last read.
@@ -121,6 +124,7 @@ impl Control {
             client_errors,
             felt: Felt::default(),
             differing: Differing::default(),
+            served: Served::default(),
             memory: Memory::new(config.limits.memory),
             learnt: Learnt::default(),
             config,
@@ -130,7 +134,7 @@ impl Control {
         };
         control.follow_routes();
         control.remember_rollback();
-        control.mirror();
+        control.beside();
         control.begin(&beginning.found);
         control
     }
@@ -230,7 +234,7 @@ impl Control {
         for effect in effects {
             self.carry_out(effect, decided, now, &mut events);
         }
-        self.mirror();
+        self.beside();
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
         let completed = matches!(self.course.state(), State::Completed { .. });

@@ -13,7 +13,7 @@ use crate::gate::{ByVersion, Version};
 use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
 use crate::release::input::JOURNAL;
 use crate::release::{Cause, Epoch, Held, Holds, Plan, Planned, Run, Stage, State, Weight};
-use crate::routing::{Roles, Route, Table};
+use crate::routing::{Cohorts, Roles, Route, Table};
 
 /// Where a proxy begins.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Beginning {
     fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
         let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
         Beginning {
-            table: Table { epoch, roles, route: Route::Latched, change: 0, mirror: None },
+            table: Table { epoch, roles, route: Route::Latched, change: 0, mirror: None, cohorts: Cohorts::NONE },
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
@@ -152,7 +152,7 @@ impl Beginning {
             return Beginning::latched(epoch, roles, reason);
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
-            table: Table { epoch, roles, route, change: 0, mirror: None },
+            table: Table { epoch, roles, route, change: 0, mirror: None, cohorts: Cohorts::NONE },
             own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
             state,
             clock: Duration::from_nanos(resume.clock_nanos),

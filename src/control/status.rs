@@ -1,10 +1,12 @@
 //! What the release, the versions and the windows look like from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::cohorts::CohortStatus;
 use super::mirroring::MirrorStatus;
 use crate::config::Config;
 use crate::course::Course;
@@ -15,7 +17,7 @@ use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, RouteNumber, Routes, Verdict, Version};
 use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
-use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, Run, Weight};
+use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, Run, Step, Weight};
 use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
@@ -47,6 +49,9 @@ pub struct Status {
     pub rollback: Option<Rollback>,
     /// Null where nothing is copied to green.
     pub mirror: Option<MirrorStatus>,
+    /// Absent where no cohorts are configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<CohortStatus>,
     /// Where the versions are not those of the file: which of the two holds. Null where they are.
     pub difference: Option<String>,
     /// The signals that fire.
@@ -82,6 +87,9 @@ pub struct StepStatus {
     /// Percent of blue's requests that are copied to green in this step; left out where it does not mirror.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Weight>,
+    /// The cohort that goes to green in this step; left out where it is for everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<Arc<str>>,
     /// Seconds.
     pub bake: f64,
     /// Whether a person ends it.
@@ -243,6 +251,7 @@ impl Status {
             pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
             mirror: None,
+            cohorts: vec![],
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),
@@ -257,9 +266,26 @@ impl PlanStatus {
     /// None without a plan.
     pub fn new(planned: &Planned) -> Option<PlanStatus> {
         let plan = planned.plan()?;
-        let step = |weight: Weight, mirror: Option<Weight>, bake: Duration, approval: Approval| StepStatus {
-            weight,
-            mirror,
+        let last = Step {
+            weight: Weight::FULL,
+            mirror: None,
+            cohort: None,
+            bake: plan.monitoring,
+            approval: Approval::Automatic,
+        };
+        let steps = plan.steps.iter().chain([&last]).map(StepStatus::new).collect();
+        let irreversible = plan.irreversible.clone();
+        let max_weight = Some(plan.max_weight).filter(|weight| !weight.is_full());
+        Some(PlanStatus { steps, irreversible, source: planned.source(), max_weight })
+    }
+}
+
+impl StepStatus {
+    fn new(Step { weight, mirror, cohort, bake, approval }: &Step) -> StepStatus {
+        StepStatus {
+            weight: *weight,
+            mirror: *mirror,
+            cohort: cohort.clone(),
             bake: bake.as_secs_f64(),
             approval: match approval {
                 Approval::Automatic => false,
@@ -269,12 +295,7 @@ impl PlanStatus {
                 within: within.as_secs_f64(),
                 otherwise: otherwise.name(),
             }),
-        };
-        let steps = plan.steps.iter().map(|of| step(of.weight, of.mirror, of.bake, of.approval));
-        let last = step(Weight::FULL, None, plan.monitoring, Approval::Automatic);
-        let irreversible = plan.irreversible.clone();
-        let max_weight = Some(plan.max_weight).filter(|weight| !weight.is_full());
-        Some(PlanStatus { steps: steps.chain([last]).collect(), irreversible, source: planned.source(), max_weight })
+        }
     }
 }
 

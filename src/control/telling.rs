@@ -80,6 +80,7 @@ impl Control {
         let (rollback, at, now) = (self.rollback.clone(), Timestamp::now(), self.clock.now());
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
         let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
-        Arc::new(Status { difference: self.difference(), mirror: self.mirror_status(), max_weight, ..status })
+        let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
+        Arc::new(Status { difference, mirror, cohorts, max_weight, ..status })
     }
 }

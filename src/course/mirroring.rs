@@ -22,7 +22,7 @@ pub(super) struct Mirroring {
 }
 
 /// What stands before the sentence of a trigger that judges copies.
-const OF_COPIES: &str = "mirrored requests: ";
+pub(super) const OF_COPIES: &str = "mirrored requests: ";
 
 impl Mirroring {
     pub(super) fn new(policy: &Policy, now: Duration) -> Mirroring {
@@ -98,18 +98,19 @@ impl Course {
         effects
     }
 
-    /// One verdict in a step that mirrors: the copies clear green, and whatever else speaks against it holds it back.
-    pub(super) fn sum_with_copies(
+    /// One verdict in a step that mirrors, or of a cohort: what is judged beside the rest clears green, and whatever else speaks
+    /// against it holds it back.
+    pub(super) fn sum_beside(
         &self,
         gate: Verdict,
         judgement: &Judgement,
         finding: Option<Finding>,
-        of_copies: Judgement,
+        (told, beside): (String, Judgement),
     ) -> (Verdict, Judged) {
         let (verdict, judged) = self.sum(gate, judgement, finding);
-        let copies = Verdict { sentence: format!("{OF_COPIES}{}", of_copies.verdict.sentence), ..of_copies.verdict };
-        if copies.kind == Kind::Fail {
-            return (copies, Judged::Fail);
+        let own = Verdict { sentence: format!("{told}{}", beside.verdict.sentence), ..beside.verdict };
+        if own.kind == Kind::Fail {
+            return (own, Judged::Fail);
         }
         match (&judged, judgement.standing) {
             (Judged::Fail, _) | (Judged::Wait, Stands::Fires | Stands::Common | Stands::Pending) => {
@@ -120,11 +121,11 @@ impl Course {
         if let Some(held) = self.state.run().and_then(crate::release::Run::held_by) {
             return (Verdict::wait(held), Judged::Wait);
         }
-        let judged = match of_copies.standing {
+        let judged = match beside.standing {
             Stands::Within => Judged::Pass,
-            Stands::TooFew => Judged::TooFew { sentence: copies.sentence.clone() },
+            Stands::TooFew => Judged::TooFew { sentence: own.sentence.clone() },
             Stands::Fires | Stands::Common | Stands::Pending | Stands::NothingGates => Judged::Wait,
         };
-        (copies, judged)
+        (own, judged)
     }
 }

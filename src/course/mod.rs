@@ -3,6 +3,7 @@
 //! Pure: `control` feeds it live, a replay from the journal, the simulation from a scenario, and the same inputs give the
 //! same decisions to the last bit. Absent: the table that the workers route by, wall-clock time, whoever is told.
 
+mod cohorts;
 pub mod evidence;
 pub mod grounds;
 mod input;
@@ -24,6 +25,7 @@ use crate::measure::window::History;
 use crate::measure::{RouteWindows, Windows};
 use crate::release::input::{ENDPOINTS, GATE};
 use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
+use cohorts::Cohorts;
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use mirroring::Mirroring;
@@ -51,6 +53,7 @@ pub struct Course {
     warming: Warming,
     mirroring: Mirroring,
     testers: Testers,
+    of_cohorts: Cohorts,
     trust: Trust,
     /// Why green waits for one of its endpoints.
     missing: Option<String>,
@@ -95,6 +98,7 @@ impl Course {
             warming: Warming::default(),
             mirroring: Mirroring::new(&policy, now),
             testers: Testers::new(&policy),
+            of_cohorts: Cohorts::new(&policy, now),
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
@@ -242,6 +246,7 @@ impl Course {
         {
             self.gate = Gate::new(&self.policy);
             self.gate.reset(now);
+            self.of_cohorts = Cohorts::new(&self.policy, now);
         }
     }
 
@@ -352,6 +357,7 @@ impl Course {
         self.warming = Warming::default();
         self.mirroring.forget(now);
         self.testers.forget();
+        self.of_cohorts.gate.reset(now);
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

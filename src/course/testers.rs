@@ -1,10 +1,9 @@
-//! Requests whose version their clients have chosen. They are no sample of a version; where the policy's author says so, bounds that
-//! are absolute see them beside the rest.
+//! Requests whose version their clients have chosen, or that are of a cohort. They are no sample of a version; bounds that are
+//! absolute see them beside the rest, those of clients that have chosen where the policy's author says so.
 
 use std::time::Duration;
 
 use super::Course;
-use crate::gate::trigger::Condition;
 use crate::gate::{ByVersion, Evidence, Policy, Trigger, Version};
 use crate::measure::Windows;
 use crate::measure::shard::Sample;
@@ -45,11 +44,7 @@ impl Testers {
 impl Course {
     /// What the trigger sees where that is more than the evidence.
     pub(super) fn with_testers(&self, trigger: &Trigger) -> Option<ByVersion<Evidence>> {
-        let is_absolute = match trigger.condition {
-            Condition::FailuresAbove { .. } | Condition::LatencyAbove { .. } => true,
-            Condition::FailuresAboveBlue { .. } | Condition::LatencyAboveBlue { .. } => false,
-        };
-        if !is_absolute || !self.testers.any || trigger.route.is_some() {
+        if !trigger.condition.is_absolute() || !self.testers.any || trigger.route.is_some() {
             return None;
         }
         let testers = self.testers.windows.evidence(trigger.window, trigger.condition.span());

@@ -27,6 +27,8 @@ pub struct Policy {
     pub routes: Routes,
     /// Judged on mirrored requests, while a step of the plan mirrors; nothing else is judged by them.
     pub mirror: Vec<Trigger>,
+    /// The names of those whom a plan may send to green before others.
+    pub cohorts: Vec<String>,
 }
 
 /// Which requests are evidence, and which of them are failures.

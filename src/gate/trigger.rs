@@ -205,6 +205,14 @@ pub struct SignalTrigger {
 }
 
 impl Condition {
+    /// Whether blue has no part in the bound.
+    pub const fn is_absolute(&self) -> bool {
+        match self {
+            Condition::FailuresAbove { .. } | Condition::LatencyAbove { .. } => true,
+            Condition::FailuresAboveBlue { .. } | Condition::LatencyAboveBlue { .. } => false,
+        }
+    }
+
     pub const fn span(&self) -> Span {
         match self {
             Condition::FailuresAbove { .. } | Condition::FailuresAboveBlue { .. } => Span::Head,

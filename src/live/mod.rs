@@ -2,7 +2,7 @@
 //! request ends on what it began with.
 //!
 //! [`settings`] is what they need of the configuration, [`upstreams`] what all of them know of the endpoints, of which
-//! those that stay keep what is known of them, [`addresses`] what names stand for, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
+//! those that stay keep what is known of them, [`addresses`] what names stand for, [`ring`] who of them serves which client where that is not left to chance, [`descriptors`] how many connections there can be, [`ejection`] how a bad endpoint is out
 //! for a while, [`permits`] how many requests there are at a time,
 //! [`rate`] how many each client has sent of late, [`routes`] what they ask for, [`overload`] what is refused for want of memory.
 
@@ -12,6 +12,7 @@ mod ejection;
 mod overload;
 mod permits;
 mod rate;
+mod ring;
 mod routes;
 mod settings;
 mod upstreams;
@@ -19,7 +20,7 @@ mod upstreams;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, HealthCheck, Transport};
+use crate::config::{ClientKey, Config, Endpoint, HealthCheck, Transport};
 use crate::gate::{ByVersion, Version};
 
 pub use addresses::{Address, Addresses};
@@ -28,6 +29,7 @@ pub use ejection::Stands;
 pub use overload::{Restraints, Stage};
 pub use permits::Permit;
 pub use rate::{Over, Rates};
+pub use ring::{Balance, Ring};
 pub use routes::{Place, Routes};
 pub use settings::Settings;
 pub use upstreams::{Known, Upstreams};
@@ -40,6 +42,8 @@ pub struct Live {
     pub health_checks: ByVersion<Option<HealthCheck>>,
     /// Of each section as well.
     pub transports: ByVersion<Transport>,
+    /// Likewise; none where the least busy of two serves.
+    pub balances: ByVersion<Option<Arc<Balance>>>,
     /// What the version of each section is called.
     pub names: ByVersion<Arc<str>>,
     /// None: every request is let in. A plain request looks at this alone.
@@ -49,9 +53,13 @@ pub struct Live {
 impl Live {
     pub fn new(config: &Config, found: &Addresses) -> Live {
         let endpoints = ByVersion::build(|section| config.versions.of(section).endpoints.as_slice());
+        let upstreams = Arc::new(Upstreams::new(endpoints, found));
+        let balance =
+            |section| Balance::of(config.versions.of(section).balance.as_ref()?, upstreams.of(section)).into();
         Live {
             settings: Arc::new(Settings::new(config, None)),
-            upstreams: Arc::new(Upstreams::new(endpoints, found)),
+            balances: ByVersion::build(balance),
+            upstreams: Arc::clone(&upstreams),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
             transports: ByVersion::build(|section| config.versions.of(section).transport.clone()),
             names: ByVersion::build(|section| config.versions.of(section).version.as_str().into()),
@@ -95,8 +103,21 @@ impl Live {
         self.upstreams.with_addresses(name, addresses).map(|upstreams| self.to(upstreams))
     }
 
+    /// The same where the endpoints of `section` are chosen by `key`.
+    #[must_use]
+    pub fn balanced_by(mut self, section: Version, key: Option<&ClientKey>) -> Live {
+        *self.balances.of_mut(section) = key.map(|key| Balance::of(key, self.upstreams.of(section)));
+        self
+    }
+
     fn to(&self, upstreams: Upstreams) -> Live {
+        let balance = |section| {
+            let before = self.balances.of(section).as_ref()?;
+            let is_the_same = upstreams.has_those_of(&self.upstreams, section);
+            Some(if is_the_same { Arc::clone(before) } else { Balance::of(&before.key, upstreams.of(section)) })
+        };
         Live {
+            balances: ByVersion::build(balance),
             settings: Arc::clone(&self.settings),
             upstreams: Arc::new(upstreams),
             health_checks: self.health_checks.clone(),

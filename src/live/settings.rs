@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::descriptors::Descriptors;
 use super::routes::Routes;
 use crate::config::{
-    AccessLog, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, Overriding, RequestIds, RouteConfig, RouteShield,
-    Shield, Sticky, Timeouts, Tls, TraceContext,
+    AccessLog, Cohort, Config, Drain, Ejection, Http2, Limits, Mirror, Otlp, Overriding, RequestIds, RouteConfig,
+    RouteShield, Shield, Sticky, Timeouts, Tls, TraceContext,
 };
 use crate::gate::policy::Counting;
 use crate::gate::{ByVersion, RouteMark};
@@ -30,6 +30,7 @@ pub struct Settings {
     /// None: no spans are recorded.
     pub otlp: Option<Arc<Otlp>>,
     pub sticky: Option<Sticky>,
+    pub cohorts: Vec<Cohort>,
     pub shield: Option<Shield>,
     pub counting: Counting,
     /// None: nothing is told apart by what a request asks for.
@@ -69,6 +70,7 @@ impl Settings {
             trace_context: config.trace_context,
             otlp: config.otlp.clone(),
             sticky: config.sticky.clone(),
+            cohorts: config.cohorts.clone(),
             shield: config.shield.clone(),
             counting: config.policy.counting.clone(),
             routes: Routes::new(config, edition).map(Arc::new),

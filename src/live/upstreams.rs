@@ -141,6 +141,12 @@ impl Upstreams {
         &self.sections.of(section).known
     }
 
+    /// Whether `section` has the same endpoints there, in the same order.
+    pub(super) fn has_those_of(&self, other: &Upstreams, section: Version) -> bool {
+        let (own, others) = (self.of(section), other.of(section));
+        own.len() == others.len() && own.iter().zip(others).all(|(own, other)| Arc::ptr_eq(own, other))
+    }
+
     /// For one more request, unless `most` have one.
     pub fn permit(&self, section: Version, most: NonZeroUsize) -> Option<Permit> {
         self.sections.of(section).permits.take(most)

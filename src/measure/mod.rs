@@ -1,4 +1,4 @@
-//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`overrides`], [`mirrored`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
+//! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`cohorts`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`overrides`], [`mirrored`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
 //! [`window`] and `route_windows` on the control thread.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
@@ -6,6 +6,7 @@
 //! policy names.
 
 pub mod clients;
+pub mod cohorts;
 pub mod gauges;
 pub mod handshakes;
 pub mod mirrored;
@@ -22,6 +23,7 @@ pub mod templates;
 pub mod tick;
 pub mod window;
 
+pub use cohorts::Cohorts;
 pub use gauges::Gauges;
 pub use handshakes::{Handshake, Handshakes};
 pub use mirrored::{Compared, Copied, Mirrored};

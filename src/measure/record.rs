@@ -52,6 +52,43 @@ pub enum Standing {
     Aside,
     /// Of nothing that compares: its client has chosen the version.
     Overridden(Seen),
+    /// Of nothing that compares: green had to have it. Bounds that are absolute and the streak see it.
+    Cohort(Member),
+}
+
+/// What a request of a cohort is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The place of its cohort in the settings.
+    pub cohort: u8,
+    /// Its latency is no evidence: its endpoint had only just begun.
+    pub warms_up: bool,
+}
+
+impl Standing {
+    /// The same of a request to an endpoint that warms up; none where that makes no difference.
+    pub const fn in_warm_up(self) -> Option<Standing> {
+        match self {
+            Standing::Evidence => Some(Standing::WarmUp),
+            Standing::Cohort(Member { cohort, warms_up: false }) => {
+                Some(Standing::Cohort(Member { cohort, warms_up: true }))
+            }
+            Standing::WarmUp | Standing::Aside | Standing::Overridden(_) | Standing::Cohort(_) => None,
+        }
+    }
+
+    pub const fn is_of_warm_up(self) -> bool {
+        matches!(self, Standing::WarmUp | Standing::Cohort(Member { warms_up: true, .. }))
+    }
+
+    /// Whether the streak sees it.
+    pub const fn counts_in_a_row(self) -> bool {
+        match self {
+            Standing::Evidence | Standing::WarmUp | Standing::Cohort(_) => true,
+            Standing::Overridden(Seen { streak, .. }) => streak,
+            Standing::Aside => false,
+        }
+    }
 }
 
 /// Which part of blue's requests one belongs to.

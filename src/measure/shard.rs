@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::clients::Clients;
+use super::cohorts::Cohorts;
 use super::gauges::Gauges;
 use super::handshakes::{Handshake, Handshakes};
 use super::mirrored::Mirrored;
 use super::overrides::{Overridden, Overrides};
 use super::proxy_headers::{ProxyHeader, ProxyHeaders};
 use super::record::count_in;
-pub use super::record::{Arm, Count, FailedAt, Record, Standing, Took, Unanswered};
+pub use super::record::{Arm, Count, FailedAt, Member, Record, Standing, Took, Unanswered};
 use super::routes::RouteShards;
 pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
@@ -67,9 +68,10 @@ pub struct Shard {
     pub templates: Templates,
     /// None where nothing was copied.
     pub mirrored: Option<Box<Mirrored>>,
-    /// What triggers see of requests whose version was chosen; none where there were none.
+    /// What triggers see of requests whose version was chosen, or that are of a cohort; none where there were none.
     pub overridden: Option<Box<ByVersion<Sample>>>,
     pub overrides: Overrides,
+    pub cohorts: Cohorts,
 }
 
 /// The worker's side: counts, and hands over.
@@ -113,12 +115,19 @@ impl Shard {
             self.open(record.routed);
         }
         let is_old = record.routed.epoch != self.routed.epoch;
-        if let Standing::Overridden(Seen { triggers: true, .. }) = record.standing
-            && !is_old
-        {
-            self.overridden.get_or_insert_default().of_mut(version).record(record.charge, record.judged);
+        let to_triggers = match record.standing {
+            Standing::Overridden(Seen { triggers, .. }) => triggers,
+            Standing::Cohort(Member { cohort, .. }) => {
+                self.cohorts.count(usize::from(cohort), record.charge);
+                true
+            }
+            Standing::Evidence | Standing::WarmUp | Standing::Aside => false,
+        };
+        if to_triggers && !is_old {
+            let judged = if record.standing.is_of_warm_up() { Took::default() } else { record.judged };
+            self.overridden.get_or_insert_default().of_mut(version).record(record.charge, judged);
         }
-        if is_old || matches!(record.standing, Standing::Aside | Standing::Overridden(_)) {
+        if is_old || !matches!(record.standing, Standing::Evidence | Standing::WarmUp) {
             return self.aside.of_mut(version).record(record.charge, record.shown);
         }
         self.take(version, record);
@@ -239,7 +248,7 @@ impl Shard {
     pub fn is_empty(&self) -> bool {
         let of_connections = !self.handshakes.is_empty() || !self.proxy_headers.is_empty() || !self.sheds.is_empty();
         let on_routes = self.routes.as_ref().is_some_and(|routes| !routes.is_empty());
-        let of_connections = of_connections || !self.overrides.is_empty();
+        let of_connections = of_connections || !self.overrides.is_empty() || !self.cohorts.is_empty();
         let counted = self.panics > 0 || !self.shields.is_empty() || !self.plain.is_empty() || on_routes;
         let counted = counted || self.mirrored.is_some();
         !counted && !of_connections && Version::BOTH.into_iter().all(|v| self.connects.of(v).is_empty())
@@ -259,6 +268,7 @@ impl Shard {
         self.mirrored = None;
         self.overridden = None;
         self.overrides = Overrides::default();
+        self.cohorts.clear();
         self.failed.clear();
         self.arm.clear();
         self.arm_clients.clear();

@@ -38,7 +38,7 @@ pub struct Tick {
     pub gauges: Gauges,
     /// Of mirrored requests of the epoch; none where there were none.
     pub mirrored: Option<Box<Mirrored>>,
-    /// What triggers see of requests whose version was chosen; none where there were none.
+    /// What triggers see of requests whose version was chosen, or that are of a cohort; none where there were none.
     pub overridden: Option<Box<ByVersion<Sample>>>,
 }
 

@@ -3,6 +3,7 @@
 //! The journal keeps these types of a release that brought its plan along.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::weight::Weight;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Rising strictly, above 0 % and below 100 %, behind those that mirror; after the last comes 100 %. Empty when the first
+    /// Rising strictly, above 0 % and below 100 %, behind those that mirror and those of cohorts, in this order; after the last comes 100 %. Empty when the first
     /// weight is 100 %.
     pub steps: Vec<Step>,
     /// At weight 0, before the first step.
@@ -32,13 +33,16 @@ pub struct Plan {
 }
 
 /// One weight and how long it must hold before the next.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub weight: Weight,
     /// At weight 0, the share of blue's requests that green gets copies of: the step is judged by these alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Weight>,
+    /// At weight 0, the cohort that goes to green, and stays there: the step is judged by it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<Arc<str>>,
     /// Zero only under [`OnLowTraffic::Wait`]: the step then ends as soon as the verdict is a pass.
     pub bake: Duration,
     pub approval: Approval,
@@ -121,14 +125,17 @@ impl OnLowTraffic {
     }
 }
 
-/// As in journals of programs that knew no mirror: they tell one plan from another by it.
+/// As in journals of programs that knew no mirror and no cohorts: they tell one plan from another by it.
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Step { weight, mirror, bake, approval } = self;
+        let Step { weight, mirror, cohort, bake, approval } = self;
         let mut step = f.debug_struct("Step");
         step.field("weight", weight);
         if let Some(mirror) = mirror {
             step.field("mirror", mirror);
+        }
+        if let Some(cohort) = cohort {
+            step.field("cohort", cohort);
         }
         step.field("bake", bake).field("approval", approval).finish()
     }

@@ -1,6 +1,7 @@
 //! A release under way: where in its plan it is, what holds it, and what one input makes of it.
 
 mod approval;
+mod cohorts;
 mod mirroring;
 mod promotion;
 
@@ -322,7 +323,8 @@ impl Run {
                 Kind::Promoted
             }
         };
-        let sentence = format!("{} at {}{}", self.place(Some(plan)), self.weight, self.mirrors_told(plan));
+        let beside = self.mirrors_told(plan) + &self.cohort_told(plan);
+        let sentence = format!("{} at {}{beside}", self.place(Some(plan)), self.weight);
         vec![self.route(), Effect::tell(kind, PLAN, sentence)]
     }
 

@@ -27,9 +27,10 @@ fn step(step: &Value) -> Option<String> {
         (Value::Bool(true), None) => " and an approval".to_owned(),
         _ => String::new(),
     };
-    let share = match step["mirror"].as_f64() {
-        Some(mirror) => format!("{mirror} % mirrored"),
-        None => format!("{} %", step["weight"].as_f64()?),
+    let share = match (step["mirror"].as_f64(), step["cohort"].as_str()) {
+        (Some(mirror), _) => format!("{mirror} % mirrored"),
+        (None, Some(cohort)) => format!("the cohort {}", escape(cohort)),
+        (None, None) => format!("{} %", step["weight"].as_f64()?),
     };
     Some(format!("{share} for {}{approval}", seconds(&step["bake"])?))
 }

@@ -3,10 +3,10 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BUILD, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS,
-    LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS, MIRRORED, NOTIFICATIONS, OVERLOAD,
-    OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED, SHIELDED,
-    SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
+    BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT,
+    JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS, MIRRORED, NOTIFICATIONS,
+    OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED,
+    SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -61,6 +61,10 @@ pub(super) fn describe() {
         MIRROR_HEAD_SECONDS,
         Unit::Seconds,
         "What green took for a copy, to the response head; part of no verdict but a mirror's"
+    );
+    describe_counter!(
+        COHORT_REQUESTS,
+        "Requests that green had because they are of a cohort, by whom they are charged to: served, failed or nobody"
     );
     describe_counter!(OVERRIDES, "Requests that ask for a version, by whether they may");
     describe_counter!(PANICS, "Requests that ended in a panic");

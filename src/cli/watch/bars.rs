@@ -86,9 +86,10 @@ impl Bars {
 
 /// What stands beside a step's bar.
 fn message(step: &Value, awaited: Option<String>) -> String {
-    let bake = match step["mirror"].as_f64() {
-        Some(share) => format!("{}, {share} % mirrored", status::seconds(&step["bake"])),
-        None => status::seconds(&step["bake"]),
+    let bake = match (step["mirror"].as_f64(), step["cohort"].as_str()) {
+        (Some(share), _) => format!("{}, {share} % mirrored", status::seconds(&step["bake"])),
+        (None, Some(cohort)) => format!("{}, cohort {cohort}", status::seconds(&step["bake"])),
+        (None, None) => status::seconds(&step["bake"]),
     };
     match awaited {
         Some(awaited) => format!("{bake}, then an approval {awaited}"),

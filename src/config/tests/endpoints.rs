@@ -23,6 +23,23 @@ fn a_socket_is_named_by_its_absolute_path_and_a_wrong_one_is_refused_with_what_w
 }
 
 #[test]
+fn endpoints_may_have_clients_of_their_own_by_one_key() {
+    let blue = |balance: &str| format!("blue: {{ version: v1, endpoints: [\"127.0.0.1:1\"], balance: {balance} }}");
+    for (balance, wrong) in [
+        ("{}", "3:59 blue.balance: says none of `cookie`, `header` and `address` | write one, like `cookie: session`"),
+        (
+            "{ cookie: a, address: true }",
+            "3:72 blue.balance.address: a second key beside `cookie`: a client has one | remove one of them",
+        ),
+        ("{ header: a, uri: true }", "3:72 unknown key `blue.balance.uri` | not a key here"),
+        ("leastRequests", "3:59 blue.balance: expected a mapping, found the text `leastRequests` | expected a mapping"),
+    ] {
+        check(&blue(balance), &[wrong]);
+    }
+    check(&blue("{ header: x-user }"), &[]);
+}
+
+#[test]
 fn a_socket_is_one_endpoint_and_stands_unquoted_and_a_host_may_be_called_unix() {
     check("blue: { version: v1, endpoints: [unix:/run/app@1.sock, unix:8080] }", &[]);
     check(

@@ -14,7 +14,7 @@ use crate::config::raw::{Mapping, RawGate, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::config::route::RouteConfig;
 use crate::gate::route::{MOST_ROUTES, NamedRoute, RouteRule};
-use crate::gate::trigger::{Action, Conviction, StreakTrigger};
+use crate::gate::trigger::{Action, Conviction, StreakTrigger, Trigger};
 use crate::gate::{Policy, RouteNumber, Routes};
 use crate::release::Plan;
 
@@ -151,6 +151,12 @@ pub(super) fn clears_green(policy: &Policy) -> bool {
 /// Whether the verdict on mirrored requests can be a pass.
 pub(super) fn clears_mirrored(policy: &Policy) -> bool {
     policy.mirror.iter().any(|trigger| trigger.action != Action::Notify)
+}
+
+/// Whether the verdict on a cohort can be a pass.
+pub(super) fn clears_cohorts(policy: &Policy) -> bool {
+    let clears = |trigger: &Trigger| trigger.route.is_none() && trigger.condition.is_absolute();
+    policy.triggers.iter().any(|trigger| clears(trigger) && trigger.action != Action::Notify)
 }
 
 /// Refuses triggers that judge nothing, or that could never let a plan take its first step.

@@ -1,9 +1,11 @@
 //! The plan: steps that rise, and times in which each of them can be reached; and what a release says of its own.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{gate, not_among, trigger};
+use super::trigger::plain_name;
+use super::{cohorts, gate, not_among, trigger};
 use crate::config::quantity::{duration, quoted, shown, weight};
 use crate::config::raw::{Mapping, Quantity, RawApproval, RawRelease, RawStep, RawTerms, Switch};
 use crate::config::report::{Scope, Wrong};
@@ -20,6 +22,7 @@ const MONITORING: Duration = Duration::from_secs(10 * 60);
 struct Written {
     weight: Option<Weight>,
     mirror: Option<Weight>,
+    cohort: Option<Arc<str>>,
     bake: Option<Duration>,
     approval: Option<Approval>,
 }
@@ -60,6 +63,7 @@ fn refuse_unsuited(scope: &mut Scope<'_, '_>, plan: &Plan, policy: &Policy) {
             gate::A_BOUND,
         ));
     }
+    cohorts::refuse_unsuited(scope, plan, policy);
     if !gate::clears_green(policy) {
         let label = format!("in `gate`, {}", gate::A_BOUND);
         scope.wrong_here(Wrong::new("nothing in `gate` clears green, so it could not take a step", label));
@@ -98,7 +102,8 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
         }
     }
     let step = |step: Written| {
-        Some(Step { weight: step.weight?, mirror: step.mirror, bake: step.bake?, approval: step.approval? })
+        let Written { weight, mirror, cohort, bake, approval } = step;
+        Some(Step { weight: weight?, mirror, cohort, bake: bake?, approval: approval? })
     };
     Some(Plan {
         steps: written.into_iter().map(step).collect::<Option<_>>()?,
@@ -125,14 +130,26 @@ fn steps(
     let mut list = scope.key("steps");
     let (mut before, mut mirrored) = (Weight::ZERO, Weight::ZERO);
     let last = raw.len() - 1;
+    let mut cohorts: Vec<Arc<str>> = Vec::new();
     let mut steps = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let Some(raw) = raw else { continue };
         let mut scope = list.index(index);
         let step = step(&mut scope, raw.0, on_low_traffic);
         if let Some(share) = step.mirror {
-            refuse_mirror(&mut scope, share, before, mirrored);
+            let users = match (before, cohorts.is_empty()) {
+                (Weight::ZERO, true) => None,
+                (Weight::ZERO, false) => Some("cohort"),
+                (_, _) => Some("weight"),
+            };
+            refuse_mirror(&mut scope, share, users, mirrored);
             mirrored = mirrored.max(share);
+            steps.push(step);
+            continue;
+        }
+        if let Some(cohort) = &step.cohort {
+            refuse_cohort(&mut scope, cohort, before, &cohorts);
+            cohorts.push(Arc::clone(cohort));
             steps.push(step);
             continue;
         }
@@ -157,10 +174,10 @@ fn steps(
 }
 
 /// Copies come before users, and ever more of them.
-fn refuse_mirror(scope: &mut Scope<'_, '_>, share: Weight, before: Weight, mirrored: Weight) {
-    if before > Weight::ZERO {
+fn refuse_mirror(scope: &mut Scope<'_, '_>, share: Weight, users: Option<&str>, mirrored: Weight) {
+    if let Some(key) = users {
         let message = "comes after a step that sends users to green";
-        scope.misplaced("mirror", Wrong::new(message, "write it before the first `weight`"));
+        scope.misplaced("mirror", Wrong::new(message, format!("write it before the first `{key}`")));
     } else if share == Weight::ZERO {
         scope.wrong("mirror", Wrong::new("`0%` copies nothing", "for a time at 0% write `initialDelay`"));
     } else if share <= mirrored {
@@ -189,8 +206,19 @@ fn refuse_beyond(scope: &mut Scope<'_, '_>, step: &Written, max_weight: Weight, 
     }
 }
 
+/// A cohort comes before everybody else, and stays.
+fn refuse_cohort(scope: &mut Scope<'_, '_>, cohort: &str, before: Weight, cohorts: &[Arc<str>]) {
+    if before > Weight::ZERO {
+        let message = "comes after a step that sends anybody to green";
+        scope.misplaced("cohort", Wrong::new(message, "write it before the first `weight`"));
+    } else if cohorts.iter().any(|known| **known == *cohort) {
+        let message = format!("{} is on green already, by a step before", quoted(cohort));
+        scope.wrong("cohort", Wrong::new(message, "remove the step, or name another"));
+    }
+}
+
 fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTraffic>) -> Written {
-    let (weight, mirror) = weight_or_mirror(scope, raw.weight, raw.mirror);
+    let (weight, mirror, cohort) = who(scope, raw.weight, raw.mirror, raw.cohort);
     let last = weight == Some(Weight::FULL);
     let bake = match raw.bake {
         // The monitoring window has a default.
@@ -207,25 +235,35 @@ fn step(scope: &mut Scope<'_, '_>, raw: RawStep, on_low_traffic: Option<OnLowTra
         let label = "nothing comes after 100%, write it at the step before";
         scope.wrong("approval", Wrong::new("means nothing at the last step", label));
     }
-    Written { weight, mirror, bake, approval }
+    Written { weight, mirror, cohort, bake, approval }
 }
 
-/// A step sends users to green, or copies.
-fn weight_or_mirror(
+/// A step sends users to green, or copies, or a cohort alone.
+fn who(
     scope: &mut Scope<'_, '_>,
     raw_weight: Option<Quantity>,
     raw_mirror: Option<Quantity>,
-) -> (Option<Weight>, Option<Weight>) {
-    if !scope.report.is_written(&scope.at.key("mirror")) {
-        return (scope.required("weight", raw_weight, weight), None);
-    }
-    if scope.report.is_written(&scope.at.key("weight")) {
-        let label = "remove one of them: a step that mirrors is at 0%";
-        scope.misplaced("mirror", Wrong::new("a second key beside `weight`", label));
-        return (None, None);
-    }
-    let share = scope.required("mirror", raw_mirror, weight);
-    (share.map(|_| Weight::ZERO), share)
+    raw_cohort: Option<String>,
+) -> (Option<Weight>, Option<Weight>, Option<Arc<str>>) {
+    let named = ["weight", "mirror", "cohort"].map(|key| scope.report.is_written(&scope.at.key(key)));
+    let second = match named {
+        [true, true, _] => ("mirror", "weight", "a step that mirrors is at 0%"),
+        [true, _, true] => ("cohort", "weight", "at a cohort's step it alone is on green"),
+        [false, true, true] => ("cohort", "mirror", "copies come before anybody is on green"),
+        [false, true, false] => {
+            let share = scope.required("mirror", raw_mirror, weight);
+            return (share.map(|_| Weight::ZERO), share, None);
+        }
+        [false, false, true] => {
+            let cohort = scope.required("cohort", raw_cohort, plain_name("a cohort"));
+            return (cohort.as_ref().map(|_| Weight::ZERO), None, cohort.map(Arc::from));
+        }
+        [_, false, false] => return (scope.required("weight", raw_weight, weight), None, None),
+    };
+    let (key, first, why) = second;
+    let wrong = Wrong::new(format!("a second key beside `{first}`"), format!("remove one of them: {why}"));
+    scope.misplaced(key, wrong);
+    (None, None, None)
 }
 
 fn approval(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawApproval>>) -> Option<Approval> {

@@ -158,7 +158,7 @@ fn timeouts(scope: &mut Scope<'_, '_>, raw: RawRouteTimeouts, all: Timeouts) -> 
 }
 
 /// A list of what a request may be; empty where it is not written.
-fn patterns<T: PartialEq>(
+pub(super) fn patterns<T: PartialEq>(
     scope: &mut Scope<'_, '_>,
     key: &str,
     raw: Option<Vec<Option<String>>>,

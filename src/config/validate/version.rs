@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::{NamedFiles, health, transport};
+use super::{NamedFiles, health, sticky, transport};
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::{Quantity, RawVersion};
@@ -44,10 +44,14 @@ pub(super) fn version(
         let label = "a connection by HTTP/2 carries the requests of many clients";
         scope.wrong("proxyProtocol", Wrong::new("is for connections of one client", label));
     }
+    let balance = match raw.balance {
+        Some(raw) => sticky::client_key(&mut scope.key("balance"), raw.0).map(Some),
+        None => Some(None),
+    };
     let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
-    let (version, endpoints, max_requests, transport) =
-        (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?));
-    Some(VersionConfig { version, endpoints, max_requests, max_weight: max_weight?, health_check, transport })
+    let (version, endpoints, max_requests, transport, balance) =
+        (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?), balance?);
+    Some(VersionConfig { version, endpoints, max_requests, max_weight: max_weight?, health_check, transport, balance })
 }
 
 fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Weight> {

@@ -136,6 +136,11 @@ impl Service {
             }
             place
         });
+        if !table.cohorts().is_none()
+            && let Some(chosen) = self.of_cohort(serving, (head, place, client), table)
+        {
+            return chosen;
+        }
         let lot = settings
             .sticky
             .as_ref()
@@ -168,7 +173,7 @@ impl Service {
         Chosen { version, section, routed: table.routed(), drawn, arm, standing, route, copied }
     }
 
-    fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {
+    pub(super) fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {
         let mut shares = self.client_share.borrow_mut();
         let class = match client.class {
             Some(class) => class,

@@ -133,6 +133,7 @@ async fn go_on(
         };
         // Green is charged, whoever answers.
         exchange = exchange.instead((instead.section, instead.permit), part);
+        exchange.balance(instead.request.headers(), &way.client);
         let usual = exchange.usual_patience();
         way.progress.enter(Phase::Waiting, Instant::now(), usual);
         unsent = Some(instead.request);

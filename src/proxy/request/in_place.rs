@@ -12,7 +12,7 @@ use super::shield::charge;
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, Outcome, Version};
 use crate::measure::Shielded;
-use crate::measure::shard::{Record, Standing};
+use crate::measure::shard::Record;
 use crate::proxy::upstream::Endpoint;
 
 /// What blue's part in a request knows of green's.
@@ -53,7 +53,7 @@ impl Hung {
     /// Blue has served it after `took`.
     fn compare(mut self, took: Duration) {
         // What is slow in a warm-up is no evidence.
-        if took < self.had && self.record.standing != Standing::WarmUp {
+        if took < self.had && !self.record.standing.is_of_warm_up() {
             self.record.outcome = Outcome::Timeout;
         }
     }

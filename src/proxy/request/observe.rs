@@ -18,7 +18,6 @@ use super::service::{Service, Serving};
 use super::shield::Shield;
 use super::tunnel::Tunnel;
 use crate::config::Timeouts;
-use crate::gate::policy::Seen;
 use crate::gate::streak::{Answer, Routed};
 use crate::gate::{Charge, GrpcStatus, Outcome, RouteMark, Version};
 use crate::live::Permit;
@@ -59,6 +58,8 @@ pub(in crate::proxy) struct Exchange {
     trial: Option<Trial>,
     finished: bool,
     pub(super) shield: Shield,
+    /// Where the client's own endpoints are found; none where its version's serve anybody.
+    pub(super) point: Option<usize>,
     /// Whose name is in the Host field that goes to the endpoint.
     host: HostOf,
     /// None where it is the first part of a request, which is the one that counts.
@@ -129,6 +130,7 @@ impl Exchange {
             trial: None,
             finished: false,
             shield: Shield::Down,
+            point: None,
             host: HostOf::Client,
             in_place: None,
             line,
@@ -214,10 +216,10 @@ impl Exchange {
         self.trial = trial;
         self.at = Some(endpoint.begin(&self.progress));
         if self.version == Version::Green
-            && self.standing == Standing::Evidence
+            && let Some(in_warm_up) = self.standing.in_warm_up()
             && endpoint.warms_up(self.routed.epoch, &self.serving.settings().counting.warm_up, self.started)
         {
-            self.standing = Standing::WarmUp;
+            self.standing = in_warm_up;
             self.waits_no_more();
         }
     }
@@ -366,7 +368,7 @@ impl Exchange {
 pub(super) fn book(service: &Service, serving: &Serving, section: Version, record: &Record, at: Option<&Rc<Endpoint>>) {
     service.records.record(record);
     let Record { version: Some(version), charge, standing, routed, endpoint, .. } = *record else { return };
-    if matches!(standing, Standing::Evidence | Standing::WarmUp | Standing::Overridden(Seen { streak: true, .. })) {
+    if standing.counts_in_a_row() {
         let answer = Answer { version, charge, routed, endpoint };
         // Whoever hears of a finding has the requests that it rests on.
         service.routing.observe_and(answer, || service.hand_over());

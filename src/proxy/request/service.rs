@@ -18,7 +18,7 @@ use super::records::Records;
 use super::respond::Refusal;
 use crate::config::{ProxyProtocol, Speaks};
 use crate::gate::{ByVersion, Version};
-use crate::live::{Live, Permit, Restraints, Settings, Stage};
+use crate::live::{Balance, Live, Permit, Restraints, Settings, Stage};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{Among, Dialer, Endpoint};
@@ -186,6 +186,11 @@ impl Serving {
 
     pub(super) fn proxy_protocol(&self, section: Version) -> Option<ProxyProtocol> {
         self.live.transports.of(section).proxy_protocol
+    }
+
+    /// What chooses among the endpoints of `section`; none: the least busy of two serves.
+    pub(super) fn balance(&self, section: Version) -> Option<&Balance> {
+        self.live.balances.of(section).as_deref()
     }
 
     /// Which HTTP is spoken with the endpoints of `section`.

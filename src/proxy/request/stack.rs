@@ -168,6 +168,7 @@ fn route(
     if chosen.version == gate::Version::Green && !matches!(chosen.standing, Standing::Overridden(_)) {
         exchange.shield = Shield::over(exchange.serving.settings(), exchange.route, &mut request, asked);
     }
+    exchange.balance(request.headers(), &way.client);
     let forwarded = forward(way, Box::new(exchange), request);
     if let Some(copy) = copy {
         copy.go();

@@ -14,7 +14,7 @@ use super::service::Service;
 use super::websocket::Wish;
 use crate::config::Speaks;
 use crate::gate::Charge;
-use crate::proxy::upstream::{Carrier, Carries, Endpoint, NoHead, Picked, Sendable, Terms, pick};
+use crate::proxy::upstream::{Carrier, Carries, Endpoint, NoHead, Picked, Sendable, Terms, pick, pick_in_order};
 use crate::proxy::wire::{BodyFailure, Interrupt, Phase, Progress, RequestBody};
 
 /// Endpoints of one version that are tried when connections are refused.
@@ -125,7 +125,12 @@ impl Way {
             return None;
         }
         let endpoints = exchange.serving.endpoints.of(exchange.section);
-        let Picked { endpoint, trial } = pick(endpoints, tried, &mut self.service.random.borrow_mut())?;
+        let random = &mut self.service.random.borrow_mut();
+        let picked = match exchange.own_endpoints() {
+            None => pick(endpoints, tried, random),
+            Some(own) => pick_in_order(endpoints, own, tried, random),
+        };
+        let Picked { endpoint, trial } = picked?;
         exchange.at(&endpoint, trial);
         if wanted == Wanted::New {
             return Some(Found::Missing(endpoint));

@@ -4,6 +4,7 @@
 //! a time, and never the last. One that fails its active checks gets nothing, even when it is the last.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,6 +65,9 @@ pub(in crate::proxy) struct Picked {
 
 /// The one request that an endpoint on trial gets, for as long as it is under way.
 pub(in crate::proxy) struct Trial(Rc<Endpoint>);
+
+/// Looked at for one key. Where so many belong to endpoints that take nothing, few are left that take anything.
+const MOST_POINTS: usize = 256;
 
 /// An endpoint on trial gets at most one request in so many.
 const ONE_IN: u32 = 10;
@@ -245,6 +249,25 @@ pub(in crate::proxy) fn pick(
             Some(served(if second.under_way.count() < first.under_way.count() { second } else { first }))
         }
     }
+}
+
+/// The first endpoint of a key that can be picked, by the places of its endpoints in `all`; whichever [`pick`] says where that
+/// would be far from its own. One that is on trial gets some of its own keys.
+pub(in crate::proxy) fn pick_in_order(
+    all: &[Rc<Endpoint>],
+    order: impl Iterator<Item = usize>,
+    tried: &[Rc<Endpoint>],
+    random: &mut fastrand::Rng,
+) -> Option<Picked> {
+    let untried = |endpoint: &&Rc<Endpoint>| !tried.iter().any(|tried| Rc::ptr_eq(tried, endpoint));
+    let mut own = order.take(MOST_POINTS).filter_map(|place| all.get(place)).filter(untried);
+    let picked = own.find_map(|endpoint| match endpoint.known.stands() {
+        _ if !endpoint.known.is_healthy() => None,
+        Stands::In => Some(Picked { endpoint: Rc::clone(endpoint), trial: None }),
+        Stands::OnTrial => on_trial(iter::once(endpoint), random),
+        Stands::Out => None,
+    });
+    picked.or_else(|| pick(all, tried, random))
 }
 
 fn on_trial<'e>(mut healthy: impl Iterator<Item = &'e Rc<Endpoint>>, random: &mut fastrand::Rng) -> Option<Picked> {

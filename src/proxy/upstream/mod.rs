@@ -21,7 +21,7 @@ mod under_way;
 pub(in crate::proxy) use carrier::{Carrier, Carries, Terms};
 pub(in crate::proxy) use connect::NoConnection;
 pub(in crate::proxy) use end::End;
-pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick};
+pub(in crate::proxy) use endpoint::{Among, Endpoint, Picked, Trial, pick, pick_in_order};
 pub use health::check;
 pub(in crate::proxy) use http1::Broken;
 #[cfg(feature = "fuzzing")]

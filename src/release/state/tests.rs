@@ -14,8 +14,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn plan(on_low_traffic: OnLowTraffic, irreversible: Option<&str>) -> Plan {
     Plan {
         steps: vec![
-            Step { weight: percent(20.0), mirror: None, bake: MINUTE * 5, approval: Approval::Automatic },
-            Step { weight: percent(50.0), mirror: None, bake: MINUTE * 10, approval: Approval::Operator },
+            Step { weight: percent(20.0), mirror: None, cohort: None, bake: MINUTE * 5, approval: Approval::Automatic },
+            Step { weight: percent(50.0), mirror: None, cohort: None, bake: MINUTE * 10, approval: Approval::Operator },
         ],
         initial_delay: MINUTE,
         progress_deadline: Some(MINUTE * 30),

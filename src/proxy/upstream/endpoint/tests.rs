@@ -137,3 +137,46 @@ fn a_version_fails_its_checks_for_as_long_as_the_best_of_its_endpoints() {
     let none = Upstreams::new(ByVersion { blue: &[], green: &[] }, &Addresses::default());
     assert_eq!(none.health(Version::Green).failing_for, 0);
 }
+
+fn in_order(all: &[Rc<Endpoint>], order: &[usize], tried: &[Rc<Endpoint>], random: &mut fastrand::Rng) -> usize {
+    let picked = pick_in_order(all, order.iter().copied(), tried, random).expect("there are some");
+    all.iter().position(|endpoint| Rc::ptr_eq(endpoint, &picked.endpoint)).expect("it is one of them")
+}
+
+#[test]
+fn a_keys_requests_pass_to_the_next_of_its_endpoints_while_one_is_ejected_or_unhealthy_or_was_tried() {
+    let (upstreams, all) = endpoints(4);
+    let mut random = fastrand::Rng::with_seed(9);
+    let order = [2, 2, 0, 3, 1];
+    let mut next = |tried: &[Rc<Endpoint>]| in_order(&all, &order, tried, &mut random);
+    assert_eq!(next(&[]), 2);
+    assert_eq!(next(&all[2..3]), 0);
+    fail(&all[2], &upstreams);
+    assert_eq!(next(&[]), 0);
+    all[0].known.checked(3, false);
+    assert_eq!(next(&[]), 3);
+    all[0].known.checked(0, true);
+    assert_eq!(next(&[]), 0);
+}
+
+#[test]
+fn a_key_whose_endpoints_all_take_nothing_has_any_that_is_healthy() {
+    let (_, all) = endpoints(3);
+    let mut random = fastrand::Rng::with_seed(10);
+    all[0].known.checked(3, false);
+    assert_eq!(in_order(&all, &[0; MOST_POINTS + 1], &all[1..2], &mut random), 2);
+    assert!(pick_in_order(&all, iter::empty(), &all, &mut random).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_on_trial_gets_some_of_its_own_keys_one_at_a_time() {
+    let (upstreams, all) = endpoints(4);
+    let mut random = fastrand::Rng::with_seed(11);
+    fail(&all[2], &upstreams);
+    tokio::time::advance(EJECTION.duration).await;
+    let mut picked = |order: &[usize]| pick_in_order(&all, order.iter().copied(), &[], &mut random).expect("some");
+    assert!((0..200).all(|_| picked(&[0, 2]).trial.is_none()), "the key is another's");
+    let held: Vec<Picked> = (0..200).map(|_| picked(&[2, 0])).collect();
+    assert_eq!(held.iter().filter(|picked| picked.trial.is_some()).count(), 1);
+    assert!(held.iter().all(|picked| Rc::ptr_eq(&picked.endpoint, &all[0]) != picked.trial.is_some()));
+}

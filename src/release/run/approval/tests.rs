@@ -17,7 +17,7 @@ impl Release {
         let weight = Weight::from_percent(25.0).expect("a weight");
         let approval = Approval::Within(Deadline { within: HOUR * 24, otherwise });
         let plan = Plan {
-            steps: vec![Step { weight, mirror: None, bake: HOUR, approval }],
+            steps: vec![Step { weight, mirror: None, cohort: None, bake: HOUR, approval }],
             initial_delay: Duration::ZERO,
             progress_deadline: None,
             monitoring: HOUR,

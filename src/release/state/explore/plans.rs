@@ -9,8 +9,8 @@ use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, We
 pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
     Plan {
         steps: vec![
-            Step { weight: percent(20.0), mirror: None, bake: SECOND, approval: Approval::Automatic },
-            Step { weight: percent(50.0), mirror: None, bake: SECOND * 2, approval: Approval::Operator },
+            Step { weight: percent(20.0), mirror: None, cohort: None, bake: SECOND, approval: Approval::Automatic },
+            Step { weight: percent(50.0), mirror: None, cohort: None, bake: SECOND * 2, approval: Approval::Operator },
         ],
         initial_delay: SECOND,
         progress_deadline: deadline,

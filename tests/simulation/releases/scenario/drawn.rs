@@ -31,6 +31,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
         .map(|percent| Step {
             weight: Weight::from_percent(percent).expect("a weight"),
             mirror: None,
+            cohort: None,
             bake: minutes(random, 1.0, longest),
             approval: approval(random),
         })
