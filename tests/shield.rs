@@ -301,6 +301,22 @@ fn a_body_is_held_up_to_its_bound_and_sent_again() {
 }
 
 #[test]
+fn a_body_goes_to_blue_as_well_where_green_gives_no_head() {
+    for (name, fails, _) in FAULTS {
+        let (blue, green) = (Upstream::ok(), green(fails));
+        let proxy = all_to_green(blue.address, green.address, "{ methods: [PUT], after: 200ms }");
+        let mut client = proxy.client();
+        for framed in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+            client.send(format!("PUT / HTTP/1.1\r\nHost: test\r\n{framed}"));
+            assert_eq!(client.response().status, 200, "{name}, {framed:.30}");
+        }
+        assert!(blue.requests().iter().all(|request| request.body == b"hello"), "{name}: {:?}", blue.requests());
+        assert_eq!((blue.count(), green.count()), (2, 2), "{name}");
+        proxy.until_metric(SHIELDED, &[], 2.0);
+    }
+}
+
+#[test]
 fn a_body_of_which_green_had_a_part_goes_to_blue_whole() {
     let blue = Upstream::ok();
     let green = Upstream::scripted(|connection| {
@@ -441,19 +457,21 @@ fn by_http_2_on_both_sides_as_well() {
                 "{path} {protocol}"
             );
         }
-        let put = http::Request::put("http://test/500").body(()).expect("a request");
-        let (answer, mut body) = client.begin(put);
-        body.send_data("hello".into(), false).expect("an open stream");
-        body.send_trailers(HeaderMap::new()).expect("an open stream");
-        assert_eq!(client.answer(answer).status, 200);
+        for path in ["/500", "/reset", "/hang"] {
+            let put = http::Request::put(format!("http://test{path}")).body(()).expect("a request");
+            let (answer, mut body) = client.begin(put);
+            body.send_data("hello".into(), false).expect("an open stream");
+            body.send_trailers(HeaderMap::new()).expect("an open stream");
+            assert_eq!(client.answer(answer).status, 200, "{path} {protocol}");
+        }
         let mut client = proxy.client();
         assert_eq!(["/500", "/reset", "/hang"].map(|path| client.get(path).status), [200; 3]);
-        proxy.until_metric(SHIELDED, &[], 7.0);
-        proxy.until(|status| status["green"]["failures"] == 7);
+        proxy.until_metric(SHIELDED, &[], 9.0);
+        proxy.until(|status| status["green"]["failures"] == 9);
     }
     let bodies = blue.requests().into_iter().map(|(_, body, _)| body).filter(|body| !body.is_empty());
-    assert_eq!(bodies.collect::<Vec<_>>(), [b"hello"]);
-    assert_eq!(plain.requests().iter().filter(|request| request.body == b"hello").count(), 1);
+    assert_eq!(bodies.collect::<Vec<_>>(), [b"hello"; 3]);
+    assert_eq!(plain.requests().iter().filter(|request| request.body == b"hello").count(), 3);
 }
 
 #[test]
