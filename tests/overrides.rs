@@ -205,6 +205,21 @@ fn row_73_testers_are_no_evidence_unless_the_streak_or_the_triggers_shall_see_th
 }
 
 #[test]
+fn what_testers_ask_for_on_an_excluded_route_is_no_evidence_whatever_shall_see_them() {
+    let seen = NEAR.replace(" }", ", streak: true, triggers: true }");
+    let excluded = "routes: [{ name: probes, paths: [/], exclude: true }]";
+    let (_blue, green, proxy) = failing(&format!("{seen}\n{excluded}"));
+    let mut client = proxy.client();
+    (0..20).for_each(|_| _ = ask(&mut client, GREEN));
+    assert_eq!(green.count(), 20);
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 20.0);
+    // What is judged by triggers is judged in the tick in which it is counted.
+    client.send("GET /other HTTP/1.1\r\nHost: test\r\n\r\n").response();
+    let status = proxy.until(|status| status["blue"]["requests"] == 1);
+    assert_eq!(status["state"], "stepping", "{status:#}");
+}
+
+#[test]
 fn what_testers_did_to_a_release_is_replayed() {
     let data = folder();
     let (blue, green) = (version("blue"), Upstream::answering("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"));
