@@ -150,6 +150,23 @@ fn statuses_and_lengths_of_both_answers_are_compared() {
     }
 }
 
+#[test]
+fn what_copies_came_to_in_one_release_is_not_shown_in_the_next() {
+    let (blue, green) = (Upstream::ok(), Upstream::answering(answer("404", 5)));
+    let proxy = mirroring(&blue, &green, ALL);
+    until_copied(&proxy, "client_error", 3);
+    proxy.until(|status| status["mirror"]["otherStatus"].as_u64() >= Some(3));
+    assert_eq!(proxy.post("/v1/release/rollback", &Value::Null).status, 200);
+    assert_eq!(proxy.status()["mirror"], Value::Null);
+    assert_eq!(proxy.post("/v1/release", &Value::Null).status, 200);
+    let mirror = &proxy.until(|status| status["mirror"].is_object())["mirror"];
+    assert_eq!(
+        (&mirror["compared"], &mirror["otherStatus"], &mirror["green"]["requests"]),
+        (&json!(0), &json!(0), &json!(0)),
+        "{mirror:#}"
+    );
+}
+
 /// Takes requests and does not answer.
 fn hanging() -> Upstream {
     Upstream::scripted(|connection| {

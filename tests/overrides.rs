@@ -62,6 +62,8 @@ fn testers_see_green_at_weight_0_by_header_or_cookie_and_others_do_not() {
         ("X-Version: other\r\n", "blue"),
         ("X-Version: green\r\nX-Version: green\r\n", "blue"),
         ("Cookie: xversion=green\r\n", "blue"),
+        ("Cookie: version=green; version=green\r\n", "blue"),
+        ("Cookie: version=green\r\nCookie: a=b; version=blue\r\n", "blue"),
         ("X-Version: blue\r\nCookie: version=green\r\n", "blue"),
     ] {
         assert_eq!(ask(&mut client, field), served, "{field:?}");
@@ -71,7 +73,7 @@ fn testers_see_green_at_weight_0_by_header_or_cookie_and_others_do_not() {
     assert_eq!(green.requests()[0].head.all("x-version"), ["green"], "what is allowed is passed on");
     assert_eq!(green.requests()[1].head.all("cookie"), ["a=b; version=green; c=d"]);
     proxy.until_metric("portcullis_overrides_total", &["result=\"allowed\""], 6.0);
-    proxy.until_metric("portcullis_overrides_total", &["result=\"malformed\""], 2.0);
+    proxy.until_metric("portcullis_overrides_total", &["result=\"malformed\""], 4.0);
 }
 
 #[test]
@@ -202,6 +204,65 @@ fn row_73_testers_are_no_evidence_unless_the_streak_or_the_triggers_shall_see_th
             }
         }
     }
+}
+
+#[test]
+fn who_has_chosen_green_sees_its_failures_and_not_on_a_route_that_is_pinned_to_blue() {
+    let (_blue, green, proxy) =
+        failing(&format!("{NEAR}\nshield: on\nroutes: [{{ name: legacy, paths: [/legacy], pin: blue }}]"));
+    let mut client = proxy.client();
+    let mut status =
+        |target: &str| client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n{GREEN}\r\n")).response().status;
+    assert_eq!([status("/"), status("/legacy"), status("/")], [500, 200, 500]);
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 2.0);
+    assert_eq!((green.count(), proxy.metric("portcullis_shielded_total", &[])), (2, 0.0));
+}
+
+#[test]
+fn testers_are_seen_by_nothing_that_compares_with_blue() {
+    let (blue, green) = (version("blue"), Upstream::answering("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"));
+    let seen = NEAR.replace(" }", ", triggers: true }");
+    let gate = "gate: { minimumRequests: 5, triggers: [{ name: worse, metric: errorRate, aboveBlue: 2, floor: 1% }] }";
+    let proxy = Proxy::start(&config(&[blue.address], &[green.address], &format!("{seen}\n{gate}")));
+    proxy.set_weight(0.0);
+    let mut client = proxy.client();
+    (0..20).for_each(|_| _ = [ask(&mut client, GREEN), ask(&mut client, "")]);
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 20.0);
+    ask(&mut client, "");
+    let status = proxy.until(|status| status["blue"]["requests"] == 21);
+    assert_eq!(status["state"], "stepping", "{status:#}");
+}
+
+#[test]
+fn what_testers_did_to_one_release_is_no_evidence_of_the_next() {
+    let (_blue, _green, proxy) = failing(&NEAR.replace(" }", ", triggers: true }"));
+    let mut client = proxy.client();
+    (0..4).for_each(|_| _ = ask(&mut client, GREEN));
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 4.0);
+    assert_eq!(proxy.post("/v1/release/rollback", &Value::Null).status, 200);
+    assert_eq!(proxy.post("/v1/release", &Value::Null).status, 200);
+    (0..4).for_each(|_| _ = ask(&mut client, GREEN));
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 8.0);
+    ask(&mut client, "");
+    let status = proxy.until(|status| status["blue"]["requests"] == 1);
+    assert_eq!(status["state"], "stepping", "{status:#}");
+    ask(&mut client, GREEN);
+    proxy.until(|status| status["state"] == "rolledBack");
+}
+
+#[test]
+fn what_testers_ask_for_on_an_excluded_route_is_no_evidence_whatever_shall_see_them() {
+    let seen = NEAR.replace(" }", ", streak: true, triggers: true }");
+    let excluded = "routes: [{ name: probes, paths: [/], exclude: true }]";
+    let (_blue, green, proxy) = failing(&format!("{seen}\n{excluded}"));
+    let mut client = proxy.client();
+    (0..20).for_each(|_| _ = ask(&mut client, GREEN));
+    assert_eq!(green.count(), 20);
+    proxy.until_metric("portcullis_requests_total", &["version=\"green\""], 20.0);
+    // What is judged by triggers is judged in the tick in which it is counted.
+    client.send("GET /other HTTP/1.1\r\nHost: test\r\n\r\n").response();
+    let status = proxy.until(|status| status["blue"]["requests"] == 1);
+    assert_eq!(status["state"], "stepping", "{status:#}");
 }
 
 #[test]

@@ -14,10 +14,12 @@ pub(super) struct Felt {
     requests: u64,
     failures: u64,
     shielded: InEpoch,
+    /// As the journal has it of the whole release.
+    settled: Recorded,
 }
 
-/// As it is recorded with a decision. It decides nothing, and a replay does not know it.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// As it is recorded with a decision, and once more when all is known. It decides nothing, and a replay does not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recorded {
     requests: u64,
@@ -37,6 +39,20 @@ impl Control {
         let mut evidence = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
         evidence[CLIENTS] = serde_json::to_value(self.felt.recorded()).expect("counts are plain data");
         evidence
+    }
+
+    /// Has the journal keep what clients felt, when the release has ended: what was under way comes to an end after it.
+    pub(super) fn settle_felt(&mut self) {
+        let recorded = self.felt.recorded();
+        if recorded == self.felt.settled || self.course.state().run().is_some() {
+            return;
+        }
+        self.felt.settled = recorded;
+        let clients = serde_json::to_value(recorded).expect("counts are plain data");
+        let state = self.state_record();
+        if let Err(error) = self.inputs.ledger.settle_clients(self.felt.epoch, clients, state) {
+            self.journal_failed(&error);
+        }
     }
 }
 

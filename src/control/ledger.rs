@@ -21,6 +21,7 @@ use crate::journal::{
     Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Lent, Outcome, ReleaseHeader, ReleaseRecord, Restored,
     StateRecord, Write, WriteError,
 };
+use crate::release::Epoch;
 
 /// The journal, the release that is recorded in it, and the reports that wait for it.
 pub struct Ledger {
@@ -111,7 +112,7 @@ impl Ledger {
         }
         let mut chunk = OpenChunk::new(header.epoch, 0);
         chunk.push(&slots::opening(course, now));
-        let record = ReleaseRecord { header, policy: self.configuration.to_string(), plan };
+        let record = ReleaseRecord { header, policy: self.configuration.to_string(), plan, clients: Value::Null };
         self.release =
             Some(Recording { inputs: Inputs::Kept, record, began: now, next_decision: 0, chunk, full: Vec::new() });
     }
@@ -151,6 +152,15 @@ impl Ledger {
             release.inputs = Inputs::Passed;
         }
         result
+    }
+
+    /// Keeps what the clients of the release of `epoch` felt, which has ended.
+    pub fn settle_clients(&mut self, epoch: Epoch, clients: Value, state: StateRecord) -> Result<(), WriteError> {
+        let of_epoch = |release: &&mut Recording| release.record.header.epoch == epoch.number();
+        let Some(release) = self.release.as_mut().filter(of_epoch) else { return Ok(()) };
+        release.record.clients = clients;
+        let record = release.record.clone();
+        self.write(state, Some(record), Vec::new(), Durable::Later)
     }
 
     /// Numbers a decision of the last release: its place in it, and the time since it began. None before the first.

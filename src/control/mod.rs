@@ -215,6 +215,7 @@ impl Control {
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         self.look_at_refuge(health.blue);
+        self.settle_felt();
         if self.inputs.ledger.is_to_flush()
             && let Err(error) = self.inputs.ledger.flush(self.state_record())
         {

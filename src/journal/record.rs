@@ -93,6 +93,9 @@ pub struct ReleaseRecord {
     /// The configuration's text when the release started: a replay reads it again.
     pub policy: String,
     pub plan: Value,
+    /// What the clients of green felt, all in all; null until the release has ended. As in the evidence of a decision.
+    #[serde(default)]
+    pub clients: Value,
 }
 
 /// One decision, with what it was made on.

@@ -71,6 +71,7 @@ fn release(epoch: u32) -> ReleaseRecord {
         },
         policy: "steps: []".to_owned(),
         plan: json!([{ "weight": 33.33 }]),
+        clients: json!({ "requests": 3 }),
     }
 }
 

@@ -16,7 +16,7 @@ pub use super::record::{Arm, Count, FailedAt, Member, Record, Standing, Took, Un
 use super::routes::RouteShards;
 pub use super::sample::Sample;
 use super::sheds::{Shed, Sheds};
-use super::shields::{self, Shielded, Shields};
+use super::shields::{OfGreen, Shielded, Shields};
 use super::templates::Templates;
 use crate::gate::policy::Seen;
 use crate::gate::streak::Routed;
@@ -216,8 +216,10 @@ impl Shard {
         self.routed = routed;
     }
 
-    fn told(&self, routed: Routed) -> shields::Routed {
-        if routed.epoch == self.routed.epoch { shields::Routed::InEpoch } else { shields::Routed::Before }
+    fn of_green(&mut self, failed: Option<Routed>) -> OfGreen {
+        let Some(routed) = failed else { return OfGreen::Aside };
+        self.open(routed);
+        if routed.epoch == self.routed.epoch { OfGreen::Failure } else { OfGreen::Aside }
     }
 
     fn wait(&mut self, waiting: impl Iterator<Item = Unanswered>) {
@@ -302,13 +304,16 @@ impl Recorder {
         self.shard.sheds.count(what);
     }
 
-    /// Of a request that was routed by the table `routed`, as those that blue gets are.
-    pub fn shielded(&mut self, shielded: Shielded, routed: Routed) {
-        self.shard.shields.count(shielded, self.shard.told(routed));
+    /// What became of a request that green `failed`, routed so, if that is a failure that people are shown.
+    pub fn shielded(&mut self, shielded: Shielded, failed: Option<Routed>) {
+        let of_green = self.shard.of_green(failed);
+        self.shard.shields.count(shielded, of_green);
     }
 
-    pub fn gave_to_blue(&mut self, routed: Routed) {
-        self.shard.shields.give(self.shard.told(routed));
+    /// Blue gets a request that green `failed`, routed so, if that is a failure that people are shown.
+    pub fn gave_to_blue(&mut self, failed: Option<Routed>) {
+        let of_green = self.shard.of_green(failed);
+        self.shard.shields.give(of_green);
     }
 
     /// A request on no route was for `path`.

@@ -21,7 +21,7 @@ pub struct Shields {
     in_epoch: InEpoch,
 }
 
-/// Those that blue got, of one epoch.
+/// Those that blue got, of the failures of one epoch that people are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InEpoch {
     pub given: u64,
@@ -30,11 +30,12 @@ pub struct InEpoch {
     pub failed: u64,
 }
 
-/// Whether a request was routed in the epoch that the counts are of.
+/// Whether green's part in a request is one of the failures of the epoch that the counts are of, as people are shown them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routed {
-    InEpoch,
-    Before,
+pub enum OfGreen {
+    Failure,
+    /// Routed before, no evidence, or charged to nobody.
+    Aside,
 }
 
 impl InEpoch {
@@ -62,19 +63,19 @@ impl Shielded {
 }
 
 impl Shields {
-    pub fn count(&mut self, shielded: Shielded, routed: Routed) {
+    pub fn count(&mut self, shielded: Shielded, of_green: OfGreen) {
         self.counts[shielded as usize] += 1;
-        match (routed, shielded) {
-            (Routed::InEpoch, Shielded::Answered) => self.in_epoch.answered += 1,
-            (Routed::InEpoch, Shielded::BlueFailed) => self.in_epoch.failed += 1,
-            (Routed::InEpoch, Shielded::BlueUnfit | Shielded::OverBudget | Shielded::NotHeld) | (Routed::Before, _) => {
-            }
+        match (of_green, shielded) {
+            (OfGreen::Failure, Shielded::Answered) => self.in_epoch.answered += 1,
+            (OfGreen::Failure, Shielded::BlueFailed) => self.in_epoch.failed += 1,
+            (OfGreen::Failure, Shielded::BlueUnfit | Shielded::OverBudget | Shielded::NotHeld)
+            | (OfGreen::Aside, _) => {}
         }
     }
 
     /// Blue gets one.
-    pub fn give(&mut self, routed: Routed) {
-        self.in_epoch.given += u64::from(routed == Routed::InEpoch);
+    pub fn give(&mut self, of_green: OfGreen) {
+        self.in_epoch.given += u64::from(of_green == OfGreen::Failure);
     }
 
     pub fn of(&self, shielded: Shielded) -> u64 {

@@ -61,7 +61,7 @@ impl Live {
             ended: None,
             outcome: Outcome::Open,
         };
-        let record = ReleaseRecord { header, policy: POLICY.to_owned(), plan: Value::Null };
+        let record = ReleaseRecord { header, policy: POLICY.to_owned(), plan: Value::Null, clients: Value::Null };
         let slots = vec![slots::opening(&course, began)];
         let mut live = Live { course, record, began, now: began, slots, decisions: vec![], number: 0 };
         live.feed(Input::Operator(release::Input::Start { actor: "alice".to_owned(), reason: "why not".to_owned() }));

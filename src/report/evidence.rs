@@ -10,7 +10,7 @@ use super::{clients, comparison};
 use crate::control::felt::CLIENTS;
 use crate::gate::ByVersion;
 use crate::gate::verdict::{count, duration, percent};
-use crate::journal::ReleaseHeader;
+use crate::journal::ReleaseRecord;
 
 /// How a member of a version's evidence is shown.
 #[derive(Clone, Copy)]
@@ -41,7 +41,9 @@ pub(super) fn trigger(evidence: &Value) -> Option<&str> {
     evidence.get("trigger")?.as_str()
 }
 
-pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String) -> std::fmt::Result {
+/// Of a decision of `release`.
+pub(super) fn section(release: &ReleaseRecord, evidence: &Value, to: &mut String) -> std::fmt::Result {
+    let ReleaseRecord { header, clients: settled, .. } = release;
     comparison::grounds(&evidence["grounds"], (&header.blue, &header.green), to)?;
     if let Some(ByVersion { blue, green }) = sides(evidence) {
         let window = evidence["window"].as_str().map(|window| format!(", the last {}", escape(window)));
@@ -63,7 +65,7 @@ pub(super) fn section(header: &ReleaseHeader, evidence: &Value, to: &mut String)
             row(to, key, &words(key), None)?;
         }
     }
-    clients::section(&evidence[CLIENTS], to)?;
+    clients::section(if settled.is_null() { &evidence[CLIENTS] } else { settled }, to)?;
     let Some(members) = evidence.as_object() else { return Ok(()) };
     if let Some(compared) = members.get("comparison").filter(|compared| compared.is_object()) {
         comparison::section(compared, to)?;

@@ -30,7 +30,7 @@ fn write_into(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
     summary(release, to)?;
     if let Some(decision) = decisive(release) {
         writeln!(to, "\n## What decided it\n\n> {}", escape(&decision.sentence))?;
-        evidence::section(&release.record.header, &decision.evidence, to)?;
+        evidence::section(&release.record, &decision.evidence, to)?;
     }
     timeline(release, to)?;
     actors(release, to)?;

@@ -18,7 +18,10 @@ fn release(outcome: Outcome, decisions: Vec<DecisionRecord>) -> ReleaseDocument 
         ended,
         outcome,
     };
-    ReleaseDocument { record: ReleaseRecord { header, policy: String::new(), plan: Value::Null }, decisions }
+    ReleaseDocument {
+        record: ReleaseRecord { header, policy: String::new(), plan: Value::Null, clients: Value::Null },
+        decisions,
+    }
 }
 
 #[test]

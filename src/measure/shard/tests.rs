@@ -35,6 +35,19 @@ fn a_request_of_an_earlier_epoch_is_counted_but_is_no_evidence() {
 }
 
 #[test]
+fn the_first_failure_of_an_epoch_that_blue_gets_is_counted_beside_it() {
+    let (mut recorder, mut collector) = pair();
+    let failed = record(Epoch::default().next(), Outcome::ServerError);
+    recorder.gave_to_blue(Some(failed.routed));
+    recorder.record(&failed);
+    recorder.gave_to_blue(None);
+    recorder.hand_over(Gauges::default(), failed.routed, std::iter::empty());
+    let mut given = 0;
+    collector.collect(|shard| given += shard.shields.in_epoch().given);
+    assert_eq!(given, 1);
+}
+
+#[test]
 fn nothing_is_lost_when_nobody_collects() {
     let (mut recorder, mut collector) = pair();
     for _ in 0..100 {

@@ -15,6 +15,7 @@ use super::added::Added;
 use super::client::Client;
 use super::client_share::{Class, origin};
 use super::service::{Service, Serving};
+use crate::gate::policy::Seen;
 use crate::gate::route::Goes;
 use crate::gate::streak::Routed;
 use crate::gate::{RouteMark, Version};
@@ -105,7 +106,10 @@ impl Service {
         let (section, routed) = (table.roles.section(version), table.routed());
         let place = serving.settings().routes.as_ref().map_or(Place::PLAIN, |routes| routes.place(head));
         let is_open = table.is_open() && !serving.endpoints.of(section).is_empty() && place.goes != Goes::ToBlue;
-        let seen = serving.settings().overriding.as_ref().map(|overriding| overriding.seen).unwrap_or_default();
+        let seen = match (place.goes, &serving.settings().overriding) {
+            (Goes::Judged, Some(overriding)) => overriding.seen,
+            (Goes::Judged | Goes::Excluded | Goes::ToBlue, _) => Seen::default(),
+        };
         let (drawn, arm, standing) = (Drawn::Request, Arm::Rest, Standing::Overridden(seen));
         is_open.then(|| Chosen {
             version,

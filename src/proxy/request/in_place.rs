@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Response;
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::observe::{Exchange, book};
 use super::service::{Service, Serving};
 use super::shield::charge;
@@ -15,10 +16,17 @@ use crate::measure::Shielded;
 use crate::measure::shard::Record;
 use crate::proxy::upstream::Endpoint;
 
+/// How green's part in a request has ended, when blue gets it.
+pub(super) enum Part {
+    Ended(Ending),
+    /// Nothing was heard of it for so long.
+    Hung(Duration),
+}
+
 /// What blue's part in a request knows of green's.
 pub(super) struct InPlace {
-    /// As green's part was.
-    pub routed: Routed,
+    /// As green's part was, where people are shown it as a failure of green's.
+    pub failed: Option<Routed>,
     /// None where green's part has been counted.
     pub hung: Option<Hung>,
 }
@@ -45,24 +53,38 @@ impl InPlace {
             // Its client has gone.
             Charge::Nobody => return,
         };
-        service.records.shielded(shielded, self.routed);
+        service.records.shielded(shielded, self.failed);
     }
 }
 
 impl Hung {
-    /// Blue has served it after `took`.
-    fn compare(mut self, took: Duration) {
+    /// Blue has served it after `took`. Returns how it was routed, where it is shown as a failure from here on.
+    fn compare(mut self, took: Duration) -> Option<Routed> {
         // What is slow in a warm-up is no evidence.
         if took < self.had && !self.record.standing.is_of_warm_up() {
             self.record.outcome = Outcome::Timeout;
         }
+        let failed = shown_failure(self.record.standing, self.charge(), self.record.routed);
+        // Before anything is decided, which tells what clients felt of it.
+        self.service.records.gave_to_blue(failed);
+        failed
     }
+
+    fn charge(&self) -> Charge {
+        let Record { outcome, status, grpc, .. } = self.record;
+        self.serving.settings().counting.charge(outcome, status, grpc)
+    }
+}
+
+/// How a request was routed that people are shown as a failure; none of any other.
+pub(super) fn shown_failure(standing: Standing, charge: Charge, routed: Routed) -> Option<Routed> {
+    let is_shown = matches!(standing, Standing::Evidence | Standing::WarmUp);
+    (is_shown && charge == Charge::Failed).then_some(routed)
 }
 
 impl Drop for Hung {
     fn drop(&mut self) {
-        let Record { outcome, status, grpc, .. } = self.record;
-        self.record.charge = self.serving.settings().counting.charge(outcome, status, grpc);
+        self.record.charge = self.charge();
         book(&self.service, &self.serving, self.section, &self.record, self.endpoint.as_ref());
     }
 }
@@ -75,7 +97,8 @@ impl Exchange {
         if let (Some(hung), Some(took)) = (hung, took)
             && charge(self, answer) == Charge::Served
         {
-            hung.compare(took);
+            let failed = hung.compare(took);
+            self.in_place.iter_mut().for_each(|in_place| in_place.failed = failed);
         }
     }
 }

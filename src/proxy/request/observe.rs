@@ -12,7 +12,7 @@ use super::choose::Chosen;
 use super::ending::{Ending, Reason};
 use super::grpc::{self, Speaks};
 use super::headers;
-use super::in_place::{Hung, InPlace};
+use super::in_place::{Hung, InPlace, Part, shown_failure};
 use super::records::Waiting;
 use super::service::{Service, Serving};
 use super::shield::Shield;
@@ -72,13 +72,6 @@ pub(in crate::proxy) struct Exchange {
 enum HostOf {
     Client,
     Endpoint,
-}
-
-/// How green's part in a request has ended, when blue gets it.
-pub(super) enum Part {
-    Ended(Ending),
-    /// Nothing was heard of it for so long.
-    Hung(Duration),
 }
 
 /// The response head, once it has come.
@@ -146,21 +139,23 @@ impl Exchange {
         let mut line = self.line.take();
         line.iter_mut().for_each(|line| line.again());
         let now = Instant::now();
-        // Before anything is decided, which tells what clients felt of it.
-        service.records.gave_to_blue(routed);
-        let hung = match part {
+        service.records.begins_in_place();
+        let (failed, hung) = match part {
             Part::Ended(ending) => {
+                let failed = shown_failure(self.standing, self.charge(ending.outcome), routed);
+                // Before anything is decided, which tells what clients felt of it.
+                service.records.gave_to_blue(failed);
                 self.finish(ending, now);
-                None
+                (failed, None)
             }
-            Part::Hung(had) => Some(self.hang(had, now)),
+            Part::Hung(had) => (None, Some(self.hang(had, now))),
         };
         // Before anything of blue's part begins.
         drop(self);
         let (version, arm, standing) = (Version::Blue, Arm::Rest, Standing::Aside);
         let chosen = Chosen { version, section, routed, drawn, arm, standing, route, copied: Weight::ZERO };
         let mut instead = Exchange::new(&service, serving, &progress, chosen, permit, line, started);
-        instead.in_place = Some(Box::new(InPlace { routed, hung }));
+        instead.in_place = Some(Box::new(InPlace { failed, hung }));
         instead.speaks = speaks;
         Box::new(instead)
     }
@@ -172,7 +167,7 @@ impl Exchange {
         let shown = now - self.started;
         let took = |time: Duration| Took { head: Some(time), whole: Some(time) };
         // Until more is known of it we have ended it ourselves.
-        let record = self.record(Outcome::RefusedByUs, None, took(had), took(shown));
+        let record = self.record(Outcome::RefusedByUs, took(had), took(shown));
         let endpoint = self.at.as_ref().map(|at| Rc::clone(&at.endpoint));
         self.leave(now);
         let (service, serving) = (Rc::clone(&self.service), Rc::clone(&self.serving));
@@ -181,7 +176,7 @@ impl Exchange {
 
     /// The client sees what became of it, though a shield was there, or never needed.
     pub(super) fn was_not_shielded(&self, why_not: Shielded) {
-        self.service.records.shielded(why_not, self.routed);
+        self.service.records.shielded(why_not, None);
     }
 
     /// Has the endpoint's name in a request that names none.
@@ -298,16 +293,14 @@ impl Exchange {
         let waited_in_vain = matches!(outcome, Outcome::Timeout | Outcome::ClientCancelled);
         let in_vain = Head { judged: judged_whole, shown: shown_whole };
         let head = self.head.or(waited_in_vain.then_some(in_vain));
-        // Of an answer that is not whole nobody knows what it would have said.
-        let grpc = self.grpc.filter(|said| *said != GrpcStatus::Missing || outcome == Outcome::GrpcFailure);
         let judged = Took { head: head.and_then(|head| head.judged), whole: judged_whole };
         let shown = Took { head: head.map(|head| head.shown), whole: Some(shown_whole) };
-        let record = self.record(outcome, grpc, judged, shown);
+        let record = self.record(outcome, judged, shown);
         match self.in_place.take() {
             None => book(&self.service, &self.serving, self.section, &record, self.at.as_ref().map(|at| &at.endpoint)),
             Some(in_place) => in_place.end(&self.service, record.charge),
         }
-        let Record { version, status, charge, judged, .. } = record;
+        let Record { version, status, charge, grpc, judged, .. } = record;
         if let Some(mut line) = self.line.take() {
             if let Some(at) = &self.at {
                 line.endpoint = Some(Rc::clone(&at.endpoint));
@@ -319,20 +312,29 @@ impl Exchange {
         self.leave(now);
     }
 
-    fn record(&self, outcome: Outcome, grpc: Option<GrpcStatus>, judged: Took, shown: Took) -> Record {
+    /// What an answer of gRPC has said. Of one that is not whole nobody knows what it would have said.
+    fn said(&self, outcome: Outcome) -> Option<GrpcStatus> {
+        self.grpc.filter(|said| *said != GrpcStatus::Missing || outcome == Outcome::GrpcFailure)
+    }
+
+    fn charge(&self, outcome: Outcome) -> Charge {
+        self.serving.settings().counting.charge(outcome, self.status, self.said(outcome))
+    }
+
+    fn record(&self, outcome: Outcome, judged: Took, shown: Took) -> Record {
         let Exchange { version, routed, drawn, arm, standing, status, route, .. } = *self;
         Record {
             version: Some(version),
             routed,
             outcome,
-            charge: self.serving.settings().counting.charge(outcome, status, grpc),
+            charge: self.charge(outcome),
             standing,
             drawn,
             arm,
             route,
             endpoint: self.at.as_ref().and_then(|at| at.endpoint.number_among_siblings()),
             status,
-            grpc,
+            grpc: self.said(outcome),
             judged,
             shown,
         }

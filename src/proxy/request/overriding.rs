@@ -4,7 +4,6 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::client::Client;
-use super::client_key::cookie;
 use super::service::{Service, Serving};
 use crate::config::{NotTaken, Overriding};
 use crate::gate::{ByVersion, Version};
@@ -43,11 +42,17 @@ impl Service {
             }
             version
         });
-        let by_cookie = overriding.cookie.as_ref().and_then(|name| {
-            let value = headers.get_all(COOKIE).iter().find_map(|all| cookie(all.as_bytes(), name.as_bytes()))?;
-            let version = self.counted(self.read(serving, overriding, headers, value, client));
+        let by_cookie = overriding.cookie.as_ref().map(String::as_bytes).and_then(|name| {
+            let pairs = headers.get_all(COOKIE).iter().flat_map(|all| all.as_bytes().split(|byte| *byte == b';'));
+            let mut values = pairs.filter_map(|pair| value_of(pair, name));
+            let value = values.next()?;
+            let taken = match values.next() {
+                Some(_) => Err(NotTaken::Malformed),
+                None => self.read(serving, overriding, headers, value, client),
+            };
+            let version = self.counted(taken);
             if version.is_none() {
-                strip_cookie(headers, name.as_bytes());
+                strip_cookie(headers, name);
             }
             version
         });
@@ -75,14 +80,16 @@ impl Service {
     }
 }
 
+/// That of the cookie `name`, if this is it (RFC 6265, 4.2.1).
+fn value_of<'p>(pair: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+    pair.trim_ascii_start().strip_prefix(name)?.strip_prefix(b"=").map(<[u8]>::trim_ascii)
+}
+
 /// Takes out every cookie of this name, and leaves the others as they came.
 fn strip_cookie(headers: &mut HeaderMap, name: &[u8]) {
-    let is_of_name = |pair: &[u8]| {
-        let named = pair.trim_ascii_start().strip_prefix(name);
-        named.is_some_and(|rest| rest.starts_with(b"="))
-    };
     let kept = |all: &HeaderValue| {
-        let pairs: Vec<&[u8]> = all.as_bytes().split(|byte| *byte == b';').filter(|pair| !is_of_name(pair)).collect();
+        let pairs: Vec<&[u8]> =
+            all.as_bytes().split(|byte| *byte == b';').filter(|pair| value_of(pair, name).is_none()).collect();
         HeaderValue::from_bytes(pairs.join(&b";"[..]).trim_ascii()).expect("parts of a value are a value")
     };
     let all: Vec<HeaderValue> = headers.get_all(COOKIE).iter().map(kept).filter(|kept| !kept.is_empty()).collect();

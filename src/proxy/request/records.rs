@@ -98,14 +98,19 @@ impl Records {
         self.recorder.borrow_mut().shed(what);
     }
 
-    /// Blue gets a request that green had, by the table `routed`.
-    pub(super) fn gave_to_blue(&self, routed: Routed) {
+    /// Blue gets a request that green had.
+    pub(super) fn begins_in_place(&self) {
         self.in_place.set(self.in_place.get().wrapping_add(1));
-        self.recorder.borrow_mut().gave_to_blue(routed);
     }
 
-    pub(super) fn shielded(&self, shielded: Shielded, routed: Routed) {
-        self.recorder.borrow_mut().shielded(shielded, routed);
+    /// As [`Recorder::gave_to_blue`].
+    pub(super) fn gave_to_blue(&self, failed: Option<Routed>) {
+        self.recorder.borrow_mut().gave_to_blue(failed);
+    }
+
+    /// As [`Recorder::shielded`].
+    pub(super) fn shielded(&self, shielded: Shielded, failed: Option<Routed>) {
+        self.recorder.borrow_mut().shielded(shielded, failed);
     }
 
     /// A request on no route was for `path`.

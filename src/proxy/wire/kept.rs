@@ -31,6 +31,8 @@ enum Gone {
     },
     /// It was more than is kept, or broke off.
     Lost,
+    /// On its second way.
+    Given,
 }
 
 /// The same body on its second way: what had gone, and then the rest.
@@ -72,13 +74,17 @@ impl Kept {
         }
     }
 
+    /// Whether it has a second way, or had one.
     pub(in crate::proxy) fn is_whole(&self) -> bool {
-        matches!(*self.gone.borrow(), Gone::Known { .. })
+        !matches!(*self.gone.borrow(), Gone::Lost)
     }
 
-    /// The whole body once more; none where it is not known. Whoever still has it on its first way finds it ended.
+    /// The whole body once more, the first time; none where it is not known. Whoever still has it on its first way finds it ended.
     pub(in crate::proxy) fn again(&self) -> Option<RequestBody> {
-        let Gone::Known { data, trailers } = self.gone.replace(Gone::Lost) else { return None };
+        if !self.is_whole() {
+            return None;
+        }
+        let Gone::Known { data, trailers } = self.gone.replace(Gone::Given) else { return None };
         let rest = self.body.replace(RequestBody::Empty);
         let rest = if self.ended.get() { RequestBody::Empty } else { rest };
         let again = Again { data: data.freeze(), trailers, rest };
