@@ -13,7 +13,7 @@ use super::shield::charge;
 use crate::gate::streak::Routed;
 use crate::gate::{Charge, Outcome, Version};
 use crate::measure::Shielded;
-use crate::measure::shard::Record;
+use crate::measure::shard::{Record, Standing};
 use crate::proxy::upstream::Endpoint;
 
 /// How green's part in a request has ended, when blue gets it.
