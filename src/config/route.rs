@@ -1,6 +1,7 @@
 //! A route: which requests are on it, and what becomes of them.
 
 use http::Method;
+use memchr::memchr;
 
 use super::Timeouts;
 use crate::gate::route::Goes;
@@ -87,7 +88,10 @@ impl PathTemplate {
         let mut rest = Some(path);
         for segment in &self.segments {
             let Some(left) = rest else { return false };
-            let (first, behind) = left.split_once('/').map_or((left, None), |(first, behind)| (first, Some(behind)));
+            let (first, behind) = match memchr(b'/', left.as_bytes()) {
+                Some(at) => (&left[..at], Some(&left[at + 1..])),
+                None => (left, None),
+            };
             let fits = match segment {
                 Segment::Literal(literal) => first == literal,
                 Segment::Any => !first.is_empty(),
