@@ -77,6 +77,11 @@ fn each_cohort_goes_to_green_at_its_step_and_stays_and_others_go_by_the_weight()
         status["verdict"]["sentence"].as_str().is_some_and(|sentence| sentence.starts_with("cohort beta: "))
     });
     assert_eq!(served(&[STAFF, BETA, "Cookie: group=alpha\r\n", NOBODY]), ["green", "green", "blue", "blue"]);
+    assert_eq!(
+        proxy.until(|status| status["cohorts"][1]["requests"] == 1)["step"],
+        2,
+        "what staff came to before clears nobody else"
+    );
     served(&[BETA; 4]);
     let status = until_step(proxy, 3);
     assert_eq!(status["weight"], 50.0);

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Course;
+use crate::gate::compare::Suspicion;
 use crate::gate::trigger::Confirm;
-use crate::gate::{Gate, Policy, Trigger};
+use crate::gate::{ByVersion, Gate, Health, Judgement, Look, Policy, Signals, Trigger};
+use crate::measure::Windows;
+use crate::measure::shard::Sample;
 
-/// What clears green in such a step.
+/// What clears green in such a step, by what came since it began.
 #[derive(Clone, Debug)]
 pub(super) struct Cohorts {
-    pub(super) gate: Gate,
+    windows: Windows,
+    gate: Gate,
+    /// Whose step it is; none in any other.
+    step: Option<Arc<str>>,
 }
 
 impl Cohorts {
@@ -20,9 +26,23 @@ impl Cohorts {
         // The comparison would never confirm it.
         let alone = |trigger: &Trigger| Trigger { confirm: Confirm::No, ..trigger.clone() };
         let triggers = policy.triggers.iter().filter(of_cohorts).map(alone).collect();
-        let mut gate = Gate::new(&Policy { triggers, ..Policy::default() });
+        let policy = Policy { triggers, ..Policy::default() };
+        let mut gate = Gate::new(&policy);
         gate.reset(now);
-        Cohorts { gate }
+        Cohorts { windows: Windows::new(&policy), gate, step: None }
+    }
+
+    /// What earlier cohorts came to clears nobody else.
+    fn follow(&mut self, step: Option<&Arc<str>>, now: Duration) {
+        if self.step.as_ref() != step {
+            self.step = step.cloned();
+            self.forget(now);
+        }
+    }
+
+    pub(super) fn forget(&mut self, now: Duration) {
+        self.windows.clear();
+        self.gate.reset(now);
     }
 }
 
@@ -34,7 +54,28 @@ impl Course {
     }
 
     /// The cohort that the present step is for.
-    pub(super) fn step_cohort(&self) -> Option<&Arc<str>> {
+    fn step_cohort(&self) -> Option<&Arc<str>> {
         self.state.run()?.cohort(self.planned.plan())
+    }
+
+    pub(super) fn add_of_cohorts(&mut self, samples: &ByVersion<Sample>, now: Duration) {
+        let step = self.step_cohort().cloned();
+        self.of_cohorts.follow(step.as_ref(), now);
+        if step.is_some() {
+            self.of_cohorts.windows.add(samples.as_ref(), now);
+        }
+    }
+
+    /// In a step of a cohort, what clears it, and what stands before its sentence.
+    pub(super) fn judge_cohort(&mut self, against_blue: Option<&str>, now: Duration) -> Option<(String, Judgement)> {
+        let step = self.step_cohort().cloned();
+        self.of_cohorts.follow(step.as_ref(), now);
+        let told = format!("cohort {}: ", step?);
+        let Cohorts { windows, gate, .. } = &mut self.of_cohorts;
+        windows.advance(now);
+        let windows = |trigger: &Trigger| windows.window(trigger.window, trigger.condition.span());
+        let (health, signals) = (ByVersion::<Health>::default(), Signals::default());
+        let look = Look { windows, health, signals: &signals, suspicion: Suspicion::default(), against_blue };
+        Some((told, gate.judge(&look, now)))
     }
 }

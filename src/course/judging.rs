@@ -6,11 +6,11 @@ use super::grounds::Grounds;
 use super::mirroring::OF_COPIES;
 use super::warming::Missing;
 use super::{Course, Trust};
-use crate::gate::compare::{Counted, Finding, Suspicion};
+use crate::gate::compare::{Counted, Finding};
 use crate::gate::refuge;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::Kind;
-use crate::gate::{ByVersion, Evidence, Health, Judgement, Look, Order, Signals, Stands, Trigger, Verdict};
+use crate::gate::{ByVersion, Evidence, Health, Judgement, Look, Order, Stands, Trigger, Verdict};
 use crate::measure::shard::Sample;
 use crate::measure::window::STATUS_WINDOW;
 use crate::measure::{Part, Tick};
@@ -33,7 +33,7 @@ impl Course {
         self.warming.take(counted, now);
         let against_blue = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));
         let finding = self.compare(counted, now).map(|finding| spared(finding, against_blue.as_deref()));
-        let (judgement, of_cohort) = self.judge(health, against_blue.as_deref(), now);
+        let judgement = self.judge(health, against_blue.as_deref(), now);
         let mut effects = vec![];
         let gate_says = judgement.verdict.clone();
         for order in judgement.orders.clone() {
@@ -52,6 +52,7 @@ impl Course {
         if self.state.run().is_none() {
             return effects;
         }
+        let of_cohort = self.judge_cohort(against_blue.as_deref(), now);
         let (verdict, judged) = match of_copies {
             Some(of_copies) => self.sum_beside(gate_says, &judgement, finding, (OF_COPIES.to_owned(), of_copies)),
             None if let Some(beside) = of_cohort => {
@@ -119,19 +120,12 @@ impl Course {
         })
     }
 
-    /// What the triggers say, and in a step of a cohort what those say that clear it, with what stands before their sentence.
-    fn judge(
-        &mut self,
-        health: ByVersion<Health>,
-        against_blue: Option<&str>,
-        now: Duration,
-    ) -> (Judgement, Option<(String, Judgement)>) {
-        let cohort = self.step_cohort().map(|name| format!("cohort {name}: "));
+    fn judge(&mut self, health: ByVersion<Health>, against_blue: Option<&str>, now: Duration) -> Judgement {
         let suspicion = self.suspicion();
         self.testers.advance(now);
         let with_testers: Vec<Option<ByVersion<Evidence>>> =
             self.policy.triggers.iter().map(|trigger| self.with_testers(trigger)).collect();
-        let Course { gate, of_cohorts, windows, signals, policy, .. } = self;
+        let Course { gate, windows, signals, policy, .. } = self;
         let windows = |trigger: &Trigger| {
             let seen = policy.triggers.iter().zip(&with_testers).find(|(known, _)| known.name == trigger.name);
             match seen.and_then(|(_, seen)| seen.as_ref()) {
@@ -139,13 +133,7 @@ impl Course {
                 None => windows.of(trigger),
             }
         };
-        let judgement = gate.judge(&Look { windows: &windows, health, signals, suspicion, against_blue }, now);
-        let of_cohort = cohort.map(|told| {
-            let (health, none, suspicion) = (ByVersion::default(), Signals::default(), Suspicion::default());
-            let look = Look { windows: &windows, health, signals: &none, suspicion, against_blue };
-            (told, of_cohorts.gate.judge(&look, now))
-        });
-        (judgement, of_cohort)
+        gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
     }
 
     pub(super) fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {

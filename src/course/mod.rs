@@ -124,6 +124,7 @@ impl Course {
             }
             Input::Overridden(samples) => {
                 self.testers.add(samples, now);
+                self.add_of_cohorts(samples, now);
                 Ok(vec![])
             }
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
@@ -357,7 +358,7 @@ impl Course {
         self.warming = Warming::default();
         self.mirroring.forget(now);
         self.testers.forget();
-        self.of_cohorts.gate.reset(now);
+        self.of_cohorts.forget(now);
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

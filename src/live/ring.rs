@@ -92,7 +92,12 @@ impl fmt::Debug for Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::{self, Endpoint, Environment};
+    use crate::gate::Version;
+    use crate::live::{Addresses, Live};
 
     const KEYS: usize = 20_000;
 
@@ -158,5 +163,23 @@ mod tests {
         for (key, expected) in [("/some/path", 1), ("/some/longer/path", 0), ("/sad/zaidoon", 1), ("/g", 0)] {
             assert_eq!(ring.from(ring.start(key.as_bytes())).next(), Some(expected), "{key}");
         }
+    }
+
+    #[test]
+    fn a_ring_is_made_anew_where_its_own_endpoints_change_and_only_there() {
+        let text = "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\n\
+                    blue: { version: v1, endpoints: [\"10.0.0.1:80\", \"10.0.0.2:80\"], balance: { address: true } }\n\
+                    green: { version: v2, endpoints: [] }";
+        let config = config::parse(text, "test", Path::new(""), &Environment::default()).expect("it is right");
+        let live = Live::new(&config, &Addresses::default());
+        let ring = |live: &Live| Arc::clone(live.balances.blue.as_ref().expect("there is one"));
+        let blue = &config.versions.blue.endpoints;
+        let with = |section, endpoints: &[Endpoint]| live.with_endpoints(section, endpoints, &Addresses::default());
+        assert!(live.balances.green.is_none());
+        assert!(Arc::ptr_eq(&ring(&live), &ring(&with(Version::Green, blue))));
+        assert!(Arc::ptr_eq(&ring(&live), &ring(&with(Version::Blue, blue))));
+        let fewer = ring(&with(Version::Blue, &blue[..1]));
+        assert!(fewer.ring.points.len() < ring(&live).ring.points.len());
+        assert!(fewer.ring.from(7).all(|place| place == 0));
     }
 }

@@ -2,13 +2,13 @@
 
 use http::header::COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::choose::Chosen;
 use super::client::Client;
 use super::client_key::cookie;
 use super::service::{Service, Serving};
-use crate::config::Cohort;
+use crate::config::{Cohort, Sent};
 use crate::gate::Version;
 use crate::gate::route::Goes;
 use crate::live::Place;
@@ -26,8 +26,8 @@ impl Service {
         table: Table,
     ) -> Option<Chosen> {
         let settings = serving.settings();
-        let on_green = settings.cohorts.iter().enumerate().filter(|(number, _)| table.cohorts().contains(*number));
-        let (number, _) = { on_green }.find(|(_, cohort)| is_of(cohort, serving, head, client))?;
+        let mut on_green = settings.cohorts.iter().enumerate().filter(|(number, _)| table.cohorts().contains(*number));
+        let (number, _) = on_green.find(|(_, cohort)| is_of(cohort, serving, head, client))?;
         let version = Version::Green;
         let section = table.roles.section(version);
         if place.goes == Goes::ToBlue || serving.endpoints.of(section).is_empty() {
@@ -48,10 +48,10 @@ fn is_of(cohort: &Cohort, serving: &Serving, head: &Parts, client: &Client) -> b
 }
 
 fn has_sent(cohort: &Cohort, headers: &HeaderMap) -> bool {
-    let header = |wanted: &crate::config::Sent<http::HeaderName>| {
+    let header = |wanted: &Sent<HeaderName>| {
         headers.get_all(&wanted.name).iter().map(HeaderValue::as_bytes).any(|value| wanted.fits(value))
     };
-    let in_cookie = |wanted: &crate::config::Sent<String>| {
+    let in_cookie = |wanted: &Sent<String>| {
         let mut all = headers.get_all(COOKIE).iter();
         all.find_map(|all| cookie(all.as_bytes(), wanted.name.as_bytes())).is_some_and(|value| wanted.fits(value))
     };
