@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::support::http2::Http2;
 use crate::support::upstream::refusing;
 use crate::support::{
-    Backend, Connection, Http2Upstream, Load, Proxy, Request, Upstream, config, eventually, folder, message, number,
-    portcullis, printed,
+    Backend, Connection, DEADLINE, Http2Upstream, Load, Proxy, Request, Upstream, config, eventually, folder, message,
+    number, portcullis, printed,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -193,14 +193,21 @@ fn assert_felt(proxy: &Proxy, rate: &str) {
 
 #[test]
 fn what_was_under_way_at_a_rollback_is_in_the_report_once_it_has_ended() {
-    let (blue, green) = (Upstream::ok(), hanging());
-    let (text, data) = (format!("shield: {{ after: 1s }}\n{WATCHES}"), folder());
+    let (tell, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let blue = Upstream::ok();
+    let green = green(move |connection, _| {
+        wait.lock().expect("one connection").recv_timeout(DEADLINE).expect("the test tells it");
+        connection.send(FAILED);
+    });
+    let (text, data) = (format!("shield: {{ after: 20s }}\n{WATCHES}"), folder());
     let proxy = Proxy::start_in(data.path(), &config(&[blue.address], &[green.address], &text));
     proxy.set_weight(100.0);
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     green.until("the request", |seen| (!seen.first()?.requests.is_empty()).then_some(()));
     assert_eq!(proxy.post("/v1/release/rollback", &Value::Null).status, 200);
+    tell.send(()).expect("green waits");
     assert_eq!(client.response().status, 200);
     assert_felt(&proxy, "100.0 %");
 }

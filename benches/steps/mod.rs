@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
-use portcullis::config::Sticky;
+use portcullis::config::ClientKey;
 use portcullis::gate::policy::{Counting, PathPattern};
 use portcullis::gate::streak::{Answer, Routed};
 use portcullis::gate::trigger::{
@@ -40,7 +40,7 @@ pub(crate) struct Admitting {
 
 /// Finds the lot of one client by its cookie.
 pub(crate) struct Sticking {
-    sticky: Sticky,
+    key: ClientKey,
     headers: HeaderMap,
 }
 
@@ -90,11 +90,11 @@ impl Sticking {
         headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8.5.0"));
         let cookies = "theme=dark; consent=1; session=3f1c9a4e7b2d4c58a1e60b9d7c35f842";
         headers.insert(header::COOKIE, HeaderValue::from_static(cookies));
-        Sticking { sticky: Sticky::Cookie("session".to_owned()), headers }
+        Sticking { key: ClientKey::Cookie("session".to_owned()), headers }
     }
 
     pub(crate) fn step(&self) -> Option<Lot> {
-        Lot::of(&self.sticky, black_box(&self.headers), epoch())
+        Lot::of(&self.key, black_box(&self.headers), || Ipv4Addr::LOCALHOST.into(), epoch())
     }
 }
 
