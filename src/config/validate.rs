@@ -10,14 +10,14 @@ use super::environment::Environment;
 use super::fault::{Fault, Faults, Warnings};
 use super::keys::config_keys;
 use super::quantity::{self, quoted};
-use super::raw::{Mapping, RawConfig, RawVersion, Switch};
+use super::raw::{RawConfig, Switch};
 use super::read::{closest, listed, read};
 use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
 use super::{Config, Http2, RequestIds, Rules};
-use crate::gate::{ByVersion, Version};
+use crate::gate::ByVersion;
 use crate::release::Weight;
 
 mod admin;
@@ -161,24 +161,7 @@ fn config(
         Some(admin) => admin::admin(&mut root.key("admin"), admin.0, listen, files, tokens_faults),
         None => root.missing("admin"),
     };
-    let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
-    if let (Some(blue), Some(green)) = (written(&raw.blue), written(&raw.green))
-        && blue == green
-    {
-        let message = format!("{} is blue's version too", quoted(&green));
-        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
-    }
-    let blue = match raw.blue {
-        Some(blue) => version::version(&mut root.key("blue"), blue.0, Version::Blue, files),
-        None => root.missing("blue"),
-    };
-    let green = match raw.green {
-        Some(green) => version::version(&mut root.key("green"), green.0, Version::Green, files),
-        None => root.missing("green"),
-    };
-    if let (Some(blue), Some(green)) = (&blue, &green) {
-        version::shared(root.report, blue, green);
-    }
+    let ByVersion { blue, green } = version::both(&mut root, raw.blue, raw.green, files);
     let trusted_proxies = networks::networks(&mut root, "trustedProxies", raw.trusted_proxies.unwrap_or_default());
     let proxied_from = match raw.proxy_protocol {
         Some(raw) => networks::proxied_from(&mut root.key("proxyProtocol"), raw.0.from),

@@ -5,21 +5,44 @@ use std::num::NonZeroUsize;
 use super::{NamedFiles, health, sticky, transport};
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
-use crate::config::raw::{Quantity, RawVersion};
+use crate::config::raw::{Mapping, Quantity, RawVersion};
 use crate::config::report::{Report, Scope, Wrong};
 use crate::config::{Endpoint, ProxyProtocol, VersionConfig};
-use crate::gate::Version;
+use crate::gate::{ByVersion, Version};
 use crate::release::Weight;
 
 const MOST_ENDPOINTS: usize = 1000;
 const MOST_REQUESTS: i64 = 10_000_000;
 
-pub(super) fn version(
-    scope: &mut Scope<'_, '_>,
-    raw: RawVersion,
-    of: Version,
+/// Blue and green; none of what is at fault.
+pub(super) fn both(
+    root: &mut Scope<'_, '_>,
+    blue: Option<Mapping<RawVersion>>,
+    green: Option<Mapping<RawVersion>>,
     files: NamedFiles<'_>,
-) -> Option<VersionConfig> {
+) -> ByVersion<Option<VersionConfig>> {
+    let written = |raw: &Option<Mapping<RawVersion>>| raw.as_ref().and_then(|raw| raw.0.version.clone());
+    if let (Some(blue), Some(green)) = (written(&blue), written(&green))
+        && blue == green
+    {
+        let message = format!("{} is blue's version too", quoted(&green));
+        root.key("green").wrong("version", Wrong::new(message, "two versions have two names"));
+    }
+    let blue = match blue {
+        Some(blue) => version(&mut root.key("blue"), blue.0, Version::Blue, files),
+        None => root.missing("blue"),
+    };
+    let green = match green {
+        Some(green) => version(&mut root.key("green"), green.0, Version::Green, files),
+        None => root.missing("green"),
+    };
+    if let (Some(blue), Some(green)) = (&blue, &green) {
+        shared(root.report, blue, green);
+    }
+    ByVersion { blue, green }
+}
+
+fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: NamedFiles<'_>) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, super::label);
     let endpoints = match raw.endpoints {
         // Green may not run yet; without blue there is nothing to fall back to.
@@ -66,7 +89,7 @@ fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> 
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.
-pub(super) fn shared(report: &mut Report<'_>, blue: &VersionConfig, green: &VersionConfig) {
+fn shared(report: &mut Report<'_>, blue: &VersionConfig, green: &VersionConfig) {
     let place = |version: &str, index| FieldPath::default().key(version).key("endpoints").index(index);
     for (index, endpoint) in green.endpoints.iter().enumerate() {
         let Some(other) = blue.endpoints.iter().position(|other| other == endpoint) else { continue };
