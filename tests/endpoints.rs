@@ -76,6 +76,7 @@ fn a_client_keeps_its_endpoint_on_every_worker_and_after_a_restart_and_passes_to
     let all = ["a", "b", "c"].map(named);
     let (dead, _socket) = refusing();
     let [a, b, c] = [&all[0], &all[1], &all[2]].map(|upstream| upstream.address);
+    #[expect(clippy::type_complexity, reason = "a table")]
     let kinds: [(&str, fn(usize) -> String); 3] = [
         ("{ header: x-user }", |number| format!("X-User: {number}")),
         ("{ cookie: session }", |number| format!("Cookie: session={number}")),

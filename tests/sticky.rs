@@ -63,6 +63,7 @@ fn a_client_stays_on_its_version_on_every_worker_and_connection_and_after_a_rest
 }
 
 /// How clients are told apart, and how the one of a number shows who it is.
+#[expect(clippy::type_complexity, reason = "a table")]
 const KINDS: [(&str, fn(usize) -> String, fn(usize) -> Vec<u8>); 4] = [
     ("sticky: { cookie: session }", cookie, key),
     ("sticky: { header: x-user }", |number| format!("X-User: key-{number}\r\n"), key),
