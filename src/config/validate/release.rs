@@ -128,6 +128,7 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
 }
 
 /// Of harmed requests, in place of steps that send users to green.
+#[expect(clippy::option_option, reason = "none of the inner ones is a plan without a budget")]
 fn budget(scope: &mut Scope<'_, '_>, raw: Option<Count>) -> Option<Option<NonZeroU32>> {
     let budget = scope.optional("budget", raw, None, |raw| count(BUDGETS)(raw).map(Some))?;
     let number = |budget: u64| u32::try_from(budget).ok().and_then(NonZeroU32::new);
