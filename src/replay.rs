@@ -279,7 +279,9 @@ impl Replay {
             }
             state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }) => state.clone(),
         };
+        let exposed = course.exposed();
         **course = Course::new(policy, planned, state, now);
+        course.set_exposed(exposed);
         Ok(())
     }
 

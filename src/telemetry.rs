@@ -15,6 +15,7 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::gate::compare::Summary;
+use crate::gate::exposure::Harm;
 use crate::gate::{Action, ByVersion, Kind, Latency, Policy, Routes, Version};
 use crate::live::{Addresses, Stage, Upstreams};
 use crate::measure::cohorts::OfCohort;
@@ -45,6 +46,8 @@ const WEIGHT: &str = "portcullis_weight_ratio";
 const STATE: &str = "portcullis_release_state";
 const VERDICT: &str = "portcullis_verdict";
 const EVIDENCE: &str = "portcullis_comparison_evidence";
+const HARMED: &str = "portcullis_release_harmed_requests";
+const BUDGET: &str = "portcullis_release_budget_requests";
 const ROLLBACKS: &str = "portcullis_rollbacks_total";
 const REACTION_SECONDS: &str = "portcullis_rollback_reaction_seconds";
 const NOTIFICATIONS: &str = "portcullis_notifications_total";
@@ -106,6 +109,8 @@ struct Handles {
     states: [(&'static str, Gauge); STATE_NAMES.len()],
     verdicts: [(Kind, Gauge); Kind::ALL.len()],
     evidence: [(Test, Gauge); Test::ALL.len()],
+    harmed: Gauge,
+    budget: Gauge,
     reaction: Histogram,
     in_flight: ByVersion<Gauge>,
     client_connections: Gauge,
@@ -283,6 +288,12 @@ impl Telemetry {
         }
     }
 
+    /// Of the release that is open, where it has an exposure budget.
+    pub fn exposure(&self, harm: Option<Harm>) {
+        self.handles.harmed.set(harm.map_or(0.0, |harm| harm.harmed as f64));
+        self.handles.budget.set(harm.map_or(0.0, |harm| harm.budget as f64));
+    }
+
     pub fn rolled_back(&self, trigger: &str, reaction: Option<Duration>) {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).increment(1);
@@ -343,6 +354,8 @@ impl Handles {
             connect_seconds: histograms(CONNECT_SECONDS),
             weight: gauges(WEIGHT),
             states: STATE_NAMES.map(|name| (name, metrics::gauge!(STATE, "state" => name))),
+            harmed: metrics::gauge!(HARMED),
+            budget: metrics::gauge!(BUDGET),
             evidence: Test::ALL.map(|test| (test, metrics::gauge!(EVIDENCE, "test" => test.name()))),
             verdicts: Kind::ALL.map(|kind| (kind, metrics::gauge!(VERDICT, "kind" => kind.name()))),
             reaction: metrics::histogram!(REACTION_SECONDS),

@@ -8,6 +8,7 @@ mod admin;
 mod approvals;
 mod blame;
 mod bodies;
+mod budget;
 mod clients;
 mod clock;
 mod cohorts;

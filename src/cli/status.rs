@@ -79,6 +79,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     lines.extend(routes(status));
     lines.extend(mirror(status));
     lines.extend(cohorts(status));
+    lines.extend(exposure(status));
     lines.extend(step(status));
     lines.extend(terms(status));
     if let Some(awaited) = awaited(status) {
@@ -168,6 +169,13 @@ fn mirror(status: &Value) -> Option<String> {
         mirror["otherStatus"],
         mirror["otherLength"]
     ))
+}
+
+/// What the release has cost.
+fn exposure(status: &Value) -> Option<String> {
+    let of = &status["exposure"];
+    let (budget, harmed) = (of["budget"].as_u64()?, of["harmed"].as_u64()?);
+    Some(format!("  exposure: {harmed} harmed requests (at most {}) of a budget of {budget}", of["atMost"]))
 }
 
 /// What sets this release apart from others.

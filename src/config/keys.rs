@@ -217,6 +217,7 @@ fn trigger_example(pattern: &[&str]) -> Option<&'static str> {
 fn plan_example(pattern: &[&str]) -> Option<&'static str> {
     Some(match pattern {
         ["steps"] => "steps: [{ weight: 10%, bake: 10m }, { weight: 100%, bake: 1h }]",
+        ["budget"] => "budget: 200",
         ["steps", "*"] => "- { weight: 10%, bake: 10m }",
         ["steps", "*", "weight"] => "weight: 10%",
         ["steps", "*", "mirror"] => "mirror: 10%",

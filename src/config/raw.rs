@@ -136,6 +136,7 @@ pub(super) struct RawDrain {
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRelease {
     pub(super) steps: Option<Vec<Element<Mapping<RawStep>>>>,
+    pub(super) budget: Option<Count>,
     pub(super) initial_delay: Option<Quantity>,
     pub(super) progress_deadline: Option<Quantity>,
     pub(super) monitoring: Option<Quantity>,

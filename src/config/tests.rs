@@ -144,6 +144,7 @@ fn every_key_of_a_plan_arrives() {
     };
     let plan = Plan {
         steps: vec![step(0.5, 0, Approval::Automatic), step(10.0, 300, Approval::Operator)],
+        budget: None,
         initial_delay: Duration::from_secs(30),
         progress_deadline: Some(Duration::from_secs(1800)),
         monitoring: Duration::from_secs(3600),

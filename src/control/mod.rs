@@ -110,7 +110,8 @@ impl Control {
         let clock = Clock::from(beginning.clock);
         let names = Names::new(&beginning.holding(config));
         let planned = beginning.planned(config);
-        let course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
+        let mut course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
+        course.set_exposed(beginning.exposed);
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
         let client_errors = ClientErrors::new(beginning.table.routed(), clock.now());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::status::{Names, Rollback};
 use crate::config::{self, Config, Endpoint, VersionConfig};
 use crate::course::Course;
+use crate::gate::exposure::Known;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
 use crate::release::input::JOURNAL;
@@ -32,6 +33,8 @@ pub struct Beginning {
     pub rolled_back: Option<String>,
     /// The plan that the release of the state brought along.
     pub own_plan: Option<Plan>,
+    /// What it has cost, where it has an exposure budget.
+    pub exposed: Option<Known>,
 }
 
 /// What the journal said.
@@ -59,6 +62,8 @@ struct Resume {
     /// That plan, where the release brought it along.
     #[serde(default)]
     own_plan: Option<Plan>,
+    #[serde(default)]
+    exposed: Option<Known>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +91,7 @@ impl Default for Beginning {
             versions: None,
             rolled_back: None,
             own_plan: None,
+            exposed: None,
         }
     }
 }
@@ -154,6 +160,7 @@ impl Beginning {
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
             table: Table { epoch, roles, route, change: 0, mirror: None, cohorts: Cohorts::NONE },
             own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
+            exposed: resume.exposed,
             state,
             clock: Duration::from_nanos(resume.clock_nanos),
             began: Duration::from_nanos(resume.began_nanos),
@@ -259,6 +266,7 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         reaction_micros: rollback.and_then(|rollback| rollback.reaction_micros),
         plan: shown(course.plan()),
         own_plan: course.planned().own().cloned(),
+        exposed: course.exposed(),
     };
     StateRecord {
         epoch: state.epoch().number(),
@@ -275,7 +283,7 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         weight: state.weight().basis_points(),
         step: match state.run().map(|run| run.stage) {
             Some(Stage::Step { index, .. }) => u32::try_from(index).ok(),
-            Some(Stage::Manual | Stage::Delay | Stage::Monitoring) | None => None,
+            Some(Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring) | None => None,
         },
         blue: name(Version::Blue),
         green: name(Version::Green),

@@ -1,5 +1,6 @@
 //! What the release, the versions and the windows look like from outside.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
 use crate::gate::compare::{RouteSummary, Summary};
+use crate::gate::exposure::Harm;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, RouteNumber, Routes, Verdict, Version};
@@ -44,6 +46,8 @@ pub struct Status {
     pub blue: VersionStatus,
     pub green: VersionStatus,
     pub verdict: Verdict,
+    /// Null where the plan has no exposure budget.
+    pub exposure: Option<Harm>,
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
@@ -71,6 +75,9 @@ pub struct Status {
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     pub steps: Vec<StepStatus>,
+    /// Harmed requests that the release may cost; left out where its steps say how it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<NonZeroU32>,
     /// Why nothing but an operator rolls back.
     pub irreversible: Option<String>,
     /// `configuration`, or `release` for a plan that the release brought along.
@@ -248,6 +255,7 @@ impl Status {
             blue: of(Version::Blue),
             green: of(Version::Green),
             verdict: course.verdict().clone(),
+            exposure: course.harm(),
             pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
             mirror: None,
@@ -276,7 +284,7 @@ impl PlanStatus {
         let steps = plan.steps.iter().chain([&last]).map(StepStatus::new).collect();
         let irreversible = plan.irreversible.clone();
         let max_weight = Some(plan.max_weight).filter(|weight| !weight.is_full());
-        Some(PlanStatus { steps, irreversible, source: planned.source(), max_weight })
+        Some(PlanStatus { steps, budget: plan.budget, irreversible, source: planned.source(), max_weight })
     }
 }
 

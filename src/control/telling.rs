@@ -67,6 +67,7 @@ impl Control {
         telemetry.verdict(self.course.verdict().kind);
         let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         telemetry.evidence(compared.as_ref());
+        telemetry.exposure(self.course.harm().filter(|_| self.course.state().run().is_some()));
         telemetry.endpoints(table.roles, &live.upstreams);
         // Nobody reads of a decision here before the journal has it.
         if self.inputs.ledger.is_reporting() {

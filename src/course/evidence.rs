@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Course;
 use super::grounds::Grounds;
 use crate::gate::compare::{Comparison, RouteSummary, Summary};
+use crate::gate::exposure::Harm;
 use crate::gate::trigger::{Quantile, Span};
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence};
@@ -24,6 +25,9 @@ pub struct Basis {
     #[serde(flatten)]
     pub counts: Counts,
     pub comparison: Option<Summary>,
+    /// Of a release that has an exposure budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Harm>,
     /// The routes that speak most against green.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSummary>,
@@ -63,6 +67,7 @@ impl Course {
             window: duration(STATUS_WINDOW),
             counts: Counts { blue: Counted::new(blue), green: Counted::new(green) },
             comparison: self.compared(),
+            exposure: self.harm(),
             routes: self.told_routes(),
         }
     }

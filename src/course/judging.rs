@@ -68,6 +68,7 @@ impl Course {
         self.verdict = verdict;
         // A plan that gives up would send everything to blue as well.
         if judged == Judged::Pass || against_blue.is_none() {
+            effects.extend(self.expose(&judged, now));
             effects.extend(self.order(release::Input::Judged(judged), now));
         }
         effects
@@ -82,6 +83,7 @@ impl Course {
             self.history.add(samples, now);
         }
         self.count_routes(&counted.routes, now);
+        self.count_exposure(counted, now);
         let ByVersion { blue, green } = &counted.shown;
         if matches!(self.state, State::Completed { .. }) {
             let none = Evidence::default();

@@ -5,6 +5,7 @@
 
 mod cohorts;
 pub mod evidence;
+mod exposing;
 pub mod grounds;
 mod input;
 mod judging;
@@ -16,6 +17,7 @@ mod warming;
 use std::time::Duration;
 
 use crate::gate::compare::{Comparison, Suspicion};
+use crate::gate::exposure::Exposure;
 use crate::gate::signal::Signals;
 use crate::gate::verdict::{
     another_endpoint_is_bad, endpoint_is_out, streak_convicts, streak_is_common, streak_probes,
@@ -40,6 +42,8 @@ pub struct Course {
     state: State,
     gate: Gate,
     comparison: Option<Comparison>,
+    /// Of a plan with an exposure budget.
+    exposure: Option<Exposure>,
     windows: Windows,
     history: History,
     /// What both versions did on each route; empty where none is configured.
@@ -88,6 +92,7 @@ impl Course {
             state,
             gate: Gate::new(&policy),
             comparison: None,
+            exposure: None,
             windows: Windows::new(&policy),
             history: History::default(),
             routes: RouteWindows::new(&policy.routes),
@@ -107,6 +112,7 @@ impl Course {
             planned: planned.into(),
         };
         course.comparison = course.compared_with(&Evidence::default(), now);
+        course.exposure = course.exposure_from(now);
         course
     }
 
@@ -144,7 +150,9 @@ impl Course {
                 self.signals = Signals::default();
                 self.history = History::default();
                 self.routes = RouteWindows::new(&self.policy.routes);
+                let exposed = self.exposed();
                 self.forget(&Evidence::default(), now);
+                self.set_exposed(exposed);
                 self.apply(release::Input::Restarted, now)
             }
         }
@@ -364,6 +372,7 @@ impl Course {
         self.blue_misses = false;
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
+        self.exposure = self.exposure_from(now);
     }
 
     fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
@@ -377,6 +386,9 @@ impl Course {
         self.windows.weight_changed(now);
         if let Some(comparison) = &mut self.comparison {
             comparison.weight_changed(now);
+        }
+        if let Some(exposure) = &mut self.exposure {
+            exposure.weight_changed(now);
         }
     }
 

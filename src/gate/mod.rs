@@ -4,12 +4,13 @@
 //! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`route`] the parts of the service that are told apart,
 //! [`policy`] all of that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
 //! traffic back, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
-//! themselves, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
+//! themselves, [`exposure`] how much harm a budget leaves room for, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
 //! [`verdict`] the sentence.
 
 pub mod compare;
 pub mod crossing;
 pub mod evidence;
+pub mod exposure;
 pub mod grpc;
 pub mod health;
 pub mod judge;

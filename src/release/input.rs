@@ -22,6 +22,9 @@ pub const COMPARISON: &str = "comparison";
 /// The cause's trigger when green stayed doubtful for too long.
 pub const UNRESOLVED: &str = "unresolved";
 
+/// The cause's trigger when the exposure budget is used up.
+pub const BUDGET: &str = "budget";
+
 /// Who notifies people of an endpoint that goes or comes back.
 pub const ENDPOINTS: &str = "endpoints";
 
@@ -32,13 +35,14 @@ pub const CLIENT_ERRORS: &str = "client-errors";
 pub const MAX_WEIGHT: &str = "max-weight";
 
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 10] = [
+pub const RESERVED: [&str; 11] = [
     OPERATOR,
     PROGRESS_DEADLINE,
     APPROVAL_DEADLINE,
     LOW_TRAFFIC,
     COMPARISON,
     UNRESOLVED,
+    BUDGET,
     JOURNAL,
     ENDPOINTS,
     CLIENT_ERRORS,
@@ -159,6 +163,13 @@ pub enum Input {
     },
     /// The common cause has passed.
     Thaw,
+    /// The exposure budget allows this weight; 100 % ends the exposure.
+    Expose {
+        weight: Weight,
+        sentence: String,
+    },
+    /// The exposure budget may be used up: no more traffic until an operator goes on.
+    UsedUp(Held),
     /// One tick's judgement, by which the plan goes on.
     Judged(Judged),
     /// The process has started anew with this release under way.

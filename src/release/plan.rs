@@ -3,6 +3,7 @@
 //! The journal keeps these types of a release that brought its plan along.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ pub struct Plan {
     /// Rising strictly, above 0 % and below 100 %, behind those that mirror and those of cohorts, in this order; after the last comes 100 %. Empty when the first
     /// weight is 100 %.
     pub steps: Vec<Step>,
+    /// The requests that green may harm. With it the weight goes from the last step to 100 % as what is known of green allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<NonZeroU32>,
     /// At weight 0, before the first step.
     pub initial_delay: Duration,
     /// A release that takes no new step for so long is rolled back. Longer than `initial_delay` and every bake.
@@ -96,6 +100,9 @@ pub(super) enum Ruling {
     TooFew(String),
 }
 
+/// How long a good green takes under a usual budget, about.
+const EXPOSED: Duration = Duration::from_secs(600);
+
 impl Approval {
     pub const fn deadline(self) -> Option<Deadline> {
         match self {
@@ -141,11 +148,19 @@ impl fmt::Debug for Step {
     }
 }
 
-/// As in journals of programs that knew no `max_weight`: they tell one plan from another by it.
+/// As in journals of programs that knew no `max_weight` and no budget: they tell one plan from another by it.
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { steps, initial_delay, progress_deadline, monitoring, on_low_traffic, irreversible, max_weight } =
-            self;
+        let Plan {
+            steps,
+            initial_delay,
+            progress_deadline,
+            monitoring,
+            on_low_traffic,
+            irreversible,
+            max_weight,
+            budget,
+        } = self;
         let mut plan = f.debug_struct("Plan");
         plan.field("steps", steps)
             .field("initial_delay", initial_delay)
@@ -155,6 +170,9 @@ impl fmt::Debug for Plan {
             .field("irreversible", irreversible);
         if !max_weight.is_full() {
             plan.field("max_weight", max_weight);
+        }
+        if let Some(budget) = budget {
+            plan.field("budget", budget);
         }
         plan.finish()
     }
@@ -173,6 +191,8 @@ impl Plan {
 
     /// How long the release takes if nothing halts it.
     pub fn duration(&self) -> Duration {
-        self.initial_delay + self.steps.iter().map(|step| step.bake).sum::<Duration>() + self.monitoring
+        let exposed = if self.budget.is_some() { EXPOSED } else { Duration::ZERO };
+        let steps = self.steps.iter().map(|step| step.bake).sum::<Duration>();
+        self.initial_delay + steps + exposed + self.monitoring
     }
 }

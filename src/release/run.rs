@@ -2,6 +2,8 @@
 
 mod approval;
 mod cohorts;
+mod ending;
+mod exposing;
 mod mirroring;
 mod promotion;
 
@@ -12,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::effect::{Effect, Kind};
 use super::holds::{Holds, Probe};
-use super::input::{APPROVAL_DEADLINE, GATE, LOW_TRAFFIC, MAX_WEIGHT, PLAN, PROGRESS_DEADLINE};
-use super::input::{Acknowledged, Cause, Held, Input, Judged, Refusal, because};
+use super::input::{APPROVAL_DEADLINE, GATE, MAX_WEIGHT, PLAN};
+use super::input::{Cause, Held, Input, Judged, Refusal, because};
 use super::plan::Ruling;
 use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
-use crate::gate::verdict::duration;
 use approval::ASKS;
 pub use approval::{Awaited, Consent};
+use ending::irreversible;
+pub(super) use ending::withdraw;
 
 /// A release under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub enum Stage {
         index: usize,
         consent: Consent,
     },
+    /// Behind the steps, at the weight that the exposure budget allows.
+    Exposing,
     /// At 100 %, with the gate still armed.
     Monitoring,
 }
@@ -98,7 +103,7 @@ impl Run {
         match (self.stage, plan) {
             (Stage::Step { index, .. }, _) => Some(index + 1),
             (Stage::Monitoring, Some(plan)) => Some(plan.steps.len() + 1),
-            (Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => None,
+            (Stage::Monitoring, None) | (Stage::Manual | Stage::Delay | Stage::Exposing, _) => None,
         }
     }
 
@@ -125,6 +130,8 @@ impl Run {
             Input::Acquit { sentence } => Ok(Next::Open(self.acquit(sentence))),
             Input::Freeze { sentence } => Ok(Next::Open(self.freeze(sentence))),
             Input::Thaw => Ok(Next::Open(self.thaw())),
+            Input::Expose { weight, sentence } => Ok(Next::Open(self.expose(weight, sentence, plan, now))),
+            Input::UsedUp(held) => Ok(Next::Open(self.used_up(held, plan))),
             Input::Restarted => {
                 self.clock = Clock::start(now);
                 if let Stage::Step { consent: consent @ Consent::Asked, .. } = &mut self.stage {
@@ -140,19 +147,6 @@ impl Run {
         next
     }
 
-    /// A rollback that nobody asked for by hand: an irreversible release is held instead, and people are called, once
-    /// until an operator goes on.
-    fn convict(&mut self, cause: Cause, plan: Option<&Plan>) -> Next {
-        let Some(irreversible) = irreversible(plan) else { return Next::RolledBack(cause) };
-        if self.holds.convicted.as_ref().is_some_and(|held| held.by != APPROVAL_DEADLINE) {
-            return Next::Open(vec![]);
-        }
-        let sentence =
-            format!("{}; not rolled back, because the release is irreversible: {irreversible}", cause.reason);
-        self.holds.convicted = Some(Held { by: cause.trigger, sentence: sentence.clone() });
-        Next::Open(vec![Effect::tell(Kind::Irreversible, &cause.actor, sentence)])
-    }
-
     fn set_weight(&mut self, asked: Weight, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
         if let Some(sentence) = self.holds.common.as_ref().filter(|_| asked > self.weight) {
             return Err(Refusal::Frozen { weight: self.weight, asked, sentence: sentence.clone() });
@@ -163,7 +157,7 @@ impl Run {
         self.holds.probe = None;
         self.holds.paused = match self.stage {
             Stage::Manual => None,
-            Stage::Delay | Stage::Step { .. } | Stage::Monitoring => {
+            Stage::Delay | Stage::Step { .. } | Stage::Exposing | Stage::Monitoring => {
                 Some(Held { by: actor.to_owned(), sentence: sentence.clone() })
             }
         };
@@ -193,7 +187,9 @@ impl Run {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
             (Stage::Delay, _) => Weight::ZERO,
             (Stage::Monitoring, _) => Weight::FULL,
-            (Stage::Manual, _) | (Stage::Step { .. }, None) => probe.map_or(self.weight, |probe| probe.restore),
+            (Stage::Manual | Stage::Exposing, _) | (Stage::Step { .. }, None) => {
+                probe.map_or(self.weight, |probe| probe.restore)
+            }
         };
         let mut effects = vec![];
         if weight != self.weight {
@@ -261,12 +257,13 @@ impl Run {
         }
         let baked = self.baked(now);
         match (self.stage, plan) {
-            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => Next::Open(vec![]),
+            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. } | Stage::Exposing, None) => Next::Open(vec![]),
             (Stage::Delay, Some(plan)) if baked < plan.initial_delay => Next::Open(vec![]),
             (Stage::Delay, Some(plan)) => Next::Open(self.enter_step(0, plan, now)),
             (Stage::Step { index, consent }, Some(plan)) => {
                 self.bake(index, consent, plan.on_low_traffic.rule(judged), plan, now)
             }
+            (Stage::Exposing, Some(plan)) => self.progress(plan, now),
             (Stage::Monitoring, _) if baked < plan.map_or(MONITORING, |plan| plan.monitoring) => Next::Open(vec![]),
             (Stage::Monitoring, _) => match plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic).rule(judged) {
                 Ruling::GoesOn => Next::Completed { actor: PLAN.to_owned(), sentence: COMPLETED.to_owned() },
@@ -286,25 +283,8 @@ impl Run {
                 Next::Open(self.await_promotion(plan))
             }
             (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
-            (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => match plan.progress_deadline {
-                Some(deadline) if baked >= deadline => {
-                    let reason = format!("{} has made no progress for {}", self.place(Some(plan)), duration(deadline));
-                    self.give_up(PROGRESS_DEADLINE, reason, Some(plan), now)
-                }
-                Some(_) | None => Next::Open(vec![]),
-            },
+            (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => self.progress(plan, now),
         }
-    }
-
-    fn low_traffic(&mut self, sentence: &str, plan: Option<&Plan>, now: Duration) -> Next {
-        let reason = format!("{} is over without enough evidence: {sentence}", self.place(plan));
-        self.give_up(LOW_TRAFFIC, reason, plan, now)
-    }
-
-    /// Rolls back; a release that is irreversible has the time of its stage again once an operator goes on.
-    fn give_up(&mut self, trigger: &str, reason: String, plan: Option<&Plan>, now: Duration) -> Next {
-        self.clock = Clock::start(now);
-        self.convict(Cause { trigger: trigger.to_owned(), reason, actor: PLAN.to_owned() }, plan)
     }
 
     /// This step of the plan, or 100 % after the last.
@@ -319,6 +299,9 @@ impl Run {
                 Kind::Stepped
             }
             None => {
+                if let Some(budget) = plan.budget {
+                    return self.begin_exposing(budget, now);
+                }
                 self.enter(Stage::Monitoring, Weight::FULL, now);
                 Kind::Promoted
             }
@@ -345,6 +328,7 @@ impl Run {
             (Stage::Step { index, .. }, Some(plan)) => format!("step {} of {}", index + 1, plan.steps.len() + 1),
             (Stage::Step { index, .. }, None) => format!("step {}", index + 1),
             (Stage::Delay, _) => "the initial delay".to_owned(),
+            (Stage::Exposing, _) => "the exposure".to_owned(),
             (Stage::Monitoring, _) => "the monitoring".to_owned(),
             (Stage::Manual, _) => "the release".to_owned(),
         }
@@ -356,24 +340,6 @@ impl Run {
         let held = !self.holds.none();
         self.asked = self.asked.map(|asked| if held { asked.stopped(now) } else { asked.running(now) });
     }
-}
-
-/// What an operator rolls back for; of a release that is irreversible only when that has been acknowledged.
-pub(super) fn withdraw(
-    epoch: Epoch,
-    actor: String,
-    reason: &str,
-    acknowledged: Acknowledged,
-    plan: Option<&Plan>,
-) -> Result<Cause, Refusal> {
-    match (irreversible(plan), acknowledged) {
-        (Some(reason), Acknowledged::No) => Err(Refusal::Irreversible { epoch, reason: reason.to_owned() }),
-        (Some(_), Acknowledged::Yes) | (None, _) => Ok(Cause::by_hand(actor, reason)),
-    }
-}
-
-fn irreversible(plan: Option<&Plan>) -> Option<&str> {
-    plan.and_then(|plan| plan.irreversible.as_deref())
 }
 
 /// How long a release without a plan stays at 100 % with the gate armed, once an operator has promoted it.

@@ -87,6 +87,8 @@ impl State {
                 | Input::Acquit { .. }
                 | Input::Freeze { .. }
                 | Input::Thaw
+                | Input::Expose { .. }
+                | Input::UsedUp(_)
                 | Input::Judged(_)
                 | Input::Restarted,
             ) => Ok((state, vec![])),

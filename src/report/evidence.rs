@@ -31,7 +31,7 @@ const KNOWN: [(&str, &str, Unit); 6] = [
 ];
 
 /// What has a place of its own in the report.
-const TOLD: [&str; 8] = ["blue", "green", "trigger", "grounds", "window", "comparison", CLIENTS, "routes"];
+const TOLD: [&str; 9] = ["blue", "green", "trigger", "grounds", "window", "comparison", "exposure", CLIENTS, "routes"];
 
 pub(super) fn has_both(evidence: &Value) -> bool {
     sides(evidence).is_some()

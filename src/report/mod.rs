@@ -74,6 +74,9 @@ fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
     if let Some(steps) = plan::steps(&release.record.plan) {
         row("Plan", &steps)?;
     }
+    if let Some(harmed) = release.decisions.iter().rev().find_map(|decision| plan::harmed(&decision.evidence)) {
+        row("Harmed requests", &harmed)?;
+    }
     if let Some(reason) = plan::irreversible(&release.record.plan) {
         row("Irreversible", &reason)?;
     }

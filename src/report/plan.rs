@@ -5,11 +5,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::text::escape;
-use crate::gate::verdict::duration;
+use crate::gate::verdict::{count, duration};
 
 /// The steps on one line; none for a release without a plan.
 pub(super) fn steps(plan: &Value) -> Option<String> {
     let steps: Vec<String> = plan["steps"].as_array()?.iter().filter_map(step).collect();
+    let budget =
+        plan["budget"].as_u64().map(|budget| format!("an exposure budget of {} harmed requests", count(budget)));
+    let steps: Vec<String> = budget.into_iter().chain(steps).collect();
     let own = if plan["source"] == "release" { "; of this release alone" } else { "" };
     let most = plan["maxWeight"].as_f64();
     let most = most.map_or_else(String::new, |most| format!("; beyond {most} % by an operator alone"));
@@ -19,6 +22,12 @@ pub(super) fn steps(plan: &Value) -> Option<String> {
 /// Why nothing but an operator was to roll back.
 pub(super) fn irreversible(plan: &Value) -> Option<String> {
     plan["irreversible"].as_str().map(escape)
+}
+
+/// What the release has cost, where it had an exposure budget.
+pub(super) fn harmed(evidence: &Value) -> Option<String> {
+    let of = |key: &str| evidence["exposure"][key].as_u64().map(count);
+    Some(format!("{}, at most {}, of a budget of {}", of("harmed")?, of("atMost")?, of("budget")?))
 }
 
 fn step(step: &Value) -> Option<String> {

@@ -3,10 +3,10 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HEAD_SECONDS, IN_FLIGHT,
-    JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS, MIRRORED, NOTIFICATIONS,
-    OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS, REQUESTS, ROLLBACKS, SHED,
-    SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
+    BUDGET, BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HARMED,
+    HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS,
+    MIRRORED, NOTIFICATIONS, OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS,
+    REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -33,6 +33,11 @@ pub(super) fn describe() {
         EVIDENCE,
         "Natural logarithm of the evidence that green is worse than acceptable, by test; `all` convicts, `aa` is blue against itself"
     );
+    describe_gauge!(
+        HARMED,
+        "Requests that green has harmed in the release that is open, where it has an exposure budget; else 0"
+    );
+    describe_gauge!(BUDGET, "The exposure budget of the release that is open; 0 where there is none");
     describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
     describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");

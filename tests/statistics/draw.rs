@@ -24,6 +24,11 @@ impl Draw {
         self.0.random::<f64>() < chance
     }
 
+    /// From 0 to 1.
+    pub fn uniform(&mut self) -> f64 {
+        self.0.random()
+    }
+
     /// How many of `units` are hit.
     pub fn hits(&mut self, units: u64, chance: f64) -> u64 {
         match chance {

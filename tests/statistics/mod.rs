@@ -11,6 +11,7 @@
 //! nominal one and within four standard errors of the table's; with fewer runs four standard errors are added to the
 //! nominal one too.
 
+mod budget;
 mod common;
 mod delay;
 mod draw;

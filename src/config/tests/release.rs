@@ -281,3 +281,17 @@ fn low_traffic_and_what_cannot_be_undone_are_said_in_words() {
     check(&format!("{steps}, irreversible:"), &["5:48 irreversible: has no value | give it a value, or remove it"]);
     check(&format!("{steps}, irreversable: x"), &["5:48 unknown key `irreversable` | did you mean `irreversible`?"]);
 }
+
+#[test]
+fn a_budget_takes_the_place_of_steps() {
+    assert_eq!(plan("budget: 200").budget.map(std::num::NonZero::get), Some(200));
+    assert!(plan("budget: 200").steps.is_empty());
+    check("budget: 9", &["5:20 budget: `9` is below 10 | from 10 to 1000000000"]);
+    check("budget: lots", &["5:20 budget: expected a whole number, found the text `lots` | expected a whole number"]);
+    check(
+        "steps: [{ weight: 10%, bake: 1m }], budget: 200",
+        &[
+            "5:48 budget: a second key beside `steps` that send users to green | remove one of them: a budget finds the weights by itself",
+        ],
+    );
+}

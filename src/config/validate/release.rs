@@ -1,18 +1,22 @@
 //! The plan: steps that rise, and times in which each of them can be reached; and what a release says of its own.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::trigger::plain_name;
 use super::{cohorts, gate, not_among, trigger};
-use crate::config::quantity::{duration, quoted, shown, weight};
-use crate::config::raw::{Mapping, Quantity, RawApproval, RawRelease, RawStep, RawTerms, Switch};
+use crate::config::quantity::{count, duration, quoted, shown, weight};
+use crate::config::raw::{Count, Mapping, Quantity, RawApproval, RawRelease, RawStep, RawTerms, Switch};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::Policy;
 use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Terms, Weight};
 
 const MOST_STEPS: usize = 100;
+
+/// Fewer than ten are used up before anything is certain, by a green that is no worse than blue.
+const BUDGETS: RangeInclusive<i64> = 10..=1_000_000_000;
 const LONGEST_REASON: usize = 500;
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 24 * 3600);
 const DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
@@ -82,10 +86,16 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
     let on_low_traffic = scope.optional("onLowTraffic", raw.on_low_traffic, OnLowTraffic::Wait, on_low_traffic);
     let initial_delay = scope.optional("initialDelay", raw.initial_delay, Duration::ZERO, duration(TIMES));
     let irreversible = scope.optional("irreversible", raw.irreversible, None, |text| reason(text).map(Some));
+    let budget = budget(scope, raw.budget);
     let written = match raw.steps {
         Some(raw) => steps(scope, raw, on_low_traffic, max_weight),
+        None if budget != Some(None) => Some(Vec::new()),
         None => scope.missing("steps"),
     };
+    if budget.is_some_and(|budget| budget.is_some()) && written.iter().flatten().any(|step| step.mirror.is_none()) {
+        let label = "remove one of them: a budget finds the weights by itself";
+        scope.misplaced("budget", Wrong::new("a second key beside `steps` that send users to green", label));
+    }
     let progress_deadline =
         scope.optional("progressDeadline", raw.progress_deadline, None, |raw| duration(DEADLINES)(raw).map(Some));
     let last = written.as_ref().and_then(|steps| steps.last()).filter(|step| step.weight == Some(Weight::FULL));
@@ -107,6 +117,7 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
     };
     Some(Plan {
         steps: written.into_iter().map(step).collect::<Option<_>>()?,
+        budget: budget?,
         initial_delay: initial_delay?,
         progress_deadline: progress_deadline?,
         monitoring: monitoring?,
@@ -114,6 +125,13 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
         irreversible: irreversible?,
         max_weight,
     })
+}
+
+/// Of harmed requests, in place of steps that send users to green.
+fn budget(scope: &mut Scope<'_, '_>, raw: Option<Count>) -> Option<Option<NonZeroU32>> {
+    let budget = scope.optional("budget", raw, None, |raw| count(BUDGETS)(raw).map(Some))?;
+    let number = |budget: u64| u32::try_from(budget).ok().and_then(NonZeroU32::new);
+    Some(budget.map(|budget| number(budget).expect("the range lies within")))
 }
 
 fn steps(

@@ -82,6 +82,7 @@ impl Run {
             Stage::Step { consent: Consent::NotNeeded | Consent::Given, .. }
             | Stage::Manual
             | Stage::Delay
+            | Stage::Exposing
             | Stage::Monitoring => Err(Refusal::NothingToApprove { epoch: self.epoch }),
         }
     }
@@ -109,7 +110,7 @@ impl Run {
     fn deadline(&self, plan: Option<&Plan>) -> Option<Deadline> {
         match self.stage {
             Stage::Step { index, .. } => plan?.steps[index].approval.deadline(),
-            Stage::Manual | Stage::Delay | Stage::Monitoring => None,
+            Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring => None,
         }
     }
 }

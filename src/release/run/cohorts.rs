@@ -11,13 +11,13 @@ impl Run {
     pub fn cohorts<'p>(&self, plan: Option<&'p Plan>) -> impl Iterator<Item = &'p Arc<str>> + use<'p> {
         let steps: &[Step] = match (self.stage, plan) {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps.get(..=index).unwrap_or(&plan.steps),
-            (Stage::Monitoring, Some(plan)) => &plan.steps,
-            (Stage::Step { .. } | Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => &[],
+            (Stage::Exposing | Stage::Monitoring, Some(plan)) => &plan.steps,
+            (Stage::Step { .. } | Stage::Exposing | Stage::Monitoring, None) | (Stage::Manual | Stage::Delay, _) => &[],
         };
         let has_weight = match self.stage {
             Stage::Step { .. } => steps.last().is_some_and(|step| step.weight > Weight::ZERO),
             Stage::Monitoring => true,
-            Stage::Manual | Stage::Delay => false,
+            Stage::Manual | Stage::Delay | Stage::Exposing => false,
         };
         let steps = if has_weight && self.weight == Weight::ZERO { &[] } else { steps };
         steps.iter().filter_map(|step| step.cohort.as_ref())
@@ -27,7 +27,7 @@ impl Run {
     pub fn cohort<'p>(&self, plan: Option<&'p Plan>) -> Option<&'p Arc<str>> {
         match self.stage {
             Stage::Step { index, .. } => plan?.steps.get(index)?.cohort.as_ref(),
-            Stage::Manual | Stage::Delay | Stage::Monitoring => None,
+            Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring => None,
         }
     }
 

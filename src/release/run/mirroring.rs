@@ -8,7 +8,7 @@ impl Run {
     pub fn mirrors(&self, plan: Option<&Plan>) -> Option<Weight> {
         match self.stage {
             Stage::Step { index, .. } => plan?.steps.get(index)?.mirror,
-            Stage::Manual | Stage::Delay | Stage::Monitoring => None,
+            Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring => None,
         }
     }
 

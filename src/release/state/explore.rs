@@ -104,6 +104,7 @@ impl Node {
             Stage::Manual => (0, 0),
             Stage::Delay => (1, 0),
             Stage::Monitoring => (2, 0),
+            Stage::Exposing => (7, 0),
             Stage::Step { index, consent: Consent::NotNeeded } => (3, index),
             Stage::Step { index, consent: Consent::Open } => (4, index),
             Stage::Step { index, consent: Consent::Asked } => (5, index),
@@ -246,7 +247,7 @@ fn bad() -> Cause {
     Cause { trigger: "dead".to_owned(), reason: String::new(), actor: GATE.to_owned() }
 }
 
-fn happenings() -> Vec<Happening> {
+fn happenings(plan: Option<&Plan>) -> Vec<Happening> {
     let (actor, reason) = (String::new, String::new);
     let held = || Held { by: String::new(), sentence: String::new() };
     let weight = |weight| Input::SetWeight { weight: percent(weight), actor: actor(), reason: reason() };
@@ -276,7 +277,10 @@ fn happenings() -> Vec<Happening> {
     ];
     let latches = [0, 1].map(|epochs_ago| Happening::WorkerLatches { epochs_ago });
     let others = [Happening::SecondPasses, Happening::Crash, Happening::WorkerProbes];
-    inputs.into_iter().map(Happening::Take).chain(latches).chain(others).collect()
+    let expose = |weight| Input::Expose { weight: percent(weight), sentence: String::new() };
+    let exposes = [expose(5.0), expose(60.0), expose(100.0), Input::UsedUp(held())];
+    let exposes = exposes.into_iter().filter(|_| plan.is_some_and(|plan| plan.budget.is_some()));
+    inputs.into_iter().chain(exposes).map(Happening::Take).chain(latches).chain(others).collect()
 }
 
 /// How far a search went.
@@ -300,7 +304,7 @@ fn search(plan: Option<&Plan>) -> Extent {
     let first = Node { state, table: Table::default(), roles: Roles::default(), now: Duration::ZERO };
     let mut found = HashSet::from([first.key()]);
     let mut nodes = vec![(first, None)];
-    let happenings = happenings();
+    let happenings = happenings(plan);
     let mut seen = rules::Seen::default();
     let (mut at, mut transitions) = (0, 0);
     while at < nodes.len() {
@@ -380,6 +384,23 @@ fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
 #[test]
 fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
     check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [7_352, 169_071, 22]);
+}
+
+fn exposed(irreversible: Option<&str>) -> Option<Plan> {
+    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
+    plan.steps.clear();
+    plan.budget = std::num::NonZeroU32::new(200);
+    Some(plan)
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_exposure_budget() {
+    check(exposed(None), [5_503, 165_062, 17]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_with_an_exposure_budget() {
+    check(exposed(Some("migration")), [2_452, 66_179, 16]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn plan(on_low_traffic: OnLowTraffic, irreversible: Option<&str>) -> Plan {
             Step { weight: percent(20.0), mirror: None, cohort: None, bake: MINUTE * 5, approval: Approval::Automatic },
             Step { weight: percent(50.0), mirror: None, cohort: None, bake: MINUTE * 10, approval: Approval::Operator },
         ],
+        budget: None,
         initial_delay: MINUTE,
         progress_deadline: Some(MINUTE * 30),
         monitoring: MINUTE * 60,
@@ -223,6 +224,7 @@ fn show(state: &State, now: Duration) -> String {
         Stage::Manual => "manual".to_owned(),
         Stage::Delay => "delay".to_owned(),
         Stage::Step { index, consent } => format!("step {} {consent:?}", index + 1),
+        Stage::Exposing => "exposing".to_owned(),
         Stage::Monitoring => "monitoring".to_owned(),
     };
     write!(text, " {stage} {}m", run.baked(now).as_secs() / 60).expect("a string takes all");

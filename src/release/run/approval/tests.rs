@@ -18,6 +18,7 @@ impl Release {
         let approval = Approval::Within(Deadline { within: HOUR * 24, otherwise });
         let plan = Plan {
             steps: vec![Step { weight, mirror: None, cohort: None, bake: HOUR, approval }],
+            budget: None,
             initial_delay: Duration::ZERO,
             progress_deadline: None,
             monitoring: HOUR,

@@ -12,6 +12,7 @@ pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irr
             Step { weight: percent(20.0), mirror: None, cohort: None, bake: SECOND, approval: Approval::Automatic },
             Step { weight: percent(50.0), mirror: None, cohort: None, bake: SECOND * 2, approval: Approval::Operator },
         ],
+        budget: None,
         initial_delay: SECOND,
         progress_deadline: deadline,
         monitoring: SECOND * 2,

@@ -4,12 +4,14 @@ mod approval;
 mod promotion;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Done, Happening, LATE, Node};
 use crate::release::input::APPROVAL_DEADLINE;
 use crate::release::run::{Consent, MONITORING};
 use crate::release::{
-    Acknowledged, Effect, Epoch, Input, Judged, Kind, OnLowTraffic, Otherwise, Plan, Refusal, Run, Stage, State, Weight,
+    Acknowledged, Approval, Effect, Epoch, Input, Judged, Kind, OnLowTraffic, Otherwise, Plan, Refusal, Run, Stage,
+    State, Weight,
 };
 use crate::routing::Route;
 
@@ -106,6 +108,8 @@ fn only_operators_are_refused(Done { before, happening, result, after }: &Done) 
                 | Input::Acquit { .. }
                 | Input::Freeze { .. }
                 | Input::Thaw
+                | Input::Expose { .. }
+                | Input::UsedUp(_)
                 | Input::Judged(_)
                 | Input::Restarted => false,
             },
@@ -175,6 +179,7 @@ fn gives_up(Done { before, happening, result, after }: &Done, plan: Option<&Plan
     let (bake, deadline) = match run.stage {
         Stage::Manual | Stage::Delay => return Ok(()),
         Stage::Step { index, .. } => (plan.steps[index].bake, plan.progress_deadline),
+        Stage::Exposing => (Duration::MAX, plan.progress_deadline),
         Stage::Monitoring => (plan.monitoring, None),
     };
     let low = matches!(judged, Judged::TooFew { .. }) && plan.on_low_traffic == OnLowTraffic::Rollback && baked >= bake;
@@ -195,13 +200,14 @@ fn gives_up(Done { before, happening, result, after }: &Done, plan: Option<&Plan
     require(given_up == expected, "the plan gives up what is late or has too little traffic, and nothing else")
 }
 
-/// The place of a stage in the plan: the delay, the steps, 100 %.
+/// The place of a stage in the plan: the delay, the steps, the exposure, 100 %.
 fn place(run: &Run, plan: &Plan) -> Option<usize> {
     match run.stage {
         Stage::Manual => None,
         Stage::Delay => Some(0),
         Stage::Step { index, .. } => Some(index + 1),
-        Stage::Monitoring => Some(plan.steps.len() + 1),
+        Stage::Exposing => Some(plan.steps.len() + 1),
+        Stage::Monitoring => Some(plan.steps.len() + 1 + usize::from(plan.budget.is_some())),
     }
 }
 
@@ -214,6 +220,7 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
         _ => None,
     };
     let goes_on = judged.is_some_and(|judged| may_go_on(run, judged, plan, before));
+    let is_exposed = matches!(happening, Happening::Take(Input::Expose { weight: Weight::FULL, .. }));
     match &after.state {
         State::Completed { .. } => require(
             run.stage == Stage::Monitoring && (promoted || goes_on),
@@ -229,16 +236,22 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
             let Some(plan) = plan else { return require(after.stage == run.stage, "without a plan there is no step") };
             let steps = place(after, plan) != place(run, plan);
             require(
-                steps == (goes_on && run.stage != Stage::Monitoring),
+                steps == (goes_on && run.stage != Stage::Monitoring || is_exposed && is_exposing(run)),
                 "the plan goes on when it may and never else",
             )?;
             if !steps {
                 return Ok(());
             }
             require(place(after, plan) == place(run, plan).map(|place| place + 1), "no step is left out")?;
-            let weight =
-                place(after, plan).and_then(|place| plan.steps.get(place - 1)).map_or(Weight::FULL, |step| step.weight);
-            require(after.weight == weight, "a step has its weight; after the last comes 100 %")
+            let weight = match after.stage {
+                Stage::Step { index, .. } => plan.steps[index].weight,
+                Stage::Exposing => run.weight,
+                Stage::Manual | Stage::Delay | Stage::Monitoring => Weight::FULL,
+            };
+            require(
+                after.weight == weight,
+                "a step has its weight, an exposure begins at the one there is, and at the end comes 100 %",
+            )
         }
     }
 }
@@ -258,7 +271,7 @@ fn passes(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> boo
     };
     free(run)
         && match (run.stage, plan) {
-            (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. }, None) => false,
+            (Stage::Manual | Stage::Exposing, _) | (Stage::Delay | Stage::Step { .. }, None) => false,
             (Stage::Delay, Some(plan)) => baked >= plan.initial_delay && run.weight == Weight::ZERO,
             (Stage::Step { index, consent }, Some(plan)) => {
                 let consented = matches!(consent, Consent::NotNeeded | Consent::Given);
@@ -266,6 +279,11 @@ fn passes(run: &Run, judged: &Judged, plan: Option<&Plan>, before: &Node) -> boo
             }
             (Stage::Monitoring, plan) => passed && baked >= plan.map_or(MONITORING, |plan| plan.monitoring),
         }
+}
+
+/// Whether the budget may say what becomes of the weight.
+fn is_exposing(run: &Run) -> bool {
+    run.stage == Stage::Exposing && free(run)
 }
 
 fn free(run: &Run) -> bool {
@@ -286,6 +304,9 @@ fn raises(Done { before, happening, after, .. }: &Done) -> Rule {
     require(run.holds.common.is_none(), "promise 5: while both versions are bad nothing raises the weight")?;
     match happening {
         Happening::Take(Input::SetWeight { .. } | Input::Resume { .. } | Input::Promote { .. }) => Ok(()),
+        Happening::Take(Input::Expose { weight, .. }) => {
+            require(is_exposing(run) && after.weight == *weight, "the budget raises the weight where it is to be asked")
+        }
         Happening::Take(Input::Judged(_)) => {
             require(after.stage != run.stage, "the plan raises the weight by a step alone")
         }
@@ -355,10 +376,12 @@ impl Seen {
         assert_eq!(self.states.len(), crate::release::state::STATE_NAMES.len(), "{:?}", self.states);
         let always = [Kind::Started, Kind::WeightSet, Kind::Paused, Kind::Resumed, Kind::Frozen, Kind::Thawed];
         let ends = [Kind::Promoted, Kind::Completed, Kind::RolledBack, Kind::Restarted];
-        let planned = [Kind::Stepped, Kind::AwaitingApproval, Kind::Approved];
+        let approvals = [Kind::AwaitingApproval, Kind::Approved];
+        let asks = plan.is_some_and(|plan| plan.steps.iter().any(|step| step.approval != Approval::Automatic));
         let reversible = [Kind::Probing, Kind::Acquitted];
         let mut wanted: Vec<Kind> = always.into_iter().chain(ends).collect();
-        wanted.extend(planned.into_iter().filter(|_| plan.is_some()));
+        wanted.extend([Kind::Stepped].into_iter().filter(|_| plan.is_some()));
+        wanted.extend(approvals.into_iter().filter(|_| asks));
         wanted.extend(reversible.into_iter().filter(|_| !irreversible));
         wanted.extend([Kind::Irreversible].into_iter().filter(|_| irreversible));
         let wanted: BTreeSet<_> = wanted.into_iter().map(Kind::name).collect();

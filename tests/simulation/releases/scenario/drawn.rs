@@ -38,6 +38,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
         .collect();
     let longest = steps.iter().map(|step| step.bake).max().unwrap_or_default();
     Plan {
+        budget: None,
         initial_delay: if random.bool() { Duration::ZERO } else { minutes(random, 0.1, 3.0) },
         progress_deadline: (random.u8(..4) == 0).then(|| longest + minutes(random, 3.0, 20.0)),
         monitoring: minutes(random, 1.0, 20.0),

@@ -32,6 +32,7 @@ impl Place {
                 Stage::Delay => Place::Delay,
                 Stage::Step { index, .. } => Place::Step(index),
                 Stage::Monitoring => Place::Monitoring,
+                Stage::Exposing => Place::Nowhere,
             },
             State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. } => Place::Nowhere,
         }

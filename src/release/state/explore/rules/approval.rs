@@ -77,6 +77,6 @@ pub(super) fn keeps_its_time(Done { before, happening, after, .. }: &Done, plan:
 fn deadline(run: &Run, plan: &Plan) -> Option<Deadline> {
     match run.stage {
         Stage::Step { index, consent: Consent::Open | Consent::Asked } => plan.steps[index].approval.deadline(),
-        Stage::Step { .. } | Stage::Manual | Stage::Delay | Stage::Monitoring => None,
+        Stage::Step { .. } | Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring => None,
     }
 }
