@@ -183,12 +183,13 @@ impl Exposure {
             return Advice::Shown { sentence };
         }
         let Some(rate) = self.traffic.rate(now) else { return Advice::Stay };
-        let left = self.spendable() - self.bounds().at_most;
+        let Bounds { harmed, at_most, .. } = self.bounds();
         let is_within = self.is_within();
-        if left <= 0.0 && !is_within {
+        if at_most >= self.spendable() && !is_within {
             self.known.used_up = true;
             return Advice::UsedUp { sentence: self.told("may be used up, and it is not certain") };
         }
+        let left = self.spendable() - harmed.max(0.0);
         let allowed = if is_within { 1.0 } else { left / (rate * self.horizon() * self.excess()) };
         match self.target(weight.ratio(), allowed, left, rate, now) {
             Some(target) => {

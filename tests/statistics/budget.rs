@@ -364,7 +364,7 @@ fn faulty(draw: &mut Draw, run: u64) -> World {
 }
 
 fn healthy(run: u64) -> World {
-    let both = if run / 12 % 2 == 0 { Both::Steady } else { Both::InLumps };
+    let both = if (run / 12).is_multiple_of(2) { Both::Steady } else { Both::InLumps };
     let (rate, base) = (RATES[run as usize % RATES.len()], BASES[run as usize / RATES.len() % BASES.len()]);
     World { rate, base, shape: Shape::Never, share: 0.0, both }
 }

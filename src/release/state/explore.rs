@@ -6,6 +6,7 @@
 //! time and epochs end with the third, so the states are finitely many, and the search ends when there is no new one:
 //! what [`rules`] says holds on paths of every length, not to a depth.
 
+mod paths;
 mod plans;
 mod rules;
 
@@ -15,11 +16,10 @@ use super::*;
 use crate::gate::streak::Answer;
 use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
+use crate::release::Acknowledged;
 use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged, MAX_WEIGHT};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, OnLowTraffic, Otherwise};
 use crate::routing::{Roles, Route, Routing, Table};
-use plans::{awaiting, bounded, plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -339,81 +339,4 @@ const DEADLINE: Option<Duration> = Some(Duration::from_secs(3));
 
 fn check(plan: Option<Plan>, [nodes, transitions, depth]: [usize; 3]) {
     assert_eq!(search(plan.as_ref()), Extent { nodes, transitions, depth });
-}
-
-#[test]
-fn no_path_breaks_a_rule() {
-    check(Some(plan(OnLowTraffic::Wait, DEADLINE, None)), [9_023, 234_570, 19]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_without_a_progress_deadline_when_low_traffic_passes() {
-    check(Some(plan(OnLowTraffic::Pass, None, None)), [9_023, 234_570, 19]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_when_low_traffic_rolls_back() {
-    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, None)), [9_023, 234_570, 19]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release() {
-    check(Some(plan(OnLowTraffic::Wait, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_passes() {
-    check(Some(plan(OnLowTraffic::Pass, None, Some("migration"))), [3_932, 90_411, 18]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_rolls_back() {
-    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_when_a_missing_approval_rolls_back() {
-    check(Some(awaiting(Otherwise::Rollback, None)), [14_063, 365_610, 20]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
-    check(Some(awaiting(Otherwise::Pause, None)), [17_033, 442_830, 23]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
-    check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [7_352, 169_071, 22]);
-}
-
-fn exposed(irreversible: Option<&str>) -> Option<Plan> {
-    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
-    plan.steps.clear();
-    plan.budget = std::num::NonZeroU32::new(200);
-    Some(plan)
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_exposure_budget() {
-    check(exposed(None), [5_503, 165_062, 17]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release_with_an_exposure_budget() {
-    check(exposed(Some("migration")), [2_452, 66_179, 16]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_when_green_may_not_have_everything_by_itself() {
-    check(Some(bounded(DEADLINE, None)), [9_503, 247_050, 19]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_of_an_irreversible_release_when_green_may_not_have_everything_by_itself() {
-    check(Some(bounded(DEADLINE, Some("migration"))), [4_132, 95_011, 18]);
-}
-
-#[test]
-fn no_path_breaks_a_rule_without_a_plan() {
-    check(None, [2_963, 77_010, 15]);
 }

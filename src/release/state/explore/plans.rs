@@ -1,5 +1,6 @@
 //! The plans that are searched.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{DEADLINE, SECOND, WITHIN, percent};
@@ -36,5 +37,13 @@ pub(super) fn bounded(deadline: Option<Duration>, irreversible: Option<&str>) ->
     plan.steps[0].approval = Approval::Operator;
     plan.steps[1].approval = Approval::Automatic;
     plan.max_weight = plan.steps[1].weight;
+    plan
+}
+
+/// With a budget in the place of steps.
+pub(super) fn exposed(irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
+    plan.steps.clear();
+    plan.budget = NonZeroU32::new(200);
     plan
 }

@@ -1,0 +1,75 @@
+//! The searches, each with how many states, steps and how deep they are.
+
+use super::plans::{awaiting, bounded, exposed, plan};
+use super::{DEADLINE, check};
+use crate::release::{OnLowTraffic, Otherwise};
+
+#[test]
+fn no_path_breaks_a_rule() {
+    check(Some(plan(OnLowTraffic::Wait, DEADLINE, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_without_a_progress_deadline_when_low_traffic_passes() {
+    check(Some(plan(OnLowTraffic::Pass, None, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_low_traffic_rolls_back() {
+    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, None)), [9_023, 234_570, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release() {
+    check(Some(plan(OnLowTraffic::Wait, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_passes() {
+    check(Some(plan(OnLowTraffic::Pass, None, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_low_traffic_rolls_back() {
+    check(Some(plan(OnLowTraffic::Rollback, DEADLINE, Some("migration"))), [3_932, 90_411, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_rolls_back() {
+    check(Some(awaiting(Otherwise::Rollback, None)), [14_063, 365_610, 20]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_missing_approval_pauses() {
+    check(Some(awaiting(Otherwise::Pause, None)), [17_033, 442_830, 23]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_would_roll_back() {
+    check(Some(awaiting(Otherwise::Rollback, Some("migration"))), [7_352, 169_071, 22]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_exposure_budget() {
+    check(Some(exposed(None)), [5_503, 165_062, 17]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_with_an_exposure_budget() {
+    check(Some(exposed(Some("migration"))), [2_452, 66_179, 16]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_green_may_not_have_everything_by_itself() {
+    check(Some(bounded(DEADLINE, None)), [9_503, 247_050, 19]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_green_may_not_have_everything_by_itself() {
+    check(Some(bounded(DEADLINE, Some("migration"))), [4_132, 95_011, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_without_a_plan() {
+    check(None, [2_963, 77_010, 15]);
+}
