@@ -6,7 +6,7 @@
 //! Sources: the difference of two rates over strata of changing weights is that of Mantel and Haenszel, with the variance of
 //! Greenland and Robins (Biometrics 41, 1985) for rare events; its bound is Bernstein's for Poisson counts (Boucheron, Lugosi,
 //! Massart, *Concentration Inequalities*, §2.4); what is shown for good is bounded by the normal mixture, at every moment
-//! at once (Howard, Ramdas and others, *Time-uniform, nonparametric, nonasymptotic confidence sequences*, 2021, eq. 14).
+//! at once (Howard et al., *Time-uniform, nonparametric, nonasymptotic confidence sequences*, 2021, eq. 14).
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Known {
     anyway: f64,
     /// `Σ (x_g + x_b)·a`: the variance of `harmed` if green were as good as blue.
     equal: f64,
-    /// The largest 1 + a.
+    /// The largest `1 + a`.
     widest: f64,
     /// `Σ n_g·n_b/N`, `Σ (x_g·n_b − x_b·n_g)/N` and its variance.
     weighed: f64,
