@@ -67,7 +67,7 @@ impl Ring {
     }
 
     /// Their places in the section's list, from that point on, once round the ring: each as often as it has points.
-    pub fn from(&self, start: usize) -> impl Iterator<Item = usize> {
+    pub fn from(&self, start: usize) -> impl Iterator<Item = usize> + Clone {
         let (before, after) = self.points.split_at(start.min(self.points.len()));
         after.iter().chain(before).map(|place| usize::from(*place))
     }
@@ -103,7 +103,8 @@ mod tests {
 
     fn ten() -> Vec<Address> {
         let ip = |number| Address::Ip(SocketAddr::from(([10, 0, 0, number], 80)));
-        (1..=9).map(ip).chain([Address::Unix("/run/shop.sock".to_owned())]).collect()
+        let unix = ["/run/shop.sock", "/run/shop-2.sock"].map(|path| Address::Unix(path.to_owned()));
+        (1..=8).map(ip).chain(unix).collect()
     }
 
     /// The endpoint of every key.

@@ -15,7 +15,7 @@ impl Exchange {
     }
 
     /// Their places, first the one that serves it best.
-    pub(super) fn own_endpoints(&self) -> Option<impl Iterator<Item = usize>> {
+    pub(super) fn own_endpoints(&self) -> Option<impl Iterator<Item = usize> + Clone> {
         let balance = self.serving.balance(self.section);
         self.point.and_then(|point| Some(balance?.ring.from(point)))
     }

@@ -252,22 +252,31 @@ pub(in crate::proxy) fn pick(
 }
 
 /// The first endpoint of a key that can be picked, by the places of its endpoints in `all`; whichever [`pick`] says where that
-/// would be far from its own. One that is on trial gets some of its own keys.
+/// would be far from its own. One that is on trial gets some of its own keys, and where no healthy one is in, each key stays
+/// with its own.
 pub(in crate::proxy) fn pick_in_order(
     all: &[Rc<Endpoint>],
-    order: impl Iterator<Item = usize>,
+    order: impl Iterator<Item = usize> + Clone,
     tried: &[Rc<Endpoint>],
     random: &mut fastrand::Rng,
 ) -> Option<Picked> {
     let untried = |endpoint: &&Rc<Endpoint>| !tried.iter().any(|tried| Rc::ptr_eq(tried, endpoint));
-    let mut own = order.take(MOST_POINTS).filter_map(|place| all.get(place)).filter(untried);
-    let picked = own.find_map(|endpoint| match endpoint.known.stands() {
+    let own = order.take(MOST_POINTS).filter_map(|place| all.get(place)).filter(untried);
+    let picked = own.clone().find_map(|endpoint| match endpoint.known.stands() {
         _ if !endpoint.known.is_healthy() => None,
         Stands::In => Some(Picked { endpoint: Rc::clone(endpoint), trial: None }),
         Stands::OnTrial => on_trial(iter::once(endpoint), random),
         Stands::Out => None,
     });
-    picked.or_else(|| pick(all, tried, random))
+    picked
+        .or_else(|| {
+            if all.iter().filter(untried).any(|endpoint| endpoint.known.takes_requests()) {
+                return None;
+            }
+            let first = { own }.find(|endpoint| endpoint.known.is_healthy())?;
+            Some(Picked { endpoint: Rc::clone(first), trial: None })
+        })
+        .or_else(|| pick(all, tried, random))
 }
 
 fn on_trial<'e>(mut healthy: impl Iterator<Item = &'e Rc<Endpoint>>, random: &mut fastrand::Rng) -> Option<Picked> {

@@ -165,7 +165,22 @@ fn a_key_whose_endpoints_all_take_nothing_has_any_that_is_healthy() {
     let mut random = fastrand::Rng::with_seed(10);
     all[0].known.checked(3, false);
     assert_eq!(in_order(&all, &[0; MOST_POINTS + 1], &all[1..2], &mut random), 2);
+    let far = [[0; MOST_POINTS].as_slice(), &[2]].concat();
+    assert!((0..50).any(|_| in_order(&all, &far, &[], &mut random) == 1), "its own is too far round the ring");
     assert!(pick_in_order(&all, iter::empty(), &all, &mut random).is_none());
+}
+
+#[test]
+fn a_key_keeps_its_own_endpoint_also_where_all_that_are_healthy_are_ejected() {
+    let (upstreams, all) = endpoints(4);
+    let mut random = fastrand::Rng::with_seed(12);
+    all[1..3].iter().for_each(|endpoint| fail(endpoint, &upstreams));
+    [0, 3].iter().for_each(|index| all[*index].known.checked(3, false));
+    assert_eq!(in_use(&upstreams, Version::Green), 0);
+    assert_eq!(in_order(&all, &[3, 2, 0, 1], &[], &mut random), 2);
+    assert_eq!(in_order(&all, &[0, 1, 3, 2], &[], &mut random), 1);
+    assert_eq!(in_order(&all, &[3, 2, 0, 1], &all[2..3], &mut random), 1);
+    assert_eq!(in_order(&all, &[3, 0], &[], &mut random), 1, "neither is healthy");
 }
 
 #[tokio::test(start_paused = true)]
