@@ -71,9 +71,13 @@ const KINDS: [(&str, fn(usize) -> String, fn(usize) -> Vec<u8>); 4] = [
     (
         "trustedProxies: [127.0.0.0/8]\nsticky: { address: true }",
         |number| format!("X-Forwarded-For: 192.0.2.1, 10.1.2.{number}\r\n"),
-        |number| vec![10, 1, 2, number as u8],
+        address,
     ),
 ];
+
+fn address(number: usize) -> Vec<u8> {
+    vec![10, 1, 2, number as u8]
+}
 
 fn key(number: usize) -> Vec<u8> {
     format!("key-{number}").into_bytes()
@@ -86,6 +90,18 @@ fn a_client_may_be_known_by_a_header_a_cookie_of_ours_or_its_address() {
         bench.proxy.set_weight(20.0);
         assert_eq!(bench.green_keys(field), expected_of(key, 20.0), "{rest}");
     }
+}
+
+#[test]
+fn an_address_is_the_one_that_a_sender_tells_by_the_proxy_protocol_and_no_field() {
+    let bench = bench("proxyProtocol: { from: [127.0.0.0/8] }\nsticky: { address: true }");
+    bench.proxy.set_weight(50.0);
+    let is_green = |number: &usize| {
+        let mut client = bench.proxy.client();
+        client.send(format!("PROXY TCP4 10.1.2.{number} 192.0.2.1 1000 80\r\n"));
+        ask(&mut client, "X-Forwarded-For: 10.9.9.9\r\n") == "green"
+    };
+    assert_eq!((0..KEYS).filter(is_green).collect::<Vec<_>>(), expected_of(address, 50.0));
 }
 
 #[test]
