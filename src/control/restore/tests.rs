@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
@@ -38,7 +38,7 @@ fn before() -> StateRecord {
     }
 }
 
-fn restored(approval: &str) -> Run {
+fn configured(approval: &str) -> Config {
     let text = format!(
         r#"
 listen: 127.0.0.1:8080
@@ -48,9 +48,12 @@ green: {{ version: v2, endpoints: ["127.0.0.1:9002"] }}
 release: {{ steps: [{{ weight: 20%, bake: 300ms, approval: {approval} }}, {{ weight: 50%, bake: 1m }}] }}
 "#
     );
-    let config = config::parse(&text, "portcullis.yaml", Path::new(""), &config::Environment::default())
-        .unwrap_or_else(|faults| panic!("{faults}"));
-    let beginning = Beginning::restored(before(), &config);
+    config::parse(&text, "portcullis.yaml", Path::new(""), &config::Environment::default())
+        .unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn restored(approval: &str) -> Run {
+    let beginning = Beginning::restored(before(), &configured(approval));
     assert_eq!(beginning.found, Found::State);
     beginning.state.run().expect("the release goes on").clone()
 }
@@ -77,6 +80,32 @@ fn a_plan_that_an_older_program_kept_whole_goes_to_100_percent_by_itself() {
         bounded
     );
     assert_ne!(shown(Some(&plan)), shown(Some(&bounded)));
+}
+
+#[test]
+fn a_release_that_brought_its_plan_along_before_a_step_could_be_of_a_cohort_goes_on_by_it() {
+    let plan = concat!(
+        r#"{"steps":[{"weight":20.0,"bake":{"secs":0,"nanos":300000000},"approval":"operator"},"#,
+        r#"{"weight":50.0,"bake":{"secs":60,"nanos":0},"approval":"automatic"}],"#,
+        r#""initialDelay":{"secs":0,"nanos":0},"progressDeadline":null,"monitoring":{"secs":600,"nanos":0},"#,
+        r#""onLowTraffic":"wait","irreversible":null}"#
+    );
+    let text = r#"{"epoch":7,"latch":null,"state":"progressing","weight":2000,"step":0,"blue":"v1","green":"v2","stable":"v1",
+        "resume":{"open":{"stage":{"step":{"index":0,"consent":"open"}},"holds":{"common":null,"probe":null,"paused":null}},
+        "clock_nanos":5000000000,"began_nanos":1000000000,"reaction_micros":null,"plan":"PLAN","own_plan":OWN}}"#;
+    let Value::String(shown) = before().resume["plan"].clone() else { panic!("a plan is a text") };
+    let text = text.replace("PLAN", &shown).replace("OWN", plan);
+    let record = serde_json::from_str(&text).expect("a record");
+    let beginning = Beginning::restored(record, &configured("true"));
+    assert_eq!(beginning.found, Found::State);
+    let own = beginning.own_plan.expect("its own");
+    let steps: Vec<_> = own.steps.iter().map(|step| (step.weight.percent(), step.cohort.as_deref())).collect();
+    assert_eq!(steps, [(20.0, None), (50.0, None)]);
+    let written = serde_json::to_value(&own).expect("plain data");
+    assert_eq!(written, serde_json::from_str::<Value>(plan).expect("JSON"), "and a program of then reads it");
+    let run = beginning.state.run().expect("the release goes on");
+    assert!(matches!(run.stage, Stage::Step { index: 0, .. }) && run.held_by().is_none());
+    assert_eq!(run.cohorts(Some(&own)).count(), 0);
 }
 
 #[test]
