@@ -24,6 +24,7 @@ mod routes;
 mod secrets;
 mod settings;
 mod shield;
+mod sticky;
 mod terms;
 mod text;
 mod tls;

@@ -129,3 +129,18 @@ fn a_restored_epoch_has_a_streak_however_high_its_number() {
     let table = Table { epoch: Epoch::from(200), route: Route::Split(percent(10.0)), ..Table::default() };
     fail_until_latched(&Routing::new(table, Some(trigger), sender));
 }
+
+#[test]
+fn what_is_served_and_the_places_of_its_cohorts_change_at_once_and_in_their_own_epoch_only() {
+    let (routing, _notices) = routing();
+    let first = Epoch::default().next();
+    let [before, after] = [[0], [1]].map(Cohorts::from_iter);
+    assert!(routing.route(first, percent(1.0)) && routing.beside(first, Some(Weight::ZERO), before));
+    let live = Arc::new(());
+    routing.serve_with(&live, first, after);
+    assert!(Arc::ptr_eq(&routing.live(), &live));
+    assert_eq!((routing.table().cohorts(), routing.table().weight()), (after, percent(1.0)));
+    assert!(routing.route(first.next(), percent(1.0)));
+    routing.serve_with(&live, first, before);
+    assert!(routing.table().cohorts().is_none(), "of a release that is over");
+}

@@ -305,67 +305,6 @@ fn durations_have_a_unit_and_a_range() {
 }
 
 #[test]
-fn a_client_is_kept_by_a_cookie_a_header_or_its_address() {
-    check(
-        "sticky: {}",
-        &["5:9 sticky: says none of `cookie`, `header` and `address` | write one, like `cookie: session`"],
-    );
-    check(
-        "sticky: { cookie: a, header: b }",
-        &["5:22 sticky.header: a second key beside `cookie`: a client has one | remove one of them"],
-    );
-    check(
-        "sticky: { cookie: a b }",
-        &["5:19 sticky.cookie: `a b` is not the name of a cookie | letters, digits and `-` or `_`, at most 100"],
-    );
-    check(
-        r#"sticky: { header: "x:" }"#,
-        &["5:19 sticky.header: `x:` is not the name of a header | letters, digits and `-` or `_`, at most 100"],
-    );
-    check(
-        r#"sticky: { header: "" }"#,
-        &["5:19 sticky.header: `` is not the name of a header | letters, digits and `-` or `_`, at most 100"],
-    );
-    check("sticky: { coookie: a }", &["5:11 unknown key `sticky.coookie` | did you mean `cookie`?"]);
-    check(
-        "sticky: { header: a, address: true }",
-        &["5:22 sticky.address: a second key beside `header`: a client has one | remove one of them"],
-    );
-    check(
-        "sticky: { address: false }",
-        &["5:20 sticky.address: `false` names no key | write `true`, or another key, like `cookie: session`"],
-    );
-    check(
-        "sticky: { address: 10.0.0.1 }",
-        &["5:20 sticky.address: expected `true` or `false`, found the text `10.0.0.1` | expected `true` or `false`"],
-    );
-}
-
-#[test]
-fn only_a_cookie_is_issued() {
-    check(
-        "sticky: { address: true, issue: true }",
-        &[
-            "5:26 sticky.issue: needs a `cookie` | only a cookie can be issued: write `cookie: portcullis`, or remove this",
-        ],
-    );
-    check(
-        "sticky: { issue: { maxAge: 30d } }",
-        &["5:9 sticky: says none of `cookie`, `header` and `address` | write one, like `cookie: session`"],
-    );
-    check(
-        "sticky: { cookie: a, issue: { maxAge: 500d } }",
-        &["5:39 sticky.issue.maxAge: `500d` is above 400d | from 1m to 400d"],
-    );
-    check(
-        "sticky: { cookie: a, issue: { maxage: 1h } }",
-        &["5:31 unknown key `sticky.issue.maxage` | did you mean `maxAge`?"],
-    );
-    check("sticky: { cookie: a, issue: false }", &[]);
-    check("sticky: { cookie: a, issue: { maxAge: 1h } }", &[]);
-}
-
-#[test]
 fn the_journal_has_bounds() {
     check("journal: { age: 1m }", &["5:17 journal.age: `1m` is below 1h | from 1h to 3650d"]);
     check("journal: { age: -7d }", &["5:17 journal.age: `-7d` is negative | a duration is at least 1h"]);
