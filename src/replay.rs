@@ -242,6 +242,7 @@ impl Replay {
                 Effect::Latch { .. }
                 | Effect::Revert { .. }
                 | Effect::Route { .. }
+                | Effect::TakeBack { .. }
                 | Effect::Complete { .. }
                 | Effect::Begin { .. } => continue,
             };

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use crate::gate::Version;
+use crate::gate::route::RouteSet;
 use crate::gate::streak::{Answer, Routed, Row, Rule, Signal, Streak};
 use crate::gate::trigger::{Action, StreakTrigger};
 use crate::release::{Epoch, Weight};
@@ -26,13 +27,15 @@ pub struct Table {
     pub epoch: Epoch,
     pub roles: Roles,
     pub route: Route,
-    /// How often the weight has changed in this epoch.
+    /// How often the weight, or which routes go to blue, has changed in this epoch.
     pub change: u16,
     /// The share of blue's requests that green gets copies of, while the route is [`Route::Split`]; none where no release is
     /// open.
     pub mirror: Option<Weight>,
     /// Those that are on green whatever the weight, while the route is [`Route::Split`].
     pub cohorts: Cohorts,
+    /// Routes that go to blue although the release goes on.
+    pub taken_back: RouteSet,
 }
 
 /// Which of the two configured versions is blue.
@@ -85,6 +88,7 @@ impl Default for Table {
             change: 0,
             mirror: None,
             cohorts: Cohorts::NONE,
+            taken_back: RouteSet::default(),
         }
     }
 }
@@ -212,11 +216,12 @@ impl<L> Routing<L> {
         self.replace(|shared| Some(Shared { live: Arc::clone(live), ..shared.clone() }));
     }
 
-    /// The same, where the cohorts that are on green in `epoch` have these places.
-    pub fn serve_with(&self, live: &Arc<L>, epoch: Epoch, cohorts: Cohorts) {
+    /// The same, where the cohorts that are on green in `epoch` have these places, and the routes that go to blue these
+    /// numbers.
+    pub fn serve_with(&self, live: &Arc<L>, epoch: Epoch, cohorts: Cohorts, taken_back: RouteSet) {
         self.replace(|shared| {
             let before = shared.table;
-            let table = if before.epoch == epoch { Table { cohorts, ..before } } else { before };
+            let table = if before.epoch == epoch { Table { cohorts, taken_back, ..before } } else { before };
             Some(Shared { table, live: Arc::clone(live), ..shared.clone() })
         });
     }
@@ -239,7 +244,8 @@ impl<L> Routing<L> {
     pub fn complete(&self, epoch: Epoch) -> bool {
         self.change(|table| match table.route {
             Route::Split(_) if table.epoch == epoch => {
-                Some(Table { roles: table.roles.exchanged(), route: Route::Completed, ..*table })
+                let roles = table.roles.exchanged();
+                Some(Table { roles, route: Route::Completed, taken_back: RouteSet::default(), ..*table })
             }
             Route::Split(_) | Route::Latched | Route::Completed => None,
         })
@@ -267,6 +273,7 @@ impl<L> Routing<L> {
                     change: 0,
                     mirror: Some(Weight::ZERO),
                     cohorts: Cohorts::NONE,
+                    taken_back: RouteSet::default(),
                     ..*table
                 });
             }
@@ -282,6 +289,16 @@ impl<L> Routing<L> {
             let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
             let next = Table { mirror: share, cohorts, ..*table };
             (open && next != *table).then_some(next)
+        })
+    }
+
+    /// Has the requests on these routes, and on no others, go to blue in `epoch`, as long as its release is open. What was
+    /// routed before is told from what comes as by another weight.
+    pub fn take_back(&self, epoch: Epoch, routes: RouteSet) -> bool {
+        self.change(|table| {
+            let open = table.epoch == epoch && matches!(table.route, Route::Split(_));
+            let change = table.change.wrapping_add(1);
+            (open && table.taken_back != routes).then_some(Table { taken_back: routes, change, ..*table })
         })
     }
 

@@ -5,10 +5,10 @@ mod endpoints;
 mod log;
 mod reloads;
 mod requests;
+mod rollbacks;
 mod test;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram};
@@ -32,6 +32,7 @@ use crate::spans;
 
 use endpoints::Endpoints;
 use requests::Requests;
+use rollbacks::TakenBack;
 use test::Test;
 
 pub use log::{logs, warn};
@@ -45,6 +46,7 @@ const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
 const WEIGHT: &str = "portcullis_weight_ratio";
 const STATE: &str = "portcullis_release_state";
 const VERDICT: &str = "portcullis_verdict";
+const TAKEN_BACK: &str = "portcullis_route_taken_back";
 const EVIDENCE: &str = "portcullis_comparison_evidence";
 const HARMED: &str = "portcullis_release_harmed_requests";
 const BUDGET: &str = "portcullis_release_budget_requests";
@@ -90,6 +92,7 @@ pub struct Telemetry {
     handles: Handles,
     requests: Requests,
     endpoints: Endpoints,
+    taken_back: TakenBack,
     exposition: Exposition,
 }
 
@@ -144,7 +147,14 @@ impl Telemetry {
         let endpoints = Endpoints::of(Roles::default(), none);
         let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
         let exposition = Exposition { most: recorder.handle(), endpoints: shown };
-        Ok(Telemetry { recorder, handles, requests: Requests::default(), endpoints, exposition })
+        Ok(Telemetry {
+            recorder,
+            handles,
+            requests: Requests::default(),
+            endpoints,
+            taken_back: TakenBack::default(),
+            exposition,
+        })
     }
 
     pub fn exposition(&self) -> Exposition {
@@ -292,19 +302,6 @@ impl Telemetry {
     pub fn exposure(&self, harm: Option<Harm>) {
         self.handles.harmed.set(harm.map_or(0.0, |harm| harm.harmed as f64));
         self.handles.budget.set(harm.map_or(0.0, |harm| harm.budget as f64));
-    }
-
-    pub fn rolled_back(&self, trigger: &str, reaction: Option<Duration>) {
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(ROLLBACKS, "trigger" => trigger.to_owned()).increment(1);
-        });
-        if let Some(reaction) = reaction {
-            self.reacted(reaction);
-        }
-    }
-
-    pub fn reacted(&self, reaction: Duration) {
-        self.handles.reaction.record(reaction.as_secs_f64());
     }
 
     pub fn journal_failed(&self) {

@@ -53,6 +53,7 @@ mod records;
 mod releases;
 mod request_head;
 mod reuse;
+mod route_rollback;
 mod routes;
 mod shield;
 mod signals;

@@ -28,7 +28,7 @@ enum Operation {
     Resume(How),
     /// Consent to the step after the present one
     Approve(How),
-    /// Skip the rest of the plan; at 100 %, skip the rest of the monitoring
+    /// Skip the rest of the plan; at 100 %, skip the rest of the monitoring. Routes that were taken back go to green again
     Promote(How),
     /// Send everything back to blue until a new release is started
     Rollback(Rollback),

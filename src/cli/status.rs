@@ -76,6 +76,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
         ));
     }
     lines.push(format!("  {}: {}", text(&status["verdict"]["kind"]), text(&status["verdict"]["sentence"])));
+    lines.extend(taken_back(status));
     lines.extend(routes(status));
     lines.extend(mirror(status));
     lines.extend(cohorts(status));
@@ -103,6 +104,16 @@ fn shielded(of: &Value) -> String {
             format!(", {shielded} of them answered by blue ({felt:.2} % of clients served)")
         }
     }
+}
+
+/// The routes that go to blue although the release goes on.
+fn taken_back(status: &Value) -> Vec<String> {
+    let routes = status["routes"].as_array().into_iter().flatten();
+    let line = |route: &Value| {
+        let why = route["takenBack"].as_str()?;
+        Some(format!("  route {} is taken back to blue: {why}", text(&route["route"])))
+    };
+    routes.filter_map(line).collect()
 }
 
 /// The routes on which green has failed, those with most failures first.

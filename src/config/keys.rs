@@ -182,6 +182,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["routes", "*", "hosts"] => "hosts: [shop.example.com]",
         ["routes", "*", "paths"] => "paths: [/checkout, \"/users/{id}/orders\"]",
         ["routes", "*", "methods"] => "methods: [GET, POST]",
+        ["routes", "*", "rollback"] => "rollback: route",
         ["routes", "*", "shield"] => "shield: { methods: [GET, HEAD, POST] }",
         ["routes", "*", "shield", "methods"] => "methods: [GET, HEAD, POST]",
         ["routes", "*", "timeouts"] => "timeouts: { responseHead: 2m }",

@@ -282,6 +282,7 @@ pub(super) struct RawRoute {
     pub(super) methods: Option<Vec<Element<String>>>,
     pub(super) pin: Option<String>,
     pub(super) exclude: Option<bool>,
+    pub(super) rollback: Option<String>,
     pub(super) timeouts: Option<Mapping<RawRouteTimeouts>>,
     pub(super) shield: Option<Switch<RawRouteShield>>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,

@@ -4,7 +4,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::Timeouts;
-use crate::gate::route::Goes;
+use crate::gate::route::{Goes, RollbackOf};
 
 /// One route of a configuration. A list without an element leaves what it is of open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct RouteConfig {
     /// Those of the configuration, with the route's own in their place.
     pub timeouts: Timeouts,
     pub shield: RouteShield,
+    pub rollback: RollbackOf,
 }
 
 /// Which requests on a route blue answers in green's place.

@@ -135,22 +135,22 @@ impl Control {
         if config.routes != self.config.routes {
             changed.push("routes".to_owned());
         }
-        self.serve(live.with_settings(&config));
-        self.memory.bound_by(config.limits.memory);
+        let text_is_the_same = config.text == self.config.text;
+        let routes_are_the_same =
+            config.policy.routes == self.config.policy.routes && config.routes == self.config.routes;
+        self.config = *config;
+        self.serve(live.with_settings(&self.config));
+        self.memory.bound_by(self.config.limits.memory);
         // The release under way goes on by its own plan.
-        self.inputs.routing.judge_by(streak(&config.policy, self.course.plan()));
-        self.inputs.ledger.configured(&config.text);
-        self.outputs.wanted.send_modify(|wanted| wanted.nameservers.clone_from(&config.nameservers));
+        self.inputs.routing.judge_by(streak(&self.config.policy, self.course.plan()));
+        self.inputs.ledger.configured(&self.config.text);
+        self.outputs.wanted.send_modify(|wanted| wanted.nameservers.clone_from(&self.config.nameservers));
         let what = if changed.is_empty() { "settings".to_owned() } else { changed.join(", ") };
         let changed = Changed {
             kind: Kind::Reloaded,
             sentence: format!("configuration loaded by {actor}; what changed: {what}"),
             actor,
         };
-        let text_is_the_same = config.text == self.config.text;
-        let routes_are_the_same =
-            config.policy.routes == self.config.policy.routes && config.routes == self.config.routes;
-        self.config = *config;
         if !routes_are_the_same {
             self.follow_routes();
         }
@@ -214,6 +214,9 @@ impl Control {
             return Some(Refused::Fixed { keys: fixed.join(", ") });
         }
         let run = self.course.state().run()?;
+        if let Some(refused) = self.forgets_routes(run, config) {
+            return Some(refused);
+        }
         // Also where only its endpoints are new: they are those of another version than the one that serves.
         let renames = |version: &&Version| {
             self.says_anew(config, **version) && config.versions.of(**version).version != self.name(**version)
@@ -226,8 +229,8 @@ impl Control {
     /// Serves by `live` from the next request on.
     pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
-        let cohorts = self.cohorts(&live.settings);
-        self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts);
+        let (cohorts, taken_back) = (self.cohorts(&live.settings), self.taken_back(&live));
+        self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts, taken_back);
         for version in Version::BOTH {
             let section = self.section(version);
             let (was, is) = (&before.upstreams, &live.upstreams);

@@ -94,6 +94,11 @@ pub enum Refused {
          first"
     )]
     VersionOfOpen { epoch: Epoch, version: Version, is: String, wanted: String },
+    #[error(
+        "route `{route}` was taken back in release {epoch}, which is open, and has to stay in `routes`, or its requests go to \
+         green again; roll the release back or promote it first"
+    )]
+    RouteOfOpen { epoch: Epoch, route: String },
 }
 
 /// A change, and where the answer goes: the status after it.

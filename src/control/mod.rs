@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
@@ -21,6 +21,7 @@ pub mod outliers;
 pub mod restore;
 pub mod slots;
 pub mod status;
+mod taken_back;
 mod telling;
 
 use std::sync::Arc;
@@ -270,6 +271,7 @@ impl Control {
                 self.rolled_back(reverted.then(|| decided.elapsed()));
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
+            Effect::TakeBack { epoch, .. } => _ = routing.take_back(epoch, self.taken_back(&routing.live())),
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {
                 self.rollback = None;

@@ -10,11 +10,13 @@ use super::status::{Names, Rollback};
 use crate::config::{self, Config, Endpoint, VersionConfig};
 use crate::course::Course;
 use crate::gate::exposure::Known;
+use crate::gate::route::RouteSet;
 use crate::gate::{ByVersion, Version};
 use crate::journal::{Latch, StateRecord, VersionRecord, Versions};
+use crate::live::FIRST_EDITION;
 use crate::release::input::JOURNAL;
 use crate::release::{Cause, Epoch, Held, Holds, Plan, Planned, Run, Stage, State, Weight};
-use crate::routing::{Cohorts, Roles, Route, Table};
+use crate::routing::{Roles, Route, Table};
 
 /// Where a proxy begins.
 #[derive(Clone, Debug)]
@@ -107,7 +109,7 @@ impl Beginning {
     fn latched(epoch: Epoch, roles: Roles, reason: String) -> Beginning {
         let cause = Cause { trigger: JOURNAL.to_owned(), reason, actor: JOURNAL.to_owned() };
         Beginning {
-            table: Table { epoch, roles, route: Route::Latched, change: 0, mirror: None, cohorts: Cohorts::NONE },
+            table: Table { epoch, roles, route: Route::Latched, ..Table::default() },
             rollback: Some(Rollback::new(&cause, Timestamp::now(), None)),
             state: State::RolledBack { epoch, cause },
             found: Found::Unreadable,
@@ -158,7 +160,7 @@ impl Beginning {
             return Beginning::latched(epoch, roles, reason);
         };
         let of = |state: State, route: Route, rollback: Option<Rollback>, found: Found| Beginning {
-            table: Table { epoch, roles, route, change: 0, mirror: None, cohorts: Cohorts::NONE },
+            table: Table { epoch, roles, route, taken_back: taken_back(&state, config), ..Table::default() },
             own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
             exposed: resume.exposed,
             state,
@@ -199,6 +201,12 @@ impl Beginning {
             (None, None) => of(State::Idle { epoch }, nothing, None, Found::State),
         }
     }
+}
+
+/// The routes that go to blue alone, for workers who begin with these settings.
+fn taken_back(state: &State, config: &Config) -> RouteSet {
+    let taken_back = state.run().map(|run| run.holds.taken_back.as_slice()).unwrap_or_default();
+    RouteSet::named(taken_back.iter().map(|taken| taken.route.as_str()), &config.policy.routes, FIRST_EDITION)
 }
 
 /// The versions that are recorded, as long as the file says of them what it said then.

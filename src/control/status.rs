@@ -14,6 +14,7 @@ use crate::course::Course;
 use crate::course::evidence::Counted;
 use crate::gate::compare::{RouteSummary, Summary};
 use crate::gate::exposure::Harm;
+use crate::gate::route::Goes;
 use crate::gate::trigger::Span;
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, RouteNumber, Routes, Verdict, Version};
@@ -149,6 +150,9 @@ pub struct RouteStatus {
     pub route: String,
     /// `judged`, `excluded` or `toBlue`.
     pub goes: &'static str,
+    /// Why it goes to blue although the release goes on; left out where it was not taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
     pub blue: Counted,
     pub green: Counted,
     /// The natural logarithm of the evidence that green is worse on the route; null where it has no verdict of its own.
@@ -324,7 +328,10 @@ impl RouteStatus {
             let ByVersion { blue, green } = course.on_route(number)?;
             let ln_evidence = compared.iter().find(|known| known.route == route).map(|known| known.ln_evidence);
             let (blue, green) = (Counted::new(blue), Counted::new(green));
-            Some(RouteStatus { goes: routes.goes(number).name(), blue, green, ln_evidence, route })
+            let taken_back = course.taken_back().iter().find(|taken| taken.route == route);
+            let goes = if taken_back.is_some() { Goes::ToBlue } else { routes.goes(number) };
+            let taken_back = taken_back.map(|taken| taken.sentence.clone());
+            Some(RouteStatus { goes: goes.name(), taken_back, blue, green, ln_evidence, route })
         };
         routes.numbered().filter_map(of).collect()
     }

@@ -50,6 +50,9 @@ impl Control {
                 let reaction_micros = self.rollback.as_ref().and_then(|rollback| rollback.reaction_micros);
                 tracing::warn!(event = kind, actor, %epoch, reason = sentence, reaction_micros, "rolled back: all traffic goes to blue");
             }
+            Kind::RouteTakenBack => {
+                tracing::warn!(event = kind, actor, %epoch, weight, sentence, "one route goes to blue");
+            }
             Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
                 tracing::error!(event = kind, actor, %epoch, weight, sentence);
             }
@@ -65,6 +68,7 @@ impl Control {
         telemetry.weight(table.weight());
         telemetry.state(self.course.state().name());
         telemetry.verdict(self.course.verdict().kind);
+        telemetry.taken_back(&self.config.policy.routes, self.course.taken_back());
         let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         telemetry.evidence(compared.as_ref());
         telemetry.exposure(self.course.harm().filter(|_| self.course.state().run().is_some()));

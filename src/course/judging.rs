@@ -34,6 +34,7 @@ impl Course {
         let against_blue = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));
         let finding = self.compare(counted, now).map(|finding| spared(finding, against_blue.as_deref()));
         let judgement = self.judge(health, against_blue.as_deref(), now);
+        let taken_back = self.taken_back().len();
         let mut effects = vec![];
         let gate_says = judgement.verdict.clone();
         for order in judgement.orders.clone() {
@@ -49,7 +50,10 @@ impl Course {
         }
         effects.extend(self.freeze(&judgement, finding.as_ref(), now));
         effects.extend(self.acquit(&judgement, finding.as_ref(), now));
-        if self.state.run().is_none() {
+        let Some(run) = self.state.run() else { return effects };
+        if self.taken_back().len() != taken_back {
+            // What convicted green on a route says nothing of the rest.
+            self.verdict = Verdict::wait(run.held_by().unwrap_or_default());
             return effects;
         }
         let of_cohort = self.judge_cohort(against_blue.as_deref(), now);
@@ -127,6 +131,7 @@ impl Course {
         self.testers.advance(now);
         let with_testers: Vec<Option<ByVersion<Evidence>>> =
             self.policy.triggers.iter().map(|trigger| self.with_testers(trigger)).collect();
+        let taken_back: Vec<String> = self.taken_back().iter().map(|taken| taken.route.clone()).collect();
         let Course { gate, windows, signals, policy, .. } = self;
         let windows = |trigger: &Trigger| {
             let seen = policy.triggers.iter().zip(&with_testers).find(|(known, _)| known.name == trigger.name);
@@ -135,7 +140,8 @@ impl Course {
                 None => windows.of(trigger),
             }
         };
-        gate.judge(&Look { windows, health, signals, suspicion, against_blue }, now)
+        let taken_back = &taken_back;
+        gate.judge(&Look { windows, health, signals, suspicion, against_blue, taken_back }, now)
     }
 
     pub(super) fn carry_out(&mut self, order: Order, now: Duration) -> Vec<Effect> {
@@ -148,7 +154,10 @@ impl Course {
         | Order::Notify { trigger, .. }) = &order;
         self.grounds = self.grounds_of(trigger);
         match order {
-            Order::Rollback { trigger, sentence } => self.convict(trigger, sentence, now),
+            Order::Rollback { trigger, sentence } => {
+                let route = self.route_of(&trigger);
+                self.convict_on(route.as_deref(), trigger, sentence, now)
+            }
             Order::Pause { trigger, sentence } => self.order(release::Input::Hold(Held { by: trigger, sentence }), now),
             Order::Probe { trigger, sentence } => {
                 self.order(release::Input::Probe(Held { by: trigger, sentence }), now)
@@ -182,7 +191,9 @@ impl Course {
             self.grounds = comparison.map(|comparison| Grounds::of_difference(&comparison.heaviest()));
         }
         match finding {
-            Finding::Convict { sentence } => self.convict(COMPARISON.to_owned(), sentence.clone(), now),
+            Finding::Convict { route, sentence } => {
+                self.convict_on(route.as_deref(), COMPARISON.to_owned(), sentence.clone(), now)
+            }
             Finding::Unresolved { sentence } => self.convict(UNRESOLVED.to_owned(), sentence.clone(), now),
             Finding::Probe { sentence } => {
                 let held = Held { by: COMPARISON.to_owned(), sentence: sentence.clone() };
@@ -264,7 +275,7 @@ impl Course {
         let held = self.state.run().and_then(release::Run::held_by);
         let convicted = match (&finding, gate.kind) {
             (_, Kind::Fail) => Some(gate.clone()),
-            (Some(Finding::Convict { sentence } | Finding::Unresolved { sentence }), _) => {
+            (Some(Finding::Convict { sentence, .. } | Finding::Unresolved { sentence }), _) => {
                 Some(Verdict::fail(sentence.clone()))
             }
             (Some(_) | None, Kind::Pass | Kind::Wait) => None,
@@ -302,7 +313,7 @@ impl Course {
                 | Finding::External { sentence }
                 | Finding::Acquitted { sentence }
                 | Finding::Probe { sentence }
-                | Finding::Convict { sentence }
+                | Finding::Convict { sentence, .. }
                 | Finding::Unresolved { sentence },
             ) => (Verdict::wait(sentence), Judged::Wait),
         }

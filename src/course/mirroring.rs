@@ -78,7 +78,8 @@ impl Course {
         windows.advance(now);
         let windows = |trigger: &Trigger| windows.window(trigger.window, trigger.condition.span());
         let (health, signals) = (ByVersion::<Health>::default(), Signals::default());
-        let look = Look { windows, health, signals: &signals, suspicion: Suspicion::default(), against_blue };
+        let look =
+            Look { windows, health, signals: &signals, suspicion: Suspicion::default(), against_blue, taken_back: &[] };
         gate.judge(&look, now)
     }
 

@@ -11,6 +11,8 @@ mod input;
 mod judging;
 mod mirroring;
 mod routes;
+mod rules;
+mod taken_back;
 mod testers;
 mod warming;
 
@@ -63,6 +65,8 @@ pub struct Course {
     missing: Option<String>,
     /// One of blue's endpoints has gone out in this release.
     blue_misses: bool,
+    /// Without how many routes that were taken back it is measured.
+    left_out: usize,
     /// What the gate went by in its last ruling that changed something.
     grounds: Option<Grounds>,
 }
@@ -107,10 +111,12 @@ impl Course {
             trust: Trust::Kept,
             missing: None,
             blue_misses: false,
+            left_out: 0,
             grounds: None,
             policy,
             planned: planned.into(),
         };
+        course.left_out = course.taken_back().len();
         course.comparison = course.compared_with(&Evidence::default(), now);
         course.exposure = course.exposure_from(now);
         course
@@ -119,6 +125,7 @@ impl Course {
     /// Takes one input. A refusal, of an operator's wish alone, changes nothing.
     pub fn take(&mut self, input: Input<'_>, now: Duration) -> Result<Vec<Effect>, Refusal> {
         self.grounds = None;
+        self.leave_out(now);
         match input {
             Input::Counted(counted) => {
                 self.count(counted, now);
@@ -153,7 +160,9 @@ impl Course {
                 let exposed = self.exposed();
                 self.forget(&Evidence::default(), now);
                 self.set_exposed(exposed);
-                self.apply(release::Input::Restarted, now)
+                let mut effects = self.apply(release::Input::Restarted, now)?;
+                effects.extend(self.miss_routes(now));
+                Ok(effects)
             }
         }
     }
@@ -225,38 +234,6 @@ impl Course {
     /// The plan of the release that begins next.
     pub fn plan_by(&mut self, planned: Planned) {
         self.planned = planned;
-    }
-
-    /// Tells the routes of `policy` apart from here on, which is the same otherwise. Not while a release is open.
-    pub fn follow_routes(&mut self, policy: Policy, now: Duration) {
-        self.judge_by(policy, now);
-    }
-
-    /// What is the same in both policies goes on: windows that are still looked at, and the comparison.
-    fn judge_by(&mut self, policy: Policy, now: Duration) {
-        self.testers.follow(&policy);
-        let before = std::mem::replace(&mut self.policy, policy);
-        let routes_are_new = before.routes != self.policy.routes;
-        if routes_are_new {
-            self.windows.forget_routes();
-            self.routes.follow(&self.policy.routes);
-        }
-        self.windows.follow(&self.policy);
-        if before.compare != self.policy.compare {
-            self.comparison = self.compared_with(&self.history.blue().clone(), now);
-        } else if routes_are_new {
-            self.comparison = self.comparison.take().map(|comparison| self.with_routes(comparison, now));
-        }
-        if before.mirror != self.policy.mirror {
-            self.mirroring.judge_by(&self.policy, now);
-        }
-        if (&before.triggers, &before.checks, &before.signals)
-            != (&self.policy.triggers, &self.policy.checks, &self.policy.signals)
-        {
-            self.gate = Gate::new(&self.policy);
-            self.gate.reset(now);
-            self.of_cohorts = Cohorts::new(&self.policy, now);
-        }
     }
 
     fn streak(&mut self, StreakFound { came_to: streak, row }: StreakFound, now: Duration) -> Vec<Effect> {
@@ -367,6 +344,7 @@ impl Course {
         self.mirroring.forget(now);
         self.testers.forget();
         self.of_cohorts.forget(now);
+        self.left_out = self.taken_back().len();
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;

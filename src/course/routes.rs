@@ -43,7 +43,8 @@ impl Course {
 
     /// Has `comparison` compare the routes that have verdicts of their own.
     pub(super) fn with_routes(&self, mut comparison: Comparison, now: Duration) -> Comparison {
-        let judged = self.policy.routes.judged();
+        let mut judged = self.policy.routes.judged();
+        judged.retain(|route| !self.is_taken_back(&route.name));
         let nothing = Evidence::default();
         let past = |route: &NamedRoute| self.routes.past(route.number).cloned().unwrap_or_else(|| nothing.clone());
         let pasts: Vec<(&NamedRoute, Evidence)> = judged.iter().map(|route| (route, past(route))).collect();

@@ -44,6 +44,8 @@ pub struct Look<'s, W> {
     pub suspicion: Suspicion,
     /// What is known against blue, whatever the triggers look at ([`super::refuge`]).
     pub against_blue: Option<&'s str>,
+    /// Routes of which nothing is evidence any more: their triggers are not judged.
+    pub taken_back: &'s [String],
 }
 
 /// What one look at all the evidence comes to.
@@ -136,7 +138,9 @@ impl Gate {
             (ruling, _) => ruling,
         };
         let mut sum = Sum::default();
-        for track in &mut self.tracks {
+        let is_taken_back =
+            |trigger: &Trigger| trigger.route.as_ref().is_some_and(|route| look.taken_back.contains(&route.name));
+        for track in self.tracks.iter_mut().filter(|track| !is_taken_back(&track.trigger)) {
             let ruling = track.rule(window(&track.trigger), look.suspicion, now);
             let Track { trigger, phase, .. } = track;
             sum.take(&trigger.name, trigger.action, phase, spared(trigger.action, ruling));

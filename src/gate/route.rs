@@ -35,6 +35,24 @@ pub struct Routes(Vec<RouteRule>);
 pub struct RouteRule {
     pub name: String,
     pub goes: Goes,
+    pub rollback: RollbackOf,
+}
+
+/// What goes back to blue when a route by itself convicts green.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RollbackOf {
+    #[default]
+    Version,
+    /// The route alone.
+    Route,
+}
+
+/// Routes that go to blue whatever the weight, by their numbers in one edition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteSet {
+    edition: u16,
+    /// A bit each. What is on no route is in no set.
+    numbers: u64,
 }
 
 /// What becomes of the requests on a route.
@@ -56,6 +74,20 @@ impl Goes {
             Goes::Excluded => "excluded",
             Goes::ToBlue => "toBlue",
         }
+    }
+}
+
+impl RouteSet {
+    /// Those of these names, as far as `routes`, which are of `edition`, has them.
+    pub fn named<'n>(names: impl IntoIterator<Item = &'n str>, routes: &Routes, edition: u16) -> RouteSet {
+        let numbers = names.into_iter().filter_map(|name| routes.numbered_as(name));
+        RouteSet { edition, numbers: numbers.fold(0, |set, number| set | 1 << number.index()) }
+    }
+
+    /// Whether a request with this mark is on one of them.
+    pub const fn contains(&self, route: RouteMark) -> bool {
+        let number = route.number.index();
+        self.numbers != 0 && self.edition == route.edition && number < MOST_ROUTES && self.numbers >> number & 1 == 1
     }
 }
 
@@ -82,7 +114,11 @@ impl Routes {
     #[must_use]
     pub fn with_learnt(self, templates: &[String]) -> Routes {
         let mut routes = self.0;
-        let learnt = templates.iter().map(|template| RouteRule { name: template.clone(), goes: Goes::Judged });
+        let learnt = templates.iter().map(|template| RouteRule {
+            name: template.clone(),
+            goes: Goes::Judged,
+            rollback: RollbackOf::Version,
+        });
         routes.extend(learnt);
         routes.truncate(MOST_ROUTES);
         Routes(routes)
@@ -121,6 +157,20 @@ impl Routes {
         self.0.get(number.index()).map_or(Goes::Judged, |route| route.goes)
     }
 
+    /// None where there is no route of this name.
+    pub fn numbered_as(&self, name: &str) -> Option<RouteNumber> {
+        self.0.iter().position(|route| route.name == name).and_then(RouteNumber::from_index)
+    }
+
+    pub fn rollback_of(&self, name: &str) -> RollbackOf {
+        self.0.iter().find(|route| route.name == name).map_or(RollbackOf::Version, |route| route.rollback)
+    }
+
+    /// Those that can be taken back alone.
+    pub fn taken_back_alone(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|route| route.rollback == RollbackOf::Route).map(|route| route.name.as_str())
+    }
+
     pub fn numbered(&self) -> impl Iterator<Item = RouteNumber> + use<> {
         (0..self.places() as u8).map(RouteNumber)
     }
@@ -147,7 +197,11 @@ mod tests {
     use super::*;
 
     fn routes(all: &[(&str, Goes)]) -> Routes {
-        let rule = |(name, goes): &(&str, Goes)| RouteRule { name: (*name).to_owned(), goes: *goes };
+        let rule = |(name, goes): &(&str, Goes)| RouteRule {
+            name: (*name).to_owned(),
+            goes: *goes,
+            rollback: RollbackOf::Version,
+        };
         Routes::new(all.iter().map(rule).collect())
     }
 
@@ -163,5 +217,18 @@ mod tests {
         assert_eq!(judged(&[]), [""; 0]);
         assert_eq!(judged(&[("a", Excluded), ("b", ToBlue)]), [""; 0]);
         assert_eq!(judged(&[("a", Excluded), ("b", Judged)]), ["b", "other"]);
+    }
+
+    #[test]
+    fn a_set_holds_routes_of_one_edition_and_never_what_is_on_none() {
+        let names: Vec<String> = (0..MOST_ROUTES).map(|number| number.to_string()).collect();
+        let all: Vec<(&str, Goes)> = names.iter().map(|name| (name.as_str(), Goes::Judged)).collect();
+        let routes = routes(&all);
+        let set = RouteSet::named(["63", "gone", "0", OTHER], &routes, 7);
+        let held = |edition: u16| -> Vec<usize> {
+            let numbers = routes.numbered().filter(|number| set.contains(RouteMark { edition, number: *number }));
+            numbers.map(RouteNumber::index).collect()
+        };
+        assert_eq!((held(7), held(8)), (vec![0, 63], vec![]));
     }
 }

@@ -31,7 +31,7 @@ pub use permits::Permit;
 pub use rate::{Over, Rates};
 pub use ring::{Balance, Ring};
 pub use routes::{Place, Routes};
-pub use settings::Settings;
+pub use settings::{FIRST_EDITION, Settings};
 pub use upstreams::{Known, Upstreams};
 
 #[derive(Clone, Debug)]

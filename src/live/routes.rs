@@ -10,7 +10,7 @@ use rapidhash::v3::rapidhash_v3;
 
 use crate::config::{Config, HostPattern, RouteConfig, RouteShield, Timeouts};
 use crate::gate::policy::PathPattern;
-use crate::gate::route::{Goes, MOST_ROUTES};
+use crate::gate::route::{Goes, MOST_ROUTES, RouteSet};
 use crate::gate::{RouteMark, RouteNumber};
 use crate::measure::templates;
 
@@ -47,6 +47,15 @@ pub struct Place {
 impl Place {
     /// Where nothing is told apart.
     pub const PLAIN: Place = Place { route: None, goes: Goes::Judged };
+
+    /// The same where these routes go to blue.
+    #[must_use]
+    pub fn without(self, taken_back: RouteSet) -> Place {
+        match self.route {
+            Some(route) if taken_back.contains(route) => Place { goes: Goes::ToBlue, ..self },
+            Some(_) | None => self,
+        }
+    }
 }
 
 impl Routes {

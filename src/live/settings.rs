@@ -52,11 +52,15 @@ pub struct Settings {
     pub descriptors: Descriptors,
 }
 
+/// The edition of the routes that a process begins with.
+pub const FIRST_EDITION: u16 = 0;
+
 impl Settings {
     /// `before` is what they replace.
     pub fn new(config: &Config, before: Option<&Settings>) -> Settings {
         let made_of = (config.routes.clone(), config.learnt.clone());
-        let edition = before.map_or(0, |before| before.edition.wrapping_add(u16::from(before.made_of != made_of)));
+        let edition =
+            before.map_or(FIRST_EDITION, |before| before.edition.wrapping_add(u16::from(before.made_of != made_of)));
         Settings {
             timeouts: config.timeouts,
             limits: config.limits,

@@ -126,11 +126,15 @@ impl Windows {
         }
     }
 
+    /// Forgets all evidence, and nothing that people are shown.
+    pub fn begin_anew(&mut self) {
+        self.rings.iter_mut().for_each(|ring| *ring = Ring { route: ring.route, ..Ring::new(ring.length, ring.span) });
+    }
+
     /// Forgets everything; for a new epoch.
     pub fn clear(&mut self) {
-        for ring in self.rings.iter_mut().chain([&mut self.shown]) {
-            *ring = Ring { route: ring.route, ..Ring::new(ring.length, ring.span) };
-        }
+        self.begin_anew();
+        self.shown = Ring::new(STATUS_WINDOW, Span::Head);
     }
 
     /// Green has become the new blue, or is no longer: what was counted of a version stays with it.

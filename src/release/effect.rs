@@ -13,6 +13,8 @@ pub enum Effect {
     Revert { epoch: Epoch },
     /// Route by this weight, unless the epoch is latched already.
     Route { epoch: Epoch, weight: Weight },
+    /// Route these requests to blue, by the names of their routes, and those of no other route.
+    TakeBack { epoch: Epoch, routes: Vec<String> },
     /// Green's version is the new blue.
     Complete { epoch: Epoch },
     /// Forget the evidence of earlier epochs.
@@ -43,6 +45,8 @@ pub enum Kind {
     Promoted,
     Completed,
     RolledBack,
+    /// One route goes to blue, and the rest stays where it is.
+    RouteTakenBack,
     Notified,
     /// The endpoints of a version were changed.
     EndpointsChanged,
@@ -72,6 +76,7 @@ impl Kind {
             Kind::Promoted => "promoted",
             Kind::Completed => "completed",
             Kind::RolledBack => "rolledBack",
+            Kind::RouteTakenBack => "routeTakenBack",
             Kind::Notified => "notified",
             Kind::EndpointsChanged => "endpointsChanged",
             Kind::Reloaded => "reloaded",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Weight;
-use super::input::{APPROVAL_DEADLINE, Held};
+use super::input::{APPROVAL_DEADLINE, Held, TakenBack};
 
 /// What keeps the plan from going on. Each is there for itself, and all must be gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub struct Holds {
     pub probe: Option<Probe>,
     /// A trigger or an operator asked for a pause; an operator goes on.
     pub paused: Option<Held>,
+    /// Routes that go to blue for the rest of the release. No step waits for them, but the plan does not promote green
+    /// without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<TakenBack>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +34,10 @@ impl Holds {
     /// The sentence of what holds the release, the gravest first.
     pub fn sentence(&self) -> Option<&str> {
         let probe = self.probe.as_ref().map(|probe| &probe.held);
-        let held = self.convicted.as_ref().or(probe).or(self.paused.as_ref());
+        let paused = self.paused.as_ref();
+        // What was looked at closer has shown, and nothing but a person goes on.
+        let milder = if self.taken_back.is_empty() { probe.or(paused) } else { paused.or(probe) };
+        let held = self.convicted.as_ref().or(milder);
         self.common.as_deref().or(held.map(|held| held.sentence.as_str()))
     }
 
@@ -39,6 +46,12 @@ impl Holds {
         for held in [&mut self.convicted, &mut self.paused] {
             held.take_if(|held| held.by == APPROVAL_DEADLINE);
         }
+    }
+
+    /// Ends what an operator ends who goes on; what was taken back stays so.
+    pub(super) fn let_go(&mut self) -> Holds {
+        let taken_back = std::mem::take(&mut self.taken_back);
+        std::mem::replace(self, Holds { taken_back, ..Holds::default() })
     }
 
     pub(super) fn none(&self) -> bool {

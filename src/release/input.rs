@@ -89,6 +89,15 @@ pub struct Held {
     pub sentence: String,
 }
 
+/// A route that goes to blue by itself, and who or what convicted green on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    pub route: String,
+    /// As of [`Held`].
+    pub by: String,
+    pub sentence: String,
+}
+
 /// Whether an operator has said that an irreversible release is to be rolled back all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acknowledged {
@@ -149,6 +158,8 @@ pub enum Input {
     },
     /// The gate, or a worker, rolls back.
     RollBack(Cause),
+    /// The gate takes one route back, and nothing else.
+    TakeBack(TakenBack),
     /// A trigger asks for a pause.
     Hold(Held),
     /// Lower the weight to [`Weight::PROBE`] if it is above, and keep it there.

@@ -19,7 +19,7 @@ pub mod weight;
 pub use effect::{Effect, Kind};
 pub use epoch::Epoch;
 pub use holds::Holds;
-pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal};
+pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal, TakenBack};
 pub use plan::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step};
 pub use run::{Awaited, Run, Stage};
 pub use state::State;

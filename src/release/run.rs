@@ -6,6 +6,7 @@ mod ending;
 mod exposing;
 mod mirroring;
 mod promotion;
+mod taken_back;
 
 use std::time::Duration;
 
@@ -124,6 +125,7 @@ impl Run {
                 self.holds.paused = Some(Held { by: actor.clone(), sentence: sentence.clone() });
                 Ok(Next::Open(vec![Effect::tell(Kind::Paused, &actor, sentence)]))
             }
+            Input::TakeBack(taken) => Ok(self.take_back(taken, plan)),
             Input::Hold(held) => Ok(Next::Open(self.hold(held))),
             Input::Probe(held) if irreversible(plan).is_some() => Ok(Next::Open(self.hold(held))),
             Input::Probe(held) => Ok(Next::Open(self.probe(held))),
@@ -182,7 +184,7 @@ impl Run {
         if self.awaits_promotion() {
             return Err(Refusal::AwaitsPromotion { epoch, weight: self.weight });
         }
-        let probe = std::mem::take(&mut self.holds).probe;
+        let probe = self.holds.let_go().probe;
         let weight = match (self.stage, plan) {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
             (Stage::Delay, _) => Weight::ZERO,
@@ -266,6 +268,7 @@ impl Run {
             (Stage::Exposing, Some(plan)) => self.progress(plan, now),
             (Stage::Monitoring, _) if baked < plan.map_or(MONITORING, |plan| plan.monitoring) => Next::Open(vec![]),
             (Stage::Monitoring, _) => match plan.map_or(OnLowTraffic::Wait, |plan| plan.on_low_traffic).rule(judged) {
+                Ruling::GoesOn if self.lacks_routes() => Next::Open(self.stays_without()),
                 Ruling::GoesOn => Next::Completed { actor: PLAN.to_owned(), sentence: COMPLETED.to_owned() },
                 Ruling::Waits => Next::Open(vec![]),
                 Ruling::TooFew(sentence) => self.low_traffic(&sentence, plan, now),
@@ -281,6 +284,9 @@ impl Run {
             (_, Consent::Open) if over => Next::Open(self.ask(index, plan, now)),
             (Ruling::GoesOn, _) if over && plan.ends_in_hand() && index + 1 == plan.steps.len() => {
                 Next::Open(self.await_promotion(plan))
+            }
+            (Ruling::GoesOn, _) if over && index + 1 == plan.steps.len() && self.lacks_routes() => {
+                Next::Open(self.stays_without())
             }
             (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
             (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => self.progress(plan, now),

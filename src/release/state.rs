@@ -82,7 +82,8 @@ impl State {
             ) => Err((state, Refusal::NoRelease)),
             (
                 state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }),
-                Input::Hold(_)
+                Input::TakeBack(_)
+                | Input::Hold(_)
                 | Input::Probe(_)
                 | Input::Acquit { .. }
                 | Input::Freeze { .. }

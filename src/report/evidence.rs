@@ -41,6 +41,11 @@ pub(super) fn trigger(evidence: &Value) -> Option<&str> {
     evidence.get("trigger")?.as_str()
 }
 
+/// What part of the requests it was decided on; none for the whole.
+pub(super) fn route(evidence: &Value) -> Option<&str> {
+    evidence["grounds"]["route"].as_str()
+}
+
 /// Of a decision of `release`.
 pub(super) fn section(release: &ReleaseRecord, evidence: &Value, to: &mut String) -> std::fmt::Result {
     let ReleaseRecord { header, clients: settled, .. } = release;

@@ -80,6 +80,9 @@ fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
     if let Some(reason) = plan::irreversible(&release.record.plan) {
         row("Irreversible", &reason)?;
     }
+    if let Some(routes) = taken_back(release) {
+        row("Taken back alone", &routes)?;
+    }
     if let Some(highest) = release.decisions.iter().map(|decision| decision.weight).max() {
         row("Highest weight", &weight(highest))?;
     }
@@ -91,6 +94,13 @@ fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
         row("After", &elapsed(decision.after))?;
     }
     Ok(())
+}
+
+/// The routes that went to blue alone; none where there are none.
+fn taken_back(release: &ReleaseDocument) -> Option<String> {
+    let taken = release.decisions.iter().filter(|decision| decision.kind == Kind::RouteTakenBack.name());
+    let routes: Vec<String> = taken.filter_map(|decision| evidence::route(&decision.evidence)).map(escape).collect();
+    (!routes.is_empty()).then(|| routes.join(", "))
 }
 
 fn timeline(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
@@ -142,6 +152,9 @@ fn checklist(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
     let (blue, green) = (escape(&header.blue), escape(&header.green));
     writeln!(to, "\n## What is left to do\n")?;
     let mut left = |task: String| writeln!(to, "- [ ] {task}");
+    if let Some(routes) = taken_back(release) {
+        left(format!("Find out what {green} does wrong on {routes}"))?;
+    }
     match header.outcome {
         Outcome::Open => {
             let share = release.decisions.last().map_or(0, |decision| decision.weight);

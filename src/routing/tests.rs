@@ -1,6 +1,7 @@
 use super::*;
-use crate::gate::Charge;
+use crate::gate::route::{Goes, RollbackOf, RouteRule};
 use crate::gate::trigger::Conviction;
+use crate::gate::{Charge, Routes};
 
 fn routing() -> (Routing, tokio::sync::mpsc::Receiver<Notice>) {
     let (sender, receiver) = tokio::sync::mpsc::channel(NOTICES);
@@ -40,6 +41,27 @@ fn promise_2_a_rollback_is_latched_and_only_a_new_epoch_opens_green_again() {
     assert!(routing.route(first.next(), percent(1.0)));
     assert!(!routing.latch(first), "a rollback of an old epoch does not touch the new one");
     assert_eq!(routing.table().weight(), percent(1.0));
+}
+
+#[test]
+fn a_route_is_taken_back_in_the_epoch_that_is_open_and_until_that_ends() {
+    let (routing, _notices) = routing();
+    let rule = |name: &str| RouteRule { name: name.to_owned(), goes: Goes::Judged, rollback: RollbackOf::Route };
+    let routes = Routes::new(vec![rule("a"), rule("b")]);
+    let set = RouteSet::named(["b"], &routes, 0);
+    let (first, second) = (Epoch::default().next(), Epoch::default().next().next());
+    assert!(routing.route(first, percent(50.0)));
+    let before = routing.table().routed();
+    assert!(routing.take_back(first, set) && !routing.take_back(first, set) && !routing.take_back(second, set));
+    assert_eq!((routing.table().taken_back, routing.table().weight()), (set, percent(50.0)));
+    assert!(routing.table().routed().changed_since(before), "what was routed before is told from what comes");
+    assert!(routing.route(first, percent(60.0)) && routing.table().taken_back == set);
+
+    assert!(routing.complete(first) && !routing.take_back(first, set));
+    assert_eq!(routing.table().taken_back, RouteSet::default(), "green is blue on every route");
+    assert!(routing.route(second, percent(1.0)) && routing.take_back(second, set) && routing.latch(second));
+    assert!(routing.route(second.next(), percent(1.0)));
+    assert_eq!(routing.table().taken_back, RouteSet::default());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{
     BUDGET, BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HARMED,
     HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS,
     MIRRORED, NOTIFICATIONS, OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS,
-    REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, UNSHIELDED, VERDICT, WEIGHT,
+    REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, TAKEN_BACK, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -38,6 +38,7 @@ pub(super) fn describe() {
         "Requests that green has harmed in the release that is open, where it has an exposure budget; else 0"
     );
     describe_gauge!(BUDGET, "The exposure budget of the release that is open; 0 where there is none");
+    describe_gauge!(TAKEN_BACK, "1 for a route that goes to blue although the release goes on");
     describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
     describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");

@@ -215,7 +215,7 @@ impl World<'_> {
                     self.routing.route(epoch, weight);
                     self.changed_at = at;
                 }
-                Effect::Revert { .. } | Effect::Complete { .. } | Effect::Begin { .. } => {}
+                Effect::Revert { .. } | Effect::TakeBack { .. } | Effect::Complete { .. } | Effect::Begin { .. } => {}
                 Effect::Tell { kind: Kind::Probing, .. } => self.played.probed = true,
                 Effect::Tell { kind: Kind::Frozen, .. } => self.played.frozen = true,
                 Effect::Notify { trigger, .. } if trigger == "comparison" => self.played.untrusted = true,

@@ -139,12 +139,42 @@ fn found(late: u64, draw: &mut Draw) -> u64 {
         if number >= 10 * late {
             failed += on[CHECKOUT].green.failures;
         }
-        if let Finding::Convict { sentence } = tick(&mut comparison, &on, weight, now) {
+        if let Finding::Convict { sentence, .. } = tick(&mut comparison, &on, weight, now) {
             assert!(sentence.starts_with("on route `route-7` green failed "), "{sentence}");
             return failed;
         }
     }
     unreachable!("it is convicted sooner")
+}
+
+#[test]
+fn what_convicted_a_route_is_forgotten_once_the_route_is_left_out() {
+    let mut draw = Draw::new(730, 0);
+    let mut tick_of = |comparison: &mut Comparison, fails: f64, number: u64| {
+        let mut on = vec![ByVersion::<Evidence>::default(); ROUTES + 1];
+        // What is on a route that was taken back is not counted.
+        for (index, share) in [(7, if fails > 0.0 { 5 } else { 0 }), (9, 5), (ROUTES, 90)] {
+            let fails = if index == 7 { fails } else { 0.0 };
+            on[index] = ByVersion::build(|version| {
+                evidence(share, if version == Version::Green { fails } else { 0.0 }, &mut draw)
+            });
+        }
+        tick(comparison, &on, Weight::PROBE, seconds(number as f64 / 10.0))
+    };
+    let pasts: Vec<Evidence> = vec![Evidence::default(); ROUTES + 1];
+    let mut comparison = begin(Settings::default(), &pasts);
+    let convicted = (0..1_000).find_map(|number| match tick_of(&mut comparison, 1.0, number) {
+        Finding::Convict { route, .. } => Some((number, route)),
+        _ => None,
+    });
+    let (at, route) = convicted.expect("it fails");
+    assert_eq!(route.as_deref(), Some("route-7"));
+    comparison.leave_out("route-7");
+    for number in at + 1..at + 600 {
+        let finding = tick_of(&mut comparison, 0.0, number);
+        assert!(matches!(finding, Finding::Undecided { .. } | Finding::Clear { .. }), "{finding:?}");
+    }
+    assert!(comparison.routes().all(|route| route.route != "route-7") && comparison.routes().count() == ROUTES);
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Bars {
 
     pub(super) fn say(&self, line: &str, kind: &str) {
         let line = match kind {
-            "rolledBack" | "frozen" | "irreversible" => style(line).red().bold().to_string(),
+            "rolledBack" | "routeTakenBack" | "frozen" | "irreversible" => style(line).red().bold().to_string(),
             "promoted" | "completed" => style(line).green().to_string(),
             _ => line.to_owned(),
         };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::RouteShield;
-use crate::gate::route::Goes;
+use crate::gate::route::{Goes, RollbackOf};
 
 fn with(rest: &str) -> String {
     format!("{LEAST}{rest}\n")
@@ -163,6 +163,36 @@ fn so_many_routes_can_be_learnt_as_there_is_room_for() {
     config.learn(&["/x", "/y/{}", "/z"].map(str::to_owned));
     let learnt = ["/x", "/y/{}"].map(str::to_owned);
     assert_eq!((config.policy.routes.learnt(), config.policy.routes.places()), (learnt.to_vec(), 4));
+}
+
+#[test]
+fn a_rollback_takes_the_version_back_or_the_route_alone_where_something_can_convict_that() {
+    let rollback = |text: &str| {
+        let config = loaded(&with(&format!("routes: [{{ name: a, paths: [/a]{text} }}]")));
+        (config.routes[0].rollback, config.policy.routes.rollback_of("a"))
+    };
+    let (version, route) = (RollbackOf::Version, RollbackOf::Route);
+    assert_eq!(rollback(""), (version, version));
+    assert_eq!(rollback(", rollback: version"), (version, version));
+    assert_eq!(rollback(", rollback: route"), (route, route));
+    settings::check(
+        "routes: [{ name: a, paths: [/a], rollback: routes }]",
+        &["5:44 routes[0].rollback: `routes` is not what a rollback takes back | did you mean `route`?"],
+    );
+    for what in ["exclude: true", "pin: blue"] {
+        settings::check(
+            &format!("routes: [{{ rollback: route, name: a, paths: [/a], {what} }}]"),
+            &["5:12 routes[0].rollback: can never come: what is on the route is no evidence | remove it"],
+        );
+    }
+    let off = "gate: { compare: { enabled: false }, triggers: [{ name: all, metric: errorRate, above: 5% }] }";
+    let fault = "5:44 routes[0].rollback: can never come: nothing convicts green on the route | let `gate.compare` be on, or \
+                 give the route a trigger that rolls back";
+    for (action, faults) in [("", vec![fault]), ("pause", vec![fault]), ("rollback", vec![])] {
+        let own = format!(", triggers: [{{ name: t, metric: errorRate, above: 5%, action: {action} }}]");
+        let own = if action.is_empty() { String::new() } else { own };
+        settings::check(&format!("routes: [{{ name: a, paths: [/a], rollback: route{own} }}]\n{off}"), &faults);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::config::quantity::count;
 use crate::config::raw::{Mapping, RawGate, RawTrigger};
 use crate::config::report::{Scope, Wrong};
 use crate::config::route::RouteConfig;
-use crate::gate::route::{MOST_ROUTES, NamedRoute, RouteRule};
+use crate::gate::route::{MOST_ROUTES, NamedRoute, RollbackOf, RouteRule};
 use crate::gate::trigger::{Action, Conviction, StreakTrigger, Trigger};
 use crate::gate::{Policy, RouteNumber, Routes};
 use crate::release::Plan;
@@ -95,10 +95,21 @@ fn of_routes(
         if let Some(raw) = raw {
             whole = whole.and(triggers(&mut list.index(index), raw, &surroundings, policy, names));
         }
+        let rolls_back = |trigger: &Trigger| {
+            trigger.action == Action::Rollback && trigger.route.as_ref().is_some_and(|of| of.number == number)
+        };
+        let is_compared = surroundings.comparing.is_none_or(|comparing| comparing.settings().is_some());
+        if route.rollback == RollbackOf::Route && !is_compared && !policy.triggers.iter().any(rolls_back) {
+            let wrong = Wrong::new(
+                "can never come: nothing convicts green on the route",
+                "let `gate.compare` be on, or give the route a trigger that rolls back",
+            );
+            list.index(index).wrong("rollback", wrong);
+        }
         configs.push(route);
     }
     whole?;
-    let rule = |route: &RouteConfig| RouteRule { name: route.name.clone(), goes: route.goes };
+    let rule = |route: &RouteConfig| RouteRule { name: route.name.clone(), goes: route.goes, rollback: route.rollback };
     policy.routes = Routes::new(configs.iter().map(rule).collect());
     Some(configs)
 }

@@ -13,7 +13,7 @@ use crate::config::quantity::{duration, quoted};
 use crate::config::raw::{Mapping, Quantity, RawRoute, RawRouteShield, RawRouteTimeouts, RawTrigger, Switch};
 use crate::config::report::{Scope, Wrong};
 use crate::config::route::{End, HostPattern, PathTemplate, RouteConfig, RouteShield, Segment};
-use crate::gate::route::{Goes, MOST_ROUTES, OTHER};
+use crate::gate::route::{Goes, MOST_ROUTES, OTHER, RollbackOf};
 
 /// Of one route.
 const MOST_PATTERNS: usize = 32;
@@ -83,6 +83,7 @@ fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>, e
     let paths = patterns(scope, "paths", raw.paths, path);
     let methods = patterns(scope, "methods", raw.methods, method);
     let goes = goes(scope, raw.pin, raw.exclude);
+    let rollback = rollback(scope, raw.rollback, goes);
     let own = raw.timeouts.unwrap_or_default().0;
     let timeouts = timeouts.and_then(|timeouts| self::timeouts(&mut scope.key("timeouts"), own, timeouts));
     if let (Some(Goes::Excluded | Goes::ToBlue), Some(_)) = (goes, &raw.triggers) {
@@ -97,6 +98,7 @@ fn route(scope: &mut Scope<'_, '_>, raw: RawRoute, timeouts: Option<Timeouts>, e
         goes: goes?,
         timeouts: timeouts?,
         shield: shield?,
+        rollback: rollback?,
     };
     Some(Read { route, triggers: raw.triggers })
 }
@@ -128,6 +130,18 @@ fn goes(scope: &mut Scope<'_, '_>, pin: Option<String>, exclude: Option<bool>) -
         (None, true) => Some(Goes::Excluded),
         (None, false) => Some(Goes::Judged),
     }
+}
+
+fn rollback(scope: &mut Scope<'_, '_>, raw: Option<String>, goes: Option<Goes>) -> Option<RollbackOf> {
+    if let (Some(Goes::Excluded | Goes::ToBlue), Some(_)) = (goes, &raw) {
+        let wrong = Wrong::new("can never come: what is on the route is no evidence", "remove it");
+        scope.misplaced("rollback", wrong);
+    }
+    scope.optional("rollback", raw, RollbackOf::Version, |of| match of.as_str() {
+        "version" => Ok(RollbackOf::Version),
+        "route" => Ok(RollbackOf::Route),
+        other => Err(not_among(other, "what a rollback takes back", &["version", "route"])),
+    })
 }
 
 fn shield(scope: &mut Scope<'_, '_>, raw: Option<Switch<RawRouteShield>>) -> Option<RouteShield> {

@@ -25,7 +25,11 @@ pub struct RoutePast<'a> {
 
 /// The tests of all routes; none where none is judged by itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ByRoute(Vec<OnRoute>);
+pub(super) struct ByRoute {
+    routes: Vec<OnRoute>,
+    /// How many share the false-alarm probability, also when fewer are left.
+    sharing: usize,
+}
 
 #[derive(Clone, Debug)]
 struct OnRoute {
@@ -66,12 +70,18 @@ impl ByRoute {
             let contrast = Contrast::new(settings, of_blue, &recent, blocks, now);
             OnRoute { route: route.clone(), contrast, recent, seen: Since::default() }
         };
-        ByRoute(routes.into_iter().map(on_route).collect())
+        let routes: Vec<OnRoute> = routes.into_iter().map(on_route).collect();
+        ByRoute { sharing: routes.len(), routes }
+    }
+
+    /// What comes on this route is no evidence any more, and what came is told.
+    pub(super) fn leave_out(&mut self, route: &str) {
+        self.routes.retain(|on| on.route.name != route);
     }
 
     /// Adds one tick of every route.
     pub(super) fn tick<'a>(&mut self, counted: impl Fn(RouteNumber) -> ByVersion<Counted<'a>>, now: Duration) {
-        for OnRoute { route, contrast, recent, seen } in &mut self.0 {
+        for OnRoute { route, contrast, recent, seen } in &mut self.routes {
             let counted = counted(route.number);
             let tallies = ByVersion::build(|version| failures(counted.of(version)).tally);
             for version in Version::BOTH {
@@ -86,11 +96,11 @@ impl ByRoute {
     }
 
     pub(super) fn cut(&mut self, now: Duration) {
-        self.0.iter_mut().for_each(|OnRoute { contrast, recent, .. }| contrast.cut(recent, now));
+        self.routes.iter_mut().for_each(|OnRoute { contrast, recent, .. }| contrast.cut(recent, now));
     }
 
     pub(super) fn restart(&mut self) {
-        for on_route in &mut self.0 {
+        for on_route in &mut self.routes {
             on_route.contrast.restart();
             on_route.seen = Since::default();
         }
@@ -98,11 +108,11 @@ impl ByRoute {
 
     /// ln M of the whole, whose own is `whole`, and the routes together.
     pub(super) fn ln_with(&self, whole: f64) -> f64 {
-        if self.0.is_empty() {
+        if self.sharing == 0 {
             return whole;
         }
-        let share = ln((1.0 - WHOLE) / self.0.len() as f64);
-        let routes = self.0.iter().map(|route| share + route.contrast.ln());
+        let share = ln((1.0 - WHOLE) / self.sharing as f64);
+        let routes = self.routes.iter().map(|route| share + route.contrast.ln());
         ln_sum(&routes.chain([ln(WHOLE) + whole]).collect::<Vec<f64>>())
     }
 
@@ -110,7 +120,7 @@ impl ByRoute {
     /// seen more of it than any route.
     pub(super) fn better_than(&self, whole: &Contrast) -> Option<(&NamedRoute, Measure, Since)> {
         let heavier = |one: &'_ OnRoute, other: &'_ OnRoute| one.contrast.ln().total_cmp(&other.contrast.ln());
-        let best = self.0.iter().max_by(|one, other| heavier(one, other))?;
+        let best = self.routes.iter().max_by(|one, other| heavier(one, other))?;
         if best.contrast.ln() > whole.ln() {
             let (measure, since) = best.contrast.heaviest();
             return Some((&best.route, measure, since));
@@ -124,16 +134,16 @@ impl ByRoute {
 
     /// The route that has most of green's failures, the smaller part of its requests, and not so many of blue's.
     fn fails_most(&self) -> Option<&OnRoute> {
-        let on_route = self.0.iter().max_by_key(|on_route| on_route.seen.counted.green.bad)?;
+        let on_route = self.routes.iter().max_by_key(|on_route| on_route.seen.counted.green.bad)?;
         let mut all = Tally::default();
-        self.0.iter().for_each(|on_route| all.add(on_route.seen.counted.green));
+        self.routes.iter().for_each(|on_route| all.add(on_route.seen.counted.green));
         let ByVersion { blue, green } = on_route.seen.counted;
         let is_apart = 4 * green.bad >= 3 * all.bad && 2 * green.units <= all.units;
         (is_apart && 2 * blue.bad * green.units <= green.bad * blue.units).then_some(on_route)
     }
 
     pub(super) fn summaries(&self) -> impl Iterator<Item = RouteSummary> {
-        self.0.iter().map(|OnRoute { route, contrast, .. }| RouteSummary {
+        self.routes.iter().map(|OnRoute { route, contrast, .. }| RouteSummary {
             route: route.name.clone(),
             ln_evidence: contrast.ln(),
             errors: Measured::of(&contrast.errors, None),

@@ -41,7 +41,7 @@ use numbers::ln;
 use pass::Pass;
 use recent::Recent;
 use silence::Silence;
-use standing::{HOLDS, Look, Standing, Turn};
+use standing::{Conviction, HOLDS, Look, Standing, Turn};
 pub use summary::{Difference, Measured, RouteSummary, Summary};
 
 use super::crossing::Tally;
@@ -104,8 +104,9 @@ pub struct Comparison {
 /// A finding is returned for as long as it holds, but for `Acquitted`, which is returned once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Green is worse than acceptable, by at least 1/`false_alarm`: roll back. Stays for the rest of the release.
-    Convict { sentence: String },
+    /// Green is worse than acceptable, by at least 1/`false_alarm`: roll back. Stays for the rest of the release, or until the
+    /// route that shows it best is left out; none where it is the whole that shows it.
+    Convict { route: Option<String>, sentence: String },
     /// Blue differs from itself (M ≥ 20): what is measured is not to be believed, and nobody is convicted or suspected. Ends
     /// when M is down to 1, and what was gathered of green begins anew then.
     Untrusted { sentence: String },
@@ -185,6 +186,18 @@ impl Comparison {
     /// Compares these routes by themselves as well, from nothing.
     pub fn follow_routes<'a>(&mut self, routes: impl IntoIterator<Item = RoutePast<'a>>, now: Duration) {
         self.routes = ByRoute::new(&self.settings, routes, self.planned, now);
+    }
+
+    /// Compares this route no more, of which nothing is evidence from here on, and the whole from nothing: what it was found
+    /// by is in that as well. A green that is within limits comes here with at most the probability of a false alarm, and the
+    /// others keep their shares of it.
+    pub fn leave_out(&mut self, route: &str) {
+        self.routes.leave_out(route);
+        self.contrast.restart();
+        self.absolute.green.restart();
+        self.absolute.blue.restart();
+        self.pass.restart();
+        self.standing = Standing::Calm;
     }
 
     /// Adds what one tick counted on every route. Call it right before [`Comparison::tick`].
@@ -269,7 +282,8 @@ impl Comparison {
         };
         let mut standing = std::mem::replace(&mut self.standing, Standing::Calm);
         if look.ln_evidence >= -ln(self.settings.false_alarm) && !matches!(standing, Standing::Convicted(_)) {
-            standing = Standing::Convicted(self.difference(now));
+            let route = self.best().0.map(|route| route.name.clone());
+            standing = Standing::Convicted(Conviction { route, sentence: self.difference(now) });
         }
         let (standing, turn) = standing.step(&look, now);
         self.standing = standing;
@@ -294,7 +308,9 @@ impl Comparison {
             (_, Some(sentence)) => return Finding::Untrusted { sentence },
         }
         match &self.standing {
-            Standing::Convicted(sentence) => Finding::Convict { sentence: sentence.clone() },
+            Standing::Convicted(Conviction { route, sentence }) => {
+                Finding::Convict { route: route.clone(), sentence: sentence.clone() }
+            }
             Standing::Common(_) => Finding::External { sentence: sentence::common(absolute()) },
             Standing::Withdrawn { .. } => Finding::Unresolved { sentence: sentence::unresolved(absolute()) },
             Standing::Suspected(episode) => {

@@ -9,7 +9,7 @@
 //!    └──── weight raised from 0 ─── Withdrawn
 //! ```
 //!
-//! Convicted is reached from each of them, and never left.
+//! Convicted is reached from each of them, and left by nothing that comes of requests.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,8 +31,16 @@ pub enum Standing {
         /// At the last tick.
         weight: Weight,
     },
-    /// Green is worse than acceptable. The sentence says so with the numbers of that moment.
-    Convicted(String),
+    /// Green is worse than acceptable.
+    Convicted(Conviction),
+}
+
+/// Where green was convicted, and by what numbers of that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conviction {
+    /// None for the whole of both versions.
+    pub route: Option<String>,
+    pub sentence: String,
 }
 
 /// One time of suspicion.
@@ -134,7 +142,7 @@ impl Standing {
                 (Standing::Calm, Turn::Resumed)
             }
             Standing::Withdrawn { .. } => (Standing::Withdrawn { weight: look.weight }, Turn::Stays),
-            Standing::Convicted(sentence) => (Standing::Convicted(sentence), Turn::Stays),
+            Standing::Convicted(conviction) => (Standing::Convicted(conviction), Turn::Stays),
         }
     }
 

@@ -300,6 +300,7 @@ fn each_trigger_is_judged_on_a_window_of_its_own() {
         signals: &signals,
         suspicion: Suspicion::default(),
         against_blue: None,
+        taken_back: &[],
     };
     let judgement = gate.judge(&look, Duration::from_secs(1));
     assert_eq!(ordered(&judgement), [Ordered::Rollback]);

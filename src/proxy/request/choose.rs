@@ -104,7 +104,11 @@ impl Service {
     pub(super) fn overridden(&self, serving: &Serving, head: &Parts, version: Version) -> Option<Chosen> {
         let table = self.table();
         let (section, routed) = (table.roles.section(version), table.routed());
-        let place = serving.settings().routes.as_ref().map_or(Place::PLAIN, |routes| routes.place(head));
+        let place = serving
+            .settings()
+            .routes
+            .as_ref()
+            .map_or(Place::PLAIN, |routes| routes.place(head).without(table.taken_back));
         let is_open = table.is_open() && !serving.endpoints.of(section).is_empty() && place.goes != Goes::ToBlue;
         let seen = match (place.goes, &serving.settings().overriding) {
             (Goes::Judged, Some(overriding)) => overriding.seen,
@@ -134,7 +138,7 @@ impl Service {
     ) -> Chosen {
         let (table, settings) = (self.table(), serving.settings());
         let place = settings.routes.as_ref().map_or(Place::PLAIN, |routes| {
-            let place = routes.place(head);
+            let place = routes.place(head).without(table.taken_back);
             if routes.learns_of(place) {
                 self.records.saw(head.uri.path());
             }
@@ -175,6 +179,12 @@ impl Service {
         };
         let (section, copied) = (table.roles.section(version), copied_of(table, place));
         Chosen { version, section, routed: table.routed(), drawn, arm, standing, route, copied }
+    }
+
+    /// What is on a route that was taken back is evidence of nothing, also where it was sent before that.
+    pub(super) fn standing_at_its_end(&self, route: Option<RouteMark>, standing: Standing) -> Standing {
+        let is_taken_back = route.is_some_and(|route| self.table().taken_back.contains(route));
+        if is_taken_back { Standing::Aside } else { standing }
     }
 
     pub(super) fn is_beyond_share(&self, settings: &Settings, head: &Parts, client: &Client, version: Version) -> bool {

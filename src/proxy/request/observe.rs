@@ -200,9 +200,9 @@ impl Exchange {
 
     /// The request has become a tunnel, by what carried it.
     pub(super) fn tunnel(&self, carrier: Carrier, protocol: Protocol) -> Tunnel {
-        let (section, routed) = (self.section, self.routed);
+        let (section, routed, route) = (self.section, self.routed, self.route);
         let (endpoint, serving) = (Rc::clone(carrier.endpoint()), Rc::clone(&self.serving));
-        Tunnel { protocol, section, routed, endpoint, serving, end: carrier.into_end() }
+        Tunnel { protocol, section, routed, route, endpoint, serving, end: carrier.into_end() }
     }
 
     /// The request goes to `endpoint`, and no longer to the one before.
@@ -328,7 +328,7 @@ impl Exchange {
             routed,
             outcome,
             charge: self.charge(outcome),
-            standing,
+            standing: self.service.standing_at_its_end(route, standing),
             drawn,
             arm,
             route,

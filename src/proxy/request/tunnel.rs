@@ -5,8 +5,8 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::service::{Service, Serving};
-use crate::gate::Version;
 use crate::gate::streak::Routed;
+use crate::gate::{RouteMark, Version};
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{End, Endpoint};
 use crate::proxy::wire::Protocol;
@@ -19,12 +19,13 @@ pub(in crate::proxy) struct Tunnel {
     /// Whose endpoint it is.
     pub(super) section: Version,
     pub(super) routed: Routed,
+    pub(super) route: Option<RouteMark>,
     pub(super) endpoint: Rc<Endpoint>,
     pub(super) serving: Rc<Serving>,
 }
 
 impl Tunnel {
-    /// The time at which it is cut. Comes when its version was rolled back, its endpoint has left, or the process drains.
+    /// The time at which it is cut. Comes when its version or its route was taken back, its endpoint has left, or the process drains.
     pub(in crate::proxy) async fn until_it_must_end(&self, service: &Service) -> Instant {
         loop {
             let changed = service.changed.notified();
@@ -38,7 +39,10 @@ impl Tunnel {
     fn must_end(&self, service: &Service) -> bool {
         let table = service.table();
         let is_green = self.section == table.roles.section(Version::Green);
-        let rolled_back = is_green && table.epoch == self.routed.epoch && table.route == Route::Latched;
-        rolled_back || self.endpoint.is_retired() || service.phase.get() == Phase::Closing
+        let is_of_epoch = is_green && table.epoch == self.routed.epoch;
+        let is_taken_back = self.route.is_some_and(|route| table.taken_back.contains(route));
+        is_of_epoch && (table.route == Route::Latched || is_taken_back)
+            || self.endpoint.is_retired()
+            || service.phase.get() == Phase::Closing
     }
 }

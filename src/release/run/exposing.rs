@@ -36,6 +36,9 @@ impl Run {
         if let Some(plan) = plan.filter(|_| wanted > weight && weight == self.weight) {
             return self.await_promotion(plan);
         }
+        if weight == Weight::FULL && self.lacks_routes() {
+            return self.stays_without();
+        }
         let kind = match weight {
             Weight::FULL => {
                 self.enter(Stage::Monitoring, weight, now);

@@ -15,13 +15,16 @@ impl Run {
             return Err(Refusal::StillFrozen { epoch, sentence: sentence.clone() });
         }
         if self.stage == Stage::Monitoring && self.holds.none() {
-            let sentence = because(format!("completed by {actor}: {COMPLETED}"), reason);
+            let sentence = self.with_routes(because(format!("completed by {actor}: {COMPLETED}"), reason));
             return Ok(Next::Completed { actor, sentence });
         }
+        let sentence = self.with_routes(because(format!("promoted to 100 % by {actor}"), reason));
+        let lacks_routes = self.lacks_routes();
         self.holds = Holds::default();
         self.enter(Stage::Monitoring, Weight::FULL, now);
-        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
-        Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Promoted, &actor, sentence)]))
+        let given = lacks_routes.then(|| self.take_routes_back());
+        let effects = [self.route()].into_iter().chain(given);
+        Ok(Next::Open(effects.chain([Effect::tell(Kind::Promoted, &actor, sentence)]).collect()))
     }
 
     /// The last step is over, and green may not have more by itself.
@@ -37,7 +40,7 @@ impl Run {
 
     /// Whether nothing else holds it.
     pub(super) fn awaits_promotion(&self) -> bool {
-        let Holds { common, convicted, probe, paused } = &self.holds;
+        let Holds { common, convicted, probe, paused, taken_back: _ } = &self.holds;
         let alone = common.is_none() && convicted.is_none() && probe.is_none();
         alone && paused.as_ref().is_some_and(|paused| paused.by == MAX_WEIGHT)
     }

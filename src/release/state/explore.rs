@@ -6,8 +6,10 @@
 //! time and epochs end with the third, so the states are finitely many, and the search ends when there is no new one:
 //! what [`rules`] says holds on paths of every length, not to a depth.
 
+mod key;
 mod paths;
 mod plans;
+mod routes;
 mod rules;
 
 use std::collections::HashSet;
@@ -17,9 +19,11 @@ use crate::gate::streak::Answer;
 use crate::gate::trigger::{Action as TriggerAction, Conviction, StreakTrigger};
 use crate::gate::{Charge, Version};
 use crate::release::Acknowledged;
-use crate::release::input::{APPROVAL_DEADLINE, GATE, Held, Judged, MAX_WEIGHT};
+use crate::release::input::{GATE, Held, Judged};
 use crate::release::run::Consent;
 use crate::routing::{Roles, Route, Routing, Table};
+use key::Want;
+use routes::{Taking, taken_back};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -65,75 +69,7 @@ struct Done {
     after: Node,
 }
 
-/// All that tells two nodes apart, as far as anything that happens later can.
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    state: &'static str,
-    epoch: Epoch,
-    stage: (u8, usize),
-    weight: Weight,
-    /// Of what convicted and what paused: whether it is for want of an approval, which ends it, or of a promotion.
-    holds: (bool, Option<Want>, Option<Weight>, Option<Want>),
-    baked: Duration,
-    waited: Option<Duration>,
-    table: (Epoch, bool, bool, Weight, u8),
-}
-
-/// For want of what a release is held.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Want {
-    Approval,
-    Promotion,
-    Nothing,
-}
-
-impl Want {
-    fn of(held: &Held) -> Want {
-        match held.by.as_str() {
-            APPROVAL_DEADLINE => Want::Approval,
-            MAX_WEIGHT => Want::Promotion,
-            _ => Want::Nothing,
-        }
-    }
-}
-
 impl Node {
-    fn key(&self) -> Key {
-        let run = self.state.run();
-        let stage = |run: &Run| match run.stage {
-            Stage::Manual => (0, 0),
-            Stage::Delay => (1, 0),
-            Stage::Monitoring => (2, 0),
-            Stage::Exposing => (7, 0),
-            Stage::Step { index, consent: Consent::NotNeeded } => (3, index),
-            Stage::Step { index, consent: Consent::Open } => (4, index),
-            Stage::Step { index, consent: Consent::Asked } => (5, index),
-            Stage::Step { index, consent: Consent::Given } => (6, index),
-        };
-        let holds = |Run { holds, .. }: &Run| {
-            let restore = holds.probe.as_ref().map(|probe| probe.restore);
-            let want = |held: &Option<Held>| held.as_ref().map(Want::of);
-            (holds.common.is_some(), want(&holds.convicted), restore, want(&holds.paused))
-        };
-        let route = match self.table.route {
-            Route::Split(_) => 0,
-            Route::Latched => 1,
-            Route::Completed => 2,
-        };
-        let exchanged = |roles| roles == Roles::Exchanged;
-        let roles = (exchanged(self.table.roles), exchanged(self.roles));
-        Key {
-            state: self.state.name(),
-            epoch: self.state.epoch(),
-            stage: run.map(stage).unwrap_or_default(),
-            weight: self.state.weight(),
-            holds: run.map(holds).unwrap_or_default(),
-            baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
-            waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(WITHIN)),
-            table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route),
-        }
-    }
-
     /// What happens, when it can.
     fn after(&self, happening: &Happening, plan: Option<&Plan>) -> Option<Done> {
         let mut after = self.clone();
@@ -197,6 +133,7 @@ impl Node {
                 Effect::Latch { epoch } => _ = routing.latch(*epoch),
                 Effect::Revert { epoch } => _ = routing.revert(*epoch),
                 Effect::Route { epoch, weight } => _ = routing.route(*epoch, *weight),
+                Effect::TakeBack { epoch, routes } => _ = routing.take_back(*epoch, taken_back(routes)),
                 Effect::Complete { epoch } => overtaken = !routing.complete(*epoch),
                 Effect::Begin { .. } | Effect::Tell { .. } | Effect::Notify { .. } => {}
             });
@@ -219,7 +156,10 @@ impl Node {
             State::Completed { .. } => Route::Completed,
             State::RolledBack { .. } => Route::Latched,
         };
-        self.table = Table { epoch: self.state.epoch(), route, ..self.table };
+        let routes = self.state.run().map(|run| run.holds.taken_back.as_slice()).unwrap_or_default();
+        let names: Vec<String> = routes.iter().map(|taken| taken.route.clone()).collect();
+        let taken_back = taken_back(&names);
+        self.table = Table { epoch: self.state.epoch(), route, taken_back, ..self.table };
         if let State::Open(run) = self.state.clone() {
             let waited = run.waited(self.now);
             let Run { epoch, stage, weight, holds, .. } = run;
@@ -299,12 +239,13 @@ struct Way {
 }
 
 /// Visits every node that can be reached, and checks every transition.
-fn search(plan: Option<&Plan>) -> Extent {
+fn search(plan: Option<&Plan>, taking: Taking) -> Extent {
     let state = State::Idle { epoch: Epoch::default() };
     let first = Node { state, table: Table::default(), roles: Roles::default(), now: Duration::ZERO };
     let mut found = HashSet::from([first.key()]);
     let mut nodes = vec![(first, None)];
-    let happenings = happenings(plan);
+    let mut happenings = happenings(plan);
+    happenings.extend(taking.happening());
     let mut seen = rules::Seen::default();
     let (mut at, mut transitions) = (0, 0);
     while at < nodes.len() {
@@ -321,7 +262,7 @@ fn search(plan: Option<&Plan>) -> Extent {
         }
         at += 1;
     }
-    seen.check(plan);
+    seen.check(plan, taking);
     Extent { nodes: nodes.len(), transitions, depth: path(&nodes, nodes.len() - 1).len() }
 }
 
@@ -338,5 +279,9 @@ fn path(nodes: &[(Node, Option<Way>)], mut at: usize) -> Vec<&Happening> {
 const DEADLINE: Option<Duration> = Some(Duration::from_secs(3));
 
 fn check(plan: Option<Plan>, [nodes, transitions, depth]: [usize; 3]) {
-    assert_eq!(search(plan.as_ref()), Extent { nodes, transitions, depth });
+    assert_eq!(search(plan.as_ref(), Taking::Nothing), Extent { nodes, transitions, depth });
+}
+
+fn check_routes(plan: Option<Plan>, [nodes, transitions, depth]: [usize; 3]) {
+    assert_eq!(search(plan.as_ref(), Taking::Routes), Extent { nodes, transitions, depth });
 }

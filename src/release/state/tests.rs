@@ -231,7 +231,7 @@ fn show(state: &State, now: Duration) -> String {
     if let Some(waited) = run.waited(now) {
         write!(text, " waited {}m", waited.as_secs() / 60).expect("a string takes all");
     }
-    let Holds { common, convicted, probe, paused } = &run.holds;
+    let Holds { common, convicted, probe, paused, taken_back: _ } = &run.holds;
     let probe = probe.as_ref().map(|probe| format!("probe from {}", probe.restore));
     let by = |what: &str, held: &Option<Held>| held.as_ref().map(|held| format!("{what} by {}", held.by));
     for hold in [common.as_ref().map(|_| "common".to_owned()), by("convicted", convicted), probe, by("paused", paused)]
@@ -246,6 +246,7 @@ fn effect(effect: &Effect) -> String {
         Effect::Latch { epoch } => format!("latch {epoch}"),
         Effect::Revert { epoch } => format!("revert {epoch}"),
         Effect::Route { epoch, weight } => format!("route {epoch} {weight}"),
+        Effect::TakeBack { epoch, routes } => format!("take back {epoch} {}", routes.join(" ")),
         Effect::Complete { epoch } => format!("complete {epoch}"),
         Effect::Begin { epoch } => format!("begin {epoch}"),
         Effect::Tell { kind, actor, .. } => format!("tell {} by {actor}", kind.name()),

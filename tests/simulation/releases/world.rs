@@ -316,6 +316,8 @@ impl<'a> World<'a> {
             Effect::Latch { epoch } => _ = self.routing.latch(epoch),
             Effect::Revert { epoch } => _ = self.routing.revert(epoch),
             Effect::Route { epoch, weight } => _ = self.routing.route(epoch, weight),
+            // No route is told apart.
+            Effect::TakeBack { .. } => {}
             Effect::Complete { epoch } => _ = self.routing.complete(epoch),
             Effect::Begin { .. } => {
                 self.report.releases += 1;

@@ -40,7 +40,7 @@ fn kind(finding: &Finding) -> Kind {
 
 fn sentence(finding: Finding) -> String {
     match finding {
-        Finding::Convict { sentence }
+        Finding::Convict { sentence, .. }
         | Finding::Untrusted { sentence }
         | Finding::External { sentence }
         | Finding::Acquitted { sentence }

@@ -126,7 +126,7 @@ fn a_green_that_hangs_is_convicted_before_a_single_answer() {
             blue: Counted { evidence: &blue, waiting: &nobody, clients: None },
             green: Counted { evidence: &nothing, waiting: &waiting, clients: None },
         };
-        if let Finding::Convict { sentence } =
+        if let Finding::Convict { sentence, .. } =
             comparison.tick(counted, None, Weight::PROBE, START + number * millis(100))
         {
             found = Some((number, sentence));

@@ -55,6 +55,7 @@ impl Bench {
             signals: &self.signals,
             suspicion: self.suspicion,
             against_blue: self.against_blue.as_deref(),
+            taken_back: &[],
         };
         self.gate.judge(&look, self.now)
     }

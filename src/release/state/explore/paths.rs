@@ -1,7 +1,7 @@
 //! The searches, each with how many states, steps and how deep they are.
 
-use super::plans::{awaiting, bounded, exposed, plan};
-use super::{DEADLINE, check};
+use super::plans::{awaiting, bounded, exposed, plan, short};
+use super::{DEADLINE, check, check_routes};
 use crate::release::{OnLowTraffic, Otherwise};
 
 #[test]
@@ -72,4 +72,24 @@ fn no_path_breaks_a_rule_of_an_irreversible_release_when_green_may_not_have_ever
 #[test]
 fn no_path_breaks_a_rule_without_a_plan() {
     check(None, [2_963, 77_010, 15]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_when_a_route_is_taken_back() {
+    check_routes(Some(short(None)), [19_058, 514_528, 18]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_route_would_be_taken_back() {
+    check_routes(Some(short(Some("migration"))), [3_332, 79_943, 16]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_of_an_exposure_budget_when_a_route_is_taken_back() {
+    check_routes(Some(exposed(None)), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_breaks_a_rule_without_a_plan_when_a_route_is_taken_back() {
+    check_routes(None, [7_718, 208_348, 16]);
 }

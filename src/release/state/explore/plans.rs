@@ -23,10 +23,16 @@ pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irr
     }
 }
 
+/// The second step alone, and all the time in the world.
+pub(super) fn short(irreversible: Option<&str>) -> Plan {
+    let mut plan = plan(OnLowTraffic::Wait, None, irreversible);
+    plan.steps.remove(0);
+    plan
+}
+
 /// The second step alone, with an approval that is waited for so long.
 pub(super) fn awaiting(otherwise: Otherwise, irreversible: Option<&str>) -> Plan {
-    let mut plan = plan(OnLowTraffic::Wait, DEADLINE, irreversible);
-    plan.steps.remove(0);
+    let mut plan = Plan { progress_deadline: DEADLINE, ..short(irreversible) };
     plan.steps[0].approval = Approval::Within(Deadline { within: WITHIN, otherwise });
     plan
 }

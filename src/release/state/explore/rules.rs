@@ -2,10 +2,12 @@
 
 mod approval;
 mod promotion;
+mod taken_back;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::routes::Taking;
 use super::{Done, Happening, LATE, Node};
 use crate::release::input::APPROVAL_DEADLINE;
 use crate::release::run::{Consent, MONITORING};
@@ -28,6 +30,7 @@ pub(super) fn hold(done: &Done, plan: Option<&Plan>) -> Rule {
     only_operators_are_refused(done)?;
     moves_traffic_first(done)?;
     rolls_back(done, plan)?;
+    taken_back::goes_to_blue(done, plan)?;
     gives_up(done, plan)?;
     approval::asks_in_time(done, plan)?;
     steps(done, plan)?;
@@ -103,6 +106,7 @@ fn only_operators_are_refused(Done { before, happening, result, after }: &Done) 
                 | Input::Promote { .. }
                 | Input::Withdraw { .. } => true,
                 Input::RollBack(_)
+                | Input::TakeBack(_)
                 | Input::Hold(_)
                 | Input::Probe(_)
                 | Input::Acquit { .. }
@@ -219,8 +223,9 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
         Happening::Take(Input::Judged(judged)) => Some(judged),
         _ => None,
     };
-    let goes_on = judged.is_some_and(|judged| may_go_on(run, judged, plan, before));
-    let is_exposed = matches!(happening, Happening::Take(Input::Expose { weight: Weight::FULL, .. }));
+    let keeps = taken_back::keeps(run, plan);
+    let goes_on = judged.is_some_and(|judged| may_go_on(run, judged, plan, before)) && !keeps;
+    let is_exposed = matches!(happening, Happening::Take(Input::Expose { weight: Weight::FULL, .. })) && !keeps;
     match &after.state {
         State::Completed { .. } => require(
             run.stage == Stage::Monitoring && (promoted || goes_on),
@@ -371,7 +376,7 @@ impl Seen {
         }
     }
 
-    pub(super) fn check(&self, plan: Option<&Plan>) {
+    pub(super) fn check(&self, plan: Option<&Plan>, taking: Taking) {
         let irreversible = plan.is_some_and(|plan| plan.irreversible.is_some());
         assert_eq!(self.states.len(), crate::release::state::STATE_NAMES.len(), "{:?}", self.states);
         let always = [Kind::Started, Kind::WeightSet, Kind::Paused, Kind::Resumed, Kind::Frozen, Kind::Thawed];
@@ -382,6 +387,7 @@ impl Seen {
         let mut wanted: Vec<Kind> = always.into_iter().chain(ends).collect();
         wanted.extend([Kind::Stepped].into_iter().filter(|_| plan.is_some()));
         wanted.extend(approvals.into_iter().filter(|_| asks));
+        wanted.extend([Kind::RouteTakenBack].into_iter().filter(|_| taking == Taking::Routes && !irreversible));
         wanted.extend(reversible.into_iter().filter(|_| !irreversible));
         wanted.extend([Kind::Irreversible].into_iter().filter(|_| irreversible));
         let wanted: BTreeSet<_> = wanted.into_iter().map(Kind::name).collect();
