@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::{self, Faults, References, Rules};
 use crate::control::felt::CLIENTS;
+use crate::control::ramping::RAMP;
 use crate::control::restore::{shown, under};
 use crate::control::slots::{self, Rare, Recorded};
 use crate::course::{Course, Input};
@@ -338,9 +339,9 @@ fn holds(whole: &Value, part: &Value) -> bool {
     }
 }
 
-/// In `idle` the deciding core decides nothing: the proxy speaks for itself.
+/// In `idle` the deciding core decides nothing: the proxy speaks for itself. So it does of how blue takes traffic back.
 fn is_of_course(record: &DecisionRecord) -> bool {
-    record.state != IDLE
+    record.state != IDLE && ![Kind::Shedding, Kind::Ramped].map(Kind::name).contains(&record.kind.as_str())
 }
 
 const IDLE: &str = "idle";
@@ -374,11 +375,12 @@ impl From<&DecisionRecord> for Decided {
     }
 }
 
-/// Without what clients felt, which the inputs of the deciding core do not tell.
+/// Without what clients felt and what was refused, which the inputs of the deciding core do not tell.
 fn decided_on(evidence: &Value) -> Value {
     let mut evidence = evidence.clone();
     if let Value::Object(members) = &mut evidence {
         members.remove(CLIENTS);
+        members.remove(RAMP);
     }
     evidence
 }

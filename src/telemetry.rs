@@ -3,6 +3,7 @@
 mod describe;
 mod endpoints;
 mod log;
+mod ramp;
 mod reloads;
 mod requests;
 mod rollbacks;
@@ -31,6 +32,7 @@ use crate::routing::Roles;
 use crate::spans;
 
 use endpoints::Endpoints;
+use ramp::Ramp;
 use requests::Requests;
 use rollbacks::TakenBack;
 use test::Test;
@@ -123,7 +125,8 @@ struct Handles {
     memory: Gauge,
     memory_bound: Gauge,
     overload: [(Stage, Gauge); Stage::ALL.len()],
-    shed: [(Shed, Counter); Shed::ALL.len()],
+    shed: [(Shed, Counter); Shed::OVERLOAD.len()],
+    ramp: Ramp,
     shielded: [(Shielded, Counter); Shielded::ALL.len()],
     mirrored: [(Copied, Counter); Copied::ALL.len()],
     mirror_compared: [(Compared, Counter); Compared::ALL.len()],
@@ -364,7 +367,8 @@ impl Handles {
             memory: metrics::gauge!(MEMORY),
             memory_bound: metrics::gauge!(MEMORY_BOUND),
             overload: Stage::ALL.map(|stage| (stage, metrics::gauge!(OVERLOAD, "stage" => stage.name()))),
-            shed: Shed::ALL.map(|what| (what, metrics::counter!(SHED, "what" => what.name()))),
+            ramp: Ramp::new(),
+            shed: Shed::OVERLOAD.map(|what| (what, metrics::counter!(SHED, "what" => what.name()))),
             shielded: Shielded::ALL.map(|end| {
                 let counter = match end.reason() {
                     None => metrics::counter!(SHIELDED),

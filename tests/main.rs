@@ -49,6 +49,7 @@ mod protection;
 mod proxy_protocol;
 mod proxy_status;
 mod race;
+mod ramp;
 mod records;
 mod releases;
 mod request_head;

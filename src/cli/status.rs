@@ -89,6 +89,7 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     if let Some(pause) = status["pause"].as_str() {
         lines.push(format!("  paused: {pause}"));
     }
+    lines.extend(ramp(status));
     if let Some(rollback) = status.get("rollback").filter(|rollback| rollback.is_object()) {
         lines.push(format!("  rolled back at {}: {}", text(&rollback["at"]), text(&rollback["reason"])));
     }
@@ -135,6 +136,20 @@ fn routes(status: &Value) -> Vec<String> {
         )
     };
     failing.into_iter().take(SHOWN).map(line).collect()
+}
+
+/// How blue takes what came back to it, while that lasts or where it could not.
+fn ramp(status: &Value) -> Option<String> {
+    let ramp = status.get("ramp").filter(|ramp| ramp.is_object())?;
+    let (refused, is_over) = (ramp["refused"].as_u64()?, ramp["left"].as_f64()? == 0.0);
+    let left = if is_over { "over".to_owned() } else { format!("{} left", seconds(&ramp["left"])) };
+    match (ramp["limit"].as_u64(), ramp["suffering"].as_str()) {
+        (Some(limit), Some(suffering)) => {
+            Some(format!("  ramp: {left}, {suffering}: at most {limit} requests wait, {refused} were refused"))
+        }
+        _ if refused > 0 => Some(format!("  ramp: {left}, {refused} requests were refused")),
+        _ => (!is_over).then(|| format!("  ramp: {left}, blue takes everything")),
+    }
 }
 
 fn step(status: &Value) -> Option<String> {

@@ -100,6 +100,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["green"] => "green: { version: v2, endpoints: [\"127.0.0.1:9002\"] }",
         ["blue" | "green", "version"] => "version: v1",
         ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
+        ["blue", "ramp"] => "ramp: 30s",
         ["green", "maxWeight"] => "maxWeight: 25%",
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",
         ["blue" | "green", "healthCheck", "tcp"] => "tcp: true",

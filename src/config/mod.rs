@@ -198,6 +198,8 @@ pub struct VersionConfig {
     pub max_requests: Option<NonZeroUsize>,
     /// The most that steps and operators may give it of the traffic before it is promoted. Of blue 100 %.
     pub max_weight: Weight,
+    /// How long blue has to take back what green had, where it suffers from that. None: it gets everything at once; so of green.
+    pub ramp: Option<Duration>,
     pub health_check: Option<HealthCheck>,
     pub transport: Transport,
     /// What chooses the endpoint; none: the least busy of two.

@@ -61,6 +61,7 @@ pub(super) struct RawVersion {
     pub(super) endpoints: Option<Vec<Element<String>>>,
     pub(super) max_requests: Option<Count>,
     pub(super) max_weight: Option<Quantity>,
+    pub(super) ramp: Option<Quantity>,
     pub(super) proxy_protocol: Option<String>,
     pub(super) health_check: Option<Mapping<RawHealthCheck>>,
     pub(super) tls: Option<Mapping<RawUpstreamTls>>,

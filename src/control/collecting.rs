@@ -5,8 +5,8 @@ use super::{Control, Inputs};
 use crate::gate::streak::Routed;
 use crate::gate::trigger::Span;
 use crate::gate::{Health, refuge};
-use crate::measure::Tick;
 use crate::measure::window::STATUS_WINDOW;
+use crate::measure::{Shed, Tick};
 use crate::routing::Refuge;
 
 impl Control {
@@ -34,6 +34,7 @@ impl Control {
             felt,
             served,
             learnt,
+            ramping,
             ..
         } = self;
         let table = routing.table();
@@ -45,6 +46,7 @@ impl Control {
             telemetry.handshakes(&shard.handshakes);
             telemetry.proxy_headers(&shard.proxy_headers);
             telemetry.shed(&shard.sheds);
+            ramping.counted += shard.sheds.of(Shed::InRamp);
             telemetry.shielded(&shard.shields);
             telemetry.latencies(shard);
             learnt.seen.take(&shard.templates);

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Control;
+use super::ramping::RAMP;
 use crate::measure::{InEpoch, Tick};
 use crate::release::Epoch;
 
@@ -38,6 +39,9 @@ impl Control {
     pub(super) fn evidence(&self) -> Value {
         let mut evidence = serde_json::to_value(self.course.basis()).expect("a basis is plain data");
         evidence[CLIENTS] = serde_json::to_value(self.felt.recorded()).expect("counts are plain data");
+        if let Some(refused) = self.refused_in_ramp() {
+            evidence[RAMP] = serde_json::json!({ "refused": refused });
+        }
         evidence
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
@@ -18,6 +18,7 @@ mod memory;
 mod mirroring;
 mod noticing;
 pub mod outliers;
+pub mod ramping;
 pub mod restore;
 pub mod slots;
 pub mod status;
@@ -53,6 +54,7 @@ use lending::Lending;
 use memory::Memory;
 use mirroring::Differing;
 use outliers::Outliers;
+use ramping::Ramping;
 use restore::{Beginning, Clock, Found, Times};
 use status::{Names, Rollback, Status};
 
@@ -97,6 +99,7 @@ pub struct Control {
     differing: Differing,
     served: Served,
     memory: Memory,
+    ramping: Ramping,
     learnt: Learnt,
     /// As the file was when it was last read.
     config: Config,
@@ -128,6 +131,7 @@ impl Control {
             differing: Differing::default(),
             served: Served::default(),
             memory: Memory::new(config.limits.memory),
+            ramping: Ramping::default(),
             learnt: Learnt::default(),
             config,
             rolled_back,
@@ -218,6 +222,7 @@ impl Control {
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         self.look_at_refuge(health.blue);
         self.settle_felt();
+        self.look_at_ramp(&tick);
         if self.inputs.ledger.is_to_flush()
             && let Err(error) = self.inputs.ledger.flush(self.state_record())
         {
@@ -275,6 +280,7 @@ impl Control {
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {
                 self.rollback = None;
+                self.ramping.begin();
                 let name = |version: Version| self.name(version).to_owned();
                 let green = name(Version::Green);
                 let header = ReleaseHeader {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::cohorts::CohortStatus;
 use super::mirroring::MirrorStatus;
+use super::ramping::RampStatus;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
@@ -52,6 +53,8 @@ pub struct Status {
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
+    /// How blue takes the traffic that came back to it; null until some did, and without `blue.ramp`.
+    pub ramp: Option<RampStatus>,
     /// Null where nothing is copied to green.
     pub mirror: Option<MirrorStatus>,
     /// Absent where no cohorts are configured.
@@ -264,6 +267,7 @@ impl Status {
             rollback,
             mirror: None,
             cohorts: vec![],
+            ramp: None,
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),

@@ -53,6 +53,7 @@ impl Control {
             Kind::RouteTakenBack => {
                 tracing::warn!(event = kind, actor, %epoch, weight, sentence, "one route goes to blue");
             }
+            Kind::Shedding => tracing::warn!(event = kind, actor, %epoch, sentence),
             Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
                 tracing::error!(event = kind, actor, %epoch, weight, sentence);
             }
@@ -86,6 +87,6 @@ impl Control {
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
         let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
         let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
-        Arc::new(Status { max_weight, mirror, cohorts, difference, ..status })
+        Arc::new(Status { max_weight, mirror, cohorts, difference, ramp: self.ramp_status(), ..status })
     }
 }

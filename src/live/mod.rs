@@ -27,7 +27,7 @@ pub use addresses::{Address, Addresses};
 pub use descriptors::Descriptors;
 pub use ejection::Stands;
 pub use overload::{Restraints, Stage};
-pub use permits::Permit;
+pub use permits::{Bound, Cap, Full, Permit};
 pub use rate::{Over, Rates};
 pub use ring::{Balance, Ring};
 pub use routes::{Place, Routes};
@@ -48,16 +48,20 @@ pub struct Live {
     pub names: ByVersion<Arc<str>>,
     /// None: every request is let in. A plain request looks at this alone.
     pub restraints: Option<Restraints>,
+    /// Of each version, whatever section has its endpoints.
+    pub bounds: ByVersion<Option<Bound>>,
 }
 
 impl Live {
     pub fn new(config: &Config, found: &Addresses) -> Live {
         let endpoints = ByVersion::build(|section| config.versions.of(section).endpoints.as_slice());
+        let settings = Settings::new(config, None);
         let upstreams = Arc::new(Upstreams::new(endpoints, found));
         let balance =
             |section| Balance::of(config.versions.of(section).balance.as_ref()?, upstreams.of(section)).into();
         Live {
-            settings: Arc::new(Settings::new(config, None)),
+            bounds: bounds(&settings, None),
+            settings: Arc::new(settings),
             balances: ByVersion::build(balance),
             upstreams: Arc::clone(&upstreams),
             health_checks: ByVersion::build(|section| config.versions.of(section).health_check.clone()),
@@ -75,13 +79,24 @@ impl Live {
             .rate_limit
             .map(|limit| before.filter(|rates| rates.is_by(limit)).unwrap_or_else(|| Arc::new(Rates::new(limit))));
         let settings = Settings::new(config, Some(&self.settings));
-        Live { settings: Arc::new(settings), restraints: Restraints::of(stage, rates), ..self }
+        let bounds = bounds(&settings, self.cap());
+        Live { settings: Arc::new(settings), restraints: Restraints::of(stage, rates), bounds, ..self }
     }
 
     /// The same in another stage of overload.
     #[must_use]
     pub fn in_stage(self, stage: Stage) -> Live {
         Live { restraints: Restraints::of(stage, self.rates()), ..self }
+    }
+
+    /// The same where blue is held to a cap, or not.
+    #[must_use]
+    pub fn capped(self, cap: Option<Arc<Cap>>) -> Live {
+        Live { bounds: bounds(&self.settings, cap), ..self }
+    }
+
+    fn cap(&self) -> Option<Arc<Cap>> {
+        self.bounds.blue.as_ref()?.cap()
     }
 
     pub fn stage(&self) -> Stage {
@@ -124,6 +139,12 @@ impl Live {
             transports: self.transports.clone(),
             names: self.names.clone(),
             restraints: self.restraints.clone(),
+            bounds: self.bounds.clone(),
         }
     }
+}
+
+fn bounds(settings: &Settings, cap: Option<Arc<Cap>>) -> ByVersion<Option<Bound>> {
+    let ByVersion { blue, green } = settings.max_requests;
+    ByVersion { blue: Bound::of(blue, cap), green: Bound::of(green, None) }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 
 use super::addresses::{Address, Addresses, Declared};
 use super::ejection::{Ejection, Stands};
-use super::permits::{Permit, Permits};
+use super::permits::{Bound, Full, Permit, Permits};
 use crate::config::{self, Endpoint};
 use crate::gate::policy::WarmUp;
 use crate::gate::{ByVersion, Health, Version};
@@ -147,9 +146,9 @@ impl Upstreams {
         own.len() == others.len() && own.iter().zip(others).all(|(own, other)| Arc::ptr_eq(own, other))
     }
 
-    /// For one more request, unless `most` have one.
-    pub fn permit(&self, section: Version, most: NonZeroUsize) -> Option<Permit> {
-        self.sections.of(section).permits.take(most)
+    /// For one more request of a version that has this bound.
+    pub fn permit(&self, section: Version, bound: &Bound) -> Result<Permit, Full> {
+        bound.take(&self.sections.of(section).permits)
     }
 
     /// As many as any endpoint's number needs.
@@ -388,13 +387,13 @@ mod tests {
     fn requests_under_way_are_not_forgotten_when_endpoints_change() {
         let found = Addresses::from_iter([("shop".to_owned(), vec![ip("10.0.0.1")])]);
         let upstreams = Upstreams::new(ByVersion { blue: &[named("shop")], green: &[named("shop")] }, &found);
-        let one = NonZeroUsize::MIN;
+        let one = &Bound::of(Some(std::num::NonZeroUsize::MIN), None).expect("a bound");
         let permit = upstreams.permit(Version::Blue, one).expect("nothing is under way");
-        assert!(upstreams.permit(Version::Green, one).is_some(), "each section has its own");
+        assert!(upstreams.permit(Version::Green, one).is_ok(), "each section has its own");
         let upstreams = upstreams.with_addresses("shop", &[ip("10.0.0.2")]).expect("news");
         let upstreams = upstreams.with(Version::Blue, &[named("10.0.0.9")], &found);
-        assert!(upstreams.permit(Version::Blue, one).is_none());
+        assert!(upstreams.permit(Version::Blue, one).is_err());
         drop(permit);
-        assert!(upstreams.permit(Version::Blue, one).is_some());
+        assert!(upstreams.permit(Version::Blue, one).is_ok());
     }
 }

@@ -1,22 +1,26 @@
-//! What was refused for want of memory.
+//! What was refused for want of memory, and what blue could not take in a ramp.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
     Request,
     /// Before anything of it was read.
     Connection,
+    /// A request that blue would have had.
+    InRamp,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sheds([u64; Shed::ALL.len()]);
+pub struct Sheds([u64; Shed::InRamp as usize + 1]);
 
 impl Shed {
-    pub const ALL: [Shed; 2] = [Shed::Request, Shed::Connection];
+    /// For want of memory.
+    pub const OVERLOAD: [Shed; 2] = [Shed::Request, Shed::Connection];
 
     pub const fn name(self) -> &'static str {
         match self {
             Shed::Request => "request",
             Shed::Connection => "connection",
+            Shed::InRamp => "in_ramp",
         }
     }
 }

@@ -54,6 +54,10 @@ pub enum Kind {
     Reloaded,
     /// The process has started anew in the middle of the release.
     Restarted,
+    /// Blue suffers from the traffic that came back to it, and is not given all of it.
+    Shedding,
+    /// It is again.
+    Ramped,
     /// The journal could not be written.
     JournalFailed,
 }
@@ -81,6 +85,8 @@ impl Kind {
             Kind::EndpointsChanged => "endpointsChanged",
             Kind::Reloaded => "reloaded",
             Kind::Restarted => "restarted",
+            Kind::Shedding => "shedding",
+            Kind::Ramped => "ramped",
             Kind::JournalFailed => "journalFailed",
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::text::{escape, words};
 use super::{clients, comparison};
 use crate::control::felt::CLIENTS;
+use crate::control::ramping::RAMP;
 use crate::gate::ByVersion;
 use crate::gate::verdict::{count, duration, percent};
 use crate::journal::ReleaseRecord;
@@ -31,7 +32,8 @@ const KNOWN: [(&str, &str, Unit); 6] = [
 ];
 
 /// What has a place of its own in the report.
-const TOLD: [&str; 9] = ["blue", "green", "trigger", "grounds", "window", "comparison", "exposure", CLIENTS, "routes"];
+const TOLD: [&str; 10] =
+    ["blue", "green", "trigger", "grounds", "window", "comparison", "exposure", CLIENTS, "routes", RAMP];
 
 pub(super) fn has_both(evidence: &Value) -> bool {
     sides(evidence).is_some()

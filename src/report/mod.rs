@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::text::{escape, words};
+use crate::control::ramping::RAMP;
 use crate::gate::verdict::count;
 use crate::journal::{DecisionRecord, Outcome, ReleaseDocument};
 use crate::release::Kind;
@@ -92,6 +93,10 @@ fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
         row("Trigger", &evidence::trigger(&decision.evidence).map_or_else(|| "not recorded".to_owned(), escape))?;
         row("Rolled back by", &escape(&decision.actor))?;
         row("After", &elapsed(decision.after))?;
+    }
+    let refused = |decision: &DecisionRecord| decision.evidence[RAMP]["refused"].as_u64();
+    if let Some(refused) = release.decisions.iter().rev().find_map(refused) {
+        row("Refused in the ramp", &format!("{} requests that blue could not take at once", count(refused)))?;
     }
     Ok(())
 }

@@ -159,10 +159,10 @@ fn what_is_served_and_the_places_of_its_cohorts_change_at_once_and_in_their_own_
     let [before, after] = [[0], [1]].map(Cohorts::from_iter);
     assert!(routing.route(first, percent(1.0)) && routing.beside(first, Some(Weight::ZERO), before));
     let live = Arc::new(());
-    routing.serve_with(&live, first, after);
+    routing.serve_with(&live, first, after, RouteSet::default());
     assert!(Arc::ptr_eq(&routing.live(), &live));
     assert_eq!((routing.table().cohorts(), routing.table().weight()), (after, percent(1.0)));
     assert!(routing.route(first.next(), percent(1.0)));
-    routing.serve_with(&live, first, before);
+    routing.serve_with(&live, first, before, RouteSet::default());
     assert!(routing.table().cohorts().is_none(), "of a release that is over");
 }

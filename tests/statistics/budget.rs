@@ -310,6 +310,7 @@ impl Play {
                     }
                 }
                 Effect::Revert { .. }
+                | Effect::TakeBack { .. }
                 | Effect::Complete { .. }
                 | Effect::Begin { .. }
                 | Effect::Tell { .. }

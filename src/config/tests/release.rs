@@ -218,6 +218,20 @@ fn no_step_is_above_what_green_may_have() {
 }
 
 #[test]
+fn blue_may_have_a_ramp_of_some_time() {
+    let text = |version: &str, ramp: &str| {
+        LEAST.replacen(&format!("{version}: {{ "), &format!("{version}: {{ ramp: {ramp}, "), 1)
+    };
+    assert_eq!(loaded(LEAST).versions.blue.ramp, None);
+    assert_eq!(loaded(&text("blue", "30s")).versions.blue.ramp, Some(Duration::from_secs(30)));
+    let of_blue = |ramp: &str| faults(&text("blue", ramp));
+    assert_eq!(of_blue("0s"), ["3:15 blue.ramp: `0s` is below 1s | from 1s to 10m"]);
+    assert_eq!(of_blue("11m"), ["3:15 blue.ramp: `11m` is above 10m | from 1s to 10m"]);
+    assert_eq!(of_blue("30"), ["3:15 blue.ramp: `30` has no unit | write `30s` or `30ms`"]);
+    assert_eq!(faults(&text("green", "30s")), ["4:10 green.ramp: is blue's alone | green gets more by its weight"]);
+}
+
+#[test]
 fn a_deadline_leaves_time_for_every_step() {
     let steps = "steps: [{ weight: 10%, bake: 5m }, { weight: 100%, bake: 1h }]";
     check(&format!("{steps}, progressDeadline: 6m, initialDelay: 1m"), &[]);

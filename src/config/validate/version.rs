@@ -1,6 +1,8 @@
 //! One version: its name, its endpoints, how they are checked and how they are connected to.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::{NamedFiles, health, sticky, transport};
 use crate::config::path::FieldPath;
@@ -12,6 +14,8 @@ use crate::gate::{ByVersion, Version};
 use crate::release::Weight;
 
 const MOST_ENDPOINTS: usize = 1000;
+/// A bound that holds for longer is `maxRequests`.
+const RAMPS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 const MOST_REQUESTS: i64 = 10_000_000;
 
 /// Blue and green; none of what is at fault.
@@ -58,6 +62,7 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: Named
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
     });
     let max_weight = max_weight(scope, raw.max_weight, of);
+    let ramp = ramp(scope, raw.ramp, of);
     let proxy_protocol = scope.optional("proxyProtocol", raw.proxy_protocol, None, |text| match text.as_str() {
         "v1" => Ok(Some(ProxyProtocol::V1)),
         "v2" => Ok(Some(ProxyProtocol::V2)),
@@ -74,7 +79,8 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: Named
     let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
     let (version, endpoints, max_requests, transport, balance) =
         (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?), balance?);
-    Some(VersionConfig { version, endpoints, max_requests, max_weight: max_weight?, health_check, transport, balance })
+    let (max_weight, ramp) = (max_weight?, ramp?);
+    Some(VersionConfig { version, endpoints, max_requests, max_weight, ramp, health_check, transport, balance })
 }
 
 fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Weight> {
@@ -86,6 +92,14 @@ fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> 
         Weight::ZERO => Err(Wrong::new("`0%` gives green no traffic", "write what green can carry, like `25%`")),
         weight => Ok(weight),
     })
+}
+
+fn ramp(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Option<Duration>> {
+    if raw.is_some() && of == Version::Green {
+        scope.misplaced("ramp", Wrong::new("is blue's alone", "green gets more by its weight"));
+        return None;
+    }
+    scope.optional("ramp", raw, None, |raw| quantity::duration(RAMPS)(raw).map(Some))
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.

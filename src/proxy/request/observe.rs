@@ -248,6 +248,7 @@ impl Exchange {
     pub(super) fn head_received(&mut self, status: u16, now: Instant) {
         self.status = status;
         self.head = Some(Head { judged: self.progress.of_version(now), shown: now - self.started });
+        self.permit.iter_mut().for_each(Permit::answered);
         self.waits_no_more();
     }
 
@@ -361,8 +362,7 @@ impl Exchange {
     }
 
     fn leave_endpoint(&mut self) {
-        self.at = None;
-        self.trial = None;
+        (self.at, self.trial) = (None, None);
     }
 }
 

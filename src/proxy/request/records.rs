@@ -125,14 +125,16 @@ impl Records {
     /// Gives away what was counted. `routed` is how requests are routed by now.
     pub(in crate::proxy) fn hand_over(&self, routed: Routed) {
         let now = Instant::now();
+        let waiting = self.waiting.borrow();
+        let of = |version: Version| waiting.iter().filter(|(_, request)| request.version == version).count() as u32;
         let gauges = Gauges {
             in_flight: ByVersion::build(|version| {
                 self.begun.of(version).get().wrapping_sub(self.ended.of(version).get())
             }),
+            waiting: ByVersion::build(of),
             client_connections: self.clients.get(),
             upstream_connections: self.upstreams.get(),
         };
-        let waiting = self.waiting.borrow();
         let unanswered = waiting.iter().filter_map(|(_, request)| request.unanswered(routed, now));
         self.recorder.borrow_mut().hand_over(gauges, routed, unanswered);
     }

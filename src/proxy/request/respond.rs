@@ -10,7 +10,7 @@ use tokio_rustls::rustls;
 use super::body::ResponseBody;
 use super::grpc::{self, Speaks};
 use crate::gate::Outcome;
-use crate::live::Over;
+use crate::live::{Full, Over};
 use crate::proxy::upstream::NoConnection;
 
 /// Why a request is answered by us and not by an endpoint.
@@ -62,6 +62,8 @@ pub(super) enum Refusal {
     Left,
     #[error("the service has as many requests as it may have at a time")]
     Busy,
+    #[error("the service takes traffic back, and has as many requests as it can take for now")]
+    Ramp,
     #[error("the proxy has as many connections as it can have")]
     Exhausted,
     #[error("the proxy has no memory to spare")]
@@ -115,7 +117,9 @@ impl Refusal {
             Refusal::ConnectTimeout | Refusal::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // As Envoy does where it closes the connections to a host that has gone.
-            Refusal::Left | Refusal::Busy | Refusal::Exhausted | Refusal::Overload => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Left | Refusal::Busy | Refusal::Ramp | Refusal::Exhausted | Refusal::Overload => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::Upgrade => StatusCode::NOT_IMPLEMENTED,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -142,6 +146,7 @@ impl Refusal {
             | Refusal::Upgrade
             | Refusal::Left
             | Refusal::Busy
+            | Refusal::Ramp
             | Refusal::Exhausted
             | Refusal::Overload
             | Refusal::TooMany { .. }
@@ -177,7 +182,7 @@ impl Refusal {
             Refusal::Invalid => "portcullis; error=http_protocol_error",
             Refusal::LargeHead => "portcullis; error=http_response_header_section_size",
             Refusal::HeadTimeout => "portcullis; error=http_response_timeout",
-            Refusal::Busy | Refusal::Exhausted => "portcullis; error=connection_limit_reached",
+            Refusal::Busy | Refusal::Ramp | Refusal::Exhausted => "portcullis; error=connection_limit_reached",
             Refusal::Loop => "portcullis; error=proxy_loop_detected",
             Refusal::Internal => "portcullis; error=proxy_internal_error",
         })
@@ -186,7 +191,10 @@ impl Refusal {
     /// Whether the connection must not carry another request. Where there is only too much, a new connection would be more.
     const fn closes(self) -> bool {
         matches!(self.outcome(), Outcome::RefusedByUs | Outcome::ClientCancelled)
-            && !matches!(self, Refusal::Busy | Refusal::Exhausted | Refusal::TooMany { .. } | Refusal::Loop)
+            && !matches!(
+                self,
+                Refusal::Busy | Refusal::Ramp | Refusal::Exhausted | Refusal::TooMany { .. } | Refusal::Loop
+            )
     }
 
     /// All of the answer as bytes, where no request has been parsed. It closes.
@@ -211,7 +219,7 @@ impl Refusal {
             Refusal::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Refusal::Busy | Refusal::Exhausted | Refusal::Overload => {
+            Refusal::Busy | Refusal::Ramp | Refusal::Exhausted | Refusal::Overload => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
             Refusal::TooMany { wait_seconds } => _ = headers.insert(RETRY_AFTER, wait_seconds.into()),
@@ -228,6 +236,15 @@ impl Refusal {
 impl From<Over> for Refusal {
     fn from(Over { wait }: Over) -> Refusal {
         Refusal::TooMany { wait_seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Refusal {
+        match full {
+            Full::Version => Refusal::Busy,
+            Full::Cap => Refusal::Ramp,
+        }
     }
 }
 

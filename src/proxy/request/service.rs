@@ -215,8 +215,8 @@ impl Serving {
 
     /// Leave for a request to `version`, whose endpoints `section` has; none is needed where there is no bound.
     pub(super) fn permit(&self, section: Version, version: Version) -> Result<Option<Permit>, Refusal> {
-        let Some(most) = *self.settings().max_requests.of(version) else { return Ok(None) };
-        self.live.upstreams.permit(section, most).map(Some).ok_or(Refusal::Busy)
+        let Some(bound) = self.live.bounds.of(version) else { return Ok(None) };
+        self.live.upstreams.permit(section, bound).map(Some).map_err(Refusal::from)
     }
 
     /// The endpoints of `section`, which serve `version`, as the siblings of one of them.

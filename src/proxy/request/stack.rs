@@ -225,8 +225,10 @@ fn admit(
 fn refuse(service: &Service, refusal: Refusal, named: &mut Named, whole: Duration) -> Response<ResponseBody> {
     let grpc = named.speaks.instead_of(refusal.status());
     refused(service, refusal.status(), grpc, whole);
-    if refusal == Refusal::Overload {
-        service.records.shed(Shed::Request);
+    match refusal {
+        Refusal::Overload => service.records.shed(Shed::Request),
+        Refusal::Ramp => service.records.shed(Shed::InRamp),
+        _ => {}
     }
     if let Some(line) = named.line.take() {
         let (status, ending) = (refusal.status().as_u16(), Ending::from(refusal));
