@@ -96,6 +96,7 @@ fn look<'a>(windows: &'a Windows, signals: &'a Signals) -> Look<'a, impl Fn(&Tri
         signals,
         suspicion: Suspicion::default(),
         against_blue: None,
+        taken_back: &[],
     }
 }
 

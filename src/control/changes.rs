@@ -214,7 +214,7 @@ impl Control {
             return Some(Refused::Fixed { keys: fixed.join(", ") });
         }
         let run = self.course.state().run()?;
-        if let Some(refused) = self.forgets_routes(run, config) {
+        if let Some(refused) = Control::forgets_routes(run, config) {
             return Some(refused);
         }
         // Also where only its endpoints are new: they are those of another version than the one that serves.

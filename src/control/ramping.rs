@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::event::Event;
 use super::{Control, PROXY};
 use crate::gate::Version;
-use crate::gate::ramp::{LEAST_LIMIT, Look, Past, Ramp};
+use crate::gate::ramp::{LEAST_LIMIT, Look, Past, Ramp, Suffering};
 use crate::gate::verdict::{count, duration};
 use crate::live::{Cap, Live};
 use crate::measure::Tick;
@@ -161,7 +161,7 @@ impl Control {
         let left = duration(Duration::from_secs(ramp.left(self.clock.now()).unwrap_or_default().as_secs()));
         format!(
             "blue suffers from the traffic that came back to it: {suffers}, and {} requests wait; more than {} at a time are \
-             refused with 503, and ever fewer, for at most {left}",
+             refused with 503, ever fewer of them as it recovers, for at most {left}",
             count(waiting),
             count(limit)
         )
@@ -180,7 +180,7 @@ impl Control {
             left: left.unwrap_or_default().as_secs_f64(),
             limit: ramp.limit().filter(|_| left.is_some()),
             refused: self.ramping.refused,
-            suffering: ramp.suffering().map(|suffering| suffering.sentence()),
+            suffering: ramp.suffering().map(Suffering::sentence),
         })
     }
 

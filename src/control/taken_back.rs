@@ -15,7 +15,7 @@ impl Control {
     }
 
     /// What was taken back is kept by its name, so it has to have one.
-    pub(super) fn forgets_routes(&self, run: &Run, config: &Config) -> Option<Refused> {
+    pub(super) fn forgets_routes(run: &Run, config: &Config) -> Option<Refused> {
         let is_gone = |taken: &&TakenBack| config.policy.routes.numbered_as(&taken.route).is_none();
         let TakenBack { route, .. } = run.holds.taken_back.iter().find(is_gone)?;
         Some(Refused::RouteOfOpen { epoch: run.epoch, route: route.clone() })

@@ -8,6 +8,7 @@ use super::run::{Next, Run, Stage, withdraw};
 use super::{Epoch, Plan, Weight};
 
 /// Where the release is. Each state owns what is valid in it, and nothing else.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// No release is open: all traffic goes to blue.

@@ -62,7 +62,10 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: Named
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
     });
     let max_weight = max_weight(scope, raw.max_weight, of);
-    let ramp = ramp(scope, raw.ramp, of);
+    if raw.ramp.is_some() && of == Version::Green {
+        scope.misplaced("ramp", Wrong::new("is blue's alone", "green gets more by its weight"));
+    }
+    let ramp = scope.optional("ramp", raw.ramp, None, |raw| quantity::duration(RAMPS)(raw).map(Some));
     let proxy_protocol = scope.optional("proxyProtocol", raw.proxy_protocol, None, |text| match text.as_str() {
         "v1" => Ok(Some(ProxyProtocol::V1)),
         "v2" => Ok(Some(ProxyProtocol::V2)),
@@ -92,14 +95,6 @@ fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> 
         Weight::ZERO => Err(Wrong::new("`0%` gives green no traffic", "write what green can carry, like `25%`")),
         weight => Ok(weight),
     })
-}
-
-fn ramp(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Option<Duration>> {
-    if raw.is_some() && of == Version::Green {
-        scope.misplaced("ramp", Wrong::new("is blue's alone", "green gets more by its weight"));
-        return None;
-    }
-    scope.optional("ramp", raw, None, |raw| quantity::duration(RAMPS)(raw).map(Some))
 }
 
 /// Warns of endpoints that stand in both versions. Both lists are as they were written.
