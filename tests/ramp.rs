@@ -273,12 +273,12 @@ fn a_blue_that_carries_everything_gets_it_at_once() {
 
 #[test]
 fn what_is_refused_in_a_ramp_is_told_by_503_in_events_and_in_the_report() {
-    let bench = Bench::new(FORTY_PERCENT, "ramp: 4s,");
+    let bench = Bench::new(FORTY_PERCENT, "ramp: 12s,");
     let crowd = Crowd::of(bench.proxy.listen);
     crowd.send(RATE, Duration::from_secs(3));
     bench.flip();
     std::thread::scope(|scope| {
-        scope.spawn(|| crowd.send(RATE, Duration::from_secs(6)));
+        scope.spawn(|| crowd.send(RATE, Duration::from_secs(13)));
         let told = bench.events.until("shedding").data;
         let sentence = told["sentence"].as_str().expect("a sentence");
         assert!(

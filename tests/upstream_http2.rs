@@ -115,7 +115,10 @@ fn many_requests_share_a_connection_up_to_what_the_endpoint_takes() {
     assert_eq!(proxy.get("/").status, 200);
     let mut clients = at_once(&proxy, 25);
     eventually("25 requests at blue", || (go.load(Ordering::SeqCst) == 26).then_some(()));
-    assert_eq!(blue.at_a_time(), [10, 10, 5]);
+    // One connection more may have been begun than was needed in the end.
+    let at_a_time = blue.at_a_time();
+    assert!(at_a_time.iter().all(|most| *most <= 10) && at_a_time.len() <= 4, "{at_a_time:?}");
+    assert_eq!(at_a_time.iter().sum::<usize>(), 25);
     waits.add_permits(25);
     assert!(clients.iter_mut().all(|client| client.response().status == 200));
     proxy.until_charged(26, 0);

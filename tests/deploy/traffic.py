@@ -24,6 +24,11 @@ admin: {{ listen: {admin}:0 }}
 blue:  {{ version: v1, endpoints: ["{backend}:{blue}"] }}
 green: {{ version: v2, endpoints: ["{backend}:{green}"] }}
 drain: {{ wait: 100ms, deadline: 5s }}
+routes:
+- name: checkout
+  paths: [/checkout]
+  rollback: route
+  triggers: [{{ name: checkout-errors, metric: errorRate, above: 50% }}]
 gate:
   minimumRequests: 20
   # Nothing but the operator ends this release.
