@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use super::support::Bench;
 
+/// Latencies say nothing here: what the machine does beside is no fault of green's.
 const BUDGET: &str = "release: { budget: 200, monitoring: 1s }\n\
-                      gate: { warmUp: { time: 0s, requests: 0 } }\n";
+                      gate: { warmUp: { time: 0s, requests: 0 }, compare: { enabled: false }, triggers: [\
+                        { name: errors, metric: errorRate, above: 10%, window: 10s },\
+                        { name: dead, metric: failureStreak, atLeast: 5 } ] }\n";
 
 #[test]
 fn a_bad_green_harms_fewer_requests_than_the_budget_and_the_release_says_how_many() {

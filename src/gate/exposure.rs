@@ -112,7 +112,10 @@ const WORTH_A_DROP: f64 = 0.8;
 const DWELL: Duration = Duration::from_secs(1);
 const DWELL_REQUESTS: u64 = 8;
 
-/// No weight between this and 100 %: too little of blue is left beside green to tell the two apart.
+/// Half of each tells most in a time: beyond it blue is too rare to compare with. It is passed when all the way to 100 % is allowed.
+const EVEN: f64 = 0.5;
+
+/// The last weight before 100 %.
 const MOST: f64 = 0.9;
 
 const LEAST: f64 = 0.000_1;
@@ -217,7 +220,7 @@ impl Exposure {
             return None;
         }
         if allowed <= weight * WORTH_A_DROP {
-            return (weight > LEAST).then_some(allowed.max(LEAST));
+            return (weight > LEAST).then_some(allowed.clamp(LEAST, EVEN));
         }
         if present < DWELL_REQUESTS || present < late {
             return None;
@@ -227,7 +230,7 @@ impl Exposure {
         if allowed >= 1.0 && (most >= 1.0 || weight >= MOST) {
             return Some(1.0);
         }
-        let target = allowed.min(most).min(MOST);
+        let target = allowed.min(most).min(if allowed < 1.0 { EVEN } else { MOST });
         (target >= weight * WORTH_A_RAISE || target > weight && allowed > most).then_some(target)
     }
 

@@ -129,7 +129,7 @@ impl Run {
             Input::Hold(held) => Ok(Next::Open(self.hold(held))),
             Input::Probe(held) if irreversible(plan).is_some() => Ok(Next::Open(self.hold(held))),
             Input::Probe(held) => Ok(Next::Open(self.probe(held))),
-            Input::Acquit { sentence } => Ok(Next::Open(self.acquit(sentence))),
+            Input::Acquit { sentence } => Ok(Next::Open(self.acquit(sentence, plan, now))),
             Input::Freeze { sentence } => Ok(Next::Open(self.freeze(sentence))),
             Input::Thaw => Ok(Next::Open(self.thaw())),
             Input::Expose { weight, sentence } => Ok(Next::Open(self.expose(weight, sentence, plan, now))),
@@ -227,9 +227,9 @@ impl Run {
     }
 
     /// Not while both versions are bad: the weight may not rise then.
-    fn acquit(&mut self, sentence: String) -> Vec<Effect> {
+    fn acquit(&mut self, sentence: String, plan: Option<&Plan>, now: Duration) -> Vec<Effect> {
         let Some(probe) = self.holds.probe.take_if(|_| self.holds.common.is_none()) else { return vec![] };
-        self.weight = probe.restore;
+        self.after_probe(probe.restore, plan, now);
         vec![self.route(), Effect::tell(Kind::Acquitted, GATE, sentence)]
     }
 

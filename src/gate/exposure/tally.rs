@@ -77,7 +77,7 @@ const PART: f64 = 0.1;
 
 /// Green is as good as blue where it fails at most this much of blue's own rate more, or this share of the requests: a smaller
 /// excess cannot be told from chance in the time that a release has.
-const TOLERATED_OF_BLUE: f64 = 0.3;
+const TOLERATED_OF_BLUE: f64 = 0.5;
 const TOLERATED: f64 = 0.003;
 
 /// As in the comparison.
@@ -161,7 +161,7 @@ impl Pending {
         let most = (known.green.bad as f64).min(self.excess(known) * known.green.units as f64);
         Bounds {
             harmed: known.harmed + hanging,
-            at_most: (known.harmed.max(0.0) + (2.0 * SURE * known.anyway).sqrt()).min(most) + hanging,
+            at_most: known.harmed.max(most.min(known.harmed.max(0.0) + (2.0 * SURE * known.anyway).sqrt())) + hanging,
             at_least: known.harmed - mixture(known, budget, PART * false_alarm),
         }
     }

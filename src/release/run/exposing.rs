@@ -56,6 +56,18 @@ impl Run {
         vec![self.route(), Effect::tell(kind, PLAN, sentence)]
     }
 
+    /// Green has its weight back, unless there is a budget: that finds anew what it may have. Where it is bad at a large weight
+    /// alone it would else be sent there again and again.
+    pub(super) fn after_probe(&mut self, restore: Weight, plan: Option<&Plan>, now: Duration) {
+        let has_budget = plan.is_some_and(|plan| plan.budget.is_some());
+        match self.stage {
+            Stage::Exposing | Stage::Monitoring if has_budget => self.enter(Stage::Exposing, self.weight, now),
+            Stage::Manual | Stage::Delay | Stage::Step { .. } | Stage::Exposing | Stage::Monitoring => {
+                self.weight = restore;
+            }
+        }
+    }
+
     pub(super) fn used_up(&mut self, held: Held, plan: Option<&Plan>) -> Vec<Effect> {
         if self.stage != Stage::Exposing || !self.holds.none() {
             return vec![];

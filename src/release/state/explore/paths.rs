@@ -51,7 +51,7 @@ fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_missing_approval_woul
 
 #[test]
 fn no_path_breaks_a_rule_of_an_exposure_budget() {
-    check(Some(exposed(None)), [5_503, 165_062, 17]);
+    check(Some(exposed(None)), [5_903, 177_062, 17]);
 }
 
 #[test]

@@ -240,6 +240,11 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
         State::Open(after) => {
             let Some(plan) = plan else { return require(after.stage == run.stage, "without a plan there is no step") };
             let steps = place(after, plan) != place(run, plan);
+            let is_acquitted = matches!(happening, Happening::Take(Input::Acquit { .. }));
+            if steps && is_acquitted && plan.budget.is_some() && run.holds.probe.is_some() {
+                let begins_anew = after.stage == Stage::Exposing && after.weight == run.weight;
+                return require(begins_anew, "after a probe the budget finds the weight anew");
+            }
             require(
                 steps == (goes_on && run.stage != Stage::Monitoring || is_exposed && is_exposing(run)),
                 "the plan goes on when it may and never else",
@@ -317,6 +322,7 @@ fn raises(Done { before, happening, after, .. }: &Done) -> Rule {
         }
         Happening::Take(Input::Acquit { .. }) => {
             let restored = run.holds.probe.as_ref().map(|probe| probe.restore);
+            require(after.stage != Stage::Exposing, "what an acquitted green may have the budget says")?;
             require(restored == Some(after.weight), "an acquittal restores the weight of before the probe")
         }
         _ => Err("nothing else raises the weight"),
