@@ -86,7 +86,7 @@ fn no_path_breaks_a_rule_of_an_irreversible_release_when_a_route_would_be_taken_
 
 #[test]
 fn no_path_breaks_a_rule_of_an_exposure_budget_when_a_route_is_taken_back() {
-    check_routes(Some(exposed(None)), [13_938, 432_040, 18]);
+    check_routes(Some(exposed(None)), [15_938, 494_040, 19]);
 }
 
 #[test]
