@@ -253,6 +253,7 @@ impl From<&NoConnection> for Refusal {
     fn from(none: &NoConnection) -> Refusal {
         match none {
             NoConnection::NoTunnel => Refusal::Upgrade,
+            NoConnection::Malformed(_) => Refusal::Invalid,
             none if none.is_exhausted() => Refusal::Exhausted,
             none => Refusal::Connect(Unreached::from(none)),
         }
@@ -268,7 +269,7 @@ impl From<&NoConnection> for Unreached {
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Unreached::NoRoute,
                 _ => Unreached::Otherwise,
             },
-            NoConnection::NotHttp2 | NoConnection::NoTunnel => Unreached::Tls,
+            NoConnection::NotHttp2 | NoConnection::Malformed(_) | NoConnection::NoTunnel => Unreached::Tls,
             NoConnection::Tls(_) => match none.tls() {
                 Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
                     Unreached::Certificate

@@ -116,7 +116,7 @@ impl Carrier {
             None => Carrier::shared(dialer, endpoint, &Terms { carries: Carries::Requests, ..*terms }).await?,
         };
         match &carrier {
-            Carrier::Http2(lease) if !lease.takes_tunnels().await => {}
+            Carrier::Http2(lease) if !lease.takes_tunnels() => {}
             Carrier::Http1(_) | Carrier::Http2(_) => return Ok(carrier),
         }
         match endpoint.reach.speaks() {

@@ -44,6 +44,9 @@ pub(in crate::proxy) enum NoConnection {
     Tls(#[source] Arc<io::Error>),
     #[error("the endpoint does not choose HTTP/2")]
     NotHttp2,
+    /// It does, and then says something else.
+    #[error("the endpoint speaks no HTTP/2: {0}")]
+    Malformed(#[source] Arc<h2::Error>),
     /// Its HTTP/2 has no tunnels, and it speaks nothing else.
     #[error("the endpoint takes no extended CONNECT")]
     NoTunnel,
@@ -67,7 +70,9 @@ impl NoConnection {
     pub(in crate::proxy) fn tls(&self) -> Option<&rustls::Error> {
         match self {
             NoConnection::Tls(error) => error.get_ref()?.downcast_ref(),
-            NoConnection::Socket(_) | NoConnection::NotHttp2 | NoConnection::NoTunnel => None,
+            NoConnection::Socket(_) | NoConnection::NotHttp2 | NoConnection::Malformed(_) | NoConnection::NoTunnel => {
+                None
+            }
         }
     }
 
@@ -76,7 +81,9 @@ impl NoConnection {
         let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
         match self {
             NoConnection::Socket(error) => error.raw_os_error().is_some_and(|code| ours.contains(&code)),
-            NoConnection::Tls(_) | NoConnection::NotHttp2 | NoConnection::NoTunnel => false,
+            NoConnection::Tls(_) | NoConnection::NotHttp2 | NoConnection::Malformed(_) | NoConnection::NoTunnel => {
+                false
+            }
         }
     }
 }
@@ -84,6 +91,16 @@ impl NoConnection {
 impl From<io::Error> for NoConnection {
     fn from(error: io::Error) -> NoConnection {
         NoConnection::Socket(Arc::new(error))
+    }
+}
+
+impl From<h2::Error> for NoConnection {
+    fn from(error: h2::Error) -> NoConnection {
+        if error.is_io() {
+            NoConnection::from(error.into_io().expect("it is one"))
+        } else {
+            NoConnection::Malformed(Arc::new(error))
+        }
     }
 }
 

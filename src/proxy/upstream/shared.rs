@@ -5,7 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,9 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Ping, PingPong};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::connect::NoConnection;
 use super::endpoint::Endpoint;
 use super::pool::{Dialer, IDLE_FOR, Sendable};
 use crate::config::Limits;
@@ -72,17 +75,17 @@ pub(super) struct Shared {
 /// What is known of what came on a connection.
 struct Heard {
     last: Cell<Instant>,
-    /// The endpoint has said what it can, or never will.
+    /// The endpoint has said what it takes.
     has_settings: Cell<bool>,
-    settings: Notify,
 }
 
 impl Shared {
-    pub(super) async fn new(stream: Stream, dialer: &Dialer, limits: &Limits) -> io::Result<Rc<Shared>> {
+    /// A connection whose endpoint has said what it takes.
+    pub(super) async fn new(stream: Stream, dialer: &Dialer, limits: &Limits) -> Result<Rc<Shared>, NoConnection> {
         let socket = Socket::own(stream, &dialer.sends);
         let now = Instant::now();
-        let heard = Rc::new(Heard { last: Cell::new(now), has_settings: Cell::new(false), settings: Notify::new() });
-        let (sender, connection) = Builder::new()
+        let heard = Rc::new(Heard { last: Cell::new(now), has_settings: Cell::new(false) });
+        let (sender, mut connection) = Builder::new()
             .enable_push(false)
             .initial_max_send_streams(FIRST_STREAMS)
             .initial_window_size(STREAM_WINDOW_BYTES)
@@ -91,7 +94,9 @@ impl Shared {
             .max_send_buffer_size(SEND_BYTES)
             .handshake(Hearing::new(socket.share(), &heard))
             .await
-            .map_err(io::Error::other)?;
+            .map_err(NoConnection::from)?;
+        // Before that h2 keeps what turns out to be too much until another stream ends; another connection would carry it.
+        until_settings(&mut connection, &heard).await?;
         let (needed, until) = oneshot::channel();
         let shared = Rc::new(Shared {
             sender: RefCell::new(sender),
@@ -132,15 +137,9 @@ impl Shared {
         self.has_room() && (sendable == Sendable::Again || !is_idle || self.socket.is_silent())
     }
 
-    /// Whether the endpoint takes tunnels on it (RFC 8441, section 3), once it has said what it takes.
-    pub(super) async fn takes_tunnels(&self) -> bool {
-        loop {
-            let settings = self.heard.settings.notified();
-            if self.heard.has_settings.get() {
-                return self.sender.borrow().is_extended_connect_protocol_enabled();
-            }
-            settings.await;
-        }
+    /// Whether the endpoint takes tunnels on it (RFC 8441, section 3).
+    pub(super) fn takes_tunnels(&self) -> bool {
+        self.sender.borrow().is_extended_connect_protocol_enabled()
     }
 }
 
@@ -198,15 +197,18 @@ impl Shared {
     /// The connection has ended.
     fn end(&self) {
         self.over.set(true);
-        self.heard.settings_are_known();
     }
 }
 
-impl Heard {
-    fn settings_are_known(&self) {
-        self.has_settings.set(true);
-        self.settings.notify_waiters();
-    }
+/// Reads as far as what the endpoint says first.
+async fn until_settings(connection: &mut Connection<Hearing, Bytes>, heard: &Heard) -> Result<(), NoConnection> {
+    std::future::poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+        Poll::Pending if heard.has_settings.get() => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Ends when the endpoint does not say that it lives, having been asked. `life` says when it was last heard, and how many

@@ -35,7 +35,7 @@ impl Hearing {
             && self.head.len() == HEAD_BYTES
             && self.payload >= u32::from_be_bytes([0, high, middle, low]) as usize
         {
-            self.heard.settings_are_known();
+            self.heard.has_settings.set(true);
         }
     }
 }

@@ -89,8 +89,8 @@ impl Lease {
     }
 
     /// As [`Shared::takes_tunnels`].
-    pub(in crate::proxy::upstream) async fn takes_tunnels(&self) -> bool {
-        self.shared.takes_tunnels().await
+    pub(in crate::proxy::upstream) fn takes_tunnels(&self) -> bool {
+        self.shared.takes_tunnels()
     }
 
     /// Sends the request and waits for the response head. One that asks to leave HTTP is sent as an extended CONNECT (RFC 8441,
