@@ -39,7 +39,7 @@ fn ask(client: &mut Client, field: &str) -> String {
     client.send(format!("GET / HTTP/1.1\r\nHost: test\r\n{field}\r\n")).response().text()
 }
 
-/// Signs as README says, with openssl's part played by the command.
+/// Signs as docs/clients.md says, with openssl's part played by the command.
 fn signed(rest: &str, green: &str) -> String {
     let folder = folder();
     let (file, secret) = (folder.path().join("portcullis.yaml"), folder.path().join("secret"));

@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// What anybody can make with openssl, as README shows it.
+    /// What anybody can make with openssl, as docs/clients.md shows it.
     #[test]
     fn a_value_is_what_others_make_it() {
         let key = overriding("0123456789abcdef").key.expect("there is one");

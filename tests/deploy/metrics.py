@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares every query that deploy/ ships with what the proxy really exports.
+"""Compares every query that deploy/ ships, and the tables of docs/metrics.md, with what the proxy really exports.
 
   metrics.py BINARY             starts it with two backends, drives it, scrapes it
   metrics.py --exposition FILE  compares with a saved /metrics
@@ -7,6 +7,7 @@
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,26 @@ BORN_AT_ZERO = [
     ("portcullis_unshielded_total", {"reason": "over_budget"}),
     ("portcullis_trace_spans_total", {"result": "dropped"}),
 ]
+
+
+# What the proxy exports only once something has happened that does not happen here.
+RARE = {"portcullis_grpc_requests_total", "portcullis_cohort_requests_total"}
+
+
+def page_faults(scraped):
+    """Where the tables of the page and the metrics differ: each has its row, with its labels, and no row has none."""
+    rows = re.findall(r"^\| `(portcullis_\w+)` \| (.*?) \|", (sources.ROOT / "docs/metrics.md").read_text(), re.M)
+    told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    yield from (f"docs/metrics.md has no row for {name}" for name in sorted(set(scraped.types) - set(told)))
+    for name, labels in told.items():
+        if name not in scraped.types:
+            if name not in RARE:
+                yield f"docs/metrics.md has {name}, which is not exported"
+            continue
+        samples = name if name in scraped.samples else f"{name}_bucket"
+        exported = scraped.labels(samples) - {"le"}
+        if exported != labels:
+            yield f"docs/metrics.md gives {name} the labels {sorted(labels)}, and it has {sorted(exported)}"
 
 
 def of_binary(binary):
@@ -79,7 +100,7 @@ def main():
         with urllib.request.urlopen(chosen.url, timeout=traffic.DEADLINE) as answer:
             text = answer.read().decode()
     asked, scraped = sources.everything(), exposition.parse(text)
-    found += lint(text) + compare.faults(asked, scraped)
+    found += lint(text) + compare.faults(asked, scraped) + list(page_faults(scraped))
     print("\n".join([*found, f"{len(asked)} queries against {len(scraped.types)} metrics, {len(found)} faults"]))
     sys.exit(1 if found else 0)
 

@@ -29,7 +29,7 @@ const BEFORE: f64 = 60.0;
 /// A release that is not through by then is none.
 const LONGEST: f64 = 3_600.0;
 
-/// The plan of README's example: until it is at 100 % nothing is quicker than its bakes.
+/// The plan of the example in docs/releases.md: until it is at 100 % nothing is quicker than its bakes.
 const DEFAULT_STEPS: f64 = 25.0 * 60.0;
 
 /// A healthy answer takes so long, a hanging one fails after so long.

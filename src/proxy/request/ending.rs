@@ -1,4 +1,4 @@
-//! How a request ended: what it counts as and, where it did not end well, why. The names of the reasons are a table of README.
+//! How a request ended: what it counts as and, where it did not end well, why. The names of the reasons are a table of docs/access-log.md.
 
 use super::respond::{Refusal, Unreached};
 use crate::gate::{GrpcStatus, Outcome};
@@ -198,9 +198,9 @@ mod tests {
     ];
 
     #[test]
-    fn readme_has_a_row_for_each_reason_and_no_other() {
-        let readme = include_str!("../../../README.md");
-        let (_, table) = readme.split_once("| `reason` | status |").expect("README has the table");
+    fn the_page_of_the_access_log_has_a_row_for_each_reason_and_no_other() {
+        let page = include_str!("../../../docs/access-log.md");
+        let (_, table) = page.split_once("| `reason` | status |").expect("the page has the table");
         let rows = table.lines().skip(2).map_while(|row| row.strip_prefix("| `")?.split('`').next());
         assert_eq!(rows.collect::<Vec<&str>>(), ALL.map(Reason::name));
     }
