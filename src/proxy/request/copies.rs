@@ -2,18 +2,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use super::choose::Draw;
 use crate::gate::Version;
 use crate::proxy::wire::{Counted, Progress};
 use crate::release::Weight;
 
+/// Connections that copies may make at once, and how often one more. A green that hangs ends theirs as they came, and without
+/// this all would be made anew in the same instant, which the originals of that instant would feel.
+const CONNECTIONS_AT_ONCE: u32 = 16;
+const CONNECTION_EVERY: Duration = Duration::from_millis(10);
+
 pub(in crate::proxy) struct Copies {
     draw: RefCell<Draw>,
     count: Rc<Cell<u32>>,
     under_way: RefCell<Slab<Rc<Progress>>>,
+    /// When the last connection would have been made, had they come evenly.
+    connected: Cell<Instant>,
 }
 
 /// One that can be cut, for as long as it is under way.
@@ -24,7 +33,22 @@ pub(super) struct UnderWay<'c> {
 
 impl Copies {
     pub(super) fn new(seed: u64) -> Copies {
-        Copies { draw: RefCell::new(Draw::new(seed)), count: Rc::default(), under_way: RefCell::default() }
+        Copies {
+            draw: RefCell::new(Draw::new(seed)),
+            count: Rc::default(),
+            under_way: RefCell::default(),
+            connected: Cell::new(Instant::now()),
+        }
+    }
+
+    /// Whether a copy may make a connection at `now`, which is counted.
+    pub(super) fn may_connect(&self, now: Instant) -> bool {
+        let even = self.connected.get().max(now);
+        let may = even - now <= CONNECTION_EVERY * (CONNECTIONS_AT_ONCE - 1);
+        if may {
+            self.connected.set(even + CONNECTION_EVERY);
+        }
+        may
     }
 
     /// Green where the next request is one of the `share` that is copied.
@@ -55,5 +79,19 @@ impl Copies {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.copies.under_way.borrow_mut().remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_for_copies_come_a_few_at_once_and_then_evenly() {
+        let copies = Copies::new(1);
+        let began = Instant::now();
+        let made =
+            |milliseconds| (0..50).filter(|_| copies.may_connect(began + Duration::from_millis(milliseconds))).count();
+        assert_eq!([0, 9, 10, 15, 30, 40, 10_000].map(made), [16, 0, 1, 0, 2, 1, 16]);
     }
 }

@@ -231,10 +231,11 @@ impl Sender<'_> {
         unreachable!("each turn sends or goes on with something unsent")
     }
 
-    /// A new connection. Copies make none where clients would soon not be accepted.
+    /// A new connection. Copies make none where clients would soon not be accepted, and not many at once.
     async fn connect(&self, endpoint: &Rc<Endpoint>) -> Result<Carrier, Sent> {
         let settings = self.serving.settings();
-        if self.service.records.connections() >= settings.descriptors.accepting {
+        let has_room = self.service.records.connections() < settings.descriptors.accepting;
+        if !has_room || !self.service.copies.may_connect(Instant::now()) {
             return Err(Sent::Dropped);
         }
         let within = settings.timeouts.connect;
