@@ -60,7 +60,7 @@ pub use otlp::{Otlp, SampleRatio};
 pub use overriding::{NotTaken, OverrideKey, Overriding};
 pub use path::FieldPath;
 pub use reference::References;
-pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield};
+pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield, end_of_segment};
 pub use sticky::{ClientKey, IssuedCookie, Sticky};
 pub use terms::{plan, terms};
 pub use tls::Tls;

@@ -1,7 +1,6 @@
 //! A route: which requests are on it, and what becomes of them.
 
 use http::Method;
-use memchr::memchr;
 
 use super::Timeouts;
 use crate::gate::route::{Goes, RollbackOf};
@@ -85,26 +84,26 @@ fn without_port(host: &[u8]) -> &[u8] {
 
 impl PathTemplate {
     pub fn matches(&self, path: &str) -> bool {
-        let Some(path) = path.strip_prefix('/') else { return false };
-        let mut rest = Some(path);
+        let mut rest = path.as_bytes().strip_prefix(b"/");
         for segment in &self.segments {
             let Some(left) = rest else { return false };
-            let (first, behind) = match memchr(b'/', left.as_bytes()) {
-                Some(at) => (&left[..at], Some(&left[at + 1..])),
-                None => (left, None),
+            let end = match segment {
+                Segment::Literal(literal) if left.starts_with(literal.as_bytes()) => literal.len(),
+                Segment::Literal(_) => return false,
+                Segment::Any => end_of_segment(left),
             };
-            let fits = match segment {
-                Segment::Literal(literal) => first == literal,
-                Segment::Any => !first.is_empty(),
+            rest = match left.get(end) {
+                None => None,
+                Some(b'/') => Some(&left[end + 1..]),
+                Some(_) => return false,
             };
-            if !fits {
+            if matches!(segment, Segment::Any) && end == 0 {
                 return false;
             }
-            rest = behind;
         }
         match &self.end {
             End::Nothing => rest.is_none(),
-            End::Prefix(prefix) => rest.is_some_and(|rest| rest.starts_with(prefix.as_str())),
+            End::Prefix(prefix) => rest.is_some_and(|rest| rest.starts_with(prefix.as_bytes())),
         }
     }
 
@@ -136,6 +135,11 @@ impl PathTemplate {
             (End::Prefix(_), None, End::Nothing) => false,
         }
     }
+}
+
+/// Where the first segment of `path`, which begins behind a slash, ends. Segments are too short for `memchr` to be worth its call.
+pub fn end_of_segment(path: &[u8]) -> usize {
+    path.iter().position(|byte| *byte == b'/').unwrap_or(path.len())
 }
 
 impl RouteConfig {

@@ -5,10 +5,9 @@
 use http::HeaderMap;
 use http::header::HOST;
 use http::request::Parts;
-use memchr::memchr;
 use rapidhash::v3::rapidhash_v3;
 
-use crate::config::{Config, HostPattern, RouteConfig, RouteShield, Timeouts};
+use crate::config::{Config, HostPattern, RouteConfig, RouteShield, Timeouts, end_of_segment};
 use crate::gate::policy::PathPattern;
 use crate::gate::route::{Goes, MOST_ROUTES, RouteSet};
 use crate::gate::{RouteMark, RouteNumber};
@@ -153,9 +152,8 @@ impl Routes {
     }
 
     fn by_first_segment(&self, path: &str) -> Set {
-        let Some(path) = path.strip_prefix('/') else { return 0 };
-        let end = memchr(b'/', path.as_bytes()).unwrap_or(path.len());
-        let hash = rapidhash_v3(&path.as_bytes()[..end]);
+        let Some(path) = path.as_bytes().strip_prefix(b"/") else { return 0 };
+        let hash = rapidhash_v3(&path[..end_of_segment(path)]);
         let found = self.by_segment.binary_search_by_key(&hash, |(hash, _)| *hash);
         found.map_or(0, |at| self.by_segment[at].1)
     }
