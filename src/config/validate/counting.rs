@@ -78,14 +78,27 @@ fn exclude(scope: &mut Scope<'_, '_>, raw: Vec<Option<String>>) -> Option<Vec<Pa
 
 fn pattern(text: &str) -> Result<PathPattern, Wrong> {
     let wrong = |message: &str, label: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
-    if !text.starts_with('/') {
-        return wrong("is not a path", "a path begins with `/`, like `/healthz` or `/internal/*`");
-    }
     if text == "/*" {
         return wrong("excludes every request", "name the paths that are no evidence");
     }
+    bare_path(text, "`/healthz` or `/internal/*`")?;
+    let (path, prefix) = text.strip_suffix('*').map_or((text, false), |path| (path, true));
+    if path.contains('*') {
+        return wrong("has a `*` before its end", "a `*` stands for any ending, like `/internal/*`");
+    }
+    let path = path.to_owned();
+    Ok(if prefix { PathPattern::Prefix(path) } else { PathPattern::Exact(path) })
+}
+
+/// What follows the slash of a path as a request has it, which the file may write with what stands for others; `examples` are
+/// shown where it is none.
+pub(super) fn bare_path<'t>(text: &'t str, examples: &str) -> Result<&'t str, Wrong> {
+    let wrong = |message: &str, label: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
+    let Some(path) = text.strip_prefix('/') else {
+        return wrong("is not a path", &format!("a path begins with `/`, like {examples}"));
+    };
     if text.len() > LONGEST_PATH {
-        return Err(Wrong::new(format!("{} is too long", quoted(text)), format!("at most {LONGEST_PATH} bytes")));
+        return wrong("is too long", &format!("at most {LONGEST_PATH} bytes"));
     }
     if text.contains(['?', '#']) {
         return wrong("is more than a path", "queries are not compared, write the path alone");
@@ -93,12 +106,7 @@ fn pattern(text: &str) -> Result<PathPattern, Wrong> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return wrong("has characters that no path has", "write it as it is sent, like `/caf%C3%A9`");
     }
-    let (path, prefix) = text.strip_suffix('*').map_or((text, false), |path| (path, true));
-    if path.contains('*') {
-        return wrong("has a `*` before its end", "a `*` stands for any ending, like `/internal/*`");
-    }
-    let path = path.to_owned();
-    Ok(if prefix { PathPattern::Prefix(path) } else { PathPattern::Exact(path) })
+    Ok(path)
 }
 
 fn failures(

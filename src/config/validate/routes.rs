@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::counting::bare_path;
 use super::settings::TIMEOUTS;
 use super::trigger::plain_name;
 use super::{not_among, too_many, unique};
@@ -17,7 +18,6 @@ use crate::gate::route::{Goes, MOST_ROUTES, OTHER, RollbackOf};
 
 /// Of one route.
 const MOST_PATTERNS: usize = 32;
-const LONGEST_PATH: usize = 1000;
 const LONGEST_HOST: usize = 253;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
@@ -246,18 +246,7 @@ fn host(text: &str) -> Result<HostPattern, Wrong> {
 
 pub(super) fn path(text: &str) -> Result<PathTemplate, Wrong> {
     let wrong = |message: &str, label: &str| Err(Wrong::new(format!("{} {message}", quoted(text)), label));
-    let Some(path) = text.strip_prefix('/') else {
-        return wrong("is not a path", "a path begins with `/`, like `/checkout` or `/users/{id}/*`");
-    };
-    if text.len() > LONGEST_PATH {
-        return Err(Wrong::new(format!("{} is too long", quoted(text)), format!("at most {LONGEST_PATH} bytes")));
-    }
-    if text.contains(['?', '#']) {
-        return wrong("is more than a path", "queries are not compared, write the path alone");
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return wrong("has characters that no path has", "write it as it is sent, like `/caf%C3%A9`");
-    }
+    let path = bare_path(text, "`/checkout` or `/users/{id}/*`")?;
     let (path, prefix) = path.strip_suffix('*').map_or((path, false), |path| (path, true));
     if path.contains('*') {
         return wrong("has a `*` before its end", "a `*` stands for any ending; write `{name}` for any one segment");
