@@ -26,6 +26,8 @@ pub struct Known {
     pub blue: Tally,
     /// `Σ x_g − a·x_b`: the requests that green has harmed.
     harmed: f64,
+    /// Green's failures beyond blue's usual rate where blue had no requests: it may have failed as many.
+    alone: f64,
     /// `Σ x_b·a·(1 + a)`: the variance of what would have failed anyway.
     anyway: f64,
     /// `Σ (x_g + x_b)·a`: the variance of `harmed` if green were as good as blue.
@@ -104,8 +106,7 @@ impl Known {
         self.green.add(green);
         self.blue.add(blue);
         if blues == 0.0 {
-            // Green alone has been seen: what blue fails otherwise is expected of it.
-            self.harmed += bad_green - greens * self.blue.rate();
+            self.alone += bad_green - greens * self.blue.rate();
             return;
         }
         let (a, all) = (greens / blues, greens + blues);
@@ -156,12 +157,12 @@ impl Pending {
 
     pub(super) fn bounds(&self, known: &Known, budget: f64, false_alarm: f64) -> Bounds {
         let open = self.blocks.iter().map(|block| block.counted.green.bad).sum::<u64>() as f64;
-        let hanging = open + self.hanging + self.lost_sight;
+        let unpaired = open + self.hanging + self.lost_sight + known.alone;
         // Chance is no larger than what is known of it, and no more is harmed than failed.
         let most = (known.green.bad as f64).min(self.excess(known) * known.green.units as f64);
         Bounds {
-            harmed: known.harmed + hanging,
-            at_most: known.harmed.max(most.min(known.harmed.max(0.0) + (2.0 * SURE * known.anyway).sqrt())) + hanging,
+            harmed: known.harmed + unpaired,
+            at_most: known.harmed.max(most.min(known.harmed.max(0.0) + (2.0 * SURE * known.anyway).sqrt())) + unpaired,
             at_least: known.harmed - mixture(known, budget, PART * false_alarm),
         }
     }

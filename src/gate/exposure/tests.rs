@@ -79,6 +79,21 @@ fn a_budget_that_green_has_used_up_is_shown_and_one_that_may_be_is_not() {
 }
 
 #[test]
+fn what_fails_while_green_has_everything_is_not_shown_to_be_green_s_where_blue_fails_it_too_once_it_is_asked() {
+    let (mut exposure, mut now) = seen(50.0, 100, 0, 0);
+    exposure.weight_changed(now);
+    for second in 1..=2 {
+        exposure.take(&counted((0, 0), (250, 1_000)), Weight::FULL, now + at(second.into()));
+    }
+    now += at(2.0);
+    exposure.weight_changed(now);
+    for second in 1..=5 {
+        exposure.take(&counted((225, 900), (25, 100)), percent_of(10.0), now + at(second.into()));
+    }
+    assert_eq!((exposure.harm().harmed, exposure.shown()), (500, None));
+}
+
+#[test]
 fn a_request_that_waits_for_long_is_harmed_unless_as_many_of_blue_s_do() {
     let (mut exposure, now) = seen(10.0, 60, 0, 0);
     let hanging = |blue, green| Counted { hanging: ByVersion { blue, green }, ..Counted::default() };
