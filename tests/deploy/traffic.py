@@ -63,14 +63,14 @@ def backend(version):
 class Portcullis:
     """The process, from its first log line to its end; a context manager."""
 
-    def __init__(self, binary, directory):
+    def __init__(self, binary, directory, configuration=CONFIGURATION, arguments=(), token=None):
         blue, green = backend("blue"), backend("green")
         file = directory / "portcullis.yaml"
         ports = {"blue": blue.server_port, "green": green.server_port}
-        file.write_text(CONFIGURATION.format(proxy=PROXY, admin=ADMIN, backend=BACKEND, **ports))
-        self.backends, self.log, self.lines = [blue, green], [], queue.Queue()
+        file.write_text(configuration.format(proxy=PROXY, admin=ADMIN, backend=BACKEND, **ports))
+        self.backends, self.log, self.lines, self.token = [blue, green], [], queue.Queue(), token
         self.process = subprocess.Popen(
-            [binary, "run", "--config", file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [binary, "run", "--config", file, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         threading.Thread(target=self.read_log, daemon=True).start()
 
@@ -112,6 +112,8 @@ class Portcullis:
     def ask(self, address, method, path, body=None):
         connection = http.client.HTTPConnection(address, self.ports[address], timeout=DEADLINE)
         headers = {"content-type": "application/json"} if body else {}
+        if self.token and address == ADMIN:
+            headers["authorization"] = f"Bearer {self.token}"
         try:
             connection.request(method, path, json.dumps(body) if body else None, headers)
             answer = connection.getresponse()
