@@ -22,7 +22,7 @@
 //! - [`reload`]: reads the configuration again and has `control` go over to it, all or nothing.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.
-//! - [`report`]: what a release was, told in Markdown.
+//! - [`report`]: what a release was, told in Markdown, HTML and JSON.
 //! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
 //! - [`spans`]: what is told of sampled requests to a collector of traces. Absent: anything that waits for it.
 //! - [`telemetry`]: every metric name and label, and the logs.

@@ -149,9 +149,11 @@ impl Replay {
 
     /// Takes the next slot; slots come in their order. After the end of the release they change nothing.
     pub fn take(&mut self, slot: Slot) -> Result<(), ReplayError> {
-        let after = slot.after;
-        self.last = after;
-        match (slots::recorded(slot)?, &self.stage) {
+        let (after, recorded) = (slot.after, slots::recorded(slot)?);
+        if !matches!(recorded, Recorded::Rare(Rare::Aftermath(_))) {
+            self.last = after;
+        }
+        match (recorded, &self.stage) {
             (
                 Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }),
                 Stage::Waiting,
@@ -171,7 +173,7 @@ impl Replay {
                 self.stage = Stage::Running { course: Box::new(course), began };
             }
             (Recorded::Rare(Rare::Opening { .. }), _) | (_, Stage::Waiting) => return Err(ReplayError::NoOpening),
-            (_, Stage::Ended) => {}
+            (_, Stage::Ended) | (Recorded::Rare(Rare::Aftermath(_)), _) => {}
             (Recorded::Tick { mut counted, health }, _) => {
                 self.without_other_routes(&mut counted);
                 self.feed(Input::Tick { counted: &counted, health }, after);

@@ -315,6 +315,65 @@ fn completions_are_printed_for_every_shell() {
 }
 
 #[test]
+fn there_is_a_man_page_for_every_command() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let out = folder.path().join("man1");
+    let first = printed(&portcullis(&["man", "--out", out.to_str().expect("text")], &[]));
+    assert_eq!(first, format!("{}\n", out.join("portcullis.1").display()));
+    let page = |name: &str| std::fs::read_to_string(out.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let help = printed(&portcullis(&["--help"], &[]));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 12 && commands.contains(&"watch"), "{help}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let page = page(&format!("portcullis-{command}.1"));
+        assert!(page.contains(&format!(".TH portcullis-{command} 1")) && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(page("portcullis-release-rollback.1").contains("\\-\\-reason"));
+    assert!(page("portcullis.1").contains("portcullis\\-watch(1)"), "{}", page("portcullis.1"));
+    let in_the_way = folder.path().join("file");
+    std::fs::write(&in_the_way, "").expect("writable");
+    let said = refused(&portcullis(&["man", "--out", in_the_way.to_str().expect("text")], &[]), 1);
+    assert!(said.contains("could not be written to"), "{said}");
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask_for_it() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("faulty.yaml");
+    std::fs::write(&file, "listen: 7\n").expect("writable");
+    let name = file.to_str().expect("text");
+    let is_coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let said = refused(&portcullis(&[&["check", name], arguments].concat(), environment), 1);
+        said.contains('\x1b')
+    };
+    assert!(
+        !is_coloured(&[], &[]) && !is_coloured(&["--color", "auto"], &[]) && !is_coloured(&["--color", "never"], &[])
+    );
+    assert!(is_coloured(&["--color", "always"], &[]) && is_coloured(&["--color", "always"], &[("NO_COLOR", "1")]));
+    refused(&portcullis(&["--color", "green", "check", name], &[]), 2);
+}
+
+#[test]
+fn the_form_of_what_is_printed_is_chosen_the_same_way_everywhere() {
+    let Running { url, .. } = &running();
+    for command in [&["status"] as &[&str], &["weight", "10"], &["release", "rollback"]] {
+        let call = |way: &[&str]| portcullis(&[command, way].concat(), &[("PORTCULLIS_ADMIN", url)]);
+        for way in [&["--json"] as &[&str], &["-o", "json"], &["--output", "json"], &["-ojson"]] {
+            let status: Value = serde_json::from_str(&printed(&call(way))).expect("JSON");
+            assert_eq!(status["service"], "checkout", "{command:?} {way:?}");
+            if command == ["release", "rollback"] {
+                break;
+            }
+        }
+        refused(&call(&["-o", "yaml"]), 2);
+        refused(&call(&["-o", "text", "--json"]), 2);
+    }
+    let call = |way: &[&str]| printed(&portcullis(&[&["status", "--admin", url], way].concat(), &[]));
+    assert_eq!(call(&["-o", "text"]), call(&[]));
+}
+
+#[test]
 fn a_command_that_is_not_there_is_an_error_of_usage() {
     for arguments in [&[] as &[&str], &["wait"], &["release"], &["release", "undo"], &["weight"], &["run"]] {
         let said = refused(&portcullis(arguments, &[]), 2);

@@ -52,6 +52,7 @@ mod race;
 mod ramp;
 mod records;
 mod releases;
+mod reports;
 mod request_head;
 mod reuse;
 mod route_rollback;

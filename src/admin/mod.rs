@@ -1,7 +1,7 @@
 //! The admin API, on its own listener and its own thread.
 //!
 //! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
-//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded; [`listen`] is where they are connected to, [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded, [`reports`] how a release is told; [`listen`] is where they are connected to, [`access`] who may use them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
@@ -11,6 +11,7 @@ pub(crate) mod fuzzing;
 mod listen;
 mod problem;
 mod releases;
+mod reports;
 mod signals;
 mod versions;
 
@@ -90,7 +91,7 @@ fn router(context: Context) -> Router {
         .route("/v1/gate", get(fate::gate))
         .route("/v1/releases", get(releases::list))
         .route("/v1/releases/{id}", get(releases::one))
-        .route("/v1/releases/{id}/report", get(releases::told))
+        .route("/v1/releases/{id}/report", get(reports::report))
         .route("/v1/releases/{id}/evidence", get(releases::evidence))
         .route_layer(from_fn_with_state(context.clone(), access::authorise));
     let open = Router::new()

@@ -11,10 +11,9 @@ use http::header;
 use super::Context;
 use super::problem::Problem;
 use crate::journal::{Archive, ReadError, ReleaseDocument, ReleaseHeader, Slot};
-use crate::report;
 
 /// What stands for a release in a path. What is no text is the id of none.
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// All that are kept, the newest first.
 pub(super) async fn list(State(context): State<Context>) -> Result<Json<Vec<ReleaseHeader>>, Problem> {
@@ -24,11 +23,6 @@ pub(super) async fn list(State(context): State<Context>) -> Result<Json<Vec<Rele
 /// One release with its decisions.
 pub(super) async fn one(State(context): State<Context>, id: Id) -> Result<Json<ReleaseDocument>, Problem> {
     Ok(Json(document(&context, id).await?))
-}
-
-pub(super) async fn told(State(context): State<Context>, id: Id) -> Result<Response, Problem> {
-    let text = report::markdown(&document(&context, id).await?);
-    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response())
 }
 
 /// The inputs of the deciding core, a JSON document a line. One chunk of them is in memory at a time.

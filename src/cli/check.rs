@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::output::Output;
 use crate::config::{self, Config, Environment};
 use crate::control::restore::Beginning;
 use crate::journal::{Journal, OpenError};
@@ -17,9 +18,8 @@ pub(super) struct Check {
     /// Say where the versions in this journal are not those of the file; that of a proxy that runs tells `status`
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Print the faults as JSON on standard output
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 const FAULTY: u8 = 1;
@@ -39,7 +39,7 @@ impl Check {
         let folder = self.file.parent().unwrap_or(Path::new(""));
         let checked = config::parse(&text, &name, folder, &Environment::of_process());
         match &checked {
-            Ok(config) if self.json => {
+            Ok(config) if self.output.is_json() => {
                 let (difference, unread) = match self.difference(config) {
                     Ok(difference) => (difference, None),
                     Err(error) => (None, Some(error.to_string())),
@@ -61,7 +61,9 @@ impl Check {
                 }
                 anstream::println!("{name}: no faults");
             }
-            Err(faults) if self.json => anstream::println!("{:#}", json!({ "file": name, "faults": faults })),
+            Err(faults) if self.output.is_json() => {
+                anstream::println!("{:#}", json!({ "file": name, "faults": faults }));
+            }
             Err(faults) => anstream::eprintln!("{}", faults.styled()),
         }
         ExitCode::from(if checked.is_ok() { 0 } else { FAULTY })
@@ -85,10 +87,11 @@ mod tests {
     fn the_exit_code_tells_no_faults_from_faults_from_no_file() {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("portcullis.yaml");
-        let check = |json| Check { file: file.clone(), data: None, json }.run();
-        assert_eq!(check(false), ExitCode::from(2));
+        let check = |output| Check { file: file.clone(), data: None, output }.run();
+        let (text, json) = (Output::default(), Output::json());
+        assert_eq!(check(text), ExitCode::from(2));
         fs::write(&file, "listen: 127.0.0.1:0\n").expect("the folder is writable");
-        assert_eq!((check(false), check(true)), (ExitCode::from(1), ExitCode::from(1)));
+        assert_eq!((check(text), check(json)), (ExitCode::from(1), ExitCode::from(1)));
         let whole = r#"
             listen: 127.0.0.1:0
             admin: { listen: 127.0.0.1:0 }
@@ -96,8 +99,8 @@ mod tests {
             green: { version: v2, endpoints: ["127.0.0.1:9002"] }
         "#;
         fs::write(&file, whole).expect("the folder is writable");
-        assert_eq!((check(false), check(true)), (ExitCode::SUCCESS, ExitCode::SUCCESS));
+        assert_eq!((check(text), check(json)), (ExitCode::SUCCESS, ExitCode::SUCCESS));
         fs::write(&file, [0xff, 0xfe]).expect("the folder is writable");
-        assert_eq!(check(false), ExitCode::from(2));
+        assert_eq!(check(text), ExitCode::from(2));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::client::{Admin, Refused, runtime};
+use super::output::Output;
 use crate::config;
 use crate::gate::verdict::duration;
 
@@ -20,9 +21,8 @@ pub(super) struct Gate {
     /// How long to wait at most
     #[arg(long, value_name = "DURATION", default_value = "30m", requires = "wait", value_parser = timeout)]
     timeout: Duration,
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -106,7 +106,7 @@ impl Gate {
     }
 
     fn show(&self, answer: &Value) -> anyhow::Result<()> {
-        if self.json {
+        if self.output.is_json() {
             anstream::println!("{}", serde_json::to_string_pretty(answer)?);
             return Ok(());
         }

@@ -4,34 +4,45 @@ use http::Method;
 use serde_json::Value;
 
 use super::client::Admin;
+use super::output::{Output, harmless};
 use super::status::{second, text};
 
 /// List the releases that are recorded, the newest first
 #[derive(Debug, clap::Args)]
 pub(super) struct History {
-    /// Print the list as JSON
-    #[arg(long)]
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Print the report of a release
+#[derive(Debug, clap::Args)]
+pub(super) struct Report {
+    /// The release's id, as `history` shows it
+    id: String,
+    /// Markdown, one HTML file, or JSON with the numbers
+    #[arg(short = 'o', long, visible_alias = "output", value_name = "FORM", default_value = "markdown")]
+    format: Form,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
     #[command(flatten)]
     admin: Admin,
 }
 
-/// Print the report of a release, as Markdown
-#[derive(Debug, clap::Args)]
-pub(super) struct Report {
-    /// The release's id, as `history` shows it
-    id: String,
-    /// Print the release with its decisions, as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    admin: Admin,
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    #[value(alias = "text")]
+    Markdown,
+    Html,
+    Json,
 }
 
 impl History {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let releases = self.admin.call(Method::GET, "/v1/releases", None)?;
-        if self.json {
+        if self.output.is_json() {
             anstream::println!("{}", serde_json::to_string_pretty(&releases)?);
             return Ok(());
         }
@@ -41,7 +52,7 @@ impl History {
         }
         let width = releases.iter().map(|release| text(&release["id"]).chars().count()).max().unwrap_or_default();
         for release in releases {
-            anstream::println!("{}", line(release, width));
+            anstream::println!("{}", harmless(&line(release, width)));
         }
         Ok(())
     }
@@ -65,12 +76,16 @@ fn line(release: &Value, width: usize) -> String {
 
 impl Report {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let path = super::release_path(&self.id);
-        if self.json {
-            let release = self.admin.call(Method::GET, &path, None)?;
-            anstream::println!("{}", serde_json::to_string_pretty(&release)?);
+        let form = match (self.json, self.format) {
+            (true, _) | (false, Form::Json) => "json",
+            (false, Form::Markdown) => "markdown",
+            (false, Form::Html) => "html",
+        };
+        let path = format!("{}/report?format={form}", super::release_path(&self.id));
+        if form == "json" {
+            anstream::println!("{:#}", self.admin.call(Method::GET, &path, None)?);
         } else {
-            anstream::print!("{}", self.admin.text(&format!("{path}/report"))?);
+            anstream::print!("{}", self.admin.text(&path)?);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 mod check;
@@ -11,6 +11,8 @@ mod completions;
 mod demo;
 mod gate;
 mod history;
+mod man;
+mod output;
 mod overriding;
 mod release;
 mod reload;
@@ -24,6 +26,9 @@ mod weight;
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, arg_required_else_help = true)]
 pub struct Arguments {
+    /// Whether to print in colour; `auto` does so on a terminal, unless `NO_COLOR` is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,13 +49,16 @@ enum Command {
     Replay(replay::Again),
     Override(overriding::Sign),
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Arguments {
     pub fn run(self) -> ExitCode {
+        output::colour(self.color);
         match self.command {
             Command::Check(check) => check.run(),
             Command::Completions(completions) => completions.run(),
+            Command::Man(man) => finish(man.run()),
             Command::Run(run) => finish(run.run()),
             Command::Demo(demo) => finish(demo.run()),
             Command::Status(show) => finish(show.run()),

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::Admin;
-use super::status::Format;
+use super::output::Output;
 use crate::config::{self, Environment, References};
 
 /// Operate the release
@@ -40,7 +40,7 @@ struct How {
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
-    format: Format,
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -93,7 +93,7 @@ impl Release {
         if let Operation::Start(start) = &self.operation {
             start.say(&mut body)?;
         }
-        how.format.show(&how.admin.call(Method::POST, path, Some(&body))?)
+        how.output.show(how.admin.call(Method::POST, path, Some(&body)))
     }
 }
 

@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::json;
 
 use super::client::{Admin, runtime};
+use super::output::Output;
 use crate::config::{self, Environment, References};
 use crate::gate::verdict::duration;
 use crate::journal::{DecisionRecord, ReleaseDocument};
@@ -23,9 +24,8 @@ pub(super) struct Again {
     /// A configuration whose `gate` and `release` decide instead; of it nothing else counts
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Print both lists of decisions as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -59,7 +59,7 @@ impl Again {
         runtime()?.block_on(read)?;
         let replayed = replay.finish();
         let difference = self.policy.is_none().then(|| replayed.difference(&document.decisions)).flatten();
-        if self.json {
+        if self.output.is_json() {
             let recorded: Vec<Decided> = document.decisions.iter().map(Decided::from).collect();
             let Replayed { decided, remarks, last } = &replayed;
             let all = json!({

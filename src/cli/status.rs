@@ -6,46 +6,27 @@ use http::Method;
 use serde_json::Value;
 
 use super::client::Admin;
+use super::output::{Output, harmless};
 use crate::gate::verdict::duration;
 
 /// Show where the release is
 #[derive(Debug, clap::Args)]
 pub(super) struct Show {
     #[command(flatten)]
-    format: Format,
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
 
-/// How a status is printed.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(super) struct Format {
-    /// Print the status as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Show {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        self.format.show(&self.admin.call(Method::GET, "/v1/status", None)?)
-    }
-}
-
-impl Format {
-    /// Prints a status, as JSON or for people.
-    pub(super) fn show(self, status: &Value) -> anyhow::Result<()> {
-        if self.json {
-            anstream::println!("{}", serde_json::to_string_pretty(status)?);
-        } else {
-            print(status);
-        }
-        Ok(())
+        self.output.show(self.admin.call(Method::GET, "/v1/status", None))
     }
 }
 
 /// Prints a status for people.
 pub(super) fn print(status: &Value) {
-    lines(status).iter().for_each(|line| anstream::println!("{line}"));
+    lines(status).iter().for_each(|line| anstream::println!("{}", harmless(line)));
 }
 
 /// A status for people: the release, both versions, the verdict, and more where there is more to say.
@@ -118,7 +99,7 @@ fn taken_back(status: &Value) -> Vec<String> {
 }
 
 /// The routes on which green has failed, those with most failures first.
-fn routes(status: &Value) -> Vec<String> {
+pub(super) fn routes(status: &Value) -> Vec<String> {
     const SHOWN: usize = 5;
     let failures = |route: &&Value| route["green"]["failures"].as_u64().unwrap_or_default();
     let mut failing: Vec<&Value> = status["routes"].as_array().into_iter().flatten().collect();

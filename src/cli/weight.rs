@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::client::Admin;
-use super::status::Format;
+use super::output::Output;
 
 /// Set green's share of new requests
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub(super) struct SetWeight {
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
-    format: Format,
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -24,6 +24,6 @@ pub(super) struct SetWeight {
 impl SetWeight {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let body = json!({ "weight": self.weight, "reason": self.reason });
-        self.format.show(&self.admin.call(Method::PUT, "/v1/weight", Some(&body))?)
+        self.output.show(self.admin.call(Method::PUT, "/v1/weight", Some(&body)))
     }
 }

@@ -65,7 +65,7 @@ pub use sticky::{ClientKey, IssuedCookie, Sticky};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport};
-pub use validate::{load, parse, parse_rules, read_text, read_text_from};
+pub use validate::{load, parse, parse_rules, read_text, read_text_from, service_in};
 
 /// A whole configuration; building one means that every value in it is usable.
 #[derive(Clone, Debug)]

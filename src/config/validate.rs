@@ -121,6 +121,12 @@ pub fn parse_rules(text: &str, name: &str, references: References<'_>) -> Result
     parse_with(text, name, references, NamedFiles::Unread).map(rules)
 }
 
+/// What the service is called in the text of a whole configuration, as [`Config::text`] has it; none where that is not
+/// usable any more.
+pub fn service_in(text: &str) -> Option<String> {
+    parse_with(text, "a recorded configuration", References::Text, NamedFiles::Unread).ok().map(|config| config.service)
+}
+
 pub(super) fn parse_with(
     text: &str,
     name: &str,

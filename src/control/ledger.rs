@@ -51,6 +51,10 @@ struct Recording {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inputs {
     Kept,
+    /// The release was rolled back, and for so long after its beginning it is kept how that went on.
+    Shown {
+        until: Duration,
+    },
     /// The release has ended.
     Passed,
 }
@@ -119,9 +123,19 @@ impl Ledger {
 
     /// Records one input of the deciding core, for a replay.
     pub fn input(&mut self, input: &Input<'_>, now: Duration) {
-        let Some(release) = self.release.as_mut().filter(|release| release.inputs == Inputs::Kept) else { return };
-        let changed = (*self.configuration != release.record.policy).then_some(&*self.configuration);
-        release.chunk.push(&slots::slot(input, changed, now - release.began));
+        let Some(release) = &mut self.release else { return };
+        let after = now - release.began;
+        match (release.inputs, input) {
+            (Inputs::Kept, input) => {
+                let changed = (*self.configuration != release.record.policy).then_some(&*self.configuration);
+                release.chunk.push(&slots::slot(input, changed, after));
+            }
+            (Inputs::Shown { until }, _) if after > until => release.inputs = Inputs::Passed,
+            (Inputs::Shown { .. }, Input::Tick { counted, .. }) => {
+                release.chunk.push(&slots::aftermath(counted, after));
+            }
+            (Inputs::Shown { .. } | Inputs::Passed, _) => return,
+        }
         if release.chunk.is_full() {
             release.full.push(release.chunk.take(Timestamp::now()));
         }
@@ -147,9 +161,14 @@ impl Ledger {
             }
             kept = Some(release.record.clone());
         }
+        let decided = decisions.last().map(|decision| decision.after);
         let result = self.write(state, kept, decisions, Durable::Now);
-        if let (Some(release), Some(_)) = (&mut self.release, ended) {
-            release.inputs = Inputs::Passed;
+        if let (Some(release), Some((_, outcome))) = (&mut self.release, ended) {
+            release.inputs = match (release.inputs, outcome, decided) {
+                (Inputs::Kept, Outcome::RolledBack, Some(after)) => Inputs::Shown { until: after + slots::AFTERMATH },
+                (shown @ Inputs::Shown { .. }, _, _) => shown,
+                (Inputs::Kept | Inputs::Passed, _, _) => Inputs::Passed,
+            };
         }
         result
     }
@@ -173,7 +192,7 @@ impl Ledger {
 
     /// Whether it is time for [`Ledger::flush`].
     pub fn is_to_flush(&self) -> bool {
-        let kept = self.release.as_ref().is_some_and(|release| release.inputs == Inputs::Kept);
+        let kept = self.release.as_ref().is_some_and(|release| release.inputs != Inputs::Passed);
         (kept || self.owed.is_some()) && self.flushed.elapsed() >= FLUSH_EVERY
     }
 

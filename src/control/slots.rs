@@ -39,6 +39,8 @@ pub enum Rare {
     Mirrored(Box<slot::Tick>),
     /// Of requests whose version their clients have chosen.
     Overridden(Box<slot::Tick>),
+    /// What came in after the rollback: nothing is decided by it, but people want to see how it went on.
+    Aftermath(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
     Signal(Posted),
@@ -81,6 +83,14 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
         Input::Restarted => rare(&Rare::Restarted { configuration: changed.map(str::to_owned) }),
     };
     Slot { after, input }
+}
+
+/// How long what comes in after a rollback is kept.
+pub const AFTERMATH: Duration = Duration::from_secs(5 * 60);
+
+/// What came in `after` the beginning, when the release had been rolled back.
+pub fn aftermath(counted: &Tick, after: Duration) -> Slot {
+    Slot { after, input: rare(&Rare::Aftermath(Box::new(tick(counted, ByVersion::default())))) }
 }
 
 /// What `course` knew when its release began.

@@ -1,12 +1,15 @@
 //! What one decision of the gate was made on: what was counted of both versions at that moment, and how surely it is no
 //! chance. Exact, so that a replay can be compared with it bit for bit.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::Course;
 use crate::gate::compare::Difference;
-use crate::gate::crossing::{Bad, Tally, bad_units};
+use crate::gate::crossing::{Bad, Tally, bad_units, times_blue};
 use crate::gate::streak::Row;
+use crate::gate::trigger::{Condition, Quantile, Span};
 use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, Trigger};
 
@@ -22,6 +25,9 @@ pub struct Grounds {
     /// Blue's own bound of slowness, where that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_of_blue: Option<String>,
+    /// What green was not to exceed; none where no number was the bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
     /// The time that is counted.
     pub over: String,
     pub blue: Tally,
@@ -31,6 +37,29 @@ pub struct Grounds {
     pub once_in: Option<f64>,
 }
 
+/// A number that can be drawn beside what was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "metric")]
+pub enum Bound {
+    /// A share of 1.
+    ErrorRate { above: f64 },
+    /// In milliseconds. Without a quantile it is what parts the slow requests from the others.
+    Latency {
+        above: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quantile: Option<f64>,
+        measure: Measure,
+    },
+}
+
+/// Which span of a request is its latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Measure {
+    Head,
+    Whole,
+}
+
 impl Grounds {
     pub(super) fn of_row(row: &Row) -> Grounds {
         let Row { failures, blue, ln_evidence, .. } = *row;
@@ -38,6 +67,7 @@ impl Grounds {
             route: None,
             bad: "failed".to_owned(),
             bad_of_blue: None,
+            bound: None,
             over: "since the first failure of green's row".to_owned(),
             blue,
             green: Tally { bad: failures, units: failures },
@@ -52,6 +82,7 @@ impl Grounds {
             route: route.clone(),
             bad: slower_than.map_or_else(|| "failed".to_owned(), |bounds| slower(bounds.green)),
             bad_of_blue: slower_than.map(|bounds| slower(bounds.blue)),
+            bound: slower_than.map(|bounds| Bound::slower_than(bounds.green)),
             over: "in the same moments, since the evidence began".to_owned(),
             blue: counted.blue,
             green: counted.green,
@@ -67,8 +98,43 @@ impl Grounds {
         };
         let over = format!("in the last {}", duration(trigger.window));
         let route = trigger.route.as_ref().map(|route| route.name.clone());
-        Grounds { route, bad, bad_of_blue: None, over, blue, green, once_in: None }
+        let bound = Some(Bound::of(trigger, evidence));
+        Grounds { route, bad, bad_of_blue: None, bound, over, blue, green, once_in: None }
     }
+}
+
+impl Bound {
+    /// Where it is relative to blue, by what blue had in this window.
+    fn of(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Bound {
+        let measure = match trigger.condition.span() {
+            Span::Head => Measure::Head,
+            Span::Whole => Measure::Whole,
+        };
+        let latency = |quantile: Quantile, bound: Duration| Bound::Latency {
+            above: millis(bound),
+            quantile: Some(quantile.fraction()),
+            measure,
+        };
+        match trigger.condition {
+            Condition::FailuresAbove { share, .. } => Bound::ErrorRate { above: share.fraction() },
+            Condition::FailuresAboveBlue { times, floor } => {
+                Bound::ErrorRate { above: (evidence.blue.error_rate() * times.factor()).max(floor.fraction()) }
+            }
+            Condition::LatencyAbove { quantile, bound, .. } => latency(quantile, bound),
+            Condition::LatencyAboveBlue { quantile, times, floor, .. } => {
+                let of_blue = evidence.blue.latency.quantile(quantile).unwrap_or_default();
+                latency(quantile, times_blue(of_blue, times, floor))
+            }
+        }
+    }
+
+    fn slower_than(bound: Duration) -> Bound {
+        Bound::Latency { above: millis(bound), quantile: None, measure: Measure::Head }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 impl Course {

@@ -123,7 +123,8 @@ pub fn bad_units(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> ByVersion
     })
 }
 
-fn times_blue(of_blue: Duration, times: Times, floor: Duration) -> Duration {
+/// What a latency that is relative to blue's may reach.
+pub fn times_blue(of_blue: Duration, times: Times, floor: Duration) -> Duration {
     of_blue.mul_f64(times.factor().min(1e6)).max(floor)
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
@@ -74,6 +75,24 @@ impl Archive {
     /// Every slot that is left of a release. A chunk missing between two others is an error.
     pub fn slots(&self, epoch: u32) -> Slots {
         Slots { archive: self.clone(), epoch, next: Some(0), read: Vec::new().into_iter() }
+    }
+
+    /// As [`Archive::slots`], from the chunk on that reaches `after`. Reads few of those before it.
+    pub fn slots_from(&self, epoch: u32, after: Duration) -> Result<Slots, ReadError> {
+        let ends = self.read(|database| {
+            let evidence = database.begin_read()?.open_table(EVIDENCE)?;
+            let mut all = evidence.range((epoch, 0)..=(epoch, u32::MAX))?;
+            let first = all.next().transpose()?.map(|(key, _)| key.value().1);
+            let last = all.next_back().transpose()?.map(|(key, _)| key.value().1);
+            Ok(first.map(|first| (first, last.unwrap_or(first))))
+        })?;
+        let (mut first, mut last) = ends.unwrap_or_default();
+        while first < last {
+            let middle = last - (last - first) / 2;
+            let begins = self.chunk(epoch, middle)?.and_then(|(_, slots)| slots.first().map(|slot| slot.after));
+            if begins.is_some_and(|begins| begins <= after) { first = middle } else { last = middle - 1 }
+        }
+        Ok(Slots { archive: self.clone(), epoch, next: Some(first), read: Vec::new().into_iter() })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, ReadError> {

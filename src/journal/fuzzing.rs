@@ -10,7 +10,7 @@ use super::seal::{seal_json, unseal};
 use super::slot::{OpenChunk, Slot, read, unpack};
 use super::{ReleaseDocument, ReleaseHeader, StateRecord};
 use crate::control::slots::recorded;
-use crate::report::markdown;
+use crate::report::Report;
 
 /// Evidence as it is kept: what can be read is written as what is read again, and can be given to the deciding core.
 pub(crate) fn evidence(bytes: &[u8]) {
@@ -53,7 +53,10 @@ pub(crate) fn records(bytes: &[u8]) {
     }
     if let Ok(document) = serde_json::from_slice::<ReleaseDocument>(bytes) {
         same_as_json(&document);
-        let report = markdown(&document);
+        ReleaseHeader::epoch_in(&document.record.header.id);
+        let report = Report::new(document, None, Timestamp::UNIX_EPOCH);
+        let (html, report) = (report.html(), report.markdown());
+        assert!(!html.to_ascii_lowercase().contains("<script"), "{html}");
         let mut letters = report.chars();
         let unescaped: String = std::iter::from_fn(|| match letters.next() {
             Some('\\') => letters.next().map(|_| ' '),
@@ -61,7 +64,6 @@ pub(crate) fn records(bytes: &[u8]) {
         })
         .collect();
         assert!(!unescaped.contains(['<', '`']) && !unescaped.contains("](") && !unescaped.contains("!["), "{report}");
-        ReleaseHeader::epoch_in(&document.record.header.id);
     }
 }
 

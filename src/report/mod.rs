@@ -1,204 +1,180 @@
-//! What a release was, told in Markdown: for the one who writes the incident down, and those who read it.
+//! What a release was, told for the one who writes the incident down, and those who read it: as Markdown, as one HTML file,
+//! or as JSON with the numbers.
 //!
-//! Absent: anything that is not in the [`ReleaseDocument`]. What people wrote (reasons, actors, names) is text and never
-//! becomes markup.
+//! In reading order: [`trace`] sums up the evidence around the decision that the release is remembered for, [`impact`] says
+//! what the release cost, [`charts`] what is drawn; a [`Report`] is these and the release. The sections make a [`block::Page`]
+//! of it, which [`markdown`] and [`html`] write.
+//!
+//! Absent: anything that is not in the journal. What people wrote (reasons, actors, names) is text and never becomes markup.
 
-mod clients;
+mod block;
+pub mod charts;
 mod comparison;
 mod evidence;
+mod happened;
+mod html;
+pub mod impact;
+mod left;
+mod markdown;
 mod plan;
+mod svg;
 mod text;
+mod timeline;
+pub mod trace;
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
-use self::text::{escape, words};
+use self::block::{Align, Block, Page, row};
+use self::charts::Charts;
+use self::evidence::{Decided, rollback};
+pub use self::html::POLICY;
+use self::impact::Impact;
+use self::left::taken_back;
+use self::text::{elapsed, instant, weight};
+use self::trace::{Trace, Window};
+use crate::config;
 use crate::control::ramping::RAMP;
 use crate::gate::verdict::count;
 use crate::journal::{DecisionRecord, Outcome, ReleaseDocument};
-use crate::release::Kind;
 
-/// The report of one release.
-pub fn markdown(release: &ReleaseDocument) -> String {
-    let mut report = String::new();
-    write_into(release, &mut report).expect("a string takes everything");
-    report
+/// The report of one release; serialized it is the JSON form, which holds the release as the journal has it and beside that
+/// what the other forms say of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Rises when a member goes or means something else.
+    pub report_version: u32,
+    /// As the recorded configuration calls it; null where that is not usable any more.
+    pub service: Option<String>,
+    pub happened: [String; 3],
+    pub impact: Impact,
+    /// Of the decision that the release is remembered for, its number; null where there is none.
+    pub decided_by: Option<u32>,
+    /// Null where the evidence of the time is not kept.
+    pub charts: Option<Charts>,
+    #[serde(flatten)]
+    pub release: ReleaseDocument,
 }
 
-fn write_into(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
-    summary(release, to)?;
-    if let Some(decision) = decisive(release) {
-        writeln!(to, "\n## What decided it\n\n> {}", escape(&decision.sentence))?;
-        evidence::section(&release.record, &decision.evidence, to)?;
-    }
-    timeline(release, to)?;
-    actors(release, to)?;
-    checklist(release, to)
+const REPORT_VERSION: u32 = 1;
+
+/// The evidence that [`Report::new`] takes of a release.
+pub fn window(release: &ReleaseDocument, now: Timestamp) -> Window {
+    Window::around(release, lasted(release, now))
 }
 
-/// The decision that the release is remembered for: the one that rolled it back, or the last that had both versions to
-/// compare.
-fn decisive(release: &ReleaseDocument) -> Option<&DecisionRecord> {
-    match release.record.header.outcome {
-        Outcome::RolledBack => rollback(release),
-        Outcome::Open | Outcome::Promoted => {
-            release.decisions.iter().rfind(|decision| evidence::has_both(&decision.evidence))
+impl Report {
+    /// `trace` is none where the evidence cannot be read.
+    pub fn new(release: ReleaseDocument, trace: Option<&Trace>, now: Timestamp) -> Report {
+        let service = config::service_in(&release.record.policy);
+        let impact = Impact::new(&release, lasted(&release, now), trace);
+        Report {
+            report_version: REPORT_VERSION,
+            happened: happened::sentences(&release, service.as_deref(), &impact),
+            service,
+            impact,
+            decided_by: Decided::of(&release).map(|decided| decided.decision.seq),
+            charts: trace.and_then(|trace| Charts::new(&release, trace)),
+            release,
         }
     }
+
+    pub fn markdown(&self) -> String {
+        markdown::write(&self.page())
+    }
+
+    /// One file that needs no other, and no script.
+    pub fn html(&self) -> String {
+        html::write(&self.page())
+    }
+
+    fn page(&self) -> Page {
+        let release = &self.release;
+        let header = &release.record.header;
+        let mut page =
+            Page { title: format!("Release {}: {}", header.id, outcome(header.outcome)), blocks: Vec::new() };
+        page.text(self.happened.join(" "));
+        impact::section(&self.impact, Decided::of(release), self.charts.as_ref().map(Charts::slice), &mut page);
+        self.facts(&mut page);
+        if let Some(Decided { decision }) = Decided::of(release) {
+            page.heading("What decided it");
+            page.quote(&decision.sentence);
+            evidence::section(header, &decision.evidence, &mut page);
+        }
+        page.heading("Error rate and latency");
+        match &self.charts {
+            Some(charts) => page.blocks.push(Block::Charts(Box::new(charts.clone()))),
+            None => page.text("The journal has no evidence of that time, so there is nothing to draw."),
+        }
+        timeline::section(release, &mut page);
+        timeline::after_the_rollback(release, &mut page);
+        left::to_do(release, &mut page);
+        left::post_mortem(self, &mut page);
+        page
+    }
+
+    fn facts(&self, to: &mut Page) {
+        let release = &self.release;
+        let header = &release.record.header;
+        let mut rows = Vec::new();
+        let mut told = |name: &str, value: &str| rows.push(row([name, value]));
+        if let Some(service) = &self.service {
+            told("Service", service);
+        }
+        told("Green (candidate)", &header.green);
+        told("Blue (stable)", &header.blue);
+        told("Epoch", &header.epoch.to_string());
+        told("Started", &instant(header.started));
+        if let Some(ended) = header.ended {
+            told("Ended", &instant(ended));
+            told("Lasted", &elapsed(lasted(release, ended)));
+        }
+        if let Some(steps) = plan::steps(&release.record.plan) {
+            told("Plan", &steps);
+        }
+        if let Some(harmed) = release.decisions.iter().rev().find_map(|decision| plan::harmed(&decision.evidence)) {
+            told("Harmed requests", &harmed);
+        }
+        if let Some(reason) = plan::irreversible(&release.record.plan) {
+            told("Irreversible", &reason);
+        }
+        if let Some(routes) = taken_back(release) {
+            told("Taken back alone", &routes);
+        }
+        if let Some(highest) = release.decisions.iter().map(|decision| decision.weight).max() {
+            told("Highest weight", &weight(highest));
+        }
+        if header.outcome == Outcome::RolledBack
+            && let Some(decision) = rollback(release)
+        {
+            told("Trigger", Decided { decision }.trigger().unwrap_or("not recorded"));
+            told("Rolled back by", &decision.actor);
+            told("After", &elapsed(decision.after));
+        }
+        let refused = |decision: &DecisionRecord| decision.evidence[RAMP]["refused"].as_u64();
+        if let Some(refused) = release.decisions.iter().rev().find_map(refused) {
+            told("Refused in the ramp", &format!("{} requests that blue could not take at once", count(refused)));
+        }
+        to.heading("The release");
+        to.facts(rows, Align::Start);
+    }
 }
 
-fn rollback(release: &ReleaseDocument) -> Option<&DecisionRecord> {
-    release.decisions.iter().find(|decision| decision.state == "rolledBack")
-}
-
-fn summary(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
-    let header = &release.record.header;
-    let outcome = match header.outcome {
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
         Outcome::Open => "still open",
         Outcome::Promoted => "promoted",
         Outcome::RolledBack => "rolled back",
-    };
-    writeln!(to, "# Release {}: {outcome}\n", escape(&header.id))?;
-    writeln!(to, "| | |\n|---|---|")?;
-    let mut row = |name: &str, value: &str| writeln!(to, "| {name} | {value} |");
-    row("Green (candidate)", &escape(&header.green))?;
-    row("Blue (stable)", &escape(&header.blue))?;
-    row("Epoch", &header.epoch.to_string())?;
-    row("Started", &instant(header.started))?;
-    if let Some(ended) = header.ended {
-        row("Ended", &instant(ended))?;
-        let lasted = Duration::try_from(ended.duration_since(header.started)).unwrap_or_default();
-        row("Lasted", &elapsed(lasted))?;
     }
-    if let Some(steps) = plan::steps(&release.record.plan) {
-        row("Plan", &steps)?;
-    }
-    if let Some(harmed) = release.decisions.iter().rev().find_map(|decision| plan::harmed(&decision.evidence)) {
-        row("Harmed requests", &harmed)?;
-    }
-    if let Some(reason) = plan::irreversible(&release.record.plan) {
-        row("Irreversible", &reason)?;
-    }
-    if let Some(routes) = taken_back(release) {
-        row("Taken back alone", &routes)?;
-    }
-    if let Some(highest) = release.decisions.iter().map(|decision| decision.weight).max() {
-        row("Highest weight", &weight(highest))?;
-    }
-    if header.outcome == Outcome::RolledBack
-        && let Some(decision) = rollback(release)
-    {
-        row("Trigger", &evidence::trigger(&decision.evidence).map_or_else(|| "not recorded".to_owned(), escape))?;
-        row("Rolled back by", &escape(&decision.actor))?;
-        row("After", &elapsed(decision.after))?;
-    }
-    let refused = |decision: &DecisionRecord| decision.evidence[RAMP]["refused"].as_u64();
-    if let Some(refused) = release.decisions.iter().rev().find_map(refused) {
-        row("Refused in the ramp", &format!("{} requests that blue could not take at once", count(refused)))?;
-    }
-    Ok(())
 }
 
-/// The routes that went to blue alone; none where there are none.
-fn taken_back(release: &ReleaseDocument) -> Option<String> {
-    let taken = release.decisions.iter().filter(|decision| decision.kind == Kind::RouteTakenBack.name());
-    let routes: Vec<String> = taken.filter_map(|decision| evidence::route(&decision.evidence)).map(escape).collect();
-    (!routes.is_empty()).then(|| routes.join(", "))
-}
-
-fn timeline(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
-    writeln!(to, "\n## Timeline\n")?;
-    if release.decisions.is_empty() {
-        return writeln!(to, "Nothing was decided.");
-    }
-    writeln!(to, "| time | after | event | by | state | weight | what |\n|---|---|---|---|---|---|---|")?;
-    for decision in &release.decisions {
-        let DecisionRecord { at, after, kind, actor, sentence, state, weight: share, .. } = decision;
-        let cells =
-            [instant(*at), elapsed(*after), words(kind), escape(actor), words(state), weight(*share), escape(sentence)];
-        writeln!(to, "| {} |", cells.join(" | "))?;
-    }
-    Ok(())
-}
-
-fn actors(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
-    if release.decisions.is_empty() {
-        return Ok(());
-    }
-    writeln!(to, "\n## Who did what\n")?;
-    let mut actors: Vec<(&str, Vec<&str>)> = vec![];
-    for decision in &release.decisions {
-        match actors.iter_mut().find(|(actor, _)| *actor == decision.actor) {
-            Some((_, kinds)) => kinds.push(&decision.kind),
-            None => actors.push((&decision.actor, vec![&decision.kind])),
-        }
-    }
-    for (actor, kinds) in actors {
-        let mut counted: Vec<(&str, u64)> = vec![];
-        for kind in kinds {
-            match counted.iter_mut().find(|(counted, _)| *counted == kind) {
-                Some((_, times)) => *times += 1,
-                None => counted.push((kind, 1)),
-            }
-        }
-        let told: Vec<String> = counted
-            .into_iter()
-            .map(|(kind, times)| if times == 1 { words(kind) } else { format!("{} ({}×)", words(kind), count(times)) })
-            .collect();
-        writeln!(to, "- {}: {}", escape(actor), told.join(", "))?;
-    }
-    Ok(())
-}
-
-fn checklist(release: &ReleaseDocument, to: &mut String) -> std::fmt::Result {
+/// Until its end, or until `now`.
+fn lasted(release: &ReleaseDocument, now: Timestamp) -> Duration {
     let header = &release.record.header;
-    let (blue, green) = (escape(&header.blue), escape(&header.green));
-    writeln!(to, "\n## What is left to do\n")?;
-    let mut left = |task: String| writeln!(to, "- [ ] {task}");
-    if let Some(routes) = taken_back(release) {
-        left(format!("Find out what {green} does wrong on {routes}"))?;
-    }
-    match header.outcome {
-        Outcome::Open => {
-            let share = release.decisions.last().map_or(0, |decision| decision.weight);
-            left(format!("End the release: green has {}; promote it, or roll it back", weight(share)))
-        }
-        Outcome::Promoted => {
-            left(format!("Take {blue} out of service when nobody wants to go back to it"))?;
-            left(format!("Name {green} as blue in the configuration"))?;
-            // An approval is part of the plan.
-            let stops = |decision: &DecisionRecord| {
-                decision.state == "paused" && decision.kind != Kind::AwaitingApproval.name()
-            };
-            if release.decisions.iter().any(stops) {
-                left("Look into what paused the release on its way".to_owned())?;
-            }
-            Ok(())
-        }
-        Outcome::RolledBack => {
-            left(format!("See that {blue} serves everything as it should"))?;
-            left("Tell those who wait for the release that it was rolled back".to_owned())?;
-            left(format!("Keep what explains the failure of {green}: its logs, traces and dumps"))?;
-            left(format!("Find the cause in {green}, and fix it"))?;
-            left("Start a new release with what is fixed; this one stays rolled back".to_owned())
-        }
-    }
-}
-
-fn instant(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// Hours, minutes and seconds.
-fn elapsed(after: Duration) -> String {
-    let seconds = after.as_secs();
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn weight(basis_points: u16) -> String {
-    format!("{} %", f64::from(basis_points) / 100.0)
+    Duration::try_from(header.ended.unwrap_or(now).duration_since(header.started)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::text::escape;
 use crate::gate::verdict::{count, duration};
 
 /// The steps on one line; none for a release without a plan.
@@ -21,7 +20,7 @@ pub(super) fn steps(plan: &Value) -> Option<String> {
 
 /// Why nothing but an operator was to roll back.
 pub(super) fn irreversible(plan: &Value) -> Option<String> {
-    plan["irreversible"].as_str().map(escape)
+    plan["irreversible"].as_str().map(str::to_owned)
 }
 
 /// What the release has cost, where it had an exposure budget.
@@ -38,14 +37,14 @@ fn step(step: &Value) -> Option<String> {
     };
     let share = match (step["mirror"].as_f64(), step["cohort"].as_str()) {
         (Some(mirror), _) => format!("{mirror} % mirrored"),
-        (None, Some(cohort)) => format!("the cohort {}", escape(cohort)),
+        (None, Some(cohort)) => format!("the cohort {cohort}"),
         (None, None) => format!("{} %", step["weight"].as_f64()?),
     };
     Some(format!("{share} for {}{approval}", seconds(&step["bake"])?))
 }
 
 fn deadline(deadline: &Value) -> Option<String> {
-    Some(format!("within {}, otherwise {}", seconds(&deadline["within"])?, escape(deadline["otherwise"].as_str()?)))
+    Some(format!("within {}, otherwise {}", seconds(&deadline["within"])?, deadline["otherwise"].as_str()?))
 }
 
 fn seconds(value: &Value) -> Option<String> {

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::markdown::escape;
 use super::*;
 use crate::journal::{ReleaseHeader, ReleaseRecord};
 
@@ -24,6 +25,11 @@ fn release(outcome: Outcome, decisions: Vec<DecisionRecord>) -> ReleaseDocument 
     }
 }
 
+/// In Markdown, without the evidence.
+fn tell(release: &ReleaseDocument) -> String {
+    Report::new(release.clone(), None, at(7_200)).markdown()
+}
+
 #[test]
 fn what_a_release_brought_along_is_told_and_reasons_are_no_markup() {
     let mut release = release(Outcome::Open, vec![]);
@@ -38,12 +44,12 @@ fn what_a_release_brought_along_is_told_and_reasons_are_no_markup() {
         "irreversible": "the *old* table is gone",
         "source": "release",
     });
-    let told = markdown(&release);
+    let told = tell(&release);
     let plan = "| Plan | 0.5 % for 90 s, 10 % for 300 ms and an approval, 50 % for 10 min and an approval within 24 h, \
                 otherwise rollback, 100 % for 1 h; of this release alone |\n";
     assert!(told.contains(plan), "{told}");
     release.record.plan["maxWeight"] = json!(50.0);
-    let bounded = markdown(&release);
+    let bounded = tell(&release);
     assert!(
         bounded.contains("100 % for 1 h; beyond 50 % by an operator alone; of this release alone |\n"),
         "{bounded}"
@@ -52,7 +58,7 @@ fn what_a_release_brought_along_is_told_and_reasons_are_no_markup() {
     // As programs wrote it that knew no plan but the configuration's.
     release.record.plan =
         json!({ "steps": [{ "weight": 100.0, "bake": 60.0, "approval": false }], "irreversible": null });
-    let told = markdown(&release);
+    let told = tell(&release);
     assert!(told.contains("| Plan | 100 % for 1 min |\n") && !told.contains("Irreversible"), "{told}");
 }
 
@@ -79,7 +85,7 @@ fn rolled_back() -> ReleaseDocument {
         "trigger": "error-spike",
         "window": "1m",
         "grounds": {
-            "bad": "failed", "over": "in the last 1 min", "onceIn": 1_834_512.3,
+            "bad": "failed", "over": "in the last 1 min", "bound": { "metric": "errorRate", "above": 0.01 },
             "blue": { "bad": 12, "units": 12_345 }, "green": { "bad": 123, "units": 1_371 },
         },
         "comparison": {
@@ -114,14 +120,7 @@ fn rolled_back() -> ReleaseDocument {
             json!({}),
         ),
         (
-            Told(
-                3_723,
-                "rolledBack",
-                "gate",
-                "rolledBack",
-                0,
-                "error-spike: green fails 9.0 % of 1,371 requests, above 1 %",
-            ),
+            Told(3_723, "rolledBack", "gate", "rolledBack", 0, "green fails 9.0 % of 1,371 requests, above 1 %"),
             evidence,
         ),
         (Told(3_724, "notified", "gate", "rolledBack", 0, "the pager was called"), Value::Null),
@@ -144,7 +143,7 @@ fn promoted() -> ReleaseDocument {
 
 #[track_caller]
 fn check(release: &ReleaseDocument, golden: &str) {
-    let report = markdown(release);
+    let report = tell(release);
     assert!(report == golden, "the report is not the golden one, but:\n{report}");
 }
 
@@ -162,7 +161,7 @@ fn a_promoted_release_is_told_with_the_last_comparison() {
 fn what_paused_a_promoted_release_is_left_to_be_looked_into_and_an_approval_is_not() {
     for (kind, expected) in [("awaitingApproval", false), ("paused", true), ("frozen", true)] {
         let told = Told(60, kind, "gate", "paused", 1_000, "it waits");
-        let report = markdown(&release(Outcome::Promoted, vec![decision(0, &told, Value::Null)]));
+        let report = tell(&release(Outcome::Promoted, vec![decision(0, &told, Value::Null)]));
         assert_eq!(report.contains("Look into what paused the release"), expected, "{kind}");
     }
 }
@@ -170,7 +169,7 @@ fn what_paused_a_promoted_release_is_left_to_be_looked_into_and_an_approval_is_n
 #[test]
 fn a_release_of_which_nothing_is_known_is_told_nevertheless() {
     check(&release(Outcome::Open, vec![]), include_str!("tests/open.md"));
-    let report = markdown(&release(Outcome::RolledBack, vec![]));
+    let report = tell(&release(Outcome::RolledBack, vec![]));
     assert!(report.starts_with("# Release v2.1.0\\_rc-7: rolled back\n"), "{report}");
 }
 
@@ -197,3 +196,5 @@ fn text_of_people_stays_text() {
         assert_eq!(escape(given), expected);
     }
 }
+
+mod measured;

@@ -1,28 +1,10 @@
-//! What people and programs wrote, as Markdown that shows it as it is.
+//! Times, weights and names as people read them.
 
-/// Text for inside a line: in a cell, an item, a heading or a quotation.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.trim().chars() {
-        match character {
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '|' | '~' | '!' | '$' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            '&' => escaped.push_str("&amp;"),
-            // A line break would end the cell, and what follows would be a block of its own.
-            character if character.is_whitespace() => escaped.push(' '),
-            // Nor may text run backwards, or hide.
-            character if character.is_control() || is_invisible(character) => escaped.push('\u{fffd}'),
-            character => escaped.push(character),
-        }
-    }
-    if begins_block(&escaped) {
-        let digits = escaped.len() - escaped.trim_start_matches(|first: char| first.is_ascii_digit()).len();
-        escaped.insert(digits, '\\');
-    }
-    escaped
-}
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::release::input::{GATE, PLAN};
 
 /// `rolledBack` as `rolled back`.
 pub(super) fn words(name: &str) -> String {
@@ -33,18 +15,57 @@ pub(super) fn words(name: &str) -> String {
         }
         words.extend(character.to_lowercase());
     }
-    escape(&words)
+    words
 }
 
-/// A heading, an item of a list, a rule or an underline, were it to stand at the beginning of a line.
-fn begins_block(text: &str) -> bool {
-    let behind_digits = text.trim_start_matches(|first: char| first.is_ascii_digit());
-    let is_number = behind_digits.len() < text.len();
-    let mut behind = behind_digits.chars();
-    let is_item = is_number && matches!(behind.next(), Some('.' | ')')) && matches!(behind.next(), None | Some(' '));
-    text.starts_with(['#', '-', '+', '=']) || is_item
+pub(super) fn instant(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-const fn is_invisible(character: char) -> bool {
+/// To the millisecond: much can happen within a second.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S.%3f UTC").to_string()
+}
+
+/// Of a day that was named before.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// Hours, minutes and seconds.
+pub(super) fn elapsed(after: Duration) -> String {
+    let seconds = after.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// As [`elapsed`], to the millisecond.
+pub(super) fn elapsed_exactly(after: Duration) -> String {
+    format!("{}.{:03}", elapsed(after), after.subsec_millis())
+}
+
+/// An actor in a sentence.
+pub(super) fn who(actor: &str) -> String {
+    match actor {
+        GATE | PLAN => format!("the {actor}"),
+        person => person.to_owned(),
+    }
+}
+
+pub(super) fn weight(basis_points: u16) -> String {
+    format!("{} %", f64::from(basis_points) / 100.0)
+}
+
+/// A time of a release that began at `started`.
+pub(super) fn since(started: Timestamp, after: Duration) -> Timestamp {
+    started.checked_add(after).unwrap_or(Timestamp::MAX)
+}
+
+/// What others wrote, to stand in front of a full stop of ours.
+pub(super) fn unstopped(sentence: &str) -> &str {
+    sentence.trim().trim_end_matches('.')
+}
+
+/// Of what is no letter to be seen: text may not run backwards, or hide.
+pub(super) const fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

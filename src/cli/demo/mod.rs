@@ -61,7 +61,9 @@ impl Demo {
         let [proxy, admin] = [PROXY_PORT, ADMIN_PORT].map(Claim::new);
         let addresses = ByVersion { blue: blue.address, green: green.address };
         let config = setup::configuration(proxy.address, admin.address, addresses)?;
-        let running = running::start(&config, None, Origin::Configuration).context("the proxy could not start")?;
+        let journal = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
+        let running = running::start(&config, Some(journal.path()), Origin::Configuration)
+            .context("the proxy could not start")?;
         let plan = running.status.borrow().plan.clone().context("the demo has a plan")?;
         let screen = Screen::new(&plan.steps);
         self.introduce(&screen, &running);

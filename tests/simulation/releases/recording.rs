@@ -134,6 +134,7 @@ fn decisions(course: &mut Course, slot: &Slot, now: Duration) -> Result<Vec<Stri
         Recorded::Rare(Rare::Changed(changed) | Rare::Rules { changed, .. }) => {
             course.take(Input::Changed(changed), now)
         }
+        Recorded::Rare(Rare::Aftermath(_)) => Ok(Vec::new()),
         Recorded::Rare(Rare::Opening { .. }) => return broken(6, "an opening in the middle".to_owned()),
     };
     let effects = match effects {
