@@ -90,7 +90,8 @@ impl Drawn {
 impl Bound {
     fn of(trigger: &Trigger, evidence: ByVersion<&Evidence>) -> Bound {
         let rate = |of: &Evidence| (of.requests > 0).then(|| of.error_rate());
-        let latency = |of: &Evidence, quantile: Quantile| of.latency.quantile(quantile).map(|it| it.as_secs_f64() * 1e3);
+        let latency =
+            |of: &Evidence, quantile: Quantile| of.latency.quantile(quantile).map(|it| it.as_secs_f64() * 1e3);
         let ByVersion { blue, green } = evidence;
         let (metric, quantile, values) = match trigger.condition {
             Condition::FailuresAbove { .. } | Condition::FailuresAboveBlue { .. } => {

@@ -24,10 +24,8 @@ pub struct Resolution {
 }
 
 /// Five minutes by the second, and two hours by the quarter of a minute: 780 points of 200 bytes.
-pub const RESOLUTIONS: [Resolution; 2] = [
-    Resolution { every: Duration::from_secs(1), kept: 300 },
-    Resolution { every: Duration::from_secs(15), kept: 480 },
-];
+pub const RESOLUTIONS: [Resolution; 2] =
+    [Resolution { every: Duration::from_secs(1), kept: 300 }, Resolution { every: Duration::from_secs(15), kept: 480 }];
 
 /// What both versions did in one stretch of time, with the times that clients saw.
 #[derive(Clone, Debug, Serialize)]
@@ -185,10 +183,9 @@ mod tests {
     fn what_was_green_counts_for_blue_once_its_release_has_completed_and_for_green_after_a_rollback() {
         let epoch = Epoch::default();
         let cause = Cause { trigger: "dead".to_owned(), reason: String::new(), actor: "gate".to_owned() };
-        for (state, expected) in [
-            (State::Completed { epoch }, (1, 0, 9, 0)),
-            (State::RolledBack { epoch, cause }, (1, 0, 5, 4)),
-        ] {
+        for (state, expected) in
+            [(State::Completed { epoch }, (1, 0, 9, 0)), (State::RolledBack { epoch, cause }, (1, 0, 5, 4))]
+        {
             let mut charting = Charting::new(at(0));
             charting.count(&shown(5, 4), &state);
             assert_eq!(requests(&mut charting, at(1_000)), [expected], "{}", state.name());

@@ -1,5 +1,6 @@
 """What a test of the dashboard plays on: two versions of a service, clients, the built proxy and a browser."""
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -72,6 +73,8 @@ class Clients:
                 connection = None
             number += 1
             self.ended.wait(pause)
+        if connection:
+            connection.close()
 
     def close(self):
         self.ended.set()
@@ -108,13 +111,13 @@ class Proxy:
         return None
 
     def call(self, method, path, body=None, token=None):
-        connection = http.client.HTTPConnection(self.admin, timeout=DEADLINE)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if token:
             headers["Authorization"] = "Bearer " + token
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        text = answer.read()
+        with contextlib.closing(http.client.HTTPConnection(self.admin, timeout=DEADLINE)) as connection:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = connection.getresponse()
+            text = answer.read()
         assert answer.status < 300, (answer.status, text)
         return json.loads(text)
 
@@ -138,7 +141,7 @@ class Proxy:
         shutil.rmtree(self.folder)
 
 
-def browser(width=1280, height=1000, dark=False, still=False, webdriver_path=None):
+def browser(width=1280, height=1000):
     """A headless Chromium that keeps what its console says."""
     options = Options()
     options.binary_location = shutil.which("chromium")
@@ -146,17 +149,16 @@ def browser(width=1280, height=1000, dark=False, still=False, webdriver_path=Non
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    look(driver, width, height, dark, still)
+    look(driver, width, height)
     driver.set_script_timeout(DEADLINE)
     return driver
 
 
-def look(driver, width, height=1000, dark=False, still=False):
+def look(driver, width, height=1000, dark=False):
     """As a screen of this width shows it."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    features.append({"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"})
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 

@@ -11,7 +11,7 @@ const blue = ({ blue }) => blue.version;
 const green = ({ green }) => green.version;
 const step = ({ plan, step }) => plan?.steps[step - 1];
 
-/** `not` says why it cannot be done, `text` what it does. */
+/** `not` says why it cannot be done, `text` what it does; what `shows` the verdict gives green more than it has. */
 const ACTS = {
   start: {
     label: "Start release", title: "Start a release", path: "v1/release",
@@ -27,10 +27,10 @@ const ACTS = {
   resume: {
     label: "Resume", title: "Resume the release", path: "v1/release/resume",
     not: (status) => (!isOpen(status) ? NO_RELEASE : status.held ? null : status.consent === "asked" ? "it waits for an approval" : "it is not paused"),
-    text: (status) => `It is held because: ${status.pause} Resuming lets the plan go on.`,
+    text: (status) => `It is held: ${status.pause}. Resuming lets the plan go on.`,
   },
   approve: {
-    label: "Approve", title: "Approve the next step", path: "v1/release/approve",
+    label: "Approve", title: "Approve the next step", path: "v1/release/approve", shows: true,
     not: (status) => (!isOpen(status) ? NO_RELEASE : ["open", "asked"].includes(status.consent) ? null : "no step waits for an approval"),
     text: (status) => {
       const after = status.plan?.steps[status.step];
@@ -47,7 +47,7 @@ const ACTS = {
     fields: weightFields,
   },
   promote: {
-    label: "Promote", title: "Promote green", path: "v1/release/promote",
+    label: "Promote", title: "Promote green", path: "v1/release/promote", shows: true,
     not: (status) => (!isOpen(status) ? NO_RELEASE : status.state === "promoted" ? "it is promoted already" : null),
     text: (status) => {
       const last = status.plan?.steps.at(-1);
@@ -163,10 +163,12 @@ export class Acts {
   look(status, hello) {
     this.status = status;
     this.viewer = hello?.role === "viewer" ? hello.actor : null;
+    const next = status.consent === "asked" && !status.held ? "approve" : "";
     for (const button of this.buttons) {
       const why = this.why(button.dataset.act);
       button.setAttribute("aria-disabled", String(why !== null));
       button.title = why ?? "";
+      button.classList.toggle("next", why === null && button.dataset.act === next);
     }
     byId("may-not").hidden = !this.viewer;
     byId("may-not").textContent = this.viewer ? `${this.viewer} has a viewer's token: it shows everything and changes nothing.` : "";
@@ -183,7 +185,8 @@ export class Acts {
     const fields = act.fields?.(this.status) ?? { nodes: [], names: {}, body: () => ({}) };
     this.open = { name, fields, of: this.status };
     byId("act-title").textContent = act.title;
-    byId("act-text").textContent = act.text(this.status);
+    const { verdict, pause } = this.status;
+    byId("act-text").textContent = act.text(this.status) + (act.shows && verdict.sentence !== pause ? `\n\nThe verdict is ${verdict.kind}: ${verdict.sentence}.` : "");
     byId("act-fields").replaceChildren(...fields.nodes);
     const go = byId("act-do");
     go.textContent = act.label;
@@ -213,6 +216,7 @@ export class Acts {
   }
 
   async go() {
+    if (!this.open || this.going) return;
     const { name, fields } = this.open;
     const { path, method, label } = ACTS[name];
     const reason = byId("reason").value.trim();

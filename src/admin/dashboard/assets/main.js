@@ -2,7 +2,7 @@
 
 import { Acts } from "./acts.js";
 import { Charts } from "./charts.js";
-import { byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, stateOf } from "./picture.js";
+import { actionItem, byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, stateOf } from "./picture.js";
 import { listen, read, text, token } from "./server.js";
 import { duration, time, weight } from "./words.js";
 
@@ -138,11 +138,11 @@ async function openRelease(id) {
   wrong("");
   dialog.showModal();
   try {
-    const { blue, green, started, ended, outcome, decisions } = await read(`v1/releases/${encodeURIComponent(id)}`);
+    const { blue, green, started, ended, outcome, decisions, actions = [] } = await read(`v1/releases/${encodeURIComponent(id)}`);
     const how = { open: "is open", promoted: "was promoted", rolledBack: "was rolled back" }[outcome] ?? outcome;
     const took = ended ? ` after ${duration((Date.parse(ended) - Date.parse(started)) / 1000)}` : "";
     byId("release-text").textContent = `${green} over ${blue}, begun ${new Date(started).toLocaleString("en-GB")}, ${how}${took}.`;
-    byId("release-events").replaceChildren(...decisions.map(asEvent).map(eventItem));
+    byId("release-events").replaceChildren(...decisions.map(asEvent).map(eventItem), ...actions.map(actionItem));
   } catch (error) {
     wrong(error.message);
   }
@@ -223,6 +223,8 @@ for (const radio of document.querySelectorAll("[name=range]")) {
   radio.addEventListener("change", () => { charts.every = [1, 15][radio.value]; charts.draw(); });
 }
 document.addEventListener("visibilitychange", () => charts.draw());
+
+byId("zone").textContent = `, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
 
 setInterval(() => {
   if (lostAt !== null) showLost();

@@ -32,6 +32,9 @@ function show(id, is) {
 
 const filled = new Map();
 
+/** What the status does not say: green's weight before the rollback, and what became of the last release. */
+const beside = { before: null, last: "" };
+
 /** Replaces the children where they are others than before. */
 function fill(id, children) {
   const markup = make("div", "", ...children).innerHTML;
@@ -56,11 +59,13 @@ export function draw(status, since) {
   write("service", status.service);
   write("state", name);
   write("mark", mark);
-  write("weight", weight(status.weight));
-  write("weight-of", `of requests go to green, ${status.green.version}`);
+  const isComplete = status.state === "completed";
+  write("weight", weight(isComplete ? 100 : status.weight));
+  const before = status.state === "rolledBack" && beside.before?.epoch === status.epoch ? `; it had ${weight(beside.before.weight)}` : "";
+  write("weight-of", isComplete ? `of requests go to ${status.blue.version}, which is blue from here on` : `of requests go to green, ${status.green.version}${before}`);
   write("hand-mark", mark);
   write("hand-state", name);
-  write("hand-weight", weight(status.weight));
+  write("hand-weight", isOpen(status) ? weight(status.weight) : "");
   drawLeft(status, since);
   drawSentence(status);
   drawSplit(status);
@@ -81,8 +86,7 @@ export function drawLeft(status, since) {
 function left(status, since) {
   const { plan, step, state } = status;
   if (state === "rolledBack") return rolledBack(status);
-  if (state === "completed") return { figure: "", under: `${status.blue.version} is the new blue` };
-  if (!isOpen(status)) return { figure: "", under: "" };
+  if (!isOpen(status)) return { figure: "", under: beside.last };
   const bakes = plan?.steps[step - 1];
   const place = bakes ? `step ${step} of ${plan.steps.length}` : "";
   if (isAsked(status)) {
@@ -93,7 +97,7 @@ function left(status, since) {
   }
   if (!bakes) return unplanned(status);
   if (state === "paused") {
-    return { figure: "held", under: `in ${place}, which has baked for ${duration(status.baked)} of ${duration(bakes.bake)}` };
+    return { figure: "held", under: `in ${place}, which has baked for ${duration(Math.round(status.baked))} of ${duration(bakes.bake)}` };
   }
   const rest = bakes.bake - status.baked - since;
   if (rest <= 0) return { figure: "due", under: `${place} has baked; it goes on when the verdict is pass` };
@@ -323,8 +327,18 @@ export function eventItem({ at, kind: name, actor, sentence, weight: green, epoc
   return item;
 }
 
+/** One action of a runbook: what it did, or why not. */
+export function actionItem({ name, kind: of, moment, result, attempts, at, sentence }) {
+  const when = make("time", "", at ? time(at) : "");
+  const tone = result === "failed" ? "grave" : result === "done" || result === "delivered" ? "good" : "";
+  const tries = attempts > 1 ? `, ${attempts} attempts` : "";
+  return make("li", tone, when, make("span", "what", make("b", "", name ?? of), ` ${of}, when ${kind(moment).toLowerCase()}: ${result ?? "waits"}${tries}`), make("span", "said", sentence ?? ""));
+}
+
 /** The timeline, the newest first. */
 export function drawEvents(events, all) {
+  const end = events.findLastIndex((event) => event.kind === "rolledBack");
+  beside.before = events.slice(0, Math.max(end, 0)).findLast((event) => event.epoch === events[end].epoch) ?? null;
   const newest = events.toReversed();
   const shown = all ? newest : newest.slice(0, EVENTS_AT_FIRST);
   fill("events", shown.length ? shown.map(eventItem) : [make("li", "calm", "Nothing has happened since the proxy started.")]);
@@ -337,6 +351,8 @@ const RELEASES_SHOWN = 15;
 
 /** `open(id)` shows one of them, `save(id)` its report. */
 export function drawReleases(releases, open, save) {
+  const [last] = releases;
+  beside.last = last ? `the last release, ${last.green}, ${OUTCOMES[last.outcome] === "open" ? "is open" : `was ${OUTCOMES[last.outcome]}`} at ${day(last.ended ?? last.started)}` : "";
   byId("releases").replaceChildren(...releases.slice(0, RELEASES_SHOWN).map(({ id, blue, green, started, ended, outcome }) => {
     const name = make("button", "link", green);
     name.type = "button";

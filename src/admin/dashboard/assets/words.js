@@ -49,10 +49,10 @@ export function millis(value) {
 
 /** Seconds as people say them: `45 s`, `5 min`, `1 h 20 min`. */
 export function duration(seconds) {
-  if (seconds < 1) return millis(seconds * 1000);
+  if (seconds > 0 && seconds < 1) return millis(seconds * 1000);
   if (seconds < 90) return `${trimmed(seconds, seconds < 10 ? 1 : 0)} s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 90) return `${minutes} min`;
+  if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours >= 48) return `${Math.round(hours / 24)} days`;
   return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
