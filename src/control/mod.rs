@@ -241,14 +241,13 @@ impl Control {
     /// Gives one input to the deciding core, carries out what it says, and records both.
     fn feed(&mut self, input: &Input<'_>, reply: Option<Reply>) -> Result<(), (Refusal, Option<Reply>)> {
         let now = self.clock.now();
+        let was_open = self.course.state().run().is_some();
         let effects = match self.course.take(input.clone(), now) {
             Ok(effects) => effects,
             Err(refusal) => return Err((refusal, reply)),
         };
         let decided = Instant::now();
-        if let Input::Tick { counted, .. } | Input::Counted(counted) = input {
-            self.charting.count(&counted.shown, self.course.state());
-        }
+        self.count_for_charts(input, was_open);
         let mut events = Vec::new();
         for effect in effects {
             self.carry_out(effect, decided, now, &mut events);

@@ -10,7 +10,9 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::Control;
+use crate::course::Input;
 use crate::course::evidence::Counted;
+use crate::gate::compare::Summary;
 use crate::gate::{ByVersion, Evidence};
 use crate::release::{Epoch, State, Weight};
 
@@ -65,6 +67,8 @@ struct Stretch {
     every: Duration,
     number: u64,
     shown: ByVersion<Evidence>,
+    /// What a release came to that ended in it.
+    ended: Option<Summary>,
 }
 
 impl Default for Series {
@@ -91,6 +95,7 @@ impl Charting {
             every,
             number: number(now, every),
             shown: ByVersion::default(),
+            ended: None,
         }))
     }
 
@@ -104,13 +109,17 @@ impl Charting {
         }
     }
 
-    /// The stretches that have ended by `now`. One in which the process stood still is left out.
-    fn ended(&mut self, now: Duration) -> impl Iterator<Item = (u64, u64, ByVersion<Evidence>)> {
+    /// A release has ended on this.
+    pub(super) fn release_ended(&mut self, compared: Option<Summary>) {
+        self.0.iter_mut().for_each(|stretch| stretch.ended = compared);
+    }
+
+    /// The stretches that have ended by `now`. Those in which the process stood still are left out.
+    fn ended(&mut self, now: Duration) -> impl Iterator<Item = Stretch> {
         self.0.iter_mut().filter_map(move |stretch| {
-            let ended = stretch.number;
-            stretch.number = number(now, stretch.every);
-            let has_ended = stretch.number > ended;
-            has_ended.then(|| (stretch.every.as_secs(), ended, std::mem::take(&mut stretch.shown)))
+            let next = number(now, stretch.every);
+            let begun = Stretch { every: stretch.every, number: next, shown: ByVersion::default(), ended: None };
+            (next > stretch.number).then(|| std::mem::replace(stretch, begun))
         })
     }
 }
@@ -120,21 +129,32 @@ fn number(now: Duration, every: Duration) -> u64 {
 }
 
 impl Control {
+    /// Takes what an input brought that the deciding core has just taken.
+    pub(super) fn count_for_charts(&mut self, input: &Input<'_>, was_open: bool) {
+        if let Input::Tick { counted, .. } | Input::Counted(counted) = input {
+            self.charting.count(&counted.shown, self.course.state());
+        }
+        if was_open && self.course.state().run().is_none() {
+            self.charting.release_ended(self.course.compared());
+        }
+    }
+
     /// Sends the points that are complete. Call it once a tick, after everything was counted.
     pub(super) fn chart(&mut self) {
         let now = self.clock.now();
-        let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         let at = Timestamp::now().round(Unit::Millisecond).expect("a time in this age");
-        for (every, number, ByVersion { blue, green }) in self.charting.ended(now) {
+        for Stretch { every, number, shown, ended } in self.charting.ended(now) {
+            let of_open = self.course.compared().filter(|_| self.course.state().run().is_some());
+            let compared = of_open.or(ended);
             self.outputs.series.send(Point {
-                every,
+                every: every.as_secs(),
                 number,
                 at,
                 epoch: self.course.epoch(),
                 state: self.course.state().name(),
                 weight: self.inputs.routing.table().weight(),
-                blue: Counted::new(&blue),
-                green: Counted::new(&green),
+                blue: Counted::new(&shown.blue),
+                green: Counted::new(&shown.green),
                 ln_evidence: compared.map(|compared| compared.ln_evidence),
                 ln_arm: compared.map(|compared| compared.ln_arm),
             });
@@ -162,8 +182,10 @@ mod tests {
     }
 
     fn requests(charting: &mut Charting, now: Duration) -> Vec<(u64, u64, u64, u64)> {
-        let ended = charting.ended(now);
-        ended.map(|(every, number, of)| (every, number, of.blue.requests, of.green.requests)).collect()
+        let of = |Stretch { every, number, shown, .. }: Stretch| {
+            (every.as_secs(), number, shown.blue.requests, shown.green.requests)
+        };
+        charting.ended(now).map(of).collect()
     }
 
     #[test]

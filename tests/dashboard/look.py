@@ -70,7 +70,7 @@ def pictures(driver, proxy, green, folder):
     proxy.call("POST", "/v1/release/pause", {"reason": "the database team wants to look first"})
     until("Paused")
     picture(driver, folder, "paused")
-    green.fails = True
+    green.fails = 1
     until("Rolled back")
     time.sleep(3)
     picture(driver, folder, "rolled-back")

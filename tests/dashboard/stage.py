@@ -5,6 +5,7 @@ import http.client
 import http.server
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +26,8 @@ class Version:
 
     def __init__(self):
         version = self
-        self.fails = False
+        # The share of its requests that fail.
+        self.fails = 0
         self.late = 0.0
 
         class Answer(http.server.BaseHTTPRequestHandler):
@@ -34,7 +36,7 @@ class Version:
             def do_GET(self):
                 if version.late:
                     time.sleep(version.late)
-                self.send_response(500 if version.fails else 200)
+                self.send_response(500 if random.random() < version.fails else 200)
                 self.send_header("Content-Length", "3")
                 self.end_headers()
                 self.wfile.write(b"ok\n")

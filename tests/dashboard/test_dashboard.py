@@ -56,7 +56,7 @@ class Dashboard(unittest.TestCase):
         cls.green.close()
 
     def setUp(self):
-        self.green.fails = False
+        self.green.fails = 0
         look(self.browser, 1280)
         self.expected = []
 
@@ -117,7 +117,7 @@ class Dashboard(unittest.TestCase):
             })).observe(state, { childList: true, characterData: true, subtree: true });
             """
         )
-        self.green.fails = True
+        self.green.fails = 1
         self.until_says("state", "Rolled back")
         seen = eventually("it was drawn", lambda: self.browser.execute_script("return window.seenAt"))
         flipped = self.browser.execute_script("return Date.parse(arguments[0])", proxy.status()["rollback"]["at"])
@@ -299,7 +299,7 @@ class Dashboard(unittest.TestCase):
         self.fits("dialog")
         self.element("act-cancel").click()
         self.act("approve", "a test")
-        self.green.fails = True
+        self.green.fails = 1
         self.until_says("state", "Rolled back")
         self.fits("rolled back")
 

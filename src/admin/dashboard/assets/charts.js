@@ -12,6 +12,9 @@ const LEAST_SECONDS = 60;
 /** A bound that lies further above the values than this is named at the edge, so that the values keep their shape. */
 const FAR = 4;
 
+/** So many times fewer requests than usual are few. */
+const FEW = 4;
+
 const BOTH = [["blue", "blue"], ["green", "green"]];
 const latency = (quantile) => ({
   title: quantile.toUpperCase(),
@@ -167,6 +170,15 @@ class Chart {
     });
   }
 
+  /** The values that set the scale. A last few requests make a rate of anything: they are drawn, at the upper edge if need be. */
+  weighty(points, line) {
+    const { spec } = this;
+    const requests = (point) => (spec.traffic || spec.odds ? 1 : point[line].requests);
+    const some = points.map(requests).filter((number) => number > 0).sort((one, other) => one - other);
+    const usual = some[Math.floor(some.length / 2)] ?? 0;
+    return points.filter((point) => requests(point) * FEW >= usual).map((point) => spec.value(point, line)).filter((value) => value != null);
+  }
+
   draw({ points, from, to }) {
     const { spec, charts, svg } = this;
     const width = Math.max(svg.clientWidth, 120);
@@ -176,7 +188,7 @@ class Chart {
     this.caption(at);
 
     const bounds = this.bounds();
-    const values = points.flatMap((point) => spec.lines.map(([line]) => spec.value(point, line))).filter((value) => value != null);
+    const values = spec.lines.flatMap(([line]) => this.weighty(points, line));
     const most = values.reduce((most, value) => Math.max(most, value), 0);
     const near = bounds.filter(({ value }) => spec.odds || value <= Math.max(most * FAR, spec.least));
     const needed = near.reduce((most, { value }) => Math.max(most, value * 1.12), Math.max(most * 1.05, spec.least ?? 0));
