@@ -110,8 +110,8 @@ impl Charting {
     }
 
     /// A release has ended on this.
-    pub(super) fn release_ended(&mut self, compared: Option<Summary>) {
-        self.0.iter_mut().for_each(|stretch| stretch.ended = compared);
+    pub(super) fn release_ended(&mut self, compared: Option<&Summary>) {
+        self.0.iter_mut().for_each(|stretch| stretch.ended = compared.copied());
     }
 
     /// The stretches that have ended by `now`. Those in which the process stood still are left out.
@@ -135,7 +135,7 @@ impl Control {
             self.charting.count(&counted.shown, self.course.state());
         }
         if was_open && self.course.state().run().is_none() {
-            self.charting.release_ended(self.course.compared());
+            self.charting.release_ended(self.course.compared().as_ref());
         }
     }
 

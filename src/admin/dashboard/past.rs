@@ -1,7 +1,7 @@
 //! The minutes before a page was opened: the last points of the charts and the last events, in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,15 +10,16 @@ use flate2::Compression;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use super::{gzip, packed};
 use crate::admin::Context;
 use crate::control::event::Event;
 use crate::control::series::{Point, RESOLUTIONS};
 
-/// What is kept. Only the admin thread locks it, and never while it waits for anything.
+/// What is kept. Only the admin thread has it.
 #[derive(Clone, Debug, Default)]
-pub struct Past(Arc<Mutex<Kept>>);
+pub struct Past(watch::Sender<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -45,12 +46,6 @@ struct Points<'k> {
     points: &'k VecDeque<Arc<Point>>,
 }
 
-impl Past {
-    fn with<T>(&self, act: impl FnOnce(&mut Kept) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl Kept {
     fn point(&mut self, point: Arc<Point>) {
         let of = RESOLUTIONS.iter().zip(&mut self.points).find(|(known, _)| known.every.as_secs() == point.every);
@@ -72,12 +67,12 @@ pub(in crate::admin) async fn follow(context: Context) {
     loop {
         tokio::select! {
             point = points.recv() => match point {
-                Ok(point) => context.past.with(|kept| kept.point(point)),
+                Ok(point) => context.past.0.send_modify(|kept| kept.point(point)),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
             event = events.recv() => match event {
-                Ok(event) => context.past.with(|kept| keep(&mut kept.events, event, EVENTS)),
+                Ok(event) => context.past.0.send_modify(|kept| keep(&mut kept.events, event, EVENTS)),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
@@ -87,11 +82,12 @@ pub(in crate::admin) async fn follow(context: Context) {
 
 /// What both versions did in the last minutes, and what happened.
 pub(in crate::admin) async fn series(State(context): State<Context>, headers: HeaderMap) -> Response {
-    let json = context.past.with(|kept| {
+    let json = {
+        let kept = context.past.0.borrow();
         let resolutions = RESOLUTIONS.iter().zip(&kept.points);
         let resolutions = resolutions.map(|(known, points)| Points { every: known.every.as_secs(), points }).collect();
         serde_json::to_vec(&Series { resolutions, events: &kept.events }).expect("points and events are plain data")
-    });
+    };
     let json = Bytes::from(json);
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (content_type, packed(&headers, || gzip(&json, Compression::fast()), || json.clone())).into_response()
