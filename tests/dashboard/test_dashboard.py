@@ -251,6 +251,16 @@ class Dashboard(unittest.TestCase):
         self.until_says("events", "before")
         self.assertIn("Connected again", self.element("polite").get_attribute("textContent"))
 
+    def test_a_page_that_was_left_holds_no_connection_of_the_few_that_a_browser_has(self):
+        proxy = self.play(clients=False)
+        for _ in range(8):
+            self.open(proxy)
+            self.browser.get("about:blank")
+        self.open(proxy)
+        self.browser.back()
+        self.browser.back()
+        self.until_says("connection-text", "live")
+
     def test_the_charts_draw_both_versions_with_a_gap_where_there_was_nothing_and_the_bounds(self):
         proxy = self.play()
         proxy.call("PUT", "/v1/weight", {"weight": 50})

@@ -223,6 +223,8 @@ for (const radio of document.querySelectorAll("[name=range]")) {
   radio.addEventListener("change", () => { charts.every = [1, 15][radio.value]; charts.draw(); });
 }
 document.addEventListener("visibilitychange", () => charts.draw());
+window.addEventListener("pagehide", () => stream.leave());
+window.addEventListener("pageshow", (event) => { if (event.persisted) stream.again(); });
 
 byId("zone").textContent = `, ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
 

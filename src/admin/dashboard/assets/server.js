@@ -43,11 +43,15 @@ export async function change(method, path, body) {
 /**
  * Keeps a stream open. `heard(name, data)` for each event; `lost(why, wait)` when it has gone, with the time until the next
  * attempt; `refused(error)` when a token is needed or wrong, after which it waits for `again()`.
+ *
+ * A browser keeps pages that were left as they are, for the way back, and has only six connections to an address: `leave()` before
+ * that, and `again()` after.
  */
 export function listen({ heard, lost, refused }) {
   let attempt = 0;
   let wake = () => {};
   let hangUp = () => {};
+  let left = false;
 
   const pause = (ms) => new Promise((resolve) => {
     const timer = ms === null ? 0 : setTimeout(resolve, ms);
@@ -87,7 +91,9 @@ export function listen({ heard, lost, refused }) {
         lost(await follow(), RETRIES_MS[0]);
         await pause(RETRIES_MS[0]);
       } catch (error) {
-        if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
+        if (left) {
+          await pause(null);
+        } else if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
           refused(error);
           await pause(null);
         } else {
@@ -99,7 +105,7 @@ export function listen({ heard, lost, refused }) {
     }
   })();
 
-  return { again: () => { wake(); }, anew: () => { attempt = 0; hangUp(); wake(); } };
+  return { again: () => { left = false; wake(); }, leave: () => { left = true; hangUp(); }, anew: () => { attempt = 0; hangUp(); wake(); } };
 }
 
 /** The name and the data of one server-sent event. */
