@@ -45,7 +45,7 @@ const stream = listen({
     byId("lost").dataset.why = why;
     showLost();
   },
-  refused: (error) => askForToken(token.get() ? error.message : ""),
+  refused: (error) => askForToken(token.get() || error.status === 403 ? error.message : ""),
 });
 
 function welcome() {
