@@ -16,13 +16,14 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
-use crate::admin;
+use crate::admin::{self, Past};
 use crate::config::{Config, Endpoint, Tls};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::lending::Lending;
 use crate::control::restore::Beginning;
+use crate::control::series::Series;
 use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
@@ -117,18 +118,20 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
 
     proxy::check(Arc::clone(&routing), phase.clone())?;
     let (publish, status) = watch::channel(Arc::new(first_status(config, &beginning, &routing)));
-    let events = Events::default();
+    let (events, series) = (Events::default(), Series::default());
     let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
     let inputs = Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
-    let outputs = Outputs { status: publish, events: events.clone(), wanted: want };
+    let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
     let context = admin::Context {
         commands: commands.clone(),
         lookups,
         events: events.clone(),
+        past: Past::default(),
+        series,
         status: status.clone(),
         lifecycle: phase,
         exposition,

@@ -89,7 +89,7 @@ fn a_body_of_another_type_or_beyond_the_bound_a_wrong_path_and_a_wrong_method_ar
     let long = format!(r#"{{"weight": 50, "reason": "{}"}}"#, "x".repeat(16 * 1024));
     assert_problem(&proxy.ask("PUT", "/v1/weight", &[HOST, JSON], &long), 413, "longer than 16384 bytes");
     assert_problem(&proxy.ask("POST", "/v1/release/rollback", &[HOST, JSON], &long), 413, "longer than 16384 bytes");
-    for path in ["/", "/v1", "/v1/weight/", "/v1/releases/", "/v1/release/undo", "/metrics/x"] {
+    for path in ["/dashboard/x", "/v1", "/v1/weight/", "/v1/releases/", "/v1/release/undo", "/metrics/x"] {
         assert_problem(&proxy.ask("GET", path, &[HOST], ""), 404, "nothing at this path");
     }
     for (method, path, allowed) in [

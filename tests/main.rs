@@ -14,6 +14,7 @@ mod clock;
 mod cohorts;
 mod commands;
 mod crash;
+mod dashboard;
 mod descriptors;
 mod differential;
 mod disk;

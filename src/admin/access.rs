@@ -24,17 +24,18 @@ pub(super) async fn authorise(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let actor = match &context.settings().access {
-        Access::Loopback => LOCAL.to_owned(),
+    let (actor, role) = match &context.settings().access {
+        Access::Loopback => (LOCAL.to_owned(), Role::Operator),
         Access::Tokens(tokens) => {
             let token = known(tokens, request.headers())?;
             if !request.method().is_safe() && token.role < Role::Operator {
                 return Err(Problem::NotOperator { name: token.name.clone() });
             }
-            token.name.clone()
+            (token.name.clone(), token.role)
         }
     };
     request.extensions_mut().insert(Actor(actor));
+    request.extensions_mut().insert(role);
     Ok(next.run(request).await)
 }
 

@@ -1,10 +1,13 @@
 //! The admin API, on its own listener and its own thread.
 //!
 //! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
-//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded, [`reports`] how a release is told; [`listen`] is where they are connected to, [`access`] who may use them, [`problem`] turns every error into a problem document.
+//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded, [`reports`] how
+//! a release is told, [`dashboard`] the page for a browser; [`listen`] is where they are connected to, [`access`] who may use
+//! them, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
+mod dashboard;
 mod fate;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -32,12 +35,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::control::command::Commands;
 use crate::control::event::Events;
+use crate::control::series::Series;
 use crate::control::status::Status;
 use crate::journal::Archive;
 use crate::proxy::{Lifecycle, Phase};
 use crate::reload::{AdminSettings, Reloading};
 use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
+pub use dashboard::Past;
 use listen::{Door, idle_ones_go};
 
 /// What the endpoints read and where they send changes.
@@ -46,6 +51,8 @@ pub struct Context {
     pub commands: Commands,
     pub lookups: Lookups,
     pub events: Events,
+    pub series: Series,
+    pub past: Past,
     pub status: watch::Receiver<Arc<Status>>,
     pub lifecycle: Lifecycle,
     pub exposition: Exposition,
@@ -61,6 +68,7 @@ pub fn spawn(listener: TcpListener, context: Context) -> std::io::Result<JoinHan
         runtime.block_on(async move {
             let door = Door::new(listener, context.lifecycle.clone())?;
             let leave = idle_ones_go(context.lifecycle.clone());
+            tokio::spawn(dashboard::follow(context.clone()));
             axum::serve(door, router(context)).with_graceful_shutdown(leave).await
         })
     })
@@ -78,6 +86,8 @@ fn router(context: Context) -> Router {
         .route("/v1/status", get(api::status))
         .route("/v1/evidence", get(api::evidence))
         .route("/v1/events", get(api::events))
+        .route("/v1/live", get(dashboard::live))
+        .route("/v1/series", get(dashboard::series))
         .route("/v1/weight", put(api::weight))
         .route("/v1/release", post(versions::start))
         .route("/v1/release/pause", post(api::pause))
@@ -94,6 +104,10 @@ fn router(context: Context) -> Router {
         .route("/v1/releases/{id}/report", get(reports::report))
         .route("/v1/releases/{id}/evidence", get(releases::evidence))
         .route_layer(from_fn_with_state(context.clone(), access::authorise));
+    let page = Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{name}", get(dashboard::asset))
+        .route_layer(from_fn(dashboard::guarded));
     let open = Router::new()
         .route("/metrics", get(api::metrics))
         .route("/healthz", get(api::healthy))
@@ -103,7 +117,7 @@ fn router(context: Context) -> Router {
         .layer(from_fn_with_state(context.clone(), farewell))
         .layer(from_fn_with_state(context.clone(), access::same_site))
         .layer(from_fn(problem::documented));
-    authorised.merge(open).layer(stack).with_state(context)
+    authorised.merge(open).merge(page).layer(stack).with_state(context)
 }
 
 /// Asks clients to connect anew, once another process answers.

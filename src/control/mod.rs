@@ -2,13 +2,14 @@
 //!
 //! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
 mod cohorts;
 mod collecting;
 pub mod command;
+pub mod drawn;
 pub mod event;
 pub mod felt;
 mod learning;
@@ -20,6 +21,7 @@ mod noticing;
 pub mod outliers;
 pub mod ramping;
 pub mod restore;
+pub mod series;
 pub mod slots;
 pub mod status;
 mod taken_back;
@@ -56,6 +58,7 @@ use mirroring::Differing;
 use outliers::Outliers;
 use ramping::Ramping;
 use restore::{Beginning, Clock, Found, Times};
+use series::{Charting, Series};
 use status::{Names, Rollback, Status};
 
 /// How often the workers' shards are taken and the release judged.
@@ -84,6 +87,7 @@ pub struct Inputs {
 pub struct Outputs {
     pub status: watch::Sender<Arc<Status>>,
     pub events: Events,
+    pub series: Series,
     pub wanted: watch::Sender<Wanted>,
 }
 
@@ -101,6 +105,7 @@ pub struct Control {
     memory: Memory,
     ramping: Ramping,
     learnt: Learnt,
+    charting: Charting,
     /// As the file was when it was last read.
     config: Config,
     /// The version that was rolled back last, and why.
@@ -112,6 +117,7 @@ pub struct Control {
 impl Control {
     pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
+        let charting = Charting::new(clock.now());
         let names = Names::new(&beginning.holding(config));
         let planned = beginning.planned(config);
         let mut course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
@@ -133,6 +139,7 @@ impl Control {
             memory: Memory::new(config.limits.memory),
             ramping: Ramping::default(),
             learnt: Learnt::default(),
+            charting,
             config,
             rolled_back,
             inputs,
@@ -223,6 +230,7 @@ impl Control {
         self.look_at_refuge(health.blue);
         self.settle_felt();
         self.look_at_ramp(&tick);
+        self.chart();
         if self.inputs.ledger.is_to_flush()
             && let Err(error) = self.inputs.ledger.flush(self.state_record())
         {
@@ -233,11 +241,13 @@ impl Control {
     /// Gives one input to the deciding core, carries out what it says, and records both.
     fn feed(&mut self, input: &Input<'_>, reply: Option<Reply>) -> Result<(), (Refusal, Option<Reply>)> {
         let now = self.clock.now();
+        let was_open = self.course.state().run().is_some();
         let effects = match self.course.take(input.clone(), now) {
             Ok(effects) => effects,
             Err(refusal) => return Err((refusal, reply)),
         };
         let decided = Instant::now();
+        self.count_for_charts(input, was_open);
         let mut events = Vec::new();
         for effect in effects {
             self.carry_out(effect, decided, now, &mut events);

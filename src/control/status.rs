@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cohorts::CohortStatus;
+use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
 use crate::config::Config;
@@ -73,6 +74,8 @@ pub struct Status {
     pub comparison: Option<Summary>,
     #[serde(skip)]
     pub compared_routes: Vec<RouteSummary>,
+    #[serde(skip)]
+    pub drawn: Drawn,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -274,6 +277,7 @@ impl Status {
             windows: course.windows().each().map(|window| WindowStatus::new(&course.policy().routes, window)).collect(),
             comparison: course.compared(),
             compared_routes,
+            drawn: Drawn::new(course, table, upstreams),
         }
     }
 }

@@ -8,6 +8,7 @@ use portcullis::control::command::Commands;
 use portcullis::control::event::{Event, Events};
 use portcullis::control::ledger::Ledger;
 use portcullis::control::restore::Beginning;
+use portcullis::control::series::Series;
 use portcullis::control::status::{Names, Status};
 use portcullis::control::{Control, Inputs, Outputs};
 use portcullis::course::Course;
@@ -49,6 +50,7 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let ((_, found), (wanted, _)) = (mpsc::channel(1), watch::channel(Wanted::default()));
     let inputs =
         Inputs { routing: routed, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
-    let task = tokio::spawn(Control::new(config, beginning, inputs, Outputs { status: publish, events, wanted }).run());
+    let outputs = Outputs { status: publish, events, series: Series::default(), wanted };
+    let task = tokio::spawn(Control::new(config, beginning, inputs, outputs).run());
     Wired { routing, commands, status, events: listener, task }
 }

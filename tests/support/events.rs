@@ -21,8 +21,13 @@ pub struct Listener(mpsc::Receiver<Event>);
 
 impl Listener {
     pub fn new(admin: SocketAddr) -> Listener {
+        Listener::on(admin, "/v1/events", "")
+    }
+
+    /// On the stream at `path`, asked for with these fields, each with the end of its line.
+    pub fn on(admin: SocketAddr, path: &str, fields: &str) -> Listener {
         let mut stream = TcpStream::connect(admin).expect("the admin API listens");
-        write!(stream, "GET /v1/events HTTP/1.1\r\nHost: {admin}\r\n\r\n").expect("the admin API reads");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {admin}\r\n{fields}\r\n").expect("the admin API reads");
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
         // The subscription is made before the head is sent.
         let status = lines.next();

@@ -134,6 +134,7 @@ impl Demo {
         };
         print(&format!("A release from blue ({BLUE}) to green ({GREEN}), {plot}."));
         print("");
+        print(&format!("  dashboard   http://{admin}/"));
         print(&format!("  service     curl -i http://{listen}/"));
         print(&format!("  status      curl http://{admin}/v1/status"));
         print(&format!("  Prometheus  curl http://{admin}/metrics"));
