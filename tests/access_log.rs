@@ -92,7 +92,7 @@ fn a_connection_that_stood_already_took_no_time_and_a_length_that_is_not_said_is
     let mut client = proxy.client();
     client.get("/first");
     client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n").response();
-    let lines = eventually("two lines", || Some(proxy.logged("request")).filter(|lines| lines.len() == 2));
+    let lines = proxy.until_logged_times("request", 2);
     assert_eq!(blue.connections(), 1);
     assert!(lines[0]["connect_ms"].is_f64() && lines[0]["request_bytes"] == 0, "{:#}", lines[0]);
     for none in ["connect_ms", "request_bytes", "reason", "request_id", "trace_id"] {
@@ -108,7 +108,7 @@ fn the_client_is_the_origin_behind_the_trusted_proxies() {
         let chain = "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 203.0.113.7, 127.0.0.9";
         proxy.client().send(format!("{method} / HTTP/1.1\r\nHost: test\r\n{chain}\r\n\r\n")).response();
     }
-    let lines = eventually("two lines", || Some(proxy.logged("request")).filter(|lines| lines.len() == 2));
+    let lines = proxy.until_logged_times("request", 2);
     let clients: Vec<&Value> = lines.iter().map(|line| &line["client"]).collect();
     assert_eq!(clients, ["203.0.113.7", "203.0.113.7"]);
 }
@@ -178,7 +178,7 @@ fn a_client_over_its_rate_has_the_reason_rate_limit() {
     let blue = Upstream::ok();
     let proxy = Proxy::before_with(&blue, &format!("{JSON}\nrateLimit: {{ requests: 1, per: 1h }}"));
     assert_eq!([(); 2].map(|()| proxy.get("/").status), [200, 429]);
-    let lines = eventually("two lines", || Some(proxy.logged("request")).filter(|lines| lines.len() == 2));
+    let lines = proxy.until_logged_times("request", 2);
     assert_eq!(lines[1]["reason"], "rate_limit");
 }
 
@@ -377,7 +377,7 @@ fn an_id_is_made_for_each_request_and_told_to_the_endpoint_and_the_client_and_lo
     let sent: Vec<String> = blue.requests().iter().map(|request| request.head.one("x-request-id")).collect();
     assert_eq!(sent, told);
     told.push(proxy.client().send("TRACE / HTTP/1.1\r\nHost: test\r\n\r\n").response().head.one("x-request-id"));
-    let lines = eventually("four lines", || Some(proxy.logged("request")).filter(|lines| lines.len() == 4));
+    let lines = proxy.until_logged_times("request", 4);
     let logged: Vec<&str> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();
     assert_eq!(logged, told);
     told.sort();

@@ -179,7 +179,7 @@ fn row_47_a_name_with_a_dead_ipv6_address_and_a_live_ipv4_address_serves_and_not
     (0..100).for_each(|number| assert_eq!(client.get("/").status, 200, "{number}"));
     proxy.until(|status| status["blue"]["healthyEndpoints"] == 1);
     proxy.until_charged(100, 0);
-    let ejected = &proxy.logged("endpoint ejected")[0];
+    let ejected = proxy.until_logged("endpoint ejected");
     assert_eq!(ejected["endpoint"], format!("{NAME}:{} ({V6})", fleet.port()));
 }
 

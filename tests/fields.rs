@@ -166,7 +166,8 @@ fn row_31_a_request_that_comes_back_is_508_charged_to_nobody_and_has_its_reason(
         let counted = ["version=\"none\"", "outcome=\"refused_by_us\"", "code=\"508\""];
         proxy.until_metric("portcullis_requests_total", &counted, number as f64 + 1.0);
     }
-    let reasons: Vec<_> = proxy.logged("request").iter().skip(1).map(|line| line["reason"].clone()).collect();
+    let reasons: Vec<_> =
+        proxy.until_logged_times("request", 4).iter().skip(1).map(|line| line["reason"].clone()).collect();
     assert_eq!(reasons, ["proxy_loop"; 3]);
     proxy.until_charged(1, 0);
     assert_eq!(client.get("/").status, 200, "the connection goes on");

@@ -57,7 +57,7 @@ fn the_client_is_who_the_header_names_whatever_its_version() {
     }
     let expected = [["192.0.2.1"; 9].as_slice(), &["2001:db8::1"; 3]].concat();
     assert_eq!(clients(&blue), expected);
-    let lines = eventually("a line each", || Some(proxy.logged("request")).filter(|lines| lines.len() == 12));
+    let lines = proxy.until_logged_times("request", 12);
     assert_eq!(lines.iter().map(|line| line["client"].as_str().expect("an address")).collect::<Vec<_>>(), expected);
     proxy.until_metric(HEADERS, &["result=\"success\""], 4.0);
 }
@@ -366,8 +366,7 @@ fn to_tell_endpoints_comes_and_goes_by_a_reload_also_for_clients_that_were_there
     assert_eq!(client.get("/").text(), expected, "not on the connection of before");
     reload(&proxy, &plain);
     assert_eq!(client.get("/").text(), "none");
-    let what: Vec<Value> = proxy.logged("configuration loaded");
-    assert_eq!(what.len(), 2);
+    proxy.until_logged_times("configuration loaded", 2);
 }
 
 #[test]

@@ -123,7 +123,9 @@ fn a_route_that_says_so_goes_to_blue_alone_by_its_own_verdict_and_the_rest_stays
         client.send(format!("GET /checkout/fails HTTP/1.1\r\nHost: test\r\n{field}\r\n\r\n"));
         assert_eq!(client.response().text(), "blue", "{field}");
     }
-    assert_eq!(served(&mut client, "/search", 20).iter().filter(|name| *name == "green").count(), 10);
+    // Of a pair the first may have been drawn before.
+    let green = served(&mut client, "/search", 20).iter().filter(|name| *name == "green").count();
+    assert!((9..=11).contains(&green), "{green}");
     let shown = printed(&portcullis(&["status", "--admin", &bench.url()], &[]));
     assert!(shown.contains(&format!("  route checkout is taken back to blue: {why}\n")), "{shown}");
 
@@ -232,7 +234,9 @@ fn a_route_stays_taken_back_over_a_crash_a_take_over_and_a_reload_that_numbers_i
     assert_eq!(status["state"], "paused");
     bench.proxy.set_weight(50.0);
     all_to_blue(&mut client);
-    assert_eq!(served(&mut client, "/search", 20).iter().filter(|name| *name == "green").count(), 10);
+    // Of a pair the first may have been drawn before.
+    let green = served(&mut client, "/search", 20).iter().filter(|name| *name == "green").count();
+    assert!((9..=11).contains(&green), "{green}");
 
     post(&bench.proxy, "/v1/release/rollback");
     bench.replays();

@@ -91,7 +91,7 @@ fn sigusr2_replaces_the_process_by_the_program_that_is_in_its_place_by_now() {
     let _successor = Started(pid);
     assert_eq!(proxy.wait_exit().code(), Some(0));
     assert_eq!(proxy.get("/").status, 200, "the successor serves");
-    assert_eq!(proxy.logged("serving").len(), 2);
+    proxy.until_logged_times("serving", 2);
 }
 
 /// A process that is no child of ours, and ends with the test.

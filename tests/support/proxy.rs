@@ -179,6 +179,12 @@ impl Proxy {
         eventually(message, || self.logged(message).into_iter().next())
     }
 
+    /// What is written reaches a test later than what is answered.
+    #[track_caller]
+    pub fn until_logged_times(&self, message: &str, times: usize) -> Vec<Value> {
+        eventually(message, || Some(self.logged(message)).filter(|lines| lines.len() == times))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
