@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cohorts::CohortStatus;
@@ -26,7 +27,7 @@ use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, R
 use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub service: String,
@@ -78,7 +79,7 @@ pub struct Status {
     pub drawn: Drawn,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     pub steps: Vec<StepStatus>,
@@ -93,7 +94,7 @@ pub struct PlanStatus {
     pub max_weight: Option<Weight>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
     /// Percent.
@@ -112,7 +113,7 @@ pub struct StepStatus {
     pub approval_deadline: Option<DeadlineStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct DeadlineStatus {
     /// Seconds.
     pub within: f64,
@@ -120,7 +121,7 @@ pub struct DeadlineStatus {
     pub otherwise: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct AwaitedStatus {
     /// To the second. Null while the release is held, for then its time stands still.
     pub by: Option<Timestamp>,
@@ -130,7 +131,7 @@ pub struct AwaitedStatus {
     pub otherwise: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionStatus {
     pub version: String,
@@ -150,7 +151,7 @@ pub struct VersionStatus {
 }
 
 /// One route, or what is on none.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteStatus {
     pub route: String,
@@ -166,7 +167,7 @@ pub struct RouteStatus {
 }
 
 /// One window of `GET /v1/evidence`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStatus {
     pub window: String,
@@ -179,7 +180,7 @@ pub struct WindowStatus {
     pub green: Counted,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollback {
     pub trigger: String,
