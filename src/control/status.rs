@@ -12,6 +12,7 @@ use super::cohorts::CohortStatus;
 use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
+use super::revision::Revision;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
@@ -69,6 +70,8 @@ pub struct Status {
     /// Of the same window, what is evidence; absent where no routes are configured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteStatus>,
+    #[serde(skip)]
+    pub revision: Revision,
     #[serde(skip)]
     pub windows: Vec<WindowStatus>,
     #[serde(skip)]
@@ -275,6 +278,7 @@ impl Status {
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),
+            revision: Revision::default(),
             windows: course.windows().each().map(|window| WindowStatus::new(&course.policy().routes, window)).collect(),
             comparison: course.compared(),
             compared_routes,
