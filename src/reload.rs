@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::config::{self, Access, Config, Endpoint, Environment, Faults, VersionConfig};
+use crate::config::{self, Access, Admin, Config, Endpoint, Environment, Faults, Tls, VersionConfig};
 use crate::control::command::{Change, Commands, Failed, Reload};
+use crate::control::revision::Seen;
 use crate::control::status::Status;
 use crate::gate::{Policy, Version};
 use crate::release::Weight;
@@ -40,6 +42,11 @@ pub struct AdminSettings {
     pub policy: Policy,
     /// Likewise.
     pub max_weight: Weight,
+    /// For a whole request head, and for a whole body.
+    pub deadline: Duration,
+    pub tls: Option<Tls>,
+    /// What all of it was read from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Why everything is as it was.
@@ -57,16 +64,23 @@ impl AdminSettings {
     pub fn new(config: &Config) -> AdminSettings {
         let signals = config.policy.signals.iter().map(|trigger| trigger.signal.clone()).collect();
         let VersionConfig { endpoints: green, max_weight, .. } = config.versions.green.clone();
-        let (access, policy) = (config.admin.access.clone(), config.policy.clone());
-        AdminSettings { access, signals, green, policy, max_weight }
+        let Admin { access, tls, files, .. } = config.admin.clone();
+        let policy = config.policy.clone();
+        let deadline = config.timeouts.request_head;
+        AdminSettings { access, signals, green, policy, max_weight, deadline, tls, files }
     }
 }
 
 impl Reloading {
     /// Reads the file and goes over to what it says.
     pub async fn reload(&self, actor: &str) -> Result<Arc<Status>, NotReloaded> {
+        self.reload_if(Seen::Whatever, actor).await
+    }
+
+    /// As [`Reloading::reload`], unless something was decided that whoever asks has not `seen`.
+    pub async fn reload_if(&self, seen: Seen, actor: &str) -> Result<Arc<Status>, NotReloaded> {
         let _turn = self.turn.lock().await;
-        let done = self.try_reload(actor).await;
+        let done = self.try_reload(seen, actor).await;
         match &done {
             Ok(_) => {
                 self.counts.succeeded();
@@ -80,7 +94,7 @@ impl Reloading {
         done
     }
 
-    async fn try_reload(&self, actor: &str) -> Result<Arc<Status>, NotReloaded> {
+    async fn try_reload(&self, seen: Seen, actor: &str) -> Result<Arc<Status>, NotReloaded> {
         let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
         let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
         let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
@@ -88,7 +102,7 @@ impl Reloading {
         let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
         let found = self.lookups.of(endpoints).await;
         let reload = Reload { config: Box::new(config), actor: actor.to_owned() };
-        let status = self.commands.send_knowing(Change::Reload(reload), found).await?;
+        let status = self.commands.send_if(seen, Change::Reload(reload), found).await?;
         self.admin.store(Arc::new(admin));
         telemetry::warn(&warnings);
         Ok(status)

@@ -137,6 +137,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
         exposition,
         reloading: reloading.clone(),
         archive,
+        shared: admin::Shared::default(),
     };
     admin::spawn(listeners.admin, context)?;
     if let Some(claim) = claim {
@@ -221,12 +222,13 @@ impl Running {
         }
     }
 
-    /// The files of the certificates by which it serves, and of their keys.
-    pub fn certificates(&self) -> Vec<PathBuf> {
+    /// The files of the certificates and keys by which it serves, and of the tokens.
+    pub fn files(&self) -> Vec<PathBuf> {
         let live = self.routing.live();
         let of_listener = live.settings.tls.as_ref().map(Tls::files).unwrap_or_default();
         let of_collector = live.settings.otlp.as_ref().map(|otlp| otlp.transport.files()).unwrap_or_default();
-        [of_listener, of_collector, live.transports.blue.files(), live.transports.green.files()].concat()
+        let admin = self.reloading.admin.load_full();
+        [of_listener, of_collector, live.transports.blue.files(), live.transports.green.files(), &admin.files].concat()
     }
 
     /// Whether a worker has ended though nobody asked it to.

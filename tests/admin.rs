@@ -43,18 +43,25 @@ fn row_84_a_change_that_is_not_well_formed_is_refused_with_its_field_named_and_c
     let before = settings(&proxy);
     let events = Listener::new(proxy.admin);
     for (body, field, in_detail) in [
-        (r#"{"weight": -1}"#, Some("weight"), "-1 is not a weight"),
-        (r#"{"weight": 100.01}"#, Some("weight"), "100.01 is not a weight"),
-        (r#"{"weight": 101}"#, Some("weight"), "101 is not a weight"),
-        (r#"{"weight": 33.333}"#, Some("weight"), "at most two decimals"),
-        (r#"{"weight": NaN}"#, Some("weight"), "expected value"),
-        (r#"{"weight": 1e309}"#, Some("weight"), "out of range"),
-        (r#"{"weight": "abc"}"#, Some("weight"), "invalid type"),
-        (r#"{"weight": "50"}"#, Some("weight"), "invalid type"),
-        (r#"{"weight": null}"#, Some("weight"), "missing"),
-        (r#"{"reason": "no weight"}"#, Some("weight"), "missing"),
-        (r#"{"weight": 50, "reason": 7}"#, Some("reason"), "invalid type"),
-        (r#"{"weight": 50, "waight": 60}"#, Some("waight"), "unknown field"),
+        (r#"{"weight": -1}"#, Some("weight"), "weight: -1 is too low; write a number from 0 to 100"),
+        (r#"{"weight": 100.01}"#, Some("weight"), "weight: 100.01 is too high; write a number from 0 to 100"),
+        (r#"{"weight": 101}"#, Some("weight"), "weight: 101 is too high"),
+        (
+            r#"{"weight": 33.333}"#,
+            Some("weight"),
+            "weight: 33.333 is too fine; write a number from 0 to 100 with at most two",
+        ),
+        (r#"{"weight": NaN}"#, Some("weight"), "weight: is no JSON"),
+        (r#"{"weight": 1e309}"#, Some("weight"), "write a number from 0 to 100"),
+        (r#"{"weight": "abc"}"#, Some("weight"), "weight: \"abc\" is text; write a number from 0 to 100"),
+        (r#"{"weight": "50"}"#, Some("weight"), "weight: \"50\" is text; write a number from 0 to 100"),
+        (r#"{"weight": null}"#, Some("weight"), "weight: null is nothing; write a number"),
+        (r#"{"weight": [50]}"#, Some("weight"), "weight: [50] is a list; write a number"),
+        (r#"{"reason": "no weight"}"#, Some("weight"), "weight: is missing; write a number"),
+        (r#"{"weight": 50, "reason": 7}"#, Some("reason"), "reason: 7 is a number; write text"),
+        (r#"{"weight": 50, "waight": 60}"#, Some("waight"), "waight: is an unknown field; did you mean `weight`?"),
+        (r#"{"weight": 50, "x": 60}"#, Some("x"), "x: is an unknown field; the fields here are `reason` and `weight`"),
+        (r#"{"weight": 500, "reason": 7}"#, Some("reason"), "weight: 500 is too high"),
         (r#"{"weight": 50, "weight": 60}"#, None, "duplicate field `weight`"),
         (r#"{"weight": 50} {"weight": 60}"#, None, "trailing"),
         ("[50]", None, "one JSON object"),
@@ -70,9 +77,48 @@ fn row_84_a_change_that_is_not_well_formed_is_refused_with_its_field_named_and_c
     }
     for path in ["/v1/release", "/v1/release/rollback"] {
         let refused = proxy.ask("POST", path, &[HOST, JSON], r#"{"raeson": "x"}"#);
-        assert_problem(&refused, 422, "unknown field");
+        assert_problem(&refused, 422, "raeson: is an unknown field; did you mean `reason`?");
         assert_eq!(parsed(&refused)["field"], "raeson");
         assert_eq!(settings(&proxy), before, "{path}");
+    }
+    let endpoints = "/v1/versions/green/endpoints";
+    for (method, path, body, field, in_detail) in [
+        ("POST", "/v1/release", r#"{"green": {"version": "v3"}}"#, "green.endpoints", "is missing; write a list"),
+        ("POST", "/v1/release", r#"{"green": "v3"}"#, "green", "\"v3\" is text; write an object"),
+        (
+            "POST",
+            "/v1/release",
+            r#"{"green": {"version": 3, "endpoints": []}}"#,
+            "green.version",
+            "3 is a number; write text",
+        ),
+        ("POST", "/v1/release", r#"{"again": "yes"}"#, "again", "\"yes\" is text; write true or false"),
+        (
+            "POST",
+            "/v1/release/rollback",
+            r#"{"irreversible": 1}"#,
+            "irreversible",
+            "1 is a number; write true or false",
+        ),
+        ("PUT", endpoints, r#"{"endpoints": "127.0.0.1:1"}"#, "endpoints", "is text; write a list of at most 1000"),
+        ("PUT", endpoints, r#"{"endpoints": ["127.0.0.1:1", 2]}"#, "endpoints[1]", "2 is a number; write text"),
+        ("PUT", endpoints, r#"{"endpoints": ["nonsense"]}"#, "endpoints[0]", "nonsense"),
+    ] {
+        let refused = proxy.ask(method, path, &[HOST, JSON], body);
+        assert_problem(&refused, 422, in_detail);
+        assert_eq!(parsed(&refused)["field"], field, "{body}");
+        assert_eq!(settings(&proxy), before, "{body}");
+    }
+    for (target, field, in_detail) in [
+        ("/v1/gate?wait=soon", "wait", "wait: "),
+        ("/v1/gate?wiat=1s", "wiat", "wiat: is an unknown parameter; did you mean `wait`?"),
+        ("/v1/gate?epoch=-1", "epoch", "epoch: `-1` is none; write a whole number from 0 to 4294967295"),
+        ("/v1/gate?epoch=1&epoch=2", "epoch", "is there twice"),
+        ("/v1/releases?limit=0", "limit", "limit: `0` is none; write a whole number from 1 to 1000"),
+    ] {
+        let refused = proxy.ask("GET", target, &[HOST], "");
+        assert_problem(&refused, 422, in_detail);
+        assert_eq!(parsed(&refused)["field"], field, "{target}");
     }
     assert!(events.heard().is_empty());
 }

@@ -76,9 +76,9 @@ fn a_weight_that_is_none_is_refused_by_the_command_or_by_the_proxy() {
     let Running { proxy, url, .. } = &running();
     for (weight, code, sentence) in [
         ("abc", 2, "invalid value 'abc'"),
-        ("-1", 1, "-1 is not a weight"),
-        ("101", 1, "101 is not a weight"),
-        ("33.333", 1, "33.333 is not a weight"),
+        ("-1", 1, "-1 is too low"),
+        ("101", 1, "101 is too high"),
+        ("33.333", 1, "33.333 is too fine"),
         ("NaN", 1, "weight"),
         ("inf", 1, "weight"),
         ("1e309", 1, "weight"),
@@ -122,7 +122,7 @@ fn the_address_and_the_token_come_from_the_flag_or_else_from_the_environment() {
 fn an_address_where_no_proxy_answers_is_named_in_the_error() {
     for (url, sentence) in [
         ("http://127.0.0.1:1", "no proxy answers at http://127.0.0.1:1"),
-        ("https://127.0.0.1:1", "http only"),
+        ("ftp://127.0.0.1:1", "http and https only"),
         ("/status", "names no host"),
     ] {
         for arguments in [&["status"] as &[&str], &["weight", "5"], &["release", "start"], &["release", "rollback"]] {

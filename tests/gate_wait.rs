@@ -166,7 +166,7 @@ fn the_endpoint_answers_when_the_fate_is_known_and_remembers_that_of_an_earlier_
     assert_eq!(answer["sentence"], "release 1 was rolled back; epoch 2 has begun since");
     assert_eq!(ask("?epoch=9").1["outcome"], "undecided");
     assert_eq!(ask("?epoch=2").1["outcome"], "undecided");
-    for (query, field) in [("?wait=61s", "wait"), ("?wait=-1s", "wait"), ("?wait=30", "wait"), ("?wiat=1s", "query")] {
+    for (query, field) in [("?wait=61s", "wait"), ("?wait=-1s", "wait"), ("?wait=30", "wait"), ("?wiat=1s", "wiat")] {
         let (status, problem) = ask(query);
         assert_eq!((status, &problem["field"]), (422, &json!(field)), "{query}: {problem}");
     }
@@ -188,7 +188,7 @@ fn a_refused_token_and_a_proxy_that_is_not_there_are_neither_promoted_nor_rolled
         let go = |rest: &[&str]| portcullis(&[arguments, rest].concat(), &[]);
         assert!(refused(&go(&["--admin", &url]), 3).contains("a bearer token is needed"));
         assert!(refused(&go(&["--admin", &url, "--token", "wrong"]), 3).contains("not known"));
-        assert!(refused(&go(&["--admin", "https://127.0.0.1:1"]), 3).contains("http only"));
+        assert!(refused(&go(&["--admin", "ftp://127.0.0.1:1"]), 3).contains("http and https only"));
     }
     assert_eq!(portcullis(&["gate", "--admin", &url, "--token", "right"], &[]).status.code(), Some(2));
     assert!(refused(&portcullis(&["gate", "--admin", "http://127.0.0.1:1"], &[]), 3).contains("no proxy answers"));

@@ -5,6 +5,10 @@
 
 mod access_log;
 mod admin;
+mod admin_changes;
+mod admin_contract;
+mod admin_door;
+mod admin_past;
 mod approvals;
 mod blame;
 mod bodies;

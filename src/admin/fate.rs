@@ -4,29 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use serde::{Deserialize, Serialize};
+use axum::extract::State;
+use http::Uri;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Context;
 use super::problem::Problem;
+use super::query::Parameters;
 use super::releases;
 use crate::config;
 use crate::control::status::Status;
-use crate::journal::{Archive, Outcome};
+use crate::journal::Outcome;
 use crate::release::Epoch;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// How long to wait for the end of the release, as `30s`.
-    wait: Option<String>,
-    /// The release that is asked about; the one of the moment unless said.
-    epoch: Option<u32>,
-}
-
 /// What has become of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Fate {
     /// It has completed: green's version is the new blue.
@@ -36,7 +29,9 @@ enum Fate {
     Undecided,
 }
 
-#[derive(Serialize)]
+/// What has become of a release, in a word and in a sentence.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Gate")]
 pub(super) struct Answer {
     outcome: Fate,
     /// Of the outcome; undecided is only the release of the moment.
@@ -50,14 +45,12 @@ pub(super) struct Answer {
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Answers as soon as the fate is known, at the latest after `wait`.
-pub(super) async fn gate(
-    State(context): State<Context>,
-    asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Json<Answer>, Problem> {
-    let wrong = |field: &str, detail: String| Problem::Field { field: field.to_owned(), detail };
-    let Query(Asked { wait, epoch }) = asked.map_err(|rejection| wrong("query", rejection.body_text()))?;
-    let wait = wait.map_or(Ok(Duration::ZERO), |text| config::duration(&text, Duration::ZERO..=LONGEST_WAIT));
-    let wait = wait.map_err(|detail| wrong("wait", format!("wait: {detail}")))?;
+pub(super) async fn gate(State(context): State<Context>, uri: Uri) -> Result<Json<Answer>, Problem> {
+    let parameters = Parameters::of(&uri, &["wait", "epoch"])?;
+    let epoch = parameters.number("epoch", 0..=u32::MAX)?;
+    let wait = parameters.text("wait").map(|text| config::duration(text, Duration::ZERO..=LONGEST_WAIT));
+    let wait = wait.unwrap_or(Ok(Duration::ZERO)).map_err(|detail| Problem::field("wait", detail))?;
+    let _seat = if wait.is_zero() { None } else { Some(context.seat()?) };
     let mut status = context.status.clone();
     let first = status.borrow_and_update().clone();
     // In front of a release the next one is meant.
@@ -101,8 +94,8 @@ fn sentence(status: &Status) -> String {
 
 /// The fate of a release that is not the one of the moment.
 async fn past(context: &Context, of: Epoch, status: &Status) -> Result<Answer, Problem> {
-    let kept = match releases::read(context, Archive::releases).await {
-        Ok(releases) => releases.into_iter().find(|release| release.epoch == of.number()),
+    let kept = match releases::read(context, move |archive| archive.header(of.number())).await {
+        Ok(kept) => kept,
         Err(Problem::NoJournal) => None,
         Err(problem) => return Err(problem),
     };

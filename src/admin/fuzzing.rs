@@ -3,7 +3,8 @@
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::api::{Because, SetWeight, Withdraw, parse};
+use super::api::{Because, SetWeight, Withdraw};
+use super::body::parse;
 use super::problem::Problem;
 use super::{signals, versions};
 

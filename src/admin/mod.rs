@@ -1,22 +1,32 @@
 //! The admin API, on its own listener and its own thread.
 //!
-//! [`api`] holds the endpoints that show and change the release of the moment, [`fate`] the one that pipelines wait at,
-//! [`versions`] those that change the versions, [`signals`] what others tell, [`releases`] what is recorded, [`reports`] how
-//! a release is told, [`dashboard`] the page for a browser; [`listen`] is where they are connected to, [`access`] who may use
-//! them, [`problem`] turns every error into a problem document.
+//! [`endpoints`] is the table of all of them, and [`openapi`] what is told of it. [`api`] holds those that show and change the
+//! release of the moment, [`fate`] the one that pipelines wait at, [`versions`] those that change the versions, [`signals`] what
+//! others tell, [`events`] what happens, [`releases`] what is recorded, [`reports`] how a release is told, [`dashboard`] the page
+//! for a browser. [`listen`] is where they are connected to, [`access`] who
+//! may use them, [`changes`] what every change has in common, [`once`] what was sent before; [`body`] and [`query`] read what is
+//! sent, [`words`] says what is wrong with it, [`problem`] turns every error into a problem document.
 
 mod access;
 mod api;
+mod body;
+mod changes;
 mod dashboard;
+mod endpoints;
+mod events;
 mod fate;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod listen;
+mod once;
+pub mod openapi;
 mod problem;
+mod query;
 mod releases;
 mod reports;
 mod signals;
 mod versions;
+mod words;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,10 +36,10 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::get;
 use http::{HeaderValue, header};
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -43,7 +53,9 @@ use crate::reload::{AdminSettings, Reloading};
 use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
 pub use dashboard::Past;
-use listen::{Door, idle_ones_go};
+use endpoints::{Body, Endpoint, Needs};
+use once::Once;
+use problem::Problem;
 
 /// What the endpoints read and where they send changes.
 #[derive(Clone)]
@@ -59,6 +71,25 @@ pub struct Context {
     pub reloading: Reloading,
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
+    pub shared: Shared,
+}
+
+/// A dashboard or a pipeline each. Half of the connections, so that whoever only waits for something keeps out nobody who has
+/// something to do.
+const SEATS: usize = listen::CONNECTIONS / 2;
+
+/// What requests know of each other.
+#[derive(Clone)]
+pub struct Shared {
+    once: Once,
+    /// Room for those who wait for what happens.
+    seats: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared { once: Once::default(), seats: Arc::new(Semaphore::new(SEATS)) }
+    }
 }
 
 /// Serves on a thread of its own until the process ends, or another one has the listener.
@@ -66,10 +97,9 @@ pub fn spawn(listener: TcpListener, context: Context) -> std::io::Result<JoinHan
     std::thread::Builder::new().name("portcullis-admin".to_owned()).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
-            let door = Door::new(listener, context.lifecycle.clone())?;
-            let leave = idle_ones_go(context.lifecycle.clone());
             tokio::spawn(dashboard::follow(context.clone()));
-            axum::serve(door, router(context)).with_graceful_shutdown(leave).await
+            let router = router(context.clone());
+            listen::serve(listener, context, router).await
         })
     })
 }
@@ -82,42 +112,32 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 fn router(context: Context) -> Router {
-    let authorised = Router::new()
-        .route("/v1/status", get(api::status))
-        .route("/v1/evidence", get(api::evidence))
-        .route("/v1/events", get(api::events))
-        .route("/v1/live", get(dashboard::live))
-        .route("/v1/series", get(dashboard::series))
-        .route("/v1/weight", put(api::weight))
-        .route("/v1/release", post(versions::start))
-        .route("/v1/release/pause", post(api::pause))
-        .route("/v1/release/resume", post(api::resume))
-        .route("/v1/release/approve", post(api::approve))
-        .route("/v1/release/promote", post(api::promote))
-        .route("/v1/release/rollback", post(api::roll_back))
-        .route("/v1/versions/{version}/endpoints", put(versions::set_endpoints))
-        .route("/v1/config/reload", post(versions::reload))
-        .route("/v1/signals/{name}", post(signals::post))
-        .route("/v1/gate", get(fate::gate))
-        .route("/v1/releases", get(releases::list))
-        .route("/v1/releases/{id}", get(releases::one))
-        .route("/v1/releases/{id}/report", get(reports::report))
-        .route("/v1/releases/{id}/evidence", get(releases::evidence))
-        .route_layer(from_fn_with_state(context.clone(), access::authorise));
-    let page = Router::new()
-        .route("/", get(dashboard::page))
-        .route("/dashboard/{name}", get(dashboard::asset))
-        .route_layer(from_fn(dashboard::guarded));
-    let open = Router::new()
-        .route("/metrics", get(api::metrics))
-        .route("/healthz", get(api::healthy))
-        .route("/readyz", get(api::ready));
+    let mut router = Router::new();
+    for Endpoint { path, method, needs, body, handler, .. } in endpoints::all() {
+        let most = match body {
+            // Where none is needed it is not looked at.
+            Body::None => api::BODY_BYTES,
+            Body::Perhaps(_, most) | Body::Needed(_, most) => most,
+        };
+        let mut handler = handler;
+        if !method.is_safe() {
+            handler = handler.route_layer(from_fn_with_state((context.clone(), most), changes::receive));
+        }
+        if needs == Needs::Token {
+            handler = handler.route_layer(from_fn_with_state(context.clone(), access::authorise));
+        }
+        router = router.route(path, handler);
+    }
     let stack = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn_with_state(context.clone(), farewell))
         .layer(from_fn_with_state(context.clone(), access::same_site))
         .layer(from_fn(problem::documented));
-    authorised.merge(open).merge(page).layer(stack).with_state(context)
+    let page = Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{name}", get(dashboard::asset))
+        .route_layer(from_fn(dashboard::guarded));
+    router.merge(page).layer(stack).with_state(context)
 }
 
 /// Asks clients to connect anew, once another process answers.
@@ -130,6 +150,11 @@ async fn farewell(State(context): State<Context>, request: Request, next: Next) 
 }
 
 impl Context {
+    /// For as long as somebody waits for what happens.
+    fn seat(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.shared.seats).try_acquire_owned().map_err(|_| Problem::TooMany)
+    }
+
     /// What the configuration says as of now.
     fn settings(&self) -> Arc<AdminSettings> {
         self.reloading.admin.load_full()

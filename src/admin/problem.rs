@@ -1,13 +1,16 @@
 //! Errors as problem documents (RFC 9457). The one place where an admin error becomes HTTP.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::words::Wrong;
 use crate::config::Faults;
 use crate::control::command::{Failed, Refused};
 use crate::journal::ReadError;
@@ -30,8 +33,16 @@ pub(super) enum Problem {
     TooLong(usize),
     #[error("the body must be one JSON object: {0}")]
     NotAnObject(String),
-    #[error("{detail}")]
-    Field { field: String, detail: String },
+    #[error("{}", all(_0))]
+    Fields(Vec<Wrong>),
+    #[error("{name}: {what}")]
+    Header { name: &'static str, what: String },
+    #[error("the request did not come whole within {} s", _0.as_secs_f64())]
+    TooSlow(Duration),
+    #[error("the Idempotency-Key {0} was sent before with another request; a key is for one request")]
+    KeyReused(String),
+    #[error("too many are at it already; try again in a moment")]
+    TooMany,
     #[error("{}", told(faults))]
     Plan { faults: Faults },
     #[error(transparent)]
@@ -67,35 +78,62 @@ fn listened(known: &[String]) -> String {
     }
 }
 
+fn all(wrong: &[Wrong]) -> String {
+    wrong.iter().map(|wrong| wrong.detail.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 /// Every fault on one line.
 fn told(faults: &Faults) -> String {
     let told = faults.iter().map(|fault| format!("{}: {}", fault.message(), fault.label()));
     told.collect::<Vec<_>>().join("; ")
 }
 
-const PROBLEM_JSON: &str = "application/problem+json";
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// What is wrong with a request (RFC 9457).
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
     r#type: &'static str,
+    /// What the status means.
     title: &'a str,
+    /// As the status of the answer.
     status: u16,
+    /// Everything that is wrong, for people.
     detail: String,
+    /// The first field of the body, or parameter, that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// Of a configuration, or of a plan.
+    /// Each fault of a configuration or a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
     faults: Option<&'a Faults>,
 }
 
 impl Problem {
+    pub(super) fn field(field: impl Into<String>, detail: impl AsRef<str>) -> Problem {
+        Problem::Fields(vec![Wrong::new(field, detail)])
+    }
+
+    pub(super) fn header(name: &'static str, what: &str) -> Problem {
+        Problem::Header { name, what: what.to_owned() }
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Problem::NoToken | Problem::UnknownToken => StatusCode::UNAUTHORIZED,
             Problem::NotOperator { .. } | Problem::OtherSite(_) => StatusCode::FORBIDDEN,
             Problem::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Problem::NotAnObject(_) | Problem::Field { .. } | Problem::Plan { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::NotAnObject(_) | Problem::Fields(_) | Problem::KeyReused(_) | Problem::Plan { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Problem::Header { .. } => StatusCode::BAD_REQUEST,
+            Problem::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Problem::Failed(Failed::Refused(Refused::Unseen { .. }))
+            | Problem::NotReloaded(NotReloaded::Failed(Failed::Refused(Refused::Unseen { .. }))) => {
+                StatusCode::PRECONDITION_FAILED
+            }
             Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile) => StatusCode::CONFLICT,
@@ -106,7 +144,9 @@ impl Problem {
                 StatusCode::NOT_FOUND
             }
             Problem::EvidenceGone(_) => StatusCode::GONE,
-            Problem::Failed(Failed::Gone) | Problem::Leaving | Problem::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Failed(Failed::Gone) | Problem::Leaving | Problem::Journal(_) | Problem::TooMany => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Problem::NotFound => StatusCode::NOT_FOUND,
             Problem::Method => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -123,7 +163,7 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             detail: self.to_string(),
             field: match &self {
-                Problem::Field { field, .. } => Some(field.clone()),
+                Problem::Fields(wrong) => wrong.first().map(|wrong| wrong.field.clone()),
                 Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => Some("weight".to_owned()),
                 Problem::Plan { faults } => faults.iter().next().map(|fault| fault.path().to_string()),
                 _ => None,
@@ -139,6 +179,10 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // The rest of what was sent is not read.
+        if matches!(self, Problem::TooLong(_) | Problem::TooSlow(_)) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

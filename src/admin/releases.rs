@@ -6,18 +6,35 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use http::header;
+use http::{HeaderValue, Uri, header};
 
 use super::Context;
 use super::problem::Problem;
+use super::query::Parameters;
 use crate::journal::{Archive, ReadError, ReleaseDocument, ReleaseHeader, Slot};
 
 /// What stands for a release in a path. What is no text is the id of none.
 pub(super) type Id = Result<Path<String>, PathRejection>;
 
-/// All that are kept, the newest first.
-pub(super) async fn list(State(context): State<Context>) -> Result<Json<Vec<ReleaseHeader>>, Problem> {
-    Ok(Json(read(&context, Archive::releases).await?))
+/// Releases on a page unless said, and at most.
+pub(super) const PAGE: u32 = 100;
+pub(super) const LONGEST_PAGE: u32 = 1000;
+
+/// A page of them, the newest first, and where the next is.
+pub(super) async fn list(State(context): State<Context>, uri: Uri) -> Result<Response, Problem> {
+    let parameters = Parameters::of(&uri, &["limit", "before"])?;
+    let limit = parameters.number("limit", 1..=LONGEST_PAGE)?.unwrap_or(PAGE);
+    let before = parameters.number("before", 0..=u32::MAX)?;
+    let mut page = read(&context, move |archive| archive.page(before, limit as usize + 1)).await?;
+    let more = page.len() > limit as usize;
+    page.truncate(limit as usize);
+    let next = page.last().filter(|_| more).map(|last| {
+        let link = format!("</v1/releases?limit={limit}&before={}>; rel=\"next\"", last.epoch);
+        HeaderValue::try_from(link).expect("numbers are ASCII")
+    });
+    let mut response = Json(page).into_response();
+    response.headers_mut().extend(next.map(|next| (header::LINK, next)));
+    Ok(response)
 }
 
 /// One release with its decisions.

@@ -1,27 +1,19 @@
 //! `GET /v1/releases/{id}/report`: a release told in the form that is asked for.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use super::Context;
 use super::problem::Problem;
+use super::query::Parameters;
 use super::releases::{Id, read};
 use crate::journal::{Archive, ReadError};
 use crate::report::trace::Trace;
 use crate::report::{self, Report};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    /// `markdown`, `html` or `json`; what `Accept` prefers unless said, and Markdown where that is all the same.
-    format: Option<String>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -42,15 +34,14 @@ const ACCEPT_BYTES: usize = 1024;
 pub(super) async fn report(
     State(context): State<Context>,
     id: Id,
-    asked: Result<Query<Asked>, QueryRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wrong = |field: &str, detail: String| Problem::Field { field: field.to_owned(), detail };
-    let Query(Asked { format }) = asked.map_err(|rejection| wrong("query", rejection.body_text()))?;
-    let form = match format {
+    let parameters = Parameters::of(&uri, &["format"])?;
+    let form = match parameters.text("format") {
         None => accepted(headers.get_all(ACCEPT).iter()),
         Some(name) => FORMS.into_iter().find(|(known, ..)| *known == name).map(|(.., form)| form).ok_or_else(|| {
-            wrong("format", format!("format: there is no form {name:?}; write markdown, html or json"))
+            Problem::field("format", format!("there is no form {name:?}; write markdown, html or json"))
         })?,
     };
     let id = id.map(|Path(id)| id).unwrap_or_default();

@@ -1,26 +1,23 @@
 //! `POST /v1/signals/{name}`: what alert managers and synthetic tests tell.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
-use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Context;
-use super::access::Actor;
-use super::api::{json_within, typed};
+use super::body::{Unread, typed};
+use super::changes::{Answer, Caller};
 use super::problem::Problem;
 use crate::control::command::Change;
-use crate::control::status::Status;
 use crate::gate::signal::{Posted, Posting};
+use crate::live::Addresses;
 
 /// An alert manager groups many alerts in one post.
-const BODY_BYTES: usize = 1024 * 1024;
+pub(super) const BODY_BYTES: usize = 1024 * 1024;
 
 /// A name is a label in status and sentences.
 const LONGEST_NAME: usize = 63;
@@ -29,23 +26,26 @@ const LONGEST_NAME: usize = 63;
 const LONGEST_SENTENCE: usize = 500;
 
 /// A post of our own kind.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Signal")]
 #[serde(deny_unknown_fields)]
-struct Plain {
+pub(super) struct Plain {
     state: Posting,
+    /// What is told of it.
     #[serde(default)]
     reason: String,
 }
 
 /// What Prometheus' Alertmanager posts to a webhook, as far as it is of use here.
-#[derive(Deserialize)]
-struct Webhook {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Webhook {
+    /// Of the webhook's format: `4`.
     version: String,
     alerts: Vec<Alert>,
 }
 
-#[derive(Deserialize)]
-struct Alert {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Alert {
     status: Posting,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -53,36 +53,44 @@ struct Alert {
     annotations: BTreeMap<String, String>,
 }
 
+/// Either of them.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SignalOrWebhook")]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is of interest")]
+pub(super) enum Either {
+    Signal(Plain),
+    Webhook(Webhook),
+}
+
 const WEBHOOK_VERSION: &str = "4";
 
 pub(super) async fn post(
     State(context): State<Context>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Caller { actor, seen }: Caller,
     signal: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Arc<Status>>, Problem> {
+    body: Unread,
+) -> Answer {
     // What is no text is no name either.
     let signal = signal.map(|Path(signal)| signal).unwrap_or_default();
     if !is_name(&signal) {
         let detail = format!(
-            "name: `{}` is not a name of a signal: at most {LONGEST_NAME} of a-z, 0-9 and -",
+            "`{}` is not a name of a signal: at most {LONGEST_NAME} of a-z, 0-9 and -",
             shortened(&signal.escape_debug().to_string(), LONGEST_NAME)
         );
-        return Err(Problem::Field { field: "name".to_owned(), detail });
+        return Err(Problem::field("name", detail));
     }
     let settings = context.settings();
     if !settings.signals.contains(&signal) {
         return Err(Problem::UnknownSignal { name: signal, known: settings.signals.clone() });
     }
-    let body: Value = json_within(BODY_BYTES, &headers, body).await?;
-    let (state, sentence) = posted(body)?;
+    let (state, sentence) = posted(body.read()?)?;
     let sentence = match sentence.trim() {
         "" => format!("`{signal}` was posted by {actor}"),
         said => shortened(said, LONGEST_SENTENCE),
     };
     let posted = Posted { signal, state, sentence, actor };
-    Ok(Json(context.commands.send(Change::Signal(posted)).await?))
+    context.change(seen, Change::Signal(posted), Addresses::default()).await
 }
 
 pub(super) fn posted(body: Value) -> Result<(Posting, String), Problem> {
@@ -95,16 +103,14 @@ pub(super) fn posted(body: Value) -> Result<(Posting, String), Problem> {
 
 /// Any alert that fires makes the whole fire; what is said is said of the first.
 fn of_webhook(webhook: Webhook) -> Result<(Posting, String), Problem> {
-    let wrong =
-        |field: &str, detail: &str| Problem::Field { field: field.to_owned(), detail: format!("{field}: {detail}") };
     let Webhook { version, alerts } = webhook;
     if version != WEBHOOK_VERSION {
-        return Err(wrong("version", "only version \"4\" of Alertmanager's webhook is understood"));
+        return Err(Problem::field("version", "only version \"4\" of Alertmanager's webhook is understood"));
     }
     let fires = alerts.iter().any(|alert| alert.status == Posting::Firing);
     let state = if fires { Posting::Firing } else { Posting::Resolved };
     let mut of_state = alerts.iter().filter(|alert| alert.status == state);
-    let Some(first) = of_state.next() else { return Err(wrong("alerts", "there is none")) };
+    let Some(first) = of_state.next() else { return Err(Problem::field("alerts", "there is none")) };
     let said = said(first).unwrap_or_default();
     Ok((
         state,

@@ -3,18 +3,24 @@
 use http::Method;
 use serde_json::Value;
 
-use super::client::Admin;
+use super::client::{Admin, runtime};
 use super::output::{Output, harmless};
 use super::status::{second, text};
 
 /// List the releases that are recorded, the newest first
 #[derive(Debug, clap::Args)]
 pub(super) struct History {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    limit: usize,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
     admin: Admin,
 }
+
+/// Releases that are asked for at a time.
+const PAGE: usize = 100;
 
 /// Print the report of a release
 #[derive(Debug, clap::Args)]
@@ -41,20 +47,32 @@ enum Form {
 
 impl History {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let releases = self.admin.call(Method::GET, "/v1/releases", None)?;
+        let releases = runtime()?.block_on(self.pages())?;
         if self.output.is_json() {
             anstream::println!("{}", serde_json::to_string_pretty(&releases)?);
             return Ok(());
         }
-        let releases = releases.as_array().map(Vec::as_slice).unwrap_or_default();
         if releases.is_empty() {
             anstream::println!("no release has been recorded");
         }
         let width = releases.iter().map(|release| text(&release["id"]).chars().count()).max().unwrap_or_default();
-        for release in releases {
+        for release in &releases {
             anstream::println!("{}", harmless(&line(release, width)));
         }
         Ok(())
+    }
+
+    /// Page after page, until there is none or there are enough.
+    async fn pages(&self) -> anyhow::Result<Vec<Value>> {
+        let mut releases: Vec<Value> = Vec::new();
+        let mut next = Some(format!("/v1/releases?limit={}", self.limit.clamp(1, PAGE)));
+        while let Some(path) = next.filter(|_| releases.len() < self.limit) {
+            let (page, after) = self.admin.page(&path).await?;
+            releases.extend(page);
+            next = after;
+        }
+        releases.truncate(self.limit);
+        Ok(releases)
     }
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod gate;
 mod history;
 mod man;
+mod openapi;
 mod output;
 mod overriding;
 mod release;
@@ -19,6 +20,7 @@ mod reload;
 mod replay;
 mod run;
 mod status;
+mod token;
 mod watch;
 mod weight;
 
@@ -48,6 +50,9 @@ enum Command {
     Report(history::Report),
     Replay(replay::Again),
     Override(overriding::Sign),
+    Token(token::Make),
+    Openapi(openapi::Openapi),
+    Schema(openapi::Schema),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -59,6 +64,9 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => finish(man.run()),
+            Command::Token(make) => finish(make.run()),
+            Command::Openapi(openapi) => openapi.run(),
+            Command::Schema(schema) => schema.run(),
             Command::Run(run) => finish(run.run()),
             Command::Demo(demo) => finish(demo.run()),
             Command::Status(show) => finish(show.run()),

@@ -22,7 +22,7 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Read the configuration again whenever its file or that of a certificate has changed, as that of a mounted `ConfigMap` does
+    /// Read the configuration again whenever its file or that of a certificate or of the tokens has changed, as that of a mounted `ConfigMap` does
     #[arg(long)]
     watch: bool,
     /// Where the journal is kept; without it a restart begins in front of all releases
@@ -57,7 +57,7 @@ impl Run {
             }
         };
         if let Some(watched) = &mut watched {
-            watched.has_changed(&self.config, &config.certificates());
+            watched.has_changed(&self.config, &config.files());
         }
         telemetry::logs()?;
         telemetry::warn(&config.warnings);
@@ -133,7 +133,7 @@ async fn serve(
                     bail!("a worker has ended by itself; its log says why");
                 }
                 if let (Some(watched), Some(file)) = (&mut watched, &config.file)
-                    && watched.has_changed(file, &running.certificates())
+                    && watched.has_changed(file, &running.files())
                 {
                     reload(&running, WATCH).await;
                 }

@@ -31,8 +31,8 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["rateLimit"] => keys::<RawRateLimit>(),
         ["ejection"] => keys::<RawEjection>(),
         ["drain"] => keys::<RawDrain>(),
-        ["tls"] => keys::<RawTls>(),
-        ["tls", "certificates", "*"] => keys::<RawCertificate>(),
+        ["tls"] | ["admin", "tls"] => keys::<RawTls>(),
+        ["tls", "certificates", "*"] | ["admin", "tls", "certificates", "*"] => keys::<RawCertificate>(),
         ["http2"] => keys::<RawHttp2>(),
         ["accessLog"] => keys::<RawAccessLog>(),
         ["tracing"] => keys::<RawTracing>(),
@@ -122,13 +122,17 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
         ["ejection"] => "ejection: { failures: 5, duration: 30s }",
         ["drain"] => "drain: { wait: 2s, deadline: 30s }",
-        ["tls"] => "tls: { certificates: [{ cert: tls.crt, key: \"file:tls.key\" }] }",
-        ["tls", "certificates"] => "certificates: [{ cert: tls.crt, key: \"file:tls.key\" }]",
-        ["tls", "certificates", "*"] => "- { cert: tls.crt, key: \"file:tls.key\" }",
-        ["tls", "certificates", "*", "cert"] => "cert: tls.crt",
-        ["tls", "certificates", "*", "key"] => "key: file:tls.key",
-        ["tls", "minVersion"] => "minVersion: \"1.3\"",
-        ["tls", "clientCa"] => "clientCa: clients.pem",
+        ["tls"] | ["admin", "tls"] => "tls: { certificates: [{ cert: tls.crt, key: \"file:tls.key\" }] }",
+        ["tls", "certificates"] | ["admin", "tls", "certificates"] => {
+            "certificates: [{ cert: tls.crt, key: \"file:tls.key\" }]"
+        }
+        ["tls", "certificates", "*"] | ["admin", "tls", "certificates", "*"] => {
+            "- { cert: tls.crt, key: \"file:tls.key\" }"
+        }
+        ["tls", "certificates", "*", "cert"] | ["admin", "tls", "certificates", "*", "cert"] => "cert: tls.crt",
+        ["tls", "certificates", "*", "key"] | ["admin", "tls", "certificates", "*", "key"] => "key: file:tls.key",
+        ["tls", "minVersion"] | ["admin", "tls", "minVersion"] => "minVersion: \"1.3\"",
+        ["tls", "clientCa"] | ["admin", "tls", "clientCa"] => "clientCa: clients.pem",
         ["http2"] => "http2: { maxConcurrentStreams: 100 }",
         ["accessLog"] => "accessLog: true",
         ["accessLog", "format"] => "format: text",

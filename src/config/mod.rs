@@ -7,7 +7,7 @@
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
 //! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
-//! [`overriding`] is who may choose a version. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
+//! [`overriding`] is who may choose a version, [`admin`] who may look and operate. [`schema`](mod@schema) is the file's JSON Schema. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -25,6 +25,7 @@ use crate::gate::trigger::Share;
 use crate::gate::{ByVersion, Policy};
 use crate::release::{Plan, Weight};
 
+mod admin;
 mod cohort;
 mod endpoint;
 mod environment;
@@ -42,6 +43,7 @@ mod read;
 mod reference;
 mod report;
 mod route;
+mod schema;
 mod secret;
 mod source;
 mod sticky;
@@ -51,6 +53,7 @@ mod transport;
 mod tree;
 mod validate;
 
+pub use admin::{Access, Admin, Role, Token};
 pub use cohort::{Cohort, MOST_COHORTS, Sent};
 pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
@@ -59,12 +62,14 @@ pub use mirror::{Mirror, ShadowHost};
 pub use otlp::{Otlp, SampleRatio};
 pub use overriding::{NotTaken, OverrideKey, Overriding};
 pub use path::FieldPath;
+pub(crate) use read::closest;
 pub use reference::References;
 pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield, end_of_segment};
+pub use schema::schema;
 pub use sticky::{ClientKey, IssuedCookie, Sticky};
 pub use terms::{plan, terms};
 pub use tls::Tls;
-pub use transport::{HTTP2, Speaks, Transport};
+pub use transport::{HTTP2, Speaks, Transport, of_client, server_name};
 pub use validate::{load, parse, parse_rules, read_text, read_text_from, service_in};
 
 /// A whole configuration; building one means that every value in it is usable.
@@ -159,34 +164,6 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
 /// The name of a version, as in a configuration.
 pub fn version_name(text: &str) -> Result<String, String> {
     validate::label(text.to_owned()).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
-}
-
-#[derive(Clone, Debug)]
-pub struct Admin {
-    pub listen: SocketAddr,
-    pub access: Access,
-}
-
-/// Who may use the admin API.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Everybody who can reach the listener, which is on loopback.
-    Loopback,
-    Tokens(Vec<Token>),
-}
-
-/// One person or pipeline. Only the digest of the secret is known.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token {
-    pub name: String,
-    pub role: Role,
-    pub sha256: [u8; 32],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    Viewer,
-    Operator,
 }
 
 #[derive(Clone, Debug)]
@@ -365,19 +342,12 @@ pub enum TraceContext {
 }
 
 impl Config {
-    /// The files of the certificates that it names, and of their keys.
-    pub fn certificates(&self) -> Vec<PathBuf> {
+    /// The files of the certificates and keys that it names, and of the tokens.
+    pub fn files(&self) -> Vec<PathBuf> {
         let of_listener = self.tls.as_ref().map(Tls::files).unwrap_or_default();
         let of_collector = self.otlp.as_ref().map(|otlp| otlp.transport.files()).unwrap_or_default();
         let [blue, green] = [&self.versions.blue, &self.versions.green].map(|version| version.transport.files());
-        [of_listener, of_collector, blue, green].concat()
-    }
-}
-
-/// Without the digest, which is nobody's business.
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+        [of_listener, of_collector, blue, green, &self.admin.files].concat()
     }
 }
 

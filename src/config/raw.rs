@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod choosing;
@@ -13,14 +14,18 @@ pub(super) use value::{Count, Mapping, Quantity, Switch};
 /// An element of a list; none when the element had a fault of its own.
 type Element<T> = Option<T>;
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawConfig {
     pub(super) service: Option<String>,
+    #[schemars(required)]
     pub(super) listen: Option<String>,
     pub(super) workers: Option<Count>,
+    #[schemars(required)]
     pub(super) admin: Option<Mapping<RawAdmin>>,
+    #[schemars(required)]
     pub(super) blue: Option<Mapping<RawVersion>>,
+    #[schemars(required)]
     pub(super) green: Option<Mapping<RawVersion>>,
     pub(super) trusted_proxies: Option<Vec<Element<String>>>,
     pub(super) proxy_protocol: Option<Mapping<RawProxyProtocol>>,
@@ -47,16 +52,19 @@ pub(super) struct RawConfig {
     pub(super) journal: Option<Mapping<RawJournal>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawAdmin {
+    #[schemars(required)]
     pub(super) listen: Option<String>,
     pub(super) tokens: Option<String>,
+    pub(super) tls: Option<Mapping<RawTls>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawVersion {
+    #[schemars(required)]
     pub(super) version: Option<String>,
     pub(super) endpoints: Option<Vec<Element<String>>>,
     pub(super) max_requests: Option<Count>,
@@ -69,7 +77,7 @@ pub(super) struct RawVersion {
     pub(super) balance: Option<Mapping<RawClientKey>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawHealthCheck {
     pub(super) path: Option<String>,
@@ -80,13 +88,13 @@ pub(super) struct RawHealthCheck {
     pub(super) unhealthy_after: Option<Count>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawProxyProtocol {
     pub(super) from: Option<Vec<Element<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTimeouts {
     pub(super) connect: Option<Quantity>,
@@ -97,7 +105,7 @@ pub(super) struct RawTimeouts {
     pub(super) tunnel_idle: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawLimits {
     pub(super) connections: Option<Count>,
@@ -110,7 +118,7 @@ pub(super) struct RawLimits {
     pub(super) memory_bytes: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRateLimit {
     pub(super) requests: Option<Count>,
@@ -119,21 +127,21 @@ pub(super) struct RawRateLimit {
     pub(super) by: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawEjection {
     pub(super) failures: Option<Count>,
     pub(super) duration: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawDrain {
     pub(super) wait: Option<Quantity>,
     pub(super) deadline: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRelease {
     pub(super) steps: Option<Vec<Element<Mapping<RawStep>>>>,
@@ -145,19 +153,19 @@ pub(super) struct RawRelease {
     pub(super) irreversible: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawHttp2 {
     pub(super) max_concurrent_streams: Option<Count>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawAccessLog {
     pub(super) format: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTracing {
     pub(super) propagate: Option<bool>,
@@ -165,7 +173,7 @@ pub(super) struct RawTracing {
     pub(super) otlp: Option<Mapping<RawOtlp>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawOtlp {
     pub(super) endpoint: Option<String>,
@@ -176,14 +184,14 @@ pub(super) struct RawOtlp {
 }
 
 /// What a request says of the plan of its release.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTerms {
     pub(super) plan: Option<Mapping<RawRelease>>,
     pub(super) irreversible: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawStep {
     pub(super) weight: Option<Quantity>,
@@ -193,14 +201,14 @@ pub(super) struct RawStep {
     pub(super) approval: Option<Switch<RawApproval>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawApproval {
     pub(super) within: Option<Quantity>,
     pub(super) otherwise: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawGate {
     pub(super) minimum_requests: Option<Count>,
@@ -216,14 +224,14 @@ pub(super) struct RawGate {
     pub(super) mirror: Option<Mapping<RawMirrorGate>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawMirrorGate {
     pub(super) minimum_requests: Option<Count>,
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTrigger {
     pub(super) name: Option<String>,
@@ -246,14 +254,14 @@ pub(super) struct RawTrigger {
     pub(super) action: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawWarmUp {
     pub(super) time: Option<Quantity>,
     pub(super) requests: Option<Count>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawCompare {
     pub(super) enabled: Option<bool>,
@@ -264,7 +272,7 @@ pub(super) struct RawCompare {
     pub(super) unacceptable: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawShield {
     pub(super) methods: Option<Vec<Element<String>>>,
@@ -274,7 +282,7 @@ pub(super) struct RawShield {
     pub(super) body_bytes: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRoute {
     pub(super) name: Option<String>,
@@ -289,13 +297,13 @@ pub(super) struct RawRoute {
     pub(super) triggers: Option<Vec<Element<Mapping<RawTrigger>>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRouteShield {
     pub(super) methods: Option<Vec<Element<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRouteTimeouts {
     pub(super) connect: Option<Quantity>,
@@ -303,7 +311,7 @@ pub(super) struct RawRouteTimeouts {
     pub(super) body_idle: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawMirror {
     pub(super) share: Option<Quantity>,
@@ -313,26 +321,26 @@ pub(super) struct RawMirror {
     pub(super) shadow_host: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawResolver {
     pub(super) nameservers: Option<Vec<Element<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawJournal {
     pub(super) age: Option<Quantity>,
     pub(super) size: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTokens {
     pub(super) tokens: Option<Vec<Element<Mapping<RawToken>>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawToken {
     pub(super) name: Option<String>,
@@ -341,7 +349,7 @@ pub(super) struct RawToken {
     pub(super) token: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawTls {
     pub(super) certificates: Option<Vec<Element<Mapping<RawCertificate>>>>,
@@ -349,7 +357,7 @@ pub(super) struct RawTls {
     pub(super) client_ca: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawUpstreamTls {
     pub(super) ca: Option<String>,
@@ -358,7 +366,7 @@ pub(super) struct RawUpstreamTls {
     pub(super) key: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawCertificate {
     pub(super) cert: Option<String>,

@@ -59,7 +59,7 @@ pub(super) fn read<T: DeserializeOwned>(
 }
 
 /// The known name that `written` was most likely meant to be.
-pub(super) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |name: &str| name.replace(['_', '-', ' '], "").to_lowercase();
     let most = written.chars().count().max(3) / 3;
     known

@@ -50,6 +50,17 @@ pub(super) enum Unfit {
     Broken(String),
 }
 
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unfit::NoCertificate => "there is no certificate",
+            Unfit::NoKey => "there is no private key",
+            Unfit::Mismatch => "the key is not the certificate's",
+            Unfit::Broken(why) => why,
+        })
+    }
+}
+
 /// The certificates of the listener; the first is the default.
 #[derive(Debug)]
 struct BySni(Vec<Identity>);

@@ -1,7 +1,7 @@
 //! How connections to the endpoints of a version are made.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
@@ -11,7 +11,8 @@ use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::ProxyProtocol;
-use super::tls::provider;
+use super::tls::{Identity, authorities, provider};
+use super::validate::read_text;
 
 /// What protocols are called where TLS agrees on one (RFC 7301).
 const HTTP1: &[u8] = b"http/1.1";
@@ -148,6 +149,30 @@ impl Transport {
     }
 }
 
+/// For a client of ours: whose certificates it takes, and the certificate with its key that it shows.
+///
+/// # Errors
+/// What is wrong with a file.
+pub fn of_client(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Transport, String> {
+    let read = |path: &Path| read_text(path).map_err(|error| format!("{}: {error}", path.display()));
+    let trust = match ca {
+        Some(file) => {
+            let roots = authorities(&read(file)?).map_err(|unfit| format!("{}: {unfit}", file.display()))?;
+            Trust::These(Arc::new(roots))
+        }
+        None => Trust::These(Arc::new(system_roots()?)),
+    };
+    let identity = match identity {
+        Some((cert, key)) => {
+            let identity = Identity::new(&read(cert)?, &read(key)?);
+            Some(identity.map_err(|unfit| format!("{} with {}: {unfit}", cert.display(), key.display()))?)
+        }
+        None => None,
+    };
+    let certified = identity.map(|identity| Arc::clone(identity.certified()));
+    Ok(Transport::new(trust, certified, None, Speaks::Http1, Vec::new()))
+}
+
 /// Without `tls` in the configuration.
 impl Default for Transport {
     fn default() -> Transport {
@@ -169,7 +194,7 @@ impl fmt::Debug for Transport {
 }
 
 /// What a certificate for `host`, a name or an address, is for; none where no certificate can be.
-pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned()).ok()
 }
 

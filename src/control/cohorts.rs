@@ -1,5 +1,6 @@
 //! Which cohorts are on green, and what green did for them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Control;
@@ -17,7 +18,7 @@ pub(super) struct Served {
 }
 
 /// One cohort, as `GET /v1/status` has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CohortStatus {
     pub cohort: String,

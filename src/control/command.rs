@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::revision::Seen;
 use super::status::Status;
 use crate::config::{Config, Endpoint};
 use crate::gate::Version;
@@ -99,6 +100,15 @@ pub enum Refused {
          green again; roll the release back or promote it first"
     )]
     RouteOfOpen { epoch: Epoch, route: String },
+    #[error(
+        "something was decided since the status that If-Match names{}; look at GET /v1/status again",
+        last_of(last.as_deref())
+    )]
+    Unseen { last: Option<String> },
+}
+
+fn last_of(last: Option<&str>) -> String {
+    last.map(|sentence| format!(", last: {sentence}")).unwrap_or_default()
 }
 
 /// A change, and where the answer goes: the status after it.
@@ -107,6 +117,8 @@ pub struct Command {
     pub change: Change,
     /// What the names that it brings stand for: nobody is routed to a version that is only about to be looked up.
     pub found: Addresses,
+    /// What it is asked for on condition of.
+    pub seen: Seen,
     pub reply: Reply,
 }
 
@@ -136,13 +148,14 @@ impl Commands {
 
     /// Sends a change and waits until it is in force and recorded.
     pub async fn send(&self, change: Change) -> Result<Arc<Status>, Failed> {
-        self.send_knowing(change, Addresses::default()).await
+        self.send_if(Seen::Whatever, change, Addresses::default()).await
     }
 
-    /// As [`Commands::send`], for a change that may bring endpoints that are names.
-    pub async fn send_knowing(&self, change: Change, found: Addresses) -> Result<Arc<Status>, Failed> {
+    /// As [`Commands::send`], unless something was decided that whoever asks has not `seen`. A change may bring endpoints that
+    /// are names, which stand for what was `found`.
+    pub async fn send_if(&self, seen: Seen, change: Change, found: Addresses) -> Result<Arc<Status>, Failed> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Command { change, found, reply }).await.map_err(|_| Failed::Gone)?;
+        self.0.send(Command { change, found, seen, reply }).await.map_err(|_| Failed::Gone)?;
         answer.await.map_err(|_| Failed::Gone)?.map_err(Failed::Refused)
     }
 }

@@ -1,5 +1,6 @@
 //! Which share of blue's requests is copied to green, and what became of the copies.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Control;
@@ -19,7 +20,7 @@ pub(super) struct Differing {
 }
 
 /// Of the requests that are copied to green, as `GET /v1/status` has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MirrorStatus {
     /// Percent of blue's.

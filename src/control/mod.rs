@@ -1,7 +1,7 @@
 //! The one task that owns the release: it feeds the deciding core and carries out what that says.
 //!
-//! [`command`] is how others ask, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
-//! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was;
+//! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
+//! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
 //! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
@@ -18,9 +18,11 @@ pub mod lending;
 mod memory;
 mod mirroring;
 mod noticing;
+mod obeying;
 pub mod outliers;
 pub mod ramping;
 pub mod restore;
+pub mod revision;
 pub mod series;
 pub mod slots;
 pub mod status;
@@ -41,14 +43,14 @@ use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
 use crate::live::Live;
 use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
-use crate::release::{self, Effect, Kind, Refusal, State, Terms};
+use crate::release::{self, Effect, Kind, Refusal, State};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
 use cohorts::Served;
-use command::{Change, Command, NewRelease, Reply};
-use event::{Event, Events};
+use command::{Command, Reply};
+use event::{Event, Events, Place};
 use felt::Felt;
 use learning::Learnt;
 use ledger::Ledger;
@@ -58,6 +60,7 @@ use mirroring::Differing;
 use outliers::Outliers;
 use ramping::Ramping;
 use restore::{Beginning, Clock, Found, Times};
+use revision::Revision;
 use series::{Charting, Series};
 use status::{Names, Rollback, Status};
 
@@ -110,6 +113,9 @@ pub struct Control {
     config: Config,
     /// The version that was rolled back last, and why.
     rolled_back: Option<(String, String)>,
+    revision: Revision,
+    /// The sentence of the last decision.
+    last_told: Option<String>,
     inputs: Inputs,
     outputs: Outputs,
 }
@@ -142,6 +148,8 @@ impl Control {
             charting,
             config,
             rolled_back,
+            revision: Revision::first(),
+            last_told: None,
             inputs,
             outputs,
         };
@@ -324,11 +332,20 @@ impl Control {
     }
 
     /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
-    fn record(&mut self, events: Vec<Event>, ended: Option<(Timestamp, Outcome)>, reply: Option<Reply>, now: Duration) {
+    fn record(
+        &mut self,
+        mut events: Vec<Event>,
+        ended: Option<(Timestamp, Outcome)>,
+        reply: Option<Reply>,
+        now: Duration,
+    ) {
         let evidence = self.evidence();
         let mut decisions = Vec::new();
-        for event in &events {
-            let Some((seq, after)) = self.inputs.ledger.number(now) else { break };
+        for event in &mut events {
+            self.revision.rise();
+            self.last_told = Some(event.sentence.clone());
+            let Some((seq, after)) = self.inputs.ledger.number(now) else { continue };
+            event.recorded = Some(Place { epoch: event.epoch.number(), seq });
             decisions.push(DecisionRecord {
                 epoch: event.epoch.number(),
                 seq,
@@ -357,32 +374,5 @@ impl Control {
             rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
             ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
         }
-    }
-
-    fn obey(&mut self, command: Command) {
-        let Command { change, found, reply } = command;
-        self.catch_up();
-        let done = match change {
-            Change::Operator(release::Input::Start { actor, reason }) => {
-                let wanted = NewRelease { green: None, terms: Terms::Configured, actor, reason };
-                self.release(wanted, &found, reply)
-            }
-            Change::Operator(input) => self.operate(input, reply),
-            Change::Signal(posted) => {
-                self.feed(&Input::Signal(posted), Some(reply)).map_err(|(refusal, reply)| (refusal.into(), reply))
-            }
-            Change::Release(wanted) => self.release(wanted, &found, reply),
-            Change::Endpoints(wanted) => {
-                self.change_endpoints(wanted, &found, reply);
-                Ok(())
-            }
-            Change::Reload(reload) => self.reload(reload, &found, reply),
-        };
-        if let Err((refused, Some(reply))) = done
-            && reply.send(Err(refused)).is_err()
-        {
-            tracing::debug!("whoever asked did not wait for the answer");
-        }
-        self.catch_up();
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cohorts::CohortStatus;
 use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
+use super::revision::Revision;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
@@ -26,7 +28,7 @@ use crate::release::{Approval, Awaited, Cause, Deadline, Epoch, Plan, Planned, R
 use crate::routing::Table;
 
 /// The answer of `GET /v1/status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     pub service: String,
@@ -69,6 +71,8 @@ pub struct Status {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteStatus>,
     #[serde(skip)]
+    pub revision: Revision,
+    #[serde(skip)]
     pub windows: Vec<WindowStatus>,
     #[serde(skip)]
     pub comparison: Option<Summary>,
@@ -78,7 +82,7 @@ pub struct Status {
     pub drawn: Drawn,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
     pub steps: Vec<StepStatus>,
@@ -93,7 +97,7 @@ pub struct PlanStatus {
     pub max_weight: Option<Weight>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
     /// Percent.
@@ -112,7 +116,7 @@ pub struct StepStatus {
     pub approval_deadline: Option<DeadlineStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct DeadlineStatus {
     /// Seconds.
     pub within: f64,
@@ -120,7 +124,7 @@ pub struct DeadlineStatus {
     pub otherwise: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct AwaitedStatus {
     /// To the second. Null while the release is held, for then its time stands still.
     pub by: Option<Timestamp>,
@@ -130,7 +134,7 @@ pub struct AwaitedStatus {
     pub otherwise: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionStatus {
     pub version: String,
@@ -150,7 +154,7 @@ pub struct VersionStatus {
 }
 
 /// One route, or what is on none.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteStatus {
     pub route: String,
@@ -166,7 +170,7 @@ pub struct RouteStatus {
 }
 
 /// One window of `GET /v1/evidence`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowStatus {
     pub window: String,
@@ -179,7 +183,7 @@ pub struct WindowStatus {
     pub green: Counted,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollback {
     pub trigger: String,
@@ -274,6 +278,7 @@ impl Status {
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),
+            revision: Revision::default(),
             windows: course.windows().each().map(|window| WindowStatus::new(&course.policy().routes, window)).collect(),
             comparison: course.compared(),
             compared_routes,

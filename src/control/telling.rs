@@ -87,6 +87,7 @@ impl Control {
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
         let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
         let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
-        Arc::new(Status { max_weight, mirror, cohorts, difference, ramp: self.ramp_status(), ..status })
+        let (ramp, revision) = (self.ramp_status(), self.revision);
+        Arc::new(Status { max_weight, ramp, mirror, cohorts, difference, revision, ..status })
     }
 }

@@ -1,5 +1,6 @@
 //! What a decision was made on, as it is recorded: exact, so that a replay can be compared with it bit for bit.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Course;
@@ -40,7 +41,7 @@ pub struct Counts {
 }
 
 /// One version in one window. Latencies are in milliseconds, null without requests.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counted {
     pub requests: u64,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Evidence, Window};
@@ -12,7 +13,7 @@ use super::trigger::{Condition, Share, Times, Trigger};
 use super::version::{ByVersion, Version};
 
 /// Bad units of one version in the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Tally {
     pub bad: u64,
     pub units: u64,

@@ -9,6 +9,7 @@ mod traffic;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ByVersion;
@@ -80,7 +81,7 @@ pub enum Advice {
 }
 
 /// What people are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Harm {
     pub budget: u64,

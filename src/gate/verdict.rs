@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use libm::{exp, log10, pow};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::crossing::Tally;
@@ -13,7 +14,7 @@ use super::streak::Row;
 use super::trigger::{Condition, Quantile, Rate, Share, StreakTrigger, Trigger};
 use super::version::{ByVersion, Version};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Pass,
@@ -26,7 +27,7 @@ pub enum Kind {
 const LONGEST_ODDS: f64 = 1e9;
 
 /// Whether green may go on, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Verdict {
     pub kind: Kind,
     pub sentence: String,

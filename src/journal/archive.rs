@@ -2,14 +2,15 @@
 //! for long.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase};
 
 use super::error::{Failure, ReadError};
 use super::place::guarded;
-use super::record::{ReleaseDocument, ReleaseHeader, ReleaseRecord};
+use super::record::{DecisionRecord, ReleaseDocument, ReleaseHeader, ReleaseRecord};
 use super::seal::unseal;
 use super::slot::{Slot, unpack};
 use super::store::Shared;
@@ -34,12 +35,28 @@ impl Archive {
         Archive(shared)
     }
 
-    /// The newest first.
-    pub fn releases(&self) -> Result<Vec<ReleaseHeader>, ReadError> {
+    /// At most so many of those before an epoch, the newest first.
+    pub fn page(&self, before: Option<u32>, most: usize) -> Result<Vec<ReleaseHeader>, ReadError> {
         self.read(|database| {
             let releases = database.begin_read()?.open_table(RELEASES)?;
-            let records = releases.iter()?.rev();
+            let records = releases.range(0..before.unwrap_or(u32::MAX))?.rev().take(most);
             records.map(|record| unseal(record?.1.value())).collect()
+        })
+    }
+
+    pub fn header(&self, epoch: u32) -> Result<Option<ReleaseHeader>, ReadError> {
+        self.read(|database| {
+            let record = database.begin_read()?.open_table(RELEASES)?.get(epoch)?;
+            record.map(|record| unseal(record.value())).transpose()
+        })
+    }
+
+    /// At most so many of the decisions after the one numbered `seq` of a release, those of later releases too, oldest first.
+    pub fn decisions_after(&self, epoch: u32, seq: u32, most: usize) -> Result<Vec<DecisionRecord>, ReadError> {
+        self.read(|database| {
+            let decisions = database.begin_read()?.open_table(DECISIONS)?;
+            let after = (Bound::Excluded((epoch, seq)), Bound::Unbounded);
+            decisions.range::<(u32, u32)>(after)?.take(most).map(|decision| unseal(decision?.1.value())).collect()
         })
     }
 

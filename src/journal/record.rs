@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,7 +62,7 @@ pub struct Latch {
     pub at: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     Open,
@@ -70,7 +71,7 @@ pub enum Outcome {
 }
 
 /// A release in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseHeader {
     pub epoch: u32,
@@ -85,7 +86,7 @@ pub struct ReleaseHeader {
 }
 
 /// A release with what it was run by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseRecord {
     #[serde(flatten)]
@@ -99,7 +100,7 @@ pub struct ReleaseRecord {
 }
 
 /// One decision, with what it was made on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionRecord {
     pub epoch: u32,
@@ -108,6 +109,7 @@ pub struct DecisionRecord {
     pub at: Timestamp,
     /// Since the release started.
     #[serde(rename = "afterNanos", with = "nanos")]
+    #[schemars(with = "u64")]
     pub after: Duration,
     pub kind: String,
     pub actor: String,
@@ -122,7 +124,7 @@ pub struct DecisionRecord {
 }
 
 /// The answer of `GET /v1/releases/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseDocument {
     #[serde(flatten)]

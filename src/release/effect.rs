@@ -1,5 +1,6 @@
 //! What must be done after a transition.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Epoch, Weight};
@@ -26,7 +27,7 @@ pub enum Effect {
 }
 
 /// What kind of decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Started,

@@ -11,6 +11,7 @@ use super::DEADLINE;
 
 #[derive(Clone, Debug)]
 pub struct Event {
+    pub id: String,
     pub kind: String,
     pub data: Value,
     pub at: Instant,
@@ -24,6 +25,11 @@ impl Listener {
         Listener::on(admin, "/v1/events", "")
     }
 
+    /// Hears every event after the one that has this id.
+    pub fn since(admin: SocketAddr, id: &str) -> Listener {
+        Listener::on(admin, "/v1/events", &format!("Last-Event-ID: {id}\r\n"))
+    }
+
     /// On the stream at `path`, asked for with these fields, each with the end of its line.
     pub fn on(admin: SocketAddr, path: &str, fields: &str) -> Listener {
         let mut stream = TcpStream::connect(admin).expect("the admin API listens");
@@ -35,16 +41,18 @@ impl Listener {
         lines.by_ref().find(String::is_empty).expect("the head ends");
         let (heard, events) = mpsc::channel();
         std::thread::spawn(move || {
-            let mut kind = String::new();
+            let (mut id, mut kind) = (String::new(), String::new());
             // Sizes of chunks and empty lines stand between the fields of the events.
             for line in lines {
-                if let Some(name) = line.strip_prefix("event: ") {
+                if let Some(said) = line.strip_prefix("id: ") {
+                    id = said.to_owned();
+                } else if let Some(name) = line.strip_prefix("event: ") {
                     kind = name.to_owned();
                 } else if let Some(data) = line.strip_prefix("data: ") {
                     // Cut off, when the proxy was killed as it wrote this.
                     let Ok(data) = serde_json::from_str(data) else { return };
                     // An error means that the test has heard enough.
-                    heard.send(Event { kind: kind.clone(), data, at: Instant::now() }).ok();
+                    heard.send(Event { id: id.clone(), kind: kind.clone(), data, at: Instant::now() }).ok();
                 }
             }
         });

@@ -32,7 +32,7 @@ pub use bench::{Bench, folder};
 pub use client::{Client, Cut, End};
 pub use collector::Collector;
 pub use command::{Running, portcullis, printed, refused, stderr, stdout};
-pub use events::Listener;
+pub use events::{Event, Listener};
 pub use http2::{Frames, Http2};
 pub use http2_upstream::{Call, Http2Upstream};
 pub use load::{Load, Tally};

@@ -12,11 +12,12 @@ use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::admin::Context;
 use crate::admin::access::Actor;
+use crate::admin::problem::Problem;
 use crate::config::Role;
 use crate::control::drawn::Drawn;
 use crate::control::event::Event;
@@ -60,13 +61,15 @@ struct Live {
     points: broadcast::Receiver<Arc<Point>>,
     events: broadcast::Receiver<Event>,
     shown: Option<(Arc<Status>, Instant)>,
+    _seat: OwnedSemaphorePermit,
 }
 
 pub(in crate::admin) async fn live(
     State(context): State<Context>,
     Extension(Actor(actor)): Extension<Actor>,
     Extension(role): Extension<Role>,
-) -> Sse<impl Stream<Item = Result<SentEvent, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<SentEvent, Infallible>>>, Problem> {
+    let seat = context.seat()?;
     let hello = Hello {
         actor,
         role: match role {
@@ -83,12 +86,13 @@ pub(in crate::admin) async fn live(
         points: context.series.listen(),
         events: context.events.listen(),
         shown: None,
+        _seat: seat,
     };
     let mut lifecycle = context.lifecycle.clone();
     // A page connects anew then, to the process that serves.
     let relieved = async move { lifecycle.wait_for(|phase| *phase == Phase::Relieved).await.is_ok() };
     let sent = stream::unfold(live, async |mut live| live.next().await.map(|sent| (Ok(sent), live)));
-    Sse::new(sent.take_until(relieved))
+    Ok(Sse::new(sent.take_until(relieved)))
 }
 
 impl Live {

@@ -1,10 +1,11 @@
 //! Who gets which version, and which of its endpoints.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Element, Mapping, Quantity, Switch};
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawSticky {
     pub(in crate::config) cookie: Option<String>,
@@ -14,7 +15,7 @@ pub(in crate::config) struct RawSticky {
 }
 
 /// Of what has no keys beside these.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawClientKey {
     pub(in crate::config) cookie: Option<String>,
@@ -22,13 +23,13 @@ pub(in crate::config) struct RawClientKey {
     pub(in crate::config) address: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawIssue {
     pub(in crate::config) max_age: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawOverride {
     pub(in crate::config) header: Option<String>,
@@ -39,7 +40,7 @@ pub(in crate::config) struct RawOverride {
     pub(in crate::config) triggers: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawCohort {
     pub(in crate::config) name: Option<String>,
@@ -49,7 +50,7 @@ pub(in crate::config) struct RawCohort {
     pub(in crate::config) paths: Option<Vec<Element<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawSent {
     pub(in crate::config) name: Option<String>,

@@ -1,15 +1,15 @@
 //! The admin API: where it listens, and who may use it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{NamedFiles, read_text, tokens};
+use super::{NamedFiles, read_text, tls, tokens};
 use crate::config::fault::Fault;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::RawAdmin;
 use crate::config::report::{Scope, Wrong};
 use crate::config::secret::Vault;
-use crate::config::{Access, Admin, Token};
+use crate::config::{Access, Admin, Http2, Tls, Token};
 
 pub(super) fn admin(
     scope: &mut Scope<'_, '_>,
@@ -25,9 +25,10 @@ pub(super) fn admin(
         let message = format!("`{listen}` is taken by the proxy's own `listen: {proxy}`");
         scope.wrong("listen", Wrong::new(message, "the admin API has a port of its own"));
     }
+    let mut read = Vec::new();
     let access = match raw.tokens {
         Some(file) => match files {
-            NamedFiles::In(vault) => read_tokens(scope, &file, vault, tokens_faults).map(Access::Tokens),
+            NamedFiles::In(vault) => read_tokens(scope, &file, vault, tokens_faults, &mut read).map(Access::Tokens),
             // Without a token nobody has access.
             NamedFiles::Unread => Some(Access::Tokens(Vec::new())),
         },
@@ -42,7 +43,9 @@ pub(super) fn admin(
             Some(Access::Loopback)
         }
     };
-    Some(Admin { listen: listen?, access: access? })
+    let tls = raw.tls.and_then(|raw| tls::tls(&mut scope.key("tls"), raw.0, files, Http2::Off));
+    read.extend(tls.iter().flat_map(Tls::files).cloned());
+    Some(Admin { listen: listen?, access: access?, tls, files: read })
 }
 
 fn read_tokens(
@@ -50,12 +53,14 @@ fn read_tokens(
     file: &str,
     vault: Vault<'_>,
     tokens_faults: &mut Vec<Fault>,
+    read: &mut Vec<PathBuf>,
 ) -> Option<Vec<Token>> {
     if file.is_empty() {
         scope.wrong("tokens", Wrong::new("is empty", "write the path of a file, like `tokens.yaml`"));
         return None;
     }
     let path = vault.folder.join(file);
+    read.push(path.clone());
     let text = match read_text(&path) {
         Ok(text) => text,
         Err(error) => {
@@ -65,7 +70,9 @@ fn read_tokens(
         }
     };
     let vault = Vault { folder: path.parent().unwrap_or(Path::new("")), ..vault };
-    tokens::parse(text, path.display().to_string(), vault).map_err(|mut faults| tokens_faults.append(&mut faults)).ok()
+    tokens::parse(text, path.display().to_string(), vault, read)
+        .map_err(|mut faults| tokens_faults.append(&mut faults))
+        .ok()
 }
 
 /// Whether one socket keeps the other from being bound; port 0 is chosen by the system.

@@ -31,7 +31,7 @@ pub(super) fn tls(scope: &mut Scope<'_, '_>, raw: RawTls, files: NamedFiles<'_>,
         None => scope.missing("certificates"),
     };
     let tls = Tls::new(identities?, &versions?, clients?, http2, read);
-    tls.map_err(|unfit| scope.wrong_here(Wrong::new(format!("cannot be used: {}", told(unfit)), ""))).ok()
+    tls.map_err(|unfit| scope.wrong_here(Wrong::new(format!("cannot be used: {unfit}"), ""))).ok()
 }
 
 fn identities(
@@ -132,15 +132,6 @@ fn certificates(file: &str, vault: Vault<'_>, read: &mut Vec<PathBuf>) -> Result
 fn of_file(file: &str, unfit: Unfit) -> Wrong {
     match unfit {
         Unfit::NoCertificate => Wrong::new(format!("{} holds no certificate", quoted(file)), CERTIFICATE),
-        other => Wrong::new(format!("{} cannot be used: {}", quoted(file), told(other)), CERTIFICATE),
-    }
-}
-
-fn told(unfit: Unfit) -> String {
-    match unfit {
-        Unfit::NoCertificate => "there is no certificate".to_owned(),
-        Unfit::NoKey => "there is no private key".to_owned(),
-        Unfit::Mismatch => "the key is not the certificate's".to_owned(),
-        Unfit::Broken(why) => why,
+        other => Wrong::new(format!("{} cannot be used: {other}", quoted(file)), CERTIFICATE),
     }
 }

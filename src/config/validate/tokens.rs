@@ -1,12 +1,13 @@
 //! The tokens file, and the tokens that it names. No message quotes what may be a secret, and no line of the file is shown.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::config::fault::Fault;
 use crate::config::keys::tokens_keys;
-use crate::config::raw::{RawToken, RawTokens};
+use crate::config::raw::{Mapping, RawToken, RawTokens};
 use crate::config::read::{closest, read};
 use crate::config::reference::References;
 use crate::config::report::{Scope, Wrong};
@@ -16,11 +17,20 @@ use crate::config::{Role, Token};
 
 const MOST_TOKENS: usize = 1000;
 
-pub(super) fn parse(text: String, name: String, vault: Vault<'_>) -> Result<Vec<Token>, Vec<Fault>> {
+/// Notes in `read_from` where else it was looked.
+pub(super) fn parse(
+    text: String,
+    name: String,
+    vault: Vault<'_>,
+    read_from: &mut Vec<PathBuf>,
+) -> Result<Vec<Token>, Vec<Fault>> {
     let source = Source::new(name, text, Excerpts::Hidden);
     let (document, faults) = source::parse(Arc::new(source), References::To(vault.environment));
     let Some(document) = document else { return Err(faults) };
     let (raw, mut report) = read::<RawTokens>(&document, faults, tokens_keys);
+    let listed = raw.iter().filter_map(|raw| raw.tokens.as_ref()).flatten().flatten();
+    let kept = listed.flat_map(|Mapping(token)| [&token.token, &token.sha256]).flatten();
+    read_from.extend(kept.filter_map(|kept| kept.strip_prefix("file:")).map(|file| vault.folder.join(file)));
     let tokens = raw.and_then(|raw| tokens(&mut report.root(), raw, vault));
     let (faults, _) = report.into_parts();
     match tokens {

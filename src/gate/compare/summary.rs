@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::relative::Relative;
 use crate::gate::ByVersion;
 use crate::gate::crossing::Tally;
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// ln M of all metrics together: the evidence that green is worse than acceptable.
@@ -28,7 +29,7 @@ pub struct Summary {
 }
 
 /// The numbers of one route.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteSummary {
     pub route: String,
@@ -53,7 +54,7 @@ pub struct Difference {
 }
 
 /// One metric.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measured {
     /// ln M of this metric.
@@ -69,7 +70,7 @@ pub struct Measured {
 }
 
 /// The bounds of a tail, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SlowAbove {
     pub blue: u64,
     pub green: u64,
