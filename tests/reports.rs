@@ -36,8 +36,15 @@ fn get(bench: &Bench, below: &str) -> String {
 #[test]
 fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
     let bench = rolled_back();
-    let (release, report) = (parsed(&get(&bench, "")), parsed(&get(&bench, "/report?format=json")));
-    let evidence: Vec<Value> = get(&bench, "/evidence").lines().map(parsed).collect();
+    // What comes in after the rollback is written now and then.
+    let forms = || ["json", "markdown", "html"].map(|form| get(&bench, &format!("/report?format={form}")));
+    let ([report, markdown, html], evidence) = eventually("all of one moment", || {
+        let before = get(&bench, "/evidence");
+        let forms = forms();
+        (get(&bench, "/evidence") == before).then_some((forms, before))
+    });
+    let (release, report) = (parsed(&get(&bench, "")), parsed(&report));
+    let evidence: Vec<Value> = evidence.lines().map(parsed).collect();
     for (member, value) in release.as_object().expect("an object") {
         assert_eq!(&report[member], value, "{member}");
     }
@@ -60,7 +67,10 @@ fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
     let charts = &report["charts"];
     let slice = Duration::from_secs_f64(charts["sliceSeconds"].as_f64().expect("a length"));
     let slices = charts["slices"].as_array().expect("slices");
-    let from = after(decided) - slice * u32::try_from(slices.len()).expect("few");
+    let at = |value: &Value| value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect("a time");
+    let from = Duration::try_from(at(&slices[0]["at"]).duration_since(at(&release["started"]))).expect("forwards");
+    let before = ((after(decided) - from).as_nanos() / slice.as_nanos()) as usize;
+    assert_eq!(from + slice * u32::try_from(before).expect("few"), after(decided), "a slice ends with the decision");
     for (index, drawn) in (0..).zip(slices) {
         let begins = from + slice * index;
         let within = |slot: &&Value| (begins + Duration::from_nanos(1)..=begins + slice).contains(&after(slot));
@@ -80,17 +90,14 @@ fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
     }
     let bound = &decided["evidence"]["grounds"]["bound"];
     assert_eq!((bound, &charts["bound"]), (&json!({ "metric": "errorRate", "above": 0.5 }), bound));
-    let trouble = trouble_slices(&decided["evidence"]["grounds"], slices);
+    let trouble = trouble_slices(&decided["evidence"]["grounds"], &slices[..before]);
     let seconds = (slice * trouble).as_secs_f64();
     let told = report["impact"]["estimated"]["troubleSeconds"].as_f64().expect("it is estimated");
     assert!((told - seconds).abs() < 1e-6, "{told} {seconds}");
 
     let mut known = BTreeSet::new();
     collect(&release, &mut known);
-    let lasted = |from: &Value, to: &Value| {
-        let at = |value: &Value| value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect("a time");
-        Duration::try_from(at(to).duration_since(at(from))).expect("forwards")
-    };
+    let lasted = |from: &Value, to: &Value| Duration::try_from(at(to).duration_since(at(from))).expect("forwards");
     known.extend(numbers(&clock(lasted(&release["started"], &release["ended"]))));
     known.extend(numbers(&clock(with_green)));
     let total = number(&clients["requests"]);
@@ -99,12 +106,13 @@ fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
     known.extend([slice, slice * trouble].into_iter().flat_map(|length| numbers(&duration(length))));
     let began = report["impact"]["estimated"]["troubleBegan"].as_str().expect("it is estimated");
     known.extend(numbers(&time(began)));
-    known.extend(numbers(&time(slices[0]["at"].as_str().expect("a time"))));
+    let ends = at(&release["started"]) + from + slice * u32::try_from(slices.len()).expect("few");
+    known.extend(
+        [slices[0]["at"].as_str().expect("a time"), &ends.to_string()].into_iter().flat_map(|at| numbers(&time(at))),
+    );
     // The names of the quantiles, and of the test of the slowest 1 %.
     known.extend(["50", "95", "99", "1"].map(str::to_owned));
-    for form in ["markdown", "html"] {
-        let text = get(&bench, &format!("/report?format={form}"));
-        let text = if form == "html" { visible(&text) } else { text };
+    for text in [markdown, visible(&html)] {
         let unknown: Vec<String> = numbers(&text).filter(|number| !known.contains(number)).collect();
         assert!(unknown.is_empty(), "{unknown:?} are not in {release:#}\n{text}");
     }
@@ -113,7 +121,10 @@ fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
 /// What was counted between two ticks, or in one.
 fn tick(slot: &Value) -> Option<Value> {
     let input = &slot["input"];
-    [&input["tick"], &input["other"]["counted"]].into_iter().find(|tick| tick.is_object()).cloned()
+    [&input["tick"], &input["other"]["counted"], &input["other"]["aftermath"]]
+        .into_iter()
+        .find(|tick| tick.is_object())
+        .cloned()
 }
 
 /// Requests, failures, and the P99 in milliseconds.
@@ -220,6 +231,24 @@ fn visible(html: &str) -> String {
         }
     }
     text
+}
+
+#[test]
+fn the_charts_go_on_after_a_rollback_and_a_replay_does_not() {
+    let bench = rolled_back();
+    let slices = eventually("what came in since", || {
+        let report = parsed(&get(&bench, "/report?format=json"));
+        let at = |of: &Value| of["at"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect("a time");
+        let moment = at(&report["charts"]["moment"]);
+        let slices = report["charts"]["slices"].as_array().expect("slices").iter();
+        let later: Vec<Value> = slices.filter(|slice| at(slice) >= moment).cloned().collect();
+        (later.len() > 3).then_some(later)
+    });
+    let sum =
+        |version: &str, member: &str| slices.iter().filter_map(|slice| slice[version][member].as_u64()).sum::<u64>();
+    assert!(sum("blue", "requests") > 0 && sum("blue", "failures") == 0, "{slices:?}");
+    let replayed = printed(&portcullis(&["replay", "v2-1", "--admin", &bench.url()], &[]));
+    assert!(replayed.ends_with("Every decision comes out as it was, to the last bit.\n"), "{replayed}");
 }
 
 #[test]

@@ -44,6 +44,27 @@ fn evidence_is_read_in_order_over_all_chunks() {
 }
 
 #[test]
+fn evidence_is_read_from_the_chunk_on_that_reaches_a_time() {
+    let (mut store, _) = open(&Disk::formatted()).expect("formatted");
+    let chunk = |number: u32, seconds: std::ops::Range<u64>| {
+        let mut open = OpenChunk::new(7, number);
+        seconds.for_each(|second| open.push(&Slot { after: Duration::from_secs(second), input: tick(second) }));
+        open.take(at(number))
+    };
+    // Of those before 10 s the bounds have taken the chunks.
+    let evidence = vec![chunk(3, 10..20), chunk(4, 20..30), chunk(5, 30..40), chunk(6, 40..50)];
+    store.write(Write { evidence, ..write(1, state(1), Durable::Later) }).expect("nothing fails");
+    let from = |epoch: u32, second: u64| {
+        let slots = store.archive().slots_from(epoch, Duration::from_secs(second)).expect("readable");
+        slots.map(|slot| slot.expect("whole").after.as_secs()).collect::<Vec<_>>()
+    };
+    for (second, first) in [(0, 10), (10, 10), (19, 10), (20, 20), (45, 40), (99, 40)] {
+        assert_eq!(from(7, second), (first..50).collect::<Vec<_>>(), "{second}");
+    }
+    assert_eq!(from(9, 0), Vec::<u64>::new());
+}
+
+#[test]
 fn a_hole_in_the_evidence_is_told() {
     let (mut store, _) = open(&Disk::formatted()).expect("formatted");
     let evidence = vec![chunk(7, 4, [tick(1)]), chunk(7, 6, [tick(2)])];
