@@ -295,6 +295,11 @@ class Dashboard(unittest.TestCase):
         self.element("release-report").click()
         report = eventually("the report", lambda: self.browser.execute_script("return window.saved[0]"))
         self.assertIn("an end", report)
+        self.assertIn("<html", report)
+        self.element("release-close").click()
+        link = self.browser.find_element(By.CSS_SELECTOR, "#releases a").get_attribute("href")
+        self.browser.get(link)
+        self.assertIn("an end", self.browser.find_element(By.TAG_NAME, "body").text)
 
     def test_nothing_sticks_out_and_nothing_is_hard_to_use_for_anybody(self):
         if not AXE:

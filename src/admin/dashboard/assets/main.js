@@ -2,19 +2,24 @@
 
 import { Acts } from "./acts.js";
 import { Charts } from "./charts.js";
-import { actionItem, byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, stateOf } from "./picture.js";
+import { actionItem, byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, reportPath, stateOf } from "./picture.js";
 import { listen, read, text, token } from "./server.js";
 import { duration, time, weight } from "./words.js";
 
 const EVENTS_KEPT = 500;
 
-/** Kinds after which the list of releases is another. */
-const TURNS = new Set(["started", "weightSet", "completed", "rolledBack"]);
+const ACTIONS_EVERY_MS = 5000;
+
+/** What a timer can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 let hello = null;
 let status = null;
 let seenAt = 0;
 let events = [];
+let actions = [];
+let actionsTimer = 0;
+let releasesTimer = 0;
 let allEvents = false;
 let lostAt = null;
 let retryAt = 0;
@@ -33,7 +38,7 @@ const HEARD = {
   hello: (data) => { hello = data; welcome(); },
   status: take,
   point: (point) => { charts.add(point); charts.draw(); },
-  event: (event) => { happened([event]); if (TURNS.has(event.kind)) releases(); },
+  event: (event) => { happened([event]); releasesSoon(); },
   missed: past,
 };
 
@@ -95,7 +100,7 @@ function happened(more) {
   events.sort((one, other) => Date.parse(one.at) - Date.parse(other.at));
   events.splice(0, events.length - EVENTS_KEPT);
   charts.events = events;
-  drawEvents(events, allEvents);
+  drawEvents(events, actions, allEvents);
   charts.draw();
 }
 
@@ -116,13 +121,31 @@ async function releases() {
   try {
     const listed = await read("v1/releases");
     const list = Array.isArray(listed) ? listed : listed.releases;
-    drawReleases(list, openRelease, saveReport);
+    drawReleases(list, openRelease, token.get() ? saveReport : null);
     noteReleases(list.length ? "" : "None yet.");
     // What the release of now came to before the proxy was last started.
-    if (list.length) happened((await read(`v1/releases/${encodeURIComponent(list[0].id)}`)).decisions.map(asEvent));
+    if (list.length) await newest(list[0].id);
   } catch (error) {
     noteReleases(`They could not be read: ${error.message}`);
   }
+}
+
+/** Once for events that come together. */
+function releasesSoon() {
+  clearTimeout(releasesTimer);
+  releasesTimer = setTimeout(releases, 200);
+}
+
+async function newest(id) {
+  const release = await read(`v1/releases/${encodeURIComponent(id)}`);
+  actions = release.actions ?? [];
+  happened(release.decisions.map(asEvent));
+  // Nobody tells of an action; the next look is when something may have come of one.
+  clearTimeout(actionsTimer);
+  const dues = actions.filter(({ result }) => result === "pending").map(({ due }) => Date.parse(due));
+  if (!dues.length) return;
+  const wait = Math.min(Math.max(Math.min(...dues) - Date.now(), ACTIONS_EVERY_MS), LONGEST_MS);
+  actionsTimer = setTimeout(() => newest(id).catch(() => {}), wait);
 }
 
 function asEvent({ weight: basisPoints, ...decision }) {
@@ -153,13 +176,12 @@ function wrong(said) {
   byId("release-wrong").hidden = said === "";
 }
 
-/** A link would not carry the token. */
 async function saveReport(id) {
   try {
-    const report = await text(`v1/releases/${encodeURIComponent(id)}/report`, "text/markdown");
+    const report = await text(reportPath(id));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([report], { type: "text/markdown" }));
-    link.download = `${id}.md`;
+    link.href = URL.createObjectURL(new Blob([report], { type: "text/html" }));
+    link.download = `${id}.html`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     polite(`The report of ${id} is saved`);
@@ -216,7 +238,7 @@ byId("sign-in").addEventListener("submit", (event) => {
 });
 byId("sign-out").addEventListener("click", () => { token.forget(); stream.anew(); });
 byId("try-now").addEventListener("click", () => stream.anew());
-byId("more-events").addEventListener("click", () => { allEvents = true; drawEvents(events, true); });
+byId("more-events").addEventListener("click", () => { allEvents = true; drawEvents(events, actions, true); });
 byId("release-close").addEventListener("click", () => byId("release").close());
 byId("release-report").addEventListener("click", () => saveReport(byId("release").dataset.id));
 for (const radio of document.querySelectorAll("[name=range]")) {

@@ -32,8 +32,8 @@ function show(id, is) {
 
 const filled = new Map();
 
-/** What the status does not say: green's weight before the rollback, and what became of the last release. */
-const beside = { before: null, last: "" };
+/** What the status does not say: green's weight before the rollback, what became of the last release, and what was done about it. */
+const beside = { before: null, last: "", actions: [] };
 
 /** Replaces the children where they are others than before. */
 function fill(id, children) {
@@ -295,6 +295,10 @@ function drawOut(status) {
   if (ramp?.limit != null) grave.push(`Blue takes at most ${count(ramp.limit)} requests at a time${ramp.suffering ? `: ${ramp.suffering}` : ""}; ${count(ramp.refused)} were refused`);
   if (mirror?.compared) mild.push(`Of ${count(mirror.compared)} mirrored answers ${count(mirror.otherStatus)} had another status and ${count(mirror.otherLength)} another length`);
   for (const { cohort, onGreen, requests, failures } of cohorts) if (onGreen) mild.push(`The cohort ${cohort} is on green: ${count(failures)} of ${count(requests)} requests failed`);
+  for (const { name, result, sentence } of beside.actions) {
+    if (result === "failed") grave.push(`The action ${name} failed: ${sentence}`);
+    if (result === "task") mild.push(`To do: ${sentence}`);
+  }
   const items = [...grave.map((text) => make("li", "grave", text)), ...mild.map((text) => make("li", "", text))];
   fill("out", items.length ? items : [make("li", "calm", "Nothing stands out.")]);
   drawRoutes(routes);
@@ -327,21 +331,30 @@ export function eventItem({ at, kind: name, actor, sentence, weight: green, epoc
   return item;
 }
 
+const RESULTS = { pending: "waits", done: "done", failed: "failed", skipped: "left out", task: "for people to do" };
+
 /** One action of a runbook: what it did, or why not. */
-export function actionItem({ name, kind: of, moment, result, attempts, at, sentence }) {
-  const when = make("time", "", at ? time(at) : "");
-  const tone = result === "failed" ? "grave" : result === "done" || result === "delivered" ? "good" : "";
+export function actionItem({ name, kind: of, moment, result, attempts, at, due, sentence }) {
+  const when = make("time", "", time(at ?? due));
+  const tone = { failed: "grave", done: "good", task: "heeded" }[result] ?? "";
   const tries = attempts > 1 ? `, ${attempts} attempts` : "";
-  return make("li", tone, when, make("span", "what", make("b", "", name ?? of), ` ${of}, when ${kind(moment).toLowerCase()}: ${result ?? "waits"}${tries}`), make("span", "said", sentence ?? ""));
+  const what = make("span", "what", make("b", "", name), ` ${of === name ? "" : `${of}, `}action on ${kind(moment).toLowerCase()}: ${RESULTS[result] ?? result}${tries}`);
+  return make("li", tone, when, what, make("span", "said", sentence));
 }
 
-/** The timeline, the newest first. */
-export function drawEvents(events, all) {
+/** Events and actions in one timeline, the newest first; what is to come is first of all. */
+export function drawEvents(events, actions, all) {
+  beside.actions = actions;
   const end = events.findLastIndex((event) => event.kind === "rolledBack");
   beside.before = events.slice(0, Math.max(end, 0)).findLast((event) => event.epoch === events[end].epoch) ?? null;
-  const newest = events.toReversed();
+  const items = [
+    ...events.map((event) => ({ at: Date.parse(event.at), item: () => eventItem(event) })),
+    ...actions.map((action) => ({ at: Date.parse(action.at ?? action.due), item: () => actionItem(action) })),
+  ];
+  // A decision comes before what was done about it in the same moment.
+  const newest = items.map((of, index) => ({ ...of, index })).sort((one, other) => other.at - one.at || other.index - one.index);
   const shown = all ? newest : newest.slice(0, EVENTS_AT_FIRST);
-  fill("events", shown.length ? shown.map(eventItem) : [make("li", "calm", "Nothing has happened since the proxy started.")]);
+  fill("events", shown.length ? shown.map(({ item }) => item()) : [make("li", "calm", "Nothing has happened since the proxy started.")]);
   show("more-events", !all && newest.length > EVENTS_AT_FIRST);
   write("more-events", `Show all ${newest.length}`);
 }
@@ -349,7 +362,22 @@ export function drawEvents(events, all) {
 const OUTCOMES = { open: "open", promoted: "promoted", rolledBack: "rolled back" };
 const RELEASES_SHOWN = 15;
 
-/** `open(id)` shows one of them, `save(id)` its report. */
+/** A link where that is enough; it would not carry a token, and then the report is saved. */
+function reportOf(id, save) {
+  const report = make(save ? "button" : "a", "link", "Report");
+  report.setAttribute("aria-label", `Report of ${id}`);
+  if (save) {
+    report.type = "button";
+    report.addEventListener("click", () => save(id));
+  } else {
+    Object.assign(report, { href: reportPath(id), target: "_blank", rel: "noopener" });
+  }
+  return report;
+}
+
+export const reportPath = (id) => `v1/releases/${encodeURIComponent(id)}/report?format=html`;
+
+/** `open(id)` shows one of them, `save(id)` its report where that needs a token. */
 export function drawReleases(releases, open, save) {
   const [last] = releases;
   beside.last = last ? `the last release, ${last.green}, ${OUTCOMES[last.outcome] === "open" ? "is open" : `was ${OUTCOMES[last.outcome]}`} at ${day(last.ended ?? last.started)}` : "";
@@ -359,10 +387,7 @@ export function drawReleases(releases, open, save) {
     name.addEventListener("click", () => open(id));
     const head = make("th", "", name, make("span", "over", ` over ${blue}`));
     head.scope = "row";
-    const report = make("button", "link", "Report");
-    report.type = "button";
-    report.setAttribute("aria-label", `Report of ${id}`);
-    report.addEventListener("click", () => save(id));
+    const report = reportOf(id, save);
     const took = ended ? duration((Date.parse(ended) - Date.parse(started)) / 1000) : "goes on";
     const how = make("td", `outcome ${outcome}`, OUTCOMES[outcome] ?? outcome);
     return make("tr", "", head, make("td", "", day(started)), make("td", "", took), how, make("td", "", report));

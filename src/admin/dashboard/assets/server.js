@@ -32,7 +32,7 @@ async function send(path, options = {}) {
 }
 
 export const read = async (path) => (await send(path)).json();
-export const text = async (path, type) => (await send(path, { headers: type ? { Accept: type } : {} })).text();
+export const text = async (path) => (await send(path)).text();
 
 /** Sends a change and returns the status after it. */
 export async function change(method, path, body) {
