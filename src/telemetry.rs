@@ -1,8 +1,9 @@
 //! Metric names, labels and label values, and the handles that the control thread feeds. Logs are set up here too.
 
+mod counted;
 mod describe;
-mod endpoints;
 mod log;
+mod present;
 mod ramp;
 mod reloads;
 mod requests;
@@ -19,25 +20,22 @@ use crate::gate::compare::Summary;
 use crate::gate::exposure::Harm;
 use crate::gate::{Action, ByVersion, Kind, Latency, Policy, Routes, Version};
 use crate::live::{Addresses, Stage, Upstreams};
-use crate::measure::cohorts::OfCohort;
 use crate::measure::shard::Count;
-use crate::measure::{
-    Compared, Copied, Gauges, Handshake, Handshakes, Mirrored, Overridden, Overrides, ProxyHeader, ProxyHeaders, Shard,
-    Shed, Sheds, Shielded, Shields,
-};
+use crate::measure::{Compared, Copied, Gauges, Handshake, Overridden, ProxyHeader, Shard, Shed, Shielded};
 use crate::release::Weight;
 use crate::release::input::{NOTIFYING, RESERVED};
 use crate::release::state::STATE_NAMES;
 use crate::routing::Roles;
 use crate::spans;
 
-use endpoints::Endpoints;
+use present::Present;
 use ramp::Ramp;
 use requests::Requests;
 use rollbacks::TakenBack;
 use test::Test;
 
 pub use log::{logs, warn};
+pub use present::Named;
 pub use reloads::Reloads;
 
 const REQUESTS: &str = "portcullis_requests_total";
@@ -47,6 +45,8 @@ const HEAD_SECONDS: &str = "portcullis_response_head_seconds";
 const CONNECT_SECONDS: &str = "portcullis_upstream_connect_seconds";
 const WEIGHT: &str = "portcullis_weight_ratio";
 const STATE: &str = "portcullis_release_state";
+const STEP: &str = "portcullis_release_step";
+const STEPS: &str = "portcullis_release_steps";
 const VERDICT: &str = "portcullis_verdict";
 const TAKEN_BACK: &str = "portcullis_route_taken_back";
 const EVIDENCE: &str = "portcullis_comparison_evidence";
@@ -93,7 +93,7 @@ pub struct Telemetry {
     recorder: PrometheusRecorder,
     handles: Handles,
     requests: Requests,
-    endpoints: Endpoints,
+    present: Present,
     taken_back: TakenBack,
     exposition: Exposition,
 }
@@ -102,7 +102,7 @@ pub struct Telemetry {
 #[derive(Clone)]
 pub struct Exposition {
     most: PrometheusHandle,
-    endpoints: Arc<ArcSwap<PrometheusHandle>>,
+    present: Arc<ArcSwap<PrometheusHandle>>,
 }
 
 /// Made once, so that no tick looks a metric up by its name.
@@ -112,6 +112,8 @@ struct Handles {
     connect_seconds: ByVersion<Histogram>,
     weight: ByVersion<Gauge>,
     states: [(&'static str, Gauge); STATE_NAMES.len()],
+    step: Gauge,
+    steps: Gauge,
     verdicts: [(Kind, Gauge); Kind::ALL.len()],
     evidence: [(Test, Gauge); Test::ALL.len()],
     harmed: Gauge,
@@ -147,14 +149,14 @@ impl Telemetry {
             .build_recorder();
         let handles = metrics::with_local_recorder(&recorder, || Handles::new(policy));
         let none = Arc::new(Upstreams::new(ByVersion { blue: &[], green: &[] }, &Addresses::default()));
-        let endpoints = Endpoints::of(Roles::default(), none);
-        let shown = Arc::new(ArcSwap::from_pointee(endpoints.recorder.handle()));
-        let exposition = Exposition { most: recorder.handle(), endpoints: shown };
+        let present = Present::of(Roles::default(), none, None);
+        let shown = Arc::new(ArcSwap::from_pointee(present.recorder.handle()));
+        let exposition = Exposition { most: recorder.handle(), present: shown };
         Ok(Telemetry {
             recorder,
             handles,
             requests: Requests::default(),
-            endpoints,
+            present,
             taken_back: TakenBack::default(),
             exposition,
         })
@@ -201,56 +203,6 @@ impl Telemetry {
         }
     }
 
-    pub fn handshakes(&self, handshakes: &Handshakes) {
-        for (handshake, counter) in &self.handles.handshakes {
-            counter.increment(handshakes.of(*handshake));
-        }
-    }
-
-    pub fn proxy_headers(&self, headers: &ProxyHeaders) {
-        for (header, counter) in &self.handles.proxy_headers {
-            counter.increment(headers.of(*header));
-        }
-    }
-
-    pub fn shed(&self, sheds: &Sheds) {
-        for (what, counter) in &self.handles.shed {
-            counter.increment(sheds.of(*what));
-        }
-    }
-
-    pub fn shielded(&self, shields: &Shields) {
-        for (end, counter) in &self.handles.shielded {
-            counter.increment(shields.of(*end));
-        }
-    }
-
-    pub fn overrides(&self, overrides: &Overrides) {
-        for (came_to, counter) in &self.handles.overrides {
-            counter.increment(overrides.of(*came_to));
-        }
-    }
-
-    /// What green did for the requests of one cohort. There are few of these, so that their counters are looked up.
-    pub fn cohort(&self, name: &str, came_to: OfCohort) {
-        metrics::with_local_recorder(&self.recorder, || {
-            for (charge, requests) in came_to.each() {
-                metrics::counter!(COHORT_REQUESTS, "cohort" => name.to_owned(), "charge" => charge).increment(requests);
-            }
-        });
-    }
-
-    /// What became of copies.
-    pub fn mirrored(&self, mirrored: &Mirrored) {
-        for (copied, counter) in &self.handles.mirrored {
-            counter.increment(mirrored.of(*copied));
-        }
-        for (compared, counter) in &self.handles.mirror_compared {
-            counter.increment(mirrored.compared(*compared));
-        }
-        feed(&self.handles.mirror_head_seconds, &mirrored.shown);
-    }
-
     /// What the process has, what it may have, and what follows from it; no bound is shown as infinity.
     pub fn memory(&self, used: u64, bound: Option<u64>, present: Stage) {
         self.handles.memory.set(used as f64);
@@ -286,6 +238,12 @@ impl Telemetry {
         for (name, gauge) in &self.handles.states {
             gauge.set(if *name == present { 1.0 } else { 0.0 });
         }
+    }
+
+    /// Which step of the plan the release is in, from 1, and of how many, the one at 100 % among them; none are shown as 0.
+    pub fn step(&self, step: Option<usize>, steps: Option<usize>) {
+        self.handles.step.set(step.unwrap_or(0) as f64);
+        self.handles.steps.set(steps.unwrap_or(0) as f64);
     }
 
     pub fn verdict(&self, present: Kind) {
@@ -328,7 +286,7 @@ impl Telemetry {
 
 impl Exposition {
     pub fn render(&self) -> String {
-        self.most.render() + &self.endpoints.load().render()
+        self.most.render() + &self.present.load().render()
     }
 }
 
@@ -354,6 +312,8 @@ impl Handles {
             connect_seconds: histograms(CONNECT_SECONDS),
             weight: gauges(WEIGHT),
             states: STATE_NAMES.map(|name| (name, metrics::gauge!(STATE, "state" => name))),
+            step: metrics::gauge!(STEP),
+            steps: metrics::gauge!(STEPS),
             harmed: metrics::gauge!(HARMED),
             budget: metrics::gauge!(BUDGET),
             evidence: Test::ALL.map(|test| (test, metrics::gauge!(EVIDENCE, "test" => test.name()))),

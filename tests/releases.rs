@@ -38,6 +38,32 @@ fn a_plan_runs_through_its_steps_until_green_is_the_new_blue() {
 }
 
 #[test]
+fn the_scrape_names_the_release_of_the_moment_and_its_step_and_none_of_before() {
+    let bench = Bench::with_plan(SLOW);
+    let named = |blue: &str, green: &str, epoch: &str| {
+        let labels = [("service", "default"), ("blue", blue), ("green", green), ("epoch", epoch)];
+        let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
+        bench.proxy.until_metric("portcullis_release_info", &labels.each_ref().map(String::as_str), 1.0);
+        let metrics = bench.proxy.metrics();
+        let shown = metrics.lines().filter(|line| line.starts_with("portcullis_release_info{"));
+        assert_eq!(shown.count(), 1, "{metrics}");
+    };
+    let step = |step: f64, of: f64| {
+        bench.proxy.until_metric("portcullis_release_step", &[], step);
+        assert_eq!(bench.proxy.metric("portcullis_release_steps", &[]), of);
+    };
+    named("v1", "v2", "0");
+    step(0.0, 3.0);
+    bench.operate("start");
+    named("v1", "v2", "1");
+    step(1.0, 3.0);
+    bench.operate("promote");
+    step(3.0, 3.0);
+    assert_eq!(bench.operate("promote")["state"], "completed");
+    named("v2", "v1", "1");
+}
+
+#[test]
 fn a_step_with_an_approval_waits_for_it_however_long_its_bake_is_over() {
     let bench = Bench::with_plan(&PLAN.replacen("bake: 300ms }", "bake: 300ms, approval: true }", 1));
     bench.operate("start");

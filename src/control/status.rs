@@ -211,6 +211,10 @@ impl Names {
 }
 
 impl Names {
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
     /// What the version of a section is called.
     pub fn of(&self, section: Version) -> &str {
         self.versions.of(section)

@@ -8,8 +8,10 @@ use super::event::Event;
 use super::ledger::Report;
 use super::status::Status;
 use super::{Control, PROXY};
+use crate::gate::ByVersion;
 use crate::journal::WriteError;
 use crate::release::Kind;
+use crate::telemetry::Named;
 
 impl Control {
     /// A failed write is an alarm, and undoes nothing.
@@ -68,12 +70,16 @@ impl Control {
         let telemetry = &mut self.inputs.telemetry;
         telemetry.weight(table.weight());
         telemetry.state(self.course.state().name());
+        let (run, plan) = (self.course.state().run(), self.course.plan());
+        telemetry.step(run.and_then(|run| run.step_number(plan)), plan.map(|plan| plan.steps.len() + 1));
         telemetry.verdict(self.course.verdict().kind);
         telemetry.taken_back(&self.config.policy.routes, self.course.taken_back());
         let compared = self.course.compared().filter(|_| self.course.state().run().is_some());
         telemetry.evidence(compared.as_ref());
         telemetry.exposure(self.course.harm().filter(|_| self.course.state().run().is_some()));
-        telemetry.endpoints(table.roles, &live.upstreams);
+        let versions = ByVersion::build(|version| self.names.of(table.roles.section(version)).to_owned());
+        let named = Named { service: self.names.service().to_owned(), versions, epoch: self.course.epoch() };
+        telemetry.present(table.roles, &live.upstreams, named);
         // Nobody reads of a decision here before the journal has it.
         if self.inputs.ledger.is_reporting() {
             return;

@@ -6,7 +6,7 @@ use super::{
     BUDGET, BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HARMED,
     HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS,
     MIRRORED, NOTIFICATIONS, OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS,
-    REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, TAKEN_BACK, UNSHIELDED, VERDICT, WEIGHT,
+    REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, STEP, STEPS, TAKEN_BACK, UNSHIELDED, VERDICT, WEIGHT,
 };
 
 pub(super) fn describe() {
@@ -28,6 +28,8 @@ pub(super) fn describe() {
     describe_histogram!(CONNECT_SECONDS, Unit::Seconds, "To connect to an endpoint; part of no verdict");
     describe_gauge!(WEIGHT, "Share of new requests that each version gets");
     describe_gauge!(STATE, "1 for the state that the release is in");
+    describe_gauge!(STEP, "The step of the plan that the release is in, from 1; 0 in none");
+    describe_gauge!(STEPS, "The steps of the plan, the one at 100 % among them; 0 without a plan");
     describe_gauge!(VERDICT, "1 for the present verdict");
     describe_gauge!(
         EVIDENCE,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares every query that deploy/ ships, and the tables of docs/metrics.md, with what the proxy really exports.
+"""Compares every query that deploy/ and docs/ have, and the tables of docs/metrics.md, with what the proxy really exports.
 
   metrics.py BINARY             starts it with two backends, drives it, scrapes it
   metrics.py --exposition FILE  compares with a saved /metrics

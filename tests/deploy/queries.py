@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the dashboards without a proxy: that Grafana can lay them out, and that Prometheus can parse each query."""
+"""Checks what needs no proxy: that Grafana can lay the dashboards out, and that Prometheus can parse each query of theirs and of docs/."""
 
 import itertools
 import json
@@ -65,13 +65,24 @@ def syntax_faults(asked):
     return [said.strip()]
 
 
+def alert_faults():
+    """On-call engineers look an alert up by its name."""
+    alerts = {name for path in sources.RULES for name in re.findall(r"- alert: (\w+)", path.read_text())}
+    told = set(re.findall(r"`(Portcullis[A-Z]\w*)`", (sources.ROOT / "docs/troubleshoot.md").read_text()))
+    yield from (f"docs/troubleshoot.md does not have the alert {name}" for name in sorted(alerts - told))
+    yield from (f"docs/troubleshoot.md has {name}, which is no alert" for name in sorted(told - alerts))
+
+
 def main():
-    found, queries = [], 0
+    found, queries = list(alert_faults()), 0
     for path in sources.DASHBOARDS:
         dashboard, asked = json.loads(path.read_text()), sources.of_dashboard(path)
         queries += len(asked)
         faults = [*layout_faults(dashboard), *variable_faults(dashboard), *syntax_faults(asked)]
         found += [f"{path.name}: {fault}" for fault in faults]
+    pages = [source for path in sorted((sources.ROOT / "docs").glob("*.md")) for source in sources.of_page(path)]
+    found += syntax_faults(pages)
+    queries += len(pages)
     print("\n".join([*found, f"{len(sources.DASHBOARDS)} dashboard, {queries} queries, {len(found)} faults"]))
     return 1 if found or not queries else 0
 

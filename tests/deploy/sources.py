@@ -1,4 +1,4 @@
-"""Every PromQL expression that deploy/ ships, with the place it stands in."""
+"""Every PromQL expression that deploy/ and docs/ have, with the place it stands in."""
 
 import json
 import re
@@ -22,9 +22,15 @@ class Source:
 
 
 def everything():
-    return [source for path in DASHBOARDS for source in of_dashboard(path)] + [
-        source for path in RULES for source in of_rules(path)
-    ]
+    found = [source for path in DASHBOARDS for source in of_dashboard(path)]
+    found += [source for path in RULES for source in of_rules(path)]
+    return found + [source for path in sorted((ROOT / "docs").glob("*.md")) for source in of_page(path)]
+
+
+def of_page(path):
+    """The blocks of a page that say they are PromQL."""
+    blocks = re.findall(r"^```promql\n(.*?)^```$", path.read_text(), re.M | re.S)
+    return [Source(f"{path.name}: block {number}", text) for number, text in enumerate(blocks, 1)]
 
 
 def of_dashboard(path):

@@ -56,6 +56,8 @@ class Backend(BaseHTTPRequestHandler):
 def backend(version):
     server = ThreadingHTTPServer((BACKEND, 0), Backend)
     server.version = version
+    # A proxy that ends resets the connections that it kept.
+    server.handle_error = lambda *_: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
