@@ -323,7 +323,9 @@ fn there_is_a_man_page_for_every_command() {
     let page = |name: &str| std::fs::read_to_string(out.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let help = printed(&portcullis(&["--help"], &[]));
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    // What does not fit is continued further in.
+    let names = commands.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let commands: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.len() > 12 && commands.contains(&"watch"), "{help}");
     for command in commands.into_iter().filter(|command| *command != "help") {
         let page = page(&format!("portcullis-{command}.1"));

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderValue, Uri};
 use jiff::Timestamp;
 
@@ -50,7 +50,12 @@ pub(super) async fn report(
     let mut response = match form {
         Form::Markdown => ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], told.markdown()).into_response(),
         Form::Html => {
-            let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, report::POLICY)];
+            let headers = [
+                (CONTENT_TYPE, "text/html; charset=utf-8"),
+                (CONTENT_SECURITY_POLICY, report::POLICY),
+                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (X_FRAME_OPTIONS, "DENY"),
+            ];
             (headers, told.html()).into_response()
         }
         Form::Json => Json(told).into_response(),

@@ -118,7 +118,12 @@ fn trouble_began(trace: &Trace, decided: Decided<'_>) -> Option<Duration> {
         Some(Bound::Latency { above, measure, .. }) => Some((Duration::try_from_secs_f64(above / 1e3).ok()?, measure)),
         Some(Bound::ErrorRate { .. }) | None => None,
     };
-    let slices = trace.slices[..trace.before(decided.decision.after)].iter().enumerate().rev();
+    // A row of failures has no others in it.
+    let is_row = green.bad == green.units;
+    let before = trace.before(decided.decision.after);
+    // What a worker has found is decided on before it is counted.
+    let last = if is_row { (before + 1).min(trace.slices.len()) } else { before };
+    let slices = trace.slices[..last].iter().enumerate().rev();
     let counted = slices.filter_map(|(index, both)| Some((index, &both.as_ref()?.green)));
     let tally = |slice: &Slice| match bound {
         Some((bound, measure)) => {
@@ -128,8 +133,6 @@ fn trouble_began(trace: &Trace, decided: Decided<'_>) -> Option<Duration> {
         None => Tally { bad: slice.failures, units: slice.requests },
     };
     let tallies = counted.map(|(index, slice)| (index, tally(slice)));
-    // A row of failures has no others in it.
-    let is_row = green.bad == green.units;
     let first = if is_row { beginning_of_row(tallies, green.bad) } else { change(tallies, blue, green) }?;
     let begins = trace.window.begin(first);
     let Some((_, measure)) = bound else { return Some(begins) };

@@ -194,7 +194,7 @@ fn axes(chart: &Chart, scale: &Scale<'_>, to: &mut String) -> std::fmt::Result {
     writeln!(to, r#"<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{BOTTOM}" y2="{BOTTOM}"/>"#)?;
     writeln!(to, r#"<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{BOTTOM}"/>"#)?;
     writeln!(to, r#"<text class="middle" x="{middle}" y="{}">time (UTC)</text>"#, BOTTOM + 34.0)?;
-    let logarithmic = if matches!(scale.values, Values::Log { .. }) { ", by powers of ten" } else { "" };
+    let logarithmic = if matches!(scale.values, Values::Log { .. }) { ", log scale" } else { "" };
     writeln!(
         to,
         r#"<text class="middle" transform="translate(14 {half}) rotate(-90)">{}{logarithmic}</text>"#,

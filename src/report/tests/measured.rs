@@ -107,7 +107,7 @@ fn a_chart_draws_no_line_over_a_gap_and_has_the_bound_and_the_decision_in_it() {
     assert!(!latency.contains("bound") && latency.contains(">response head after (ms)</text>"), "{latency}");
     let [errors, latency] = svg::figures(&slow().charts.expect("there is evidence"));
     assert!(!errors.contains("bound") && latency.contains(">bound 200 ms</text>"), "{latency}");
-    assert!(latency.contains(">green P95</text>") && latency.contains(">1000</text>"), "by powers of ten: {latency}");
+    assert!(latency.contains(">green P95</text>") && latency.contains(">1000</text>"), "on a log scale: {latency}");
 }
 
 #[test]
