@@ -72,6 +72,7 @@ mod sticky;
 mod support;
 mod systemd;
 mod takeover;
+mod terminal;
 mod tls;
 mod tracing;
 mod unix;

@@ -73,7 +73,7 @@ impl Arguments {
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),
             Command::Reload(reload) => finish(reload.run()),
-            Command::Watch(watch) => finish(watch.run()),
+            Command::Watch(watch) => watch.run(),
             Command::Gate(gate) => gate.run(),
             Command::History(history) => finish(history.run()),
             Command::Report(report) => finish(report.run()),
