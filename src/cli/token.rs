@@ -7,10 +7,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::output::Output;
 use crate::config;
 
 /// Make a token for the admin API: the token goes to standard error, once, and the entry for the file that `admin.tokens` names
-/// to standard output
+/// to standard output; as JSON both go there
 #[derive(Debug, clap::Args)]
 pub(super) struct Make {
     /// What its bearer may do
@@ -19,9 +20,8 @@ pub(super) struct Make {
     /// Who it is for, as decisions name them
     #[arg(long)]
     name: String,
-    /// Print both as JSON to standard output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -51,7 +51,7 @@ impl Make {
             Role::Viewer => "viewer",
             Role::Operator => "operator",
         };
-        if self.json {
+        if self.output.is_json() {
             let entry = json!({ "name": name, "role": role, "sha256": digest });
             anstream::println!("{:#}", json!({ "token": token, "entry": entry }));
             return Ok(());
