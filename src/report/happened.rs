@@ -64,7 +64,8 @@ fn cost(release: &ReleaseDocument, impact: &Impact) -> String {
         (0, _) => format!("Green failed none {of_all}{rest}."),
         (failed, 0) => format!("Green failed {} {of_all}, which clients saw{rest}.", count(failed)),
         (failed, to_blue) => {
-            let [failed, to_blue, seen] = [failed, to_blue, seen_by_clients].map(count);
+            let seen = if seen_by_clients == 0 { "none".to_owned() } else { count(seen_by_clients) };
+            let [failed, to_blue] = [failed, to_blue].map(count);
             format!(
                 "Green failed {failed} {of_all}; {to_blue} of them were sent to blue instead, and clients saw {seen} \
                  fail{rest}."

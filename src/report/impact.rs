@@ -194,7 +194,10 @@ pub(super) fn section(impact: &Impact, decided: Option<Decided<'_>>, slice: Opti
     told("green had a share of the traffic for", elapsed(Duration::from_secs_f64(impact.green_seconds)));
     let Estimated { clients_at_most, trouble_began, trouble_seconds } = impact.estimated;
     if let Some(clients) = clients_at_most {
-        told("clients affected (estimate)", format!("at most {}", count(clients)));
+        told(
+            "clients affected (estimate)",
+            if clients == 0 { "none".to_owned() } else { format!("at most {}", count(clients)) },
+        );
     }
     if let (Some(began), Some(seconds)) = (trouble_began, trouble_seconds) {
         told("trouble began (estimate)", clock(began));
