@@ -140,15 +140,17 @@ fn colours_are_for_terminals_and_for_those_who_ask_for_them() {
     let Some(terminal) = Terminal::open(100, 30) else { return };
     let program = env!("CARGO_BIN_EXE_portcullis");
     terminal.enter("printf 'listen: 7\\n' > \"${TMPDIR:-/tmp}/$$.yaml\"");
-    for (before, arguments, expected) in [
+    for (number, (before, arguments, expected)) in (1..).zip([
         ("", "", true),
         ("NO_COLOR=1 ", "", false),
         ("", "--color never ", false),
         ("NO_COLOR=1 ", "--color always ", true),
-    ] {
+    ]) {
         terminal.enter("clear");
-        terminal.enter(&format!("{before}{program} {arguments}check \"${{TMPDIR:-/tmp}}/$$.yaml\"; echo ex\"\"it $?"));
-        terminal.until("the faults", |screen| screen.contains("exit 1"));
+        terminal.enter(&format!(
+            "{before}{program} {arguments}check \"${{TMPDIR:-/tmp}}/$$.yaml\"; echo ex\"\"it $? {number}"
+        ));
+        terminal.until("the faults", |screen| screen.contains(&format!("exit 1 {number}")));
         let escapes = terminal.tmux(&["capture-pane", "-p", "-e"]);
         assert_eq!(escapes.contains('\x1b'), expected, "{before}{arguments}: {escapes:?}");
     }
