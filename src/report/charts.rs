@@ -129,7 +129,7 @@ impl Charts {
 impl Measured {
     fn new(slice: &Slice, measure: Measure, quantile: Quantile) -> Measured {
         let latency = slice.latency(measure);
-        let millis = |quantile: Quantile| latency.quantile(quantile).map(|latency| latency.as_secs_f64() * 1e3);
+        let millis = |quantile: Quantile| latency.quantile(quantile).map(|latency| latency.as_micros() as f64 / 1e3);
         Measured {
             requests: slice.requests,
             failures: slice.failures,

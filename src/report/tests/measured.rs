@@ -78,7 +78,7 @@ fn the_charts_have_the_evidence_in_slices_that_end_with_the_decision_and_gaps_wh
     let p50 = |millis: u64| {
         let mut latency = crate::gate::Latency::default();
         latency.record(Duration::from_millis(millis));
-        latency.quantile(crate::gate::trigger::Quantile::P50).map(|it| it.as_secs_f64() * 1e3)
+        latency.quantile(crate::gate::trigger::Quantile::P50).map(|it| it.as_micros() as f64 / 1e3)
     };
     let blue = Some((200, 0, Some(0.0), p50(20)));
     assert_eq!(slice(0), (0, blue, Some((20, 0, Some(0.0), p50(20)))));
