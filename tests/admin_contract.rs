@@ -29,6 +29,10 @@ fn every_answer_is_as_the_document_says_with_the_tokens_of_both_roles() {
     let open = "admin: { listen: 127.0.0.1:0";
     let text = text.replace(open, &format!("{open}, tokens: {:?}", tokens.display().to_string()));
     let proxy = Proxy::start_in(&folder.path().join("data"), &text);
+    // What is told of a release is looked at as well.
+    let bearer = format!("Authorization: Bearer {}", operator.0);
+    let begun = proxy.ask("POST", "/v1/release", &["Host: 127.0.0.1", &bearer], "");
+    assert_eq!(begun.status, 200, "{}", begun.text());
     let examples = number("PORTCULLIS_SCHEMATHESIS_EXAMPLES").unwrap_or(EXAMPLES).to_string();
     let url = format!("http://{}/openapi.json", proxy.admin);
     for (token, _) in [&viewer, &operator] {

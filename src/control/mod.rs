@@ -148,7 +148,7 @@ impl Control {
             charting,
             config,
             rolled_back,
-            revision: Revision::first(),
+            revision: Revision::default(),
             last_told: None,
             inputs,
             outputs,

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use super::Control;
 use super::command::Refused;
 
 /// Rises with every decision that is told, and starts anew with every process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision {
     process: u32,
     number: u64,
 }
+
+/// What tells this process from the one before.
+static PROCESS: LazyLock<u32> = LazyLock::new(|| fastrand::u32(..));
 
 /// What a change is asked for on condition of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +27,14 @@ pub enum Seen {
     OneOf(Vec<Revision>),
 }
 
-impl Revision {
-    /// That of a process which begins.
-    pub(super) fn first() -> Revision {
-        Revision { process: fastrand::u32(1..), number: 0 }
+/// Before anything was decided.
+impl Default for Revision {
+    fn default() -> Revision {
+        Revision { process: *PROCESS, number: 0 }
     }
+}
 
+impl Revision {
     pub(super) fn rise(&mut self) {
         self.number += 1;
     }
