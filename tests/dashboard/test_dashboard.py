@@ -195,6 +195,23 @@ class Dashboard(unittest.TestCase):
         self.until_says("act-changed", "a release is open")
         self.assertFalse(self.element("act-do").is_enabled())
 
+    def test_a_consent_is_for_what_was_on_the_screen_and_is_asked_for_again_where_more_was_decided(self):
+        proxy = self.play()
+        self.open(proxy)
+        self.expected = ["412"]
+        self.act("start", "a test")
+        self.until_says("state", "Waits for approval")
+        self.button("approve").click()
+        self.element("reason").send_keys("looks well")
+        proxy.call("POST", "/v1/release/pause", {"reason": "wait"})
+        self.until_says("act-changed", "Paused")
+        self.element("act-do").click()
+        self.until_says("act-wrong", "wait")
+        self.assertEqual(proxy.status()["step"], 1)
+        self.element("act-do").click()
+        eventually("the dialog is closed", lambda: not self.element("act").is_displayed())
+        self.until_says("events", "looks well")
+
     def test_a_viewer_sees_everything_and_can_change_nothing(self):
         tokens = self.tokens(vera="viewer", otto="operator")
         proxy = self.play(", tokens: " + tokens)
