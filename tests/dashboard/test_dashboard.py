@@ -257,6 +257,8 @@ class Dashboard(unittest.TestCase):
         proxy.call("PUT", "/v1/weight", {"weight": 7, "reason": "before"})
         self.browser.get(proxy.url)
         self.until_says("weight", "7 %")
+        points = "return (document.querySelector('.series.blue').getAttribute('d') ?? '').split(/[ML]/).length - 1"
+        before = eventually("it has drawn two seconds", lambda: max(0, self.browser.execute_script(points) - 1))
         proxy.stop()
         eventually("it says so", lambda: self.element("lost").is_displayed())
         self.assertIn("What you see is as of", self.says("lost-text"))
@@ -266,6 +268,10 @@ class Dashboard(unittest.TestCase):
         eventually("it is back", lambda: not self.element("lost").is_displayed())
         self.until_says("connection-text", "live")
         self.until_says("events", "before")
+        drawn = "return document.querySelector('.series.blue').getAttribute('d').match(/[ML][^,]+/g).map((to) => Number(to.slice(1)))"
+        eventually("it draws on", lambda: len(self.browser.execute_script(drawn)) > before + 1)
+        places = self.browser.execute_script(drawn)
+        self.assertEqual(places, sorted(places), "what came after the restart stands behind what was before it")
         self.assertIn("Connected again", self.element("polite").get_attribute("textContent"))
 
     def test_a_page_that_was_left_holds_no_connection_of_the_few_that_a_browser_has(self):
