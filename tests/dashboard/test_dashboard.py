@@ -231,6 +231,7 @@ class Dashboard(unittest.TestCase):
             self.assertIn("viewer", button.get_attribute("title"))
             self.browser.execute_script("arguments[0].click()", button)
             self.assertFalse(self.element("act").is_displayed())
+            self.assertIn("viewer", self.says("toast"))
         self.assertEqual(proxy.status(token="otto's token")["weight"], 5)
         self.browser.refresh()
         self.until_says("state", "Stepping")
