@@ -209,7 +209,7 @@ export class Acts {
   changed() {
     if (!this.open) return;
     const { name, of } = this.open;
-    const same = ["epoch", "state", "weight", "step", "consent"].every((key) => of[key] === this.status[key]);
+    const same = ["epoch", "state", "weight", "step", "consent", "held"].every((key) => of[key] === this.status[key]);
     const why = this.why(name);
     const text = same ? "" : `Meanwhile: ${stateOf(this.status).name}, green at ${weight(this.status.weight)}.${why ? ` Now ${why}.` : ""}`;
     const note = byId("act-changed");
