@@ -202,6 +202,7 @@ class Dashboard(unittest.TestCase):
         self.act("start", "a test")
         self.until_says("state", "Waits for approval")
         self.button("approve").click()
+        self.assertIn("green failed 0.0 % of", self.says("act-text"))
         self.element("reason").send_keys("looks well")
         proxy.call("POST", "/v1/release/pause", {"reason": "wait"})
         self.until_says("act-changed", "Paused")

@@ -2,7 +2,7 @@
 
 import { byId, isOpen, make, stateOf } from "./picture.js";
 import { Refused, change } from "./server.js";
-import { duration, weight } from "./words.js";
+import { count, duration, millis, percent, weight } from "./words.js";
 
 const NO_RELEASE = "no release is open";
 const LATCHED = "this release was rolled back: only a new one opens green again";
@@ -66,6 +66,14 @@ const ACTS = {
     fields: rollbackFields,
   },
 };
+
+/** What somebody goes by who gives green more. */
+function measured({ blue, green, window, verdict, pause }) {
+  const judged = verdict.sentence === pause ? "" : `The verdict is ${verdict.kind}: ${verdict.sentence}. `;
+  if (!green.requests) return `${judged}In the last ${window} green had no requests.`;
+  const of = ({ requests, errorRate }) => `${percent(errorRate)} of ${count(requests)} requests`;
+  return `${judged}In the last ${window} green failed ${of(green)}, and blue ${of(blue)}; P99 is ${millis(green.p99)} and ${millis(blue.p99)}.`;
+}
 
 function labelled(id, text, input, hint) {
   const label = make("label", "", text);
@@ -188,8 +196,7 @@ export class Acts {
     const fields = act.fields?.(this.status) ?? { nodes: [], names: {}, body: () => ({}) };
     this.open = { name, fields, of: this.status };
     byId("act-title").textContent = act.title;
-    const { verdict, pause } = this.status;
-    byId("act-text").textContent = act.text(this.status) + (act.shows && verdict.sentence !== pause ? `\n\nThe verdict is ${verdict.kind}: ${verdict.sentence}.` : "");
+    byId("act-text").textContent = act.text(this.status) + (act.shows ? `\n\n${measured(this.status)}` : "");
     byId("act-fields").replaceChildren(...fields.nodes);
     const go = byId("act-do");
     go.textContent = act.label;
