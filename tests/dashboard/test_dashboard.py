@@ -195,6 +195,24 @@ class Dashboard(unittest.TestCase):
         self.until_says("act-changed", "a release is open")
         self.assertFalse(self.element("act-do").is_enabled())
 
+    def test_a_consent_is_for_what_was_on_the_screen_and_is_asked_for_again_where_more_was_decided(self):
+        proxy = self.play()
+        self.open(proxy)
+        self.expected = ["412"]
+        self.act("start", "a test")
+        self.until_says("state", "Waits for approval")
+        self.button("approve").click()
+        self.assertIn("green failed 0.0 % of", self.says("act-text"))
+        self.element("reason").send_keys("looks well")
+        proxy.call("POST", "/v1/release/pause", {"reason": "wait"})
+        self.until_says("act-changed", "Paused")
+        self.element("act-do").click()
+        self.until_says("act-wrong", "wait")
+        self.assertEqual(proxy.status()["step"], 1)
+        self.element("act-do").click()
+        eventually("the dialog is closed", lambda: not self.element("act").is_displayed())
+        self.until_says("events", "looks well")
+
     def test_a_viewer_sees_everything_and_can_change_nothing(self):
         tokens = self.tokens(vera="viewer", otto="operator")
         proxy = self.play(", tokens: " + tokens)
@@ -214,6 +232,7 @@ class Dashboard(unittest.TestCase):
             self.assertIn("viewer", button.get_attribute("title"))
             self.browser.execute_script("arguments[0].click()", button)
             self.assertFalse(self.element("act").is_displayed())
+            self.assertIn("viewer", self.says("toast"))
         self.assertEqual(proxy.status(token="otto's token")["weight"], 5)
         self.browser.refresh()
         self.until_says("state", "Stepping")
@@ -240,6 +259,8 @@ class Dashboard(unittest.TestCase):
         proxy.call("PUT", "/v1/weight", {"weight": 7, "reason": "before"})
         self.browser.get(proxy.url)
         self.until_says("weight", "7 %")
+        points = "return (document.querySelector('.series.blue').getAttribute('d') ?? '').split(/[ML]/).length - 1"
+        before = eventually("it has drawn two seconds", lambda: max(0, self.browser.execute_script(points) - 1))
         proxy.stop()
         eventually("it says so", lambda: self.element("lost").is_displayed())
         self.assertIn("What you see is as of", self.says("lost-text"))
@@ -249,6 +270,10 @@ class Dashboard(unittest.TestCase):
         eventually("it is back", lambda: not self.element("lost").is_displayed())
         self.until_says("connection-text", "live")
         self.until_says("events", "before")
+        drawn = "return document.querySelector('.series.blue').getAttribute('d').match(/[ML][^,]+/g).map((to) => Number(to.slice(1)))"
+        eventually("it draws on", lambda: len(self.browser.execute_script(drawn)) > before + 1)
+        places = self.browser.execute_script(drawn)
+        self.assertEqual(places, sorted(places), "what came after the restart stands behind what was before it")
         self.assertIn("Connected again", self.element("polite").get_attribute("textContent"))
 
     def test_a_page_that_was_left_holds_no_connection_of_the_few_that_a_browser_has(self):

@@ -45,6 +45,8 @@ struct Hello {
 #[serde(rename_all = "camelCase")]
 struct Picture<'s> {
     at: Timestamp,
+    /// For `If-Match`.
+    etag: String,
     #[serde(flatten)]
     status: &'s Status,
     comparison: Option<&'s Summary>,
@@ -134,8 +136,9 @@ impl Live {
 
     fn picture(&mut self) -> SentEvent {
         let status = self.status.borrow_and_update().clone();
+        let etag = format!("\"{}.live\"", status.revision);
         let (comparison, drawn) = (status.comparison.as_ref(), &status.drawn);
-        let sent = named("status", &Picture { at: Timestamp::now(), status: &status, comparison, drawn });
+        let sent = named("status", &Picture { at: Timestamp::now(), etag, status: &status, comparison, drawn });
         self.shown = Some((status, Instant::now()));
         sent
     }

@@ -2,7 +2,7 @@
 
 import { byId, isOpen, make, stateOf } from "./picture.js";
 import { Refused, change } from "./server.js";
-import { duration, weight } from "./words.js";
+import { count, duration, millis, percent, weight } from "./words.js";
 
 const NO_RELEASE = "no release is open";
 const LATCHED = "this release was rolled back: only a new one opens green again";
@@ -11,7 +11,10 @@ const blue = ({ blue }) => blue.version;
 const green = ({ green }) => green.version;
 const step = ({ plan, step }) => plan?.steps[step - 1];
 
-/** `not` says why it cannot be done, `text` what it does; what `shows` the verdict gives green more than it has. */
+/**
+ * `not` says why it cannot be done, `text` what it does; what `shows` the verdict gives green more than it has. What is `safe` is done
+ * whatever was decided meanwhile; all else is for what was on the screen.
+ */
 const ACTS = {
   start: {
     label: "Start release", title: "Start a release", path: "v1/release",
@@ -20,7 +23,7 @@ const ACTS = {
     fields: startFields,
   },
   pause: {
-    label: "Pause", title: "Pause the release", path: "v1/release/pause",
+    label: "Pause", title: "Pause the release", path: "v1/release/pause", safe: true,
     not: (status) => (isOpen(status) ? (status.state === "paused" && status.held ? "it is paused already" : null) : NO_RELEASE),
     text: (status) => `The plan stops and green keeps ${weight(status.weight)}. The gate stays armed: it still rolls back by itself.`,
   },
@@ -55,7 +58,7 @@ const ACTS = {
     },
   },
   rollback: {
-    label: "Roll back", title: "Roll back to blue", path: "v1/release/rollback", danger: true, reasonIsOptional: true,
+    label: "Roll back", title: "Roll back to blue", path: "v1/release/rollback", danger: true, reasonIsOptional: true, safe: true,
     not: (status) => (status.state === "rolledBack" ? "it is rolled back already" : isOpen(status) || status.state === "completed" ? null : NO_RELEASE),
     text: (status) => (status.state === "completed"
       ? `Takes the release back that has completed: the version before ${blue(status)} is blue again and gets all traffic, at once.`
@@ -63,6 +66,14 @@ const ACTS = {
     fields: rollbackFields,
   },
 };
+
+/** What somebody goes by who gives green more. */
+function measured({ blue, green, window, verdict, pause }) {
+  const judged = verdict.sentence === pause ? "" : `The verdict is ${verdict.kind}: ${verdict.sentence}. `;
+  if (!green.requests) return `${judged}In the last ${window} green had no requests.`;
+  const of = ({ requests, errorRate }) => `${percent(errorRate)} of ${count(requests)} requests`;
+  return `${judged}In the last ${window} green failed ${of(green)}, and blue ${of(blue)}; P99 is ${millis(green.p99)} and ${millis(blue.p99)}.`;
+}
 
 function labelled(id, text, input, hint) {
   const label = make("label", "", text);
@@ -185,8 +196,7 @@ export class Acts {
     const fields = act.fields?.(this.status) ?? { nodes: [], names: {}, body: () => ({}) };
     this.open = { name, fields, of: this.status };
     byId("act-title").textContent = act.title;
-    const { verdict, pause } = this.status;
-    byId("act-text").textContent = act.text(this.status) + (act.shows && verdict.sentence !== pause ? `\n\nThe verdict is ${verdict.kind}: ${verdict.sentence}.` : "");
+    byId("act-text").textContent = act.text(this.status) + (act.shows ? `\n\n${measured(this.status)}` : "");
     byId("act-fields").replaceChildren(...fields.nodes);
     const go = byId("act-do");
     go.textContent = act.label;
@@ -206,7 +216,7 @@ export class Acts {
   changed() {
     if (!this.open) return;
     const { name, of } = this.open;
-    const same = ["epoch", "state", "weight", "step", "consent"].every((key) => of[key] === this.status[key]);
+    const same = ["epoch", "state", "weight", "step", "consent", "held"].every((key) => of[key] === this.status[key]);
     const why = this.why(name);
     const text = same ? "" : `Meanwhile: ${stateOf(this.status).name}, green at ${weight(this.status.weight)}.${why ? ` Now ${why}.` : ""}`;
     const note = byId("act-changed");
@@ -218,18 +228,20 @@ export class Acts {
   async go() {
     if (!this.open || this.going) return;
     const { name, fields } = this.open;
-    const { path, method, label } = ACTS[name];
+    const { path, method, label, safe } = ACTS[name];
     const reason = byId("reason").value.trim();
     this.going = true;
     byId("act-do").disabled = true;
     this.wrong("");
     try {
-      const status = await change(method ?? "POST", path, { ...fields.body(), ...(reason ? { reason } : {}) });
+      const status = await change(method ?? "POST", path, { ...fields.body(), ...(reason ? { reason } : {}) }, safe ? null : this.open.of.etag);
       this.dialog.close();
       this.done(status, `${label}: done`);
     } catch (error) {
       const why = error instanceof Refused ? error.message : "the proxy could not be reached; nothing is known to have changed";
       this.wrong(why);
+      // Who has read that goes on knowing it.
+      if (error.status === 412 && this.open) this.open.of = this.status;
       const at = Object.entries(fields.names).find(([field]) => error.field?.startsWith(field));
       (at?.[1] ?? byId("reason")).focus();
     } finally {

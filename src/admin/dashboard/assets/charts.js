@@ -57,11 +57,15 @@ export class Charts {
     new ResizeObserver(() => this.draw()).observe(host);
   }
 
-  /** Everything that was kept before the page was opened. */
+  /** Everything that was kept before the page was opened. What the page knows from before a restart stays. */
   fill(resolutions) {
     for (const { every, points } of resolutions) {
-      const newer = (this.points.get(every) ?? []).filter((point) => !points.length || point.number > points.at(-1).number);
-      this.points.set(every, [...points.map(ready), ...newer]);
+      if (!points.length) continue;
+      const kept = points.map(ready);
+      const known = this.points.get(every) ?? [];
+      const before = known.filter(({ ms }) => ms < kept[0].ms);
+      const after = known.filter(({ ms }) => ms > kept.at(-1).ms);
+      this.points.set(every, [...before, ...kept, ...after]);
       this.keep(every);
     }
   }
@@ -69,9 +73,8 @@ export class Charts {
   add(point) {
     const points = this.points.get(point.every) ?? [];
     this.points.set(point.every, points);
-    if (!points.length || point.number > points.at(-1).number) points.push(ready(point));
-    // A process that has begun anew counts from nothing, and so does its chart.
-    else if (point.number < points.at(-1).number - 1) points.splice(0, points.length, ready(point));
+    const newest = ready(point);
+    if (!points.length || newest.ms > points.at(-1).ms) points.push(newest);
     this.keep(point.every);
   }
 
@@ -297,9 +300,10 @@ function path(points, value, x, y) {
       before = null;
       return;
     }
-    const follows = before !== null && point.number === before + 1;
+    // A process that has begun anew may count from nothing.
+    const follows = before !== null && point.number === before.number + 1 && point.ms - before.ms < 2500 * point.every;
     drawn += follows ? `L${x(point.ms)},${y(is)}` : `M${x(point.ms)},${y(is)}h.01`;
-    before = point.number;
+    before = point;
   });
   return drawn;
 }

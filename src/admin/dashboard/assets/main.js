@@ -8,6 +8,8 @@ import { duration, time, weight } from "./words.js";
 
 const EVENTS_KEPT = 500;
 
+const TOAST_MS = 5000;
+
 const ACTIONS_EVERY_MS = 5000;
 
 /** What a timer can wait. */
@@ -20,6 +22,7 @@ let events = [];
 let actions = [];
 let actionsTimer = 0;
 let releasesTimer = 0;
+let toastTimer = 0;
 let allEvents = false;
 let lostAt = null;
 let retryAt = 0;
@@ -27,12 +30,21 @@ let retryAt = 0;
 const polite = (said) => { byId("polite").textContent = said; };
 const assertive = (said) => { byId("assertive").textContent = said; };
 
+/** Says it to everybody. */
+function tell(said) {
+  polite(said);
+  byId("toast").textContent = said;
+  byId("toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { byId("toast").hidden = true; }, TOAST_MS);
+}
+
 const charts = new Charts(byId("charts"), polite);
 const acts = new Acts((after, said) => {
   // The answer has no figures of charts, which the stream brings within a second.
   take({ ...status, ...after });
-  polite(said);
-}, polite);
+  tell(said);
+}, tell);
 
 const HEARD = {
   hello: (data) => { hello = data; welcome(); },
@@ -184,7 +196,7 @@ async function saveReport(id) {
     link.download = `${id}.html`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    polite(`The report of ${id} is saved`);
+    tell(`The report of ${id} is saved`);
   } catch (error) {
     (byId("release").open ? wrong : noteReleases)(`The report of ${id} could not be had: ${error.message}`);
   }

@@ -1,7 +1,7 @@
 // The status as a page. Everything that comes from the proxy goes in as text.
 
 import {
-  STATES, GRAVE, HEEDED, NOTHING, clock, count, day, duration, kind, millis, odds, percent, ratio, share, time, weight,
+  STATES, GRAVE, HEEDED, NOTHING, clock, count, day, duration, kind, millis, moment, odds, percent, ratio, share, time, weight,
 } from "./words.js";
 
 const EVENTS_AT_FIRST = 12;
@@ -120,7 +120,7 @@ function rolledBack({ rollback }) {
   const ago = (Date.now() - Date.parse(rollback.at)) / 1000;
   const figure = ago < 2 ? "just now" : `${duration(Math.round(ago))} ago`;
   const reaction = rollback.reactionMicros == null ? "" : `, ${millis(rollback.reactionMicros / 1000)} after the verdict`;
-  return { figure, under: `at ${time(rollback.at)} by ${ACTORS[rollback.actor] ?? rollback.actor}, trigger ${rollback.trigger}${reaction}` };
+  return { figure, under: `at ${moment(rollback.at)} by ${ACTORS[rollback.actor] ?? rollback.actor}, trigger ${rollback.trigger}${reaction}` };
 }
 
 function drawSentence(status) {
@@ -322,7 +322,7 @@ function drawRoutes(routes) {
 /** One line of a timeline. */
 export function eventItem({ at, kind: name, actor, sentence, weight: green, epoch }) {
   const tone = GRAVE.has(name) ? "grave" : HEEDED.has(name) ? "heeded" : name === "completed" || name === "promoted" ? "good" : "";
-  const when = make("time", "", time(at));
+  const when = make("time", "", moment(at));
   when.dateTime = at;
   when.title = new Date(at).toLocaleString("en-GB");
   const what = make("span", "what", make("b", "", kind(name)), ` by ${ACTORS[actor] ?? actor}`, make("span", "at-weight", `green at ${weight(green)}`));
@@ -331,14 +331,14 @@ export function eventItem({ at, kind: name, actor, sentence, weight: green, epoc
   return item;
 }
 
-const RESULTS = { pending: "waits", done: "done", failed: "failed", skipped: "left out", task: "for people to do" };
+const RESULTS = { pending: "to come", done: "done", failed: "failed", skipped: "left out", task: "for people to do" };
 
 /** One action of a runbook: what it did, or why not. */
-export function actionItem({ name, kind: of, moment, result, attempts, at, due, sentence }) {
-  const when = make("time", "", time(at ?? due));
+export function actionItem({ name, kind: of, moment: on, result, attempts, at, due, sentence }) {
+  const when = make("time", "", moment(at ?? due));
   const tone = { failed: "grave", done: "good", task: "heeded" }[result] ?? "";
   const tries = attempts > 1 ? `, ${attempts} attempts` : "";
-  const what = make("span", "what", make("b", "", name), ` ${of === name ? "" : `${of}, `}action on ${kind(moment).toLowerCase()}: ${RESULTS[result] ?? result}${tries}`);
+  const what = make("span", "what", make("b", "", name), ` ${of === name ? "" : `${of}, `}action on ${kind(on).toLowerCase()}: ${RESULTS[result] ?? result}${tries}`);
   return make("li", tone, when, what, make("span", "said", sentence));
 }
 

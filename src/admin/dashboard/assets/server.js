@@ -34,9 +34,10 @@ async function send(path, options = {}) {
 export const read = async (path) => (await send(path)).json();
 export const text = async (path) => (await send(path)).text();
 
-/** Sends a change and returns the status after it. */
-export async function change(method, path, body) {
+/** Sends a change and returns the status after it. With `seen`, an ETag, it is refused where something was decided since. */
+export async function change(method, path, body, seen) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
+  if (seen) headers["If-Match"] = seen;
   return (await send(path, { method, headers, body: JSON.stringify(body) })).json();
 }
 

@@ -70,6 +70,11 @@ export function time(at) {
   return new Date(at).toLocaleTimeString("en-GB");
 }
 
+/** To the second today, to the minute on another day. */
+export function moment(at) {
+  return new Date(at).toDateString() === new Date().toDateString() ? time(at) : day(at);
+}
+
 export function day(at) {
   const date = new Date(at);
   const today = date.toDateString() === new Date().toDateString();
