@@ -20,6 +20,7 @@
 //!   can be replayed.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
 //! - [`reload`]: reads the configuration again and has `control` go over to it, all or nothing.
+//! - [`actions`]: what is done about releases outside of the proxy. Absent: anything that waits for it.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.
 //! - [`report`]: what a release was, told in Markdown, HTML and JSON.
@@ -36,6 +37,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod admin;
 pub mod cli;
 pub mod config;

@@ -341,9 +341,18 @@ fn holds(whole: &Value, part: &Value) -> bool {
     }
 }
 
-/// In `idle` the deciding core decides nothing: the proxy speaks for itself. So it does of how blue takes traffic back.
+/// In `idle` the deciding core decides nothing: the proxy speaks for itself. So it does of how blue takes traffic back, and
+/// of what is done elsewhere.
 fn is_of_course(record: &DecisionRecord) -> bool {
-    record.state != IDLE && ![Kind::Shedding, Kind::Ramped].map(Kind::name).contains(&record.kind.as_str())
+    const BESIDE: [Kind; 6] = [
+        Kind::Shedding,
+        Kind::Ramped,
+        Kind::ActionDone,
+        Kind::ActionFailed,
+        Kind::ActionSkipped,
+        Kind::ActionForPeople,
+    ];
+    record.state != IDLE && !BESIDE.map(Kind::name).contains(&record.kind.as_str())
 }
 
 const IDLE: &str = "idle";

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
+use crate::actions;
 use crate::admin::{self, Past};
 use crate::config::{Config, Endpoint, Tls};
 use crate::control::changes::streak;
@@ -122,7 +123,9 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (last_word, served) = (Arc::clone(&routing), Arc::clone(&routing));
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
-    let inputs = Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, lending };
+    let runner = actions::runner::start(lookups.clone(), Arc::clone(&routing))?;
+    let inputs =
+        Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 

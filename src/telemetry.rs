@@ -9,6 +9,7 @@ mod reloads;
 mod requests;
 mod rollbacks;
 mod test;
+mod told;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ const BUDGET: &str = "portcullis_release_budget_requests";
 const ROLLBACKS: &str = "portcullis_rollbacks_total";
 const REACTION_SECONDS: &str = "portcullis_rollback_reaction_seconds";
 const NOTIFICATIONS: &str = "portcullis_notifications_total";
+const ACTIONS: &str = "portcullis_action_total";
 const IN_FLIGHT: &str = "portcullis_inflight_requests";
 const CONNECTIONS: &str = "portcullis_connections";
 const RELOADS: &str = "portcullis_config_reload_total";
@@ -267,12 +269,6 @@ impl Telemetry {
 
     pub fn journal_failed(&self) {
         self.handles.journal_errors.increment(1);
-    }
-
-    pub fn notified(&self, trigger: &str) {
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(NOTIFICATIONS, "trigger" => trigger.to_owned()).increment(1);
-        });
     }
 
     pub fn open(&self, gauges: &Gauges) {

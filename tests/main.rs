@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, clippy::pedantic, reason = "one binary: nothing is public, and plainness comes first")]
 
 mod access_log;
+mod actions;
 mod admin;
 mod admin_changes;
 mod admin_contract;

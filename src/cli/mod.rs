@@ -19,6 +19,7 @@ mod release;
 mod reload;
 mod replay;
 mod run;
+mod runbook;
 mod status;
 mod token;
 mod watch;
@@ -49,6 +50,7 @@ enum Command {
     History(history::History),
     Report(history::Report),
     Replay(replay::Again),
+    Runbook(runbook::Runbook),
     Override(overriding::Sign),
     Token(token::Make),
     Openapi(openapi::Openapi),
@@ -78,6 +80,7 @@ impl Arguments {
             Command::History(history) => finish(history.run()),
             Command::Report(report) => finish(report.run()),
             Command::Override(sign) => finish(sign.run()),
+            Command::Runbook(runbook) => runbook.run().unwrap_or_else(|error| failed(&error)),
             Command::Replay(again) => again.run().unwrap_or_else(|error| failed(&error)),
         }
     }

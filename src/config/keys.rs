@@ -12,6 +12,7 @@ use super::raw::{
     RawSent, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger,
     RawUpstreamTls, RawVersion, RawWarmUp,
 };
+use super::runbook::{self, RawAction, RawRunbook, kind_keys};
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
 pub(super) type KeysAt = fn(&[&str]) -> &'static [&'static str];
@@ -56,6 +57,9 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["routes", "*", "triggers", "*"] => keys::<RawTrigger>(),
         ["resolver"] => keys::<RawResolver>(),
         ["journal"] => keys::<RawJournal>(),
+        ["runbook"] => keys::<RawRunbook>(),
+        ["runbook", _, "*"] => keys::<RawAction>(),
+        ["runbook", _, "*", kind @ ..] => kind_keys(kind),
         _ => &[],
     }
 }
@@ -195,6 +199,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["resolver"] => "resolver: { nameservers: [\"10.0.0.53\"] }",
         ["resolver", "nameservers"] => "nameservers: [\"10.0.0.53\"]",
         ["journal"] => "journal: { age: 7d, size: 256MiB }",
+        ["runbook", ..] => return runbook::example(&pattern[1..]),
         ["tokens"] | ["tokens", "*"] => {
             "tokens: [{ name: alice, role: operator, sha256: \"<64 hexadecimal digits>\" }]"
         }
@@ -237,7 +242,7 @@ fn plan_example(pattern: &[&str]) -> Option<&'static str> {
 }
 
 /// The fields that a derived structure asks its deserializer for.
-fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+pub(super) fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
     struct Probe<'k>(&'k mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Probe<'_> {

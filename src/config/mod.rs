@@ -43,6 +43,7 @@ mod read;
 mod reference;
 mod report;
 mod route;
+pub mod runbook;
 mod schema;
 mod secret;
 mod source;
@@ -65,7 +66,9 @@ pub use path::FieldPath;
 pub(crate) use read::closest;
 pub use reference::References;
 pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield, end_of_segment};
+pub use runbook::Runbook;
 pub use schema::schema;
+pub use secret::Secret;
 pub use sticky::{ClientKey, IssuedCookie, Sticky};
 pub use terms::{plan, terms};
 pub use tls::Tls;
@@ -117,6 +120,8 @@ pub struct Config {
     /// Asked for the addresses of names; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     pub journal: JournalBounds,
+    /// What is done about releases.
+    pub runbook: Arc<Runbook>,
     /// What it was read from, with the values of variables in place and without secrets: [`parse_rules`] makes the same
     /// of it wherever it is read.
     pub text: Arc<str>,

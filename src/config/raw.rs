@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::runbook::RawRunbook;
+
 mod choosing;
 mod value;
 
@@ -12,7 +14,7 @@ pub(super) use choosing::{RawClientKey, RawCohort, RawIssue, RawOverride, RawSen
 pub(super) use value::{Count, Mapping, Quantity, Switch};
 
 /// An element of a list; none when the element had a fault of its own.
-type Element<T> = Option<T>;
+pub(super) type Element<T> = Option<T>;
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +52,7 @@ pub(super) struct RawConfig {
     pub(super) overriding: Option<Mapping<RawOverride>>,
     pub(super) resolver: Option<Mapping<RawResolver>>,
     pub(super) journal: Option<Mapping<RawJournal>>,
+    pub(super) runbook: Option<Mapping<RawRunbook>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

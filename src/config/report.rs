@@ -74,6 +74,28 @@ impl<'d> Report<'d> {
         self.spoiled.insert(path);
     }
 
+    /// As [`Report::add`], at a part of a text where that stands in the file as it is.
+    pub(super) fn add_within(
+        &mut self,
+        path: FieldPath,
+        point: Point,
+        mut wrong: Wrong,
+        part: Option<(&str, Range<usize>)>,
+    ) {
+        wrong.message = format!("{path}: {}", wrong.message);
+        let span = part.and_then(|(text, part)| {
+            let place = self.document.place(&path)?.value.clone();
+            let start = place.start + self.document.source.text.get(place)?.find(text)?;
+            Some(self.document.source.first_line(start + part.start..start + part.end.max(part.start + 1)))
+        });
+        let fault = self.fault(&path, point, wrong);
+        self.faults.push(match span {
+            Some(span) => Fault { span: Some(span), ..fault },
+            None => fault,
+        });
+        self.spoiled.insert(path);
+    }
+
     /// Points at a value that can be used, and may be a mistake.
     pub(super) fn warn(&mut self, path: FieldPath, mut wrong: Wrong) {
         wrong.message = format!("{path}: {}", wrong.message);

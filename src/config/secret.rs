@@ -14,7 +14,8 @@ const LARGEST_SECRET: usize = 64 * 1024;
 const SHAPE: &str = "write `env:NAME` or `file:PATH`";
 
 /// What nobody may read in a log, a message or the journal. It cannot be displayed.
-pub(super) struct Secret(String);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
 
 /// Where secrets are looked for.
 #[derive(Clone, Copy)]
@@ -25,7 +26,7 @@ pub(super) struct Vault<'a> {
 }
 
 impl Secret {
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -16,7 +16,7 @@ use super::reference::References;
 use super::report::{Report, Scope, Wrong};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Config, Http2, RequestIds, Rules};
+use super::{Config, Http2, RequestIds, Rules, runbook};
 use crate::gate::ByVersion;
 use crate::release::Weight;
 
@@ -203,6 +203,11 @@ fn config(
     let mirror = mirror::mirror(&mut root.key("mirror"), raw.mirror.unwrap_or_default().0);
     let nameservers = networks::nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
+    let runbook = match (raw.runbook, files) {
+        (Some(raw), NamedFiles::In(vault)) => runbook::runbook(&mut root.key("runbook"), raw.0, vault).map(Arc::new),
+        // What is not read decides nothing.
+        (Some(_), NamedFiles::Unread) | (None, _) => Some(Arc::default()),
+    };
     let (trace_context, otlp) = tracing?;
     let (mut policy, routes, learn_routes) = policy?;
     let cohorts = cohorts?;
@@ -241,6 +246,7 @@ fn config(
         overriding: overriding.flatten(),
         nameservers: nameservers?,
         journal: journal?,
+        runbook: runbook?,
         text: Arc::default(),
         warnings: Warnings::default(),
         file: None,
@@ -279,7 +285,7 @@ fn unique(scope: &mut Scope<'_, '_>, name: Option<String>, names: &mut Vec<Strin
     names.push(name);
 }
 
-fn not_among(text: &str, kind: &str, known: &[&str]) -> Wrong {
+pub(super) fn not_among(text: &str, kind: &str, known: &[&str]) -> Wrong {
     let label = match closest(text, known) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("use one of {}", listed(known)),

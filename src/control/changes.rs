@@ -135,10 +135,14 @@ impl Control {
         if config.routes != self.config.routes {
             changed.push("routes".to_owned());
         }
+        if config.runbook != self.config.runbook {
+            changed.push("runbook".to_owned());
+        }
         let text_is_the_same = config.text == self.config.text;
         let routes_are_the_same =
             config.policy.routes == self.config.policy.routes && config.routes == self.config.routes;
         self.config = *config;
+        self.deeds.outbox.follow(Arc::clone(&self.config.runbook));
         self.serve(live.with_settings(&self.config));
         self.memory.bound_by(self.config.limits.memory);
         // The release under way goes on by its own plan.

@@ -18,8 +18,8 @@ use super::status::Status;
 use crate::course::{Course, Input};
 use crate::journal::slot::OpenChunk;
 use crate::journal::{
-    Answer, Archive, Chunk, DecisionRecord, Durable, Journal, Lent, Outcome, ReleaseHeader, ReleaseRecord, Restored,
-    StateRecord, Write, WriteError,
+    ActionRecord, Answer, Archive, Chunk, DecisionRecord, Doing, Durable, Journal, Lent, OccasionRecord, Outcome,
+    ReleaseHeader, ReleaseRecord, Restored, StateRecord, Write, WriteError,
 };
 use crate::release::Epoch;
 
@@ -34,6 +34,10 @@ pub struct Ledger {
     flushed: Instant,
     /// After a failure: a write with this number, or a later one, brings everything to the disk.
     owed: Option<u64>,
+    /// What is new of actions, for the next write.
+    doing: Doing,
+    /// What the journal said is still to be done.
+    to_do: (Vec<OccasionRecord>, Vec<ActionRecord>),
 }
 
 /// The release that is recorded, or was the last to be.
@@ -78,7 +82,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 impl Ledger {
     /// Without a journal nothing is recorded, and every report is told at once.
     pub fn new(journal: Option<Journal>, configuration: &Arc<str>, restored: Restored, began: Duration) -> Ledger {
-        let Restored { release, next_decision, next_chunk, .. } = restored;
+        let Restored { release, next_decision, next_chunk, occasions, actions, .. } = restored;
         let recording = release.map(|record| {
             let inputs = if record.header.ended.is_none() { Inputs::Kept } else { Inputs::Passed };
             let chunk = OpenChunk::new(record.header.epoch, next_chunk);
@@ -92,6 +96,8 @@ impl Ledger {
             reports: VecDeque::new(),
             flushed: Instant::now(),
             owed: None,
+            doing: Doing::default(),
+            to_do: (occasions, actions),
         }
     }
 
@@ -102,6 +108,30 @@ impl Ledger {
     /// When the release began that is being recorded.
     pub fn began(&self) -> Option<Duration> {
         self.release.as_ref().map(|release| release.began)
+    }
+
+    /// What was still to be done when the journal was opened, once.
+    pub fn take_to_do(&mut self) -> (Vec<OccasionRecord>, Vec<ActionRecord>) {
+        std::mem::take(&mut self.to_do)
+    }
+
+    /// The release that is recorded, or was the last to be.
+    pub fn header(&self) -> Option<&ReleaseHeader> {
+        self.release.as_ref().map(|release| &release.record.header)
+    }
+
+    /// Has the next write bring this along.
+    pub fn carry(&mut self, doing: Doing) {
+        if self.journal.is_some() {
+            self.doing.actions.extend(doing.actions);
+            self.doing.occasions.extend(doing.occasions);
+            self.doing.passed.extend(doing.passed);
+        }
+    }
+
+    /// Writes the state, and what it was to bring along.
+    pub fn keep(&mut self, state: StateRecord, durable: Durable) -> Result<(), WriteError> {
+        self.write(state, None, Vec::new(), durable)
     }
 
     /// The configuration from here on.
@@ -282,9 +312,13 @@ impl Ledger {
         }
         let number = self.next_write;
         self.next_write += 1;
-        let write = Write { number, at, state, release, decisions, evidence, durable };
+        let doing = std::mem::take(&mut self.doing);
+        let carried = (doing != Doing::default()).then(|| doing.clone());
+        let write = Write { number, at, state, release, decisions, evidence, doing, durable };
         journal.send(write).map_err(|answer| {
             self.owed = Some(self.next_write);
+            // An action that nobody knows of is lost; a decision that is missing is only not told.
+            self.doing = carried.unwrap_or_default();
             answer.result.expect_err("what was not sent has failed")
         })
     }

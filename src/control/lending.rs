@@ -70,6 +70,7 @@ impl Control {
 
     async fn end(&mut self) {
         self.catch_up();
+        self.rest_from_deeds().await;
         if let Err(NotLent::NotWritten(error)) = self.settle().await {
             tracing::error!(%error, "the last that was seen of the release is not in the journal");
         }
@@ -77,6 +78,7 @@ impl Control {
 
     async fn lend(&mut self) -> Result<Lent, NotLent> {
         self.catch_up();
+        self.rest_from_deeds().await;
         self.settle().await?;
         self.inputs.ledger.lend().ok_or(NotLent::None)
     }
@@ -122,6 +124,7 @@ impl Control {
 
     fn take_back(&mut self, journal: Journal) {
         self.inputs.ledger.take_back(journal);
+        self.inputs.ledger.carry(self.deeds.outbox.all());
         tracing::info!("the journal is back");
     }
 }

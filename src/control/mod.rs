@@ -1,14 +1,15 @@
 //! The one task that owns the release: it feeds the deciding core and carries out what that says.
 //!
-//! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`ledger`] records, and holds reports back
+//! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`recording`] has [`ledger`] record, which holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod changes;
 mod client_errors;
 mod cohorts;
 mod collecting;
 pub mod command;
+pub mod deeds;
 pub mod drawn;
 pub mod event;
 pub mod felt;
@@ -21,6 +22,7 @@ mod noticing;
 mod obeying;
 pub mod outliers;
 pub mod ramping;
+mod recording;
 pub mod restore;
 pub mod revision;
 pub mod series;
@@ -36,10 +38,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::actions::outbox::Outbox;
+use crate::actions::runner::Runner;
 use crate::config::Config;
 use crate::course::{Course, Input};
 use crate::gate::{ByVersion, Version};
-use crate::journal::{DecisionRecord, Outcome, ReleaseHeader, StateRecord};
+use crate::journal::{Outcome, ReleaseHeader};
 use crate::live::Live;
 use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
@@ -50,7 +54,8 @@ use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
 use cohorts::Served;
 use command::{Command, Reply};
-use event::{Event, Events, Place};
+use deeds::Deeds;
+use event::{Event, Events};
 use felt::Felt;
 use learning::Learnt;
 use ledger::Ledger;
@@ -59,7 +64,7 @@ use memory::Memory;
 use mirroring::Differing;
 use outliers::Outliers;
 use ramping::Ramping;
-use restore::{Beginning, Clock, Found, Times};
+use restore::{Beginning, Clock, Found};
 use revision::Revision;
 use series::{Charting, Series};
 use status::{Names, Rollback, Status};
@@ -82,6 +87,8 @@ pub struct Inputs {
     pub found: mpsc::Receiver<Resolved>,
     pub telemetry: Telemetry,
     pub ledger: Ledger,
+    /// Who carries actions out.
+    pub runner: Runner,
     /// Of whoever gives the journal to another process.
     pub lending: mpsc::Receiver<Lending>,
 }
@@ -109,6 +116,7 @@ pub struct Control {
     ramping: Ramping,
     learnt: Learnt,
     charting: Charting,
+    deeds: Deeds,
     /// As the file was when it was last read.
     config: Config,
     /// The version that was rolled back last, and why.
@@ -121,7 +129,7 @@ pub struct Control {
 }
 
 impl Control {
-    pub fn new(config: &Config, beginning: Beginning, inputs: Inputs, outputs: Outputs) -> Control {
+    pub fn new(config: &Config, beginning: Beginning, mut inputs: Inputs, outputs: Outputs) -> Control {
         let clock = Clock::from(beginning.clock);
         let charting = Charting::new(clock.now());
         let names = Names::new(&beginning.holding(config));
@@ -132,6 +140,9 @@ impl Control {
         let client_errors = ClientErrors::new(beginning.table.routed(), clock.now());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));
         let (config, rollback) = (config.clone(), beginning.rollback);
+        let (occasions, actions) = inputs.ledger.take_to_do();
+        let runner = std::mem::replace(&mut inputs.runner, Runner::nowhere());
+        let deeds = Deeds::new(Outbox::new(Arc::clone(&config.runbook), occasions, actions), runner);
         let mut control = Control {
             clock,
             names,
@@ -146,6 +157,7 @@ impl Control {
             ramping: Ramping::default(),
             learnt: Learnt::default(),
             charting,
+            deeds,
             config,
             rolled_back,
             revision: Revision::default(),
@@ -184,6 +196,7 @@ impl Control {
                     break;
                 },
                 Some(found) = self.inputs.found.recv() => self.resolved(&found),
+                ended = self.deeds.runner.ended() => self.attempted(ended),
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
@@ -192,6 +205,7 @@ impl Control {
                 self.journal_failed(&late);
             }
             self.told(due);
+            self.do_what_is_due();
             self.publish();
         }
         self.inputs.ledger.close();
@@ -299,6 +313,7 @@ impl Control {
             Effect::Begin { epoch } => {
                 self.rollback = None;
                 self.ramping.begin();
+                self.deeds.begin(epoch.number());
                 let name = |version: Version| self.name(version).to_owned();
                 let green = name(Version::Green);
                 let header = ReleaseHeader {
@@ -329,50 +344,5 @@ impl Control {
         self.inputs.telemetry.rolled_back(&cause.trigger, reaction);
         self.rollback = Some(Rollback::new(cause, Timestamp::now(), reaction));
         self.remember_rollback();
-    }
-
-    /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
-    fn record(
-        &mut self,
-        mut events: Vec<Event>,
-        ended: Option<(Timestamp, Outcome)>,
-        reply: Option<Reply>,
-        now: Duration,
-    ) {
-        let evidence = self.evidence();
-        let mut decisions = Vec::new();
-        for event in &mut events {
-            self.revision.rise();
-            self.last_told = Some(event.sentence.clone());
-            let Some((seq, after)) = self.inputs.ledger.number(now) else { continue };
-            event.recorded = Some(Place { epoch: event.epoch.number(), seq });
-            decisions.push(DecisionRecord {
-                epoch: event.epoch.number(),
-                seq,
-                at: event.at,
-                after,
-                kind: event.kind.name().to_owned(),
-                actor: event.actor.clone(),
-                sentence: event.sentence.clone(),
-                state: event.state.to_owned(),
-                weight: event.weight.basis_points(),
-                evidence: evidence.clone(),
-            });
-        }
-        let (state, status) = (self.state_record(), self.status());
-        if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply, status) {
-            self.journal_failed(&error);
-        }
-    }
-
-    fn state_record(&self) -> StateRecord {
-        let times = Times { now: self.clock.now(), began: self.inputs.ledger.began().unwrap_or_default() };
-        let table = self.inputs.routing.table();
-        StateRecord {
-            versions: Some(self.versions()),
-            declared: Some(restore::declared(&self.config)),
-            rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
-            ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
-        }
     }
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cohorts::CohortStatus;
+use super::deeds::DeedsStatus;
 use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
@@ -67,6 +68,8 @@ pub struct Status {
     pub difference: Option<String>,
     /// The signals that fire.
     pub signals: Vec<String>,
+    /// What the runbook says and is not done.
+    pub actions: DeedsStatus,
     /// Of the same window, what is evidence; absent where no routes are configured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteStatus>,
@@ -279,6 +282,7 @@ impl Status {
             mirror: None,
             cohorts: vec![],
             ramp: None,
+            actions: DeedsStatus::default(),
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),

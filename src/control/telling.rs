@@ -55,7 +55,9 @@ impl Control {
             Kind::RouteTakenBack => {
                 tracing::warn!(event = kind, actor, %epoch, weight, sentence, "one route goes to blue");
             }
-            Kind::Shedding => tracing::warn!(event = kind, actor, %epoch, sentence),
+            Kind::Shedding | Kind::ActionFailed | Kind::ActionForPeople => {
+                tracing::warn!(event = kind, actor, %epoch, sentence);
+            }
             Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
                 tracing::error!(event = kind, actor, %epoch, weight, sentence);
             }
@@ -93,7 +95,7 @@ impl Control {
         let status = Status::new(&self.names, &self.course, table, &live.upstreams, rollback, at, now);
         let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
         let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
-        let (ramp, revision) = (self.ramp_status(), self.revision);
-        Arc::new(Status { max_weight, ramp, mirror, cohorts, difference, revision, ..status })
+        let (ramp, revision, actions) = (self.ramp_status(), self.revision, self.deeds_status());
+        Arc::new(Status { max_weight, ramp, mirror, cohorts, difference, actions, revision, ..status })
     }
 }

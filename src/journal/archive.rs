@@ -14,7 +14,7 @@ use super::record::{DecisionRecord, ReleaseDocument, ReleaseHeader, ReleaseRecor
 use super::seal::unseal;
 use super::slot::{Slot, unpack};
 use super::store::Shared;
-use super::table::{DECISIONS, EVIDENCE, RELEASES};
+use super::table::{ACTIONS, DECISIONS, EVIDENCE, RELEASES};
 
 /// Reads while the writer writes. Blocks on the disk.
 #[derive(Clone)]
@@ -71,7 +71,9 @@ impl Archive {
             }
             let decisions = transaction.open_table(DECISIONS)?.range((epoch, 0)..=(epoch, u32::MAX))?;
             let decisions = decisions.map(|decision| unseal(decision?.1.value())).collect::<Result<_, Failure>>()?;
-            Ok(Some(ReleaseDocument { record, decisions }))
+            let actions = transaction.open_table(ACTIONS)?.range((epoch, 0)..=(epoch, u32::MAX))?;
+            let actions = actions.map(|action| unseal(action?.1.value())).collect::<Result<_, Failure>>()?;
+            Ok(Some(ReleaseDocument { record, decisions, actions }))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Brings a file of an older schema up to date, in one transaction: it is the old file or the new one, never between.
 //!
-//! Schema 0 had records without checksums, no `meta` table and no index of the evidence.
+//! Schema 0 had records without checksums, no `meta` table and no index of the evidence; schema 1 had no actions.
 
 use redb::{Key, ReadableDatabase, ReadableTable, Table, TableError, TableHandle, Value, WriteTransaction};
 
@@ -8,7 +8,8 @@ use super::error::Failure;
 use super::seal::seal_json;
 use super::store::stored_bytes;
 use super::table::{
-    DECISIONS, EVIDENCE, EVIDENCE_BYTES_KEY, EVIDENCE_INDEX, META, RELEASES, SCHEMA_KEY, STATE, STATE_KEY,
+    ACTIONS, DECISIONS, EVIDENCE, EVIDENCE_BYTES_KEY, EVIDENCE_INDEX, META, OUTBOX, RELEASES, SCHEMA_KEY, STATE,
+    STATE_KEY,
 };
 
 /// The schema that this program writes.
@@ -17,7 +18,7 @@ pub(super) const SCHEMA: u64 = STEPS.len() as u64;
 type Step = fn(&WriteTransaction) -> Result<(), Failure>;
 
 /// The step at index N leads from schema N to N + 1.
-const STEPS: [Step; 1] = [migrate_from_0];
+const STEPS: [Step; 2] = [migrate_from_0, migrate_from_1];
 
 pub(super) fn migrate(database: &redb::Database) -> Result<(), Failure> {
     let found = schema(database)?;
@@ -71,6 +72,13 @@ fn migrate_from_0(transaction: &WriteTransaction) -> Result<(), Failure> {
         total += bytes;
     }
     transaction.open_table(META)?.insert(EVIDENCE_BYTES_KEY, total)?;
+    Ok(())
+}
+
+/// Tables for actions.
+fn migrate_from_1(transaction: &WriteTransaction) -> Result<(), Failure> {
+    transaction.open_table(ACTIONS)?;
+    transaction.open_table(OUTBOX)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The durable record of releases, decisions and evidence: an embedded database in one directory.
 //!
 //! In reading order: [`record`] is what is kept, [`slot`] how the evidence for a replay is written down, `store` puts
-//! one [`Write`] into the database, `writer` is the thread that does so, [`Archive`] reads. `place` finds, locks, makes
+//! one [`Write`] into the database, `writer` is the thread that does so, [`Archive`] reads, `doing` is what actions are stored as. `place` finds, locks, makes
 //! and sets aside the file, `file` gives it room on the disk, `seal` finds damage in what was read, `migrate` brings files
 //! of older schemas up to date.
 //!
@@ -11,6 +11,7 @@
 //! Absent: the types of `gate` and `release`. What is on disk must not change when they do, so `control` converts.
 
 mod archive;
+mod doing;
 mod error;
 mod file;
 #[cfg(feature = "fuzzing")]
@@ -31,11 +32,11 @@ use std::time::Duration;
 pub use self::archive::{Archive, Slots};
 pub use self::error::{OpenError, ReadError, WriteError};
 pub use self::record::{
-    DecisionRecord, Latch, Outcome, ReleaseDocument, ReleaseHeader, ReleaseRecord, Restored, StateRecord,
-    VersionRecord, Versions,
+    ActionRecord, ActionResult, DecisionRecord, Latch, OccasionRecord, Outcome, ReleaseDocument, ReleaseHeader,
+    ReleaseRecord, Restored, StateRecord, VersionRecord, Versions,
 };
 pub use self::slot::{Chunk, Slot};
-pub use self::writer::{Answer, Durable, Queue, Queued, Write};
+pub use self::writer::{Answer, Doing, Durable, Queue, Queued, Write};
 
 use self::store::Store;
 use self::writer::Writer;

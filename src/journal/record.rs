@@ -1,6 +1,7 @@
 //! What the journal keeps. These types are the on-disk format, as JSON, and the API's answer as well: a change to them
 //! needs a step in `migrate`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -130,6 +131,62 @@ pub struct ReleaseDocument {
     #[serde(flatten)]
     pub record: ReleaseRecord,
     pub decisions: Vec<DecisionRecord>,
+    /// What was done about it outside of the proxy, in the order in which it was to be done.
+    #[serde(default)]
+    pub actions: Vec<ActionRecord>,
+}
+
+/// One action of a release. Writing a number again replaces it.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionRecord {
+    pub epoch: u32,
+    /// Rises by one within a release.
+    pub number: u32,
+    /// The [`OccasionRecord`] that it is of.
+    pub occasion: u32,
+    /// The idempotency key: the same in every attempt.
+    pub key: String,
+    pub name: String,
+    pub kind: String,
+    pub moment: String,
+    /// From 0: which of those that come again it is.
+    pub occurrence: u32,
+    /// When it is tried next, or was tried last.
+    pub due: Timestamp,
+    pub attempts: u32,
+    pub result: ActionResult,
+    /// When it ended; null while it is pending.
+    pub at: Option<Timestamp>,
+    /// What was done, or why not; empty before the first attempt.
+    pub sentence: String,
+    /// What later actions may ask it for.
+    pub remembered: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ActionResult {
+    Pending,
+    Done,
+    Failed,
+    /// Its condition did not hold, what it was an update of has ended, or one before it failed.
+    Skipped,
+    /// People have to do it.
+    Task,
+}
+
+/// A moment of a release that not everything has been done about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OccasionRecord {
+    pub epoch: u32,
+    /// Rises by one within a release.
+    pub number: u32,
+    /// What templates see of it.
+    pub facts: Value,
+    /// Whether what it began has ended.
+    pub resolved: bool,
 }
 
 /// What was found when the journal was opened.
@@ -142,6 +199,21 @@ pub struct Restored {
     /// Where the decisions and chunks of that epoch go on.
     pub next_decision: u32,
     pub next_chunk: u32,
+    /// The moments with something to do, and the actions of their releases and of the state's.
+    pub occasions: Vec<OccasionRecord>,
+    pub actions: Vec<ActionRecord>,
+}
+
+impl ActionResult {
+    pub const fn name(self) -> &'static str {
+        match self {
+            ActionResult::Pending => "pending",
+            ActionResult::Done => "done",
+            ActionResult::Failed => "failed",
+            ActionResult::Skipped => "skipped",
+            ActionResult::Task => "task",
+        }
+    }
 }
 
 impl ReleaseHeader {

@@ -6,6 +6,7 @@ use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use super::doing;
 use super::error::Failure;
 use super::migrate::{SCHEMA, migrate};
 use super::place::guarded;
@@ -13,7 +14,8 @@ use super::record::{DecisionRecord, Restored, StateRecord};
 use super::seal::{seal, unseal};
 use super::slot::Chunk;
 use super::table::{
-    DECISIONS, EVIDENCE, EVIDENCE_BYTES_KEY, EVIDENCE_INDEX, META, RELEASES, SCHEMA_KEY, STATE, STATE_KEY,
+    ACTIONS, DECISIONS, EVIDENCE, EVIDENCE_BYTES_KEY, EVIDENCE_INDEX, META, OUTBOX, RELEASES, SCHEMA_KEY, STATE,
+    STATE_KEY,
 };
 use super::writer::{Durable, Write};
 use super::{Archive, Bounds};
@@ -67,6 +69,8 @@ enum Space {
 struct Held {
     releases: Vec<(u32, Vec<u8>)>,
     decisions: Vec<((u32, u32), Vec<u8>)>,
+    actions: Vec<doing::Sealed>,
+    occasions: Vec<doing::Moment>,
     evidence: Vec<Packed>,
 }
 
@@ -85,6 +89,8 @@ pub(super) fn initialize(database: &Database) -> Result<(), Failure> {
     transaction.open_table(STATE)?;
     transaction.open_table(RELEASES)?;
     transaction.open_table(DECISIONS)?;
+    transaction.open_table(ACTIONS)?;
+    transaction.open_table(OUTBOX)?;
     transaction.open_table(EVIDENCE)?;
     transaction.open_table(EVIDENCE_INDEX)?;
     let mut meta = transaction.open_table(META)?;
@@ -201,6 +207,8 @@ impl Held {
                 .map(|release| Ok((release.header.epoch, seal(release)?)))
                 .collect::<Result<_, Failure>>()?,
             decisions: write.decisions.iter().map(sealed).collect::<Result<_, Failure>>()?,
+            actions: doing::actions(&write.doing)?,
+            occasions: doing::occasions(&write.doing)?,
             evidence: write.evidence.iter().map(packed).collect(),
         })
     }
@@ -208,6 +216,8 @@ impl Held {
     fn add(&mut self, newer: Held) {
         self.releases.extend(newer.releases);
         self.decisions.extend(newer.decisions);
+        self.actions.extend(newer.actions);
+        self.occasions.extend(newer.occasions);
         self.evidence.extend(newer.evidence);
     }
 
@@ -221,6 +231,10 @@ impl Held {
         // The same release comes again when it ends.
         let surplus = self.releases.len().saturating_sub(RECORDS_HELD);
         self.releases.drain(..surplus);
+        let surplus = self.actions.len().saturating_sub(RECORDS_HELD);
+        self.actions.drain(..surplus);
+        let surplus = self.occasions.len().saturating_sub(RECORDS_HELD);
+        self.occasions.drain(..surplus);
         let mut bytes = 0;
         let fits = |chunk: &&Packed| {
             bytes += chunk.bytes.len();
@@ -244,6 +258,7 @@ pub(super) fn restore(database: &impl ReadableDatabase) -> Result<Restored, Fail
     };
     let epoch = state.epoch;
     let of_epoch = (epoch, 0)..=(epoch, u32::MAX);
+    let (occasions, actions) = doing::to_do(&transaction, epoch)?;
     let next = |last: Option<(u32, u32)>| last.map_or(0, |(_, number)| number.saturating_add(1));
     let last_decision = transaction.open_table(DECISIONS)?.range(of_epoch.clone())?.next_back().transpose()?;
     let last_chunk = transaction.open_table(EVIDENCE_INDEX)?.range(of_epoch)?.next_back().transpose()?;
@@ -251,6 +266,8 @@ pub(super) fn restore(database: &impl ReadableDatabase) -> Result<Restored, Fail
         release: releases.get(epoch)?.map(|release| unseal(release.value())).transpose()?,
         next_decision: next(last_decision.map(|(key, _)| key.value())),
         next_chunk: next(last_chunk.map(|(key, _)| key.value())),
+        occasions,
+        actions,
         state: Some(state),
     })
 }
@@ -268,7 +285,7 @@ fn put_records(transaction: &WriteTransaction, held: &Held) -> Result<(), Failur
             decisions.remove((epoch, oldest))?;
         }
     }
-    Ok(())
+    doing::put(transaction, &held.actions, &held.occasions)
 }
 
 fn put_evidence(transaction: &WriteTransaction, chunks: &[Packed]) -> Result<(), Failure> {
@@ -324,6 +341,7 @@ fn prune_releases(transaction: &WriteTransaction) -> Result<(), Failure> {
         let Some(epoch) = releases.pop_first()?.map(|(epoch, _)| epoch.value()) else { break };
         let of_epoch = (epoch, 0)..=(epoch, u32::MAX);
         transaction.open_table(DECISIONS)?.retain_in(of_epoch, |_, _| false)?;
+        doing::forget(transaction, epoch)?;
     }
     Ok(())
 }

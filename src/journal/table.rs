@@ -10,6 +10,10 @@ pub(super) const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("sta
 pub(super) const RELEASES: TableDefinition<u32, &[u8]> = TableDefinition::new("releases");
 /// By epoch and sequence number.
 pub(super) const DECISIONS: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("decisions");
+/// By epoch and number.
+pub(super) const ACTIONS: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("actions");
+/// The moments that not everything has been done about, by epoch and number.
+pub(super) const OUTBOX: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("outbox");
 /// Compressed chunks by epoch and number, which is the order of their age.
 pub(super) const EVIDENCE: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("evidence");
 /// Of each chunk when it was written (Unix seconds) and the bytes that it takes: to know what to delete without

@@ -98,7 +98,16 @@ fn incompressible(bytes: usize) -> Input {
 
 fn write(number: u16, state: StateRecord, durable: Durable) -> Write {
     let at = at(u32::from(number));
-    Write { number: number.into(), at, state, release: None, decisions: vec![], evidence: vec![], durable }
+    Write {
+        number: number.into(),
+        at,
+        state,
+        release: None,
+        decisions: vec![],
+        evidence: vec![],
+        doing: Doing::default(),
+        durable,
+    }
 }
 
 /// The write of one decision, with its piece of evidence.

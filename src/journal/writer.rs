@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::error::WriteError;
 use super::place::Lock;
-use super::record::{DecisionRecord, ReleaseRecord, StateRecord};
+use super::record::{ActionRecord, DecisionRecord, OccasionRecord, ReleaseRecord, StateRecord};
 use super::slot::Chunk;
 use super::store::Store;
 
@@ -25,7 +25,17 @@ pub struct Write {
     pub decisions: Vec<DecisionRecord>,
     /// A chunk that is sent again under its number replaces the one that was there.
     pub evidence: Vec<Chunk>,
+    pub doing: Doing,
     pub durable: Durable,
+}
+
+/// What is new of actions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Doing {
+    pub actions: Vec<ActionRecord>,
+    pub occasions: Vec<OccasionRecord>,
+    /// Those that everything has been done about.
+    pub passed: Vec<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

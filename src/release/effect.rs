@@ -61,6 +61,14 @@ pub enum Kind {
     Ramped,
     /// The journal could not be written.
     JournalFailed,
+    /// What the runbook says was done.
+    ActionDone,
+    /// It could not be, for the last time.
+    ActionFailed,
+    /// It was not wanted.
+    ActionSkipped,
+    /// People have to do it.
+    ActionForPeople,
 }
 
 impl Kind {
@@ -89,6 +97,10 @@ impl Kind {
             Kind::Shedding => "shedding",
             Kind::Ramped => "ramped",
             Kind::JournalFailed => "journalFailed",
+            Kind::ActionDone => "actionDone",
+            Kind::ActionFailed => "actionFailed",
+            Kind::ActionSkipped => "actionSkipped",
+            Kind::ActionForPeople => "actionForPeople",
         }
     }
 }

@@ -22,6 +22,7 @@ fn release(outcome: Outcome, decisions: Vec<DecisionRecord>) -> ReleaseDocument 
     ReleaseDocument {
         record: ReleaseRecord { header, policy: String::new(), plan: Value::Null, clients: Value::Null },
         decisions,
+        actions: vec![],
     }
 }
 

@@ -3,7 +3,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use super::{
-    BUDGET, BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HARMED,
+    ACTIONS, BUDGET, BUILD, COHORT_REQUESTS, CONNECT_SECONDS, CONNECTIONS, EVIDENCE, GRPC_REQUESTS, HANDSHAKES, HARMED,
     HEAD_SECONDS, IN_FLIGHT, JOURNAL_ERRORS, LAST_RELOAD, MEMORY, MEMORY_BOUND, MIRROR_COMPARED, MIRROR_HEAD_SECONDS,
     MIRRORED, NOTIFICATIONS, OVERLOAD, OVERRIDES, PANICS, PROXY_HEADERS, REACTION_SECONDS, RELOADS, REQUEST_SECONDS,
     REQUESTS, ROLLBACKS, SHED, SHIELDED, SPANS, STATE, STEP, STEPS, TAKEN_BACK, UNSHIELDED, VERDICT, WEIGHT,
@@ -44,6 +44,7 @@ pub(super) fn describe() {
     describe_counter!(ROLLBACKS, "Rollbacks by the trigger that caused them");
     describe_histogram!(REACTION_SECONDS, Unit::Seconds, "From the verdict to the replaced routing table");
     describe_counter!(NOTIFICATIONS, "Times that a trigger with the action notify has fired");
+    describe_counter!(ACTIONS, "Actions of the runbook, by how they ended");
     describe_gauge!(IN_FLIGHT, "Requests that a version is working on");
     describe_gauge!(CONNECTIONS, "Open connections");
     describe_counter!(RELOADS, "Times that the configuration was read again, by what came of it");

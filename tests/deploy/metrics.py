@@ -34,7 +34,7 @@ BORN_AT_ZERO = [
 
 
 # What the proxy exports only once something has happened that does not happen here.
-RARE = {"portcullis_grpc_requests_total", "portcullis_cohort_requests_total"}
+RARE = {"portcullis_grpc_requests_total", "portcullis_cohort_requests_total", "portcullis_action_total"}
 
 
 def page_faults(scraped):

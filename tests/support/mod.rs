@@ -15,6 +15,7 @@ pub mod grpc_client;
 pub mod http2;
 pub mod http2_upstream;
 pub mod load;
+pub mod mail;
 pub mod message;
 pub mod names;
 pub mod proxy;

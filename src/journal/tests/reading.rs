@@ -16,7 +16,7 @@ fn a_release_is_read_with_its_decisions_in_order_and_nobody_elses() {
     };
     store.write(Write { release: Some(ended.clone()), decisions: vec![other], ..decided(4) }).expect("nothing fails");
     let found = store.archive().release("v2-7").expect("readable").expect("written");
-    assert_eq!(found, ReleaseDocument { record: ended, decisions: (1..=3).map(decision).collect() });
+    assert_eq!(found, ReleaseDocument { record: ended, decisions: (1..=3).map(decision).collect(), actions: vec![] });
     for unknown in ["v2-8", "v3-7", "7", "v2", "", "v2-99999999999"] {
         assert_eq!(store.archive().release(unknown), Ok(None), "{unknown}");
     }
@@ -24,7 +24,7 @@ fn a_release_is_read_with_its_decisions_in_order_and_nobody_elses() {
 
 #[test]
 fn the_answer_of_the_api_is_one_flat_document() {
-    let document = ReleaseDocument { record: release(7), decisions: vec![decision(1)] };
+    let document = ReleaseDocument { record: release(7), decisions: vec![decision(1)], actions: vec![] };
     let json = serde_json::to_value(&document).expect("records have string keys");
     assert_eq!(json["id"], "v2-7");
     assert_eq!(json["outcome"], "open");
@@ -103,6 +103,12 @@ fn a_restart_goes_on_where_the_numbers_ended() {
     }
     store.close();
     let (_, restored) = open(&disk).expect("closed");
-    let expected = Restored { state: Some(state(3)), release: Some(release(7)), next_decision: 4, next_chunk: 4 };
+    let expected = Restored {
+        state: Some(state(3)),
+        release: Some(release(7)),
+        next_decision: 4,
+        next_chunk: 4,
+        ..Restored::default()
+    };
     assert_eq!(restored, expected);
 }

@@ -1,0 +1,59 @@
+//! What the journal is given.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Control;
+use super::command::Reply;
+use super::event::{Event, Place};
+use super::restore::{self, Times};
+use crate::journal::{DecisionRecord, Outcome, StateRecord};
+
+impl Control {
+    /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
+    pub(super) fn record(
+        &mut self,
+        mut events: Vec<Event>,
+        ended: Option<(Timestamp, Outcome)>,
+        reply: Option<Reply>,
+        now: Duration,
+    ) {
+        let evidence = self.evidence();
+        let mut decisions = Vec::new();
+        for event in &mut events {
+            self.revision.rise();
+            self.last_told = Some(event.sentence.clone());
+            let Some((seq, after)) = self.inputs.ledger.number(now) else { continue };
+            event.recorded = Some(Place { epoch: event.epoch.number(), seq });
+            decisions.push(DecisionRecord {
+                epoch: event.epoch.number(),
+                seq,
+                at: event.at,
+                after,
+                kind: event.kind.name().to_owned(),
+                actor: event.actor.clone(),
+                sentence: event.sentence.clone(),
+                state: event.state.to_owned(),
+                weight: event.weight.basis_points(),
+                evidence: evidence.clone(),
+            });
+        }
+        self.happen(&events);
+        let (state, status) = (self.state_record(), self.status());
+        if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply, status) {
+            self.journal_failed(&error);
+        }
+    }
+
+    pub(super) fn state_record(&self) -> StateRecord {
+        let times = Times { now: self.clock.now(), began: self.inputs.ledger.began().unwrap_or_default() };
+        let table = self.inputs.routing.table();
+        StateRecord {
+            versions: Some(self.versions()),
+            declared: Some(restore::declared(&self.config)),
+            rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
+            ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())
+        }
+    }
+}

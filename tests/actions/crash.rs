@@ -1,0 +1,108 @@
+//! kill -9 between a rollback and what is to be done about it (CHECKLIST row 86).
+//!
+//! `PORTCULLIS_TEST_KILLS=N` kills so often, `PORTCULLIS_TEST_SEED=N` at other instants; 50 are the long form.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::{Recorder, header, with_runbook};
+use crate::support::{Listener, Proxy, Upstream, eventually, folder, number};
+
+const KILLS: u64 = 5;
+
+/// What is done about one rollback.
+const ACTIONS: usize = 3;
+
+#[test]
+fn row_86_after_kill_9_between_a_rollback_and_its_actions_none_is_lost_and_none_is_done_twice_for_one_key() {
+    let kills = number("PORTCULLIS_TEST_KILLS").unwrap_or(KILLS);
+    let seed = number("PORTCULLIS_TEST_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("PORTCULLIS_TEST_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let (blue, receiver, data) = (Upstream::ok(), Recorder::new(), folder());
+    let actions: String = (0..ACTIONS)
+        .map(|number| format!("  - http: {{ url: \"{}/{number}\", body: \"{{{{ release }}}}\" }}\n", receiver.url()))
+        .collect();
+    let text = with_runbook(&blue, &format!("  rolledBack:\n{actions}"));
+    let mut proxy = Proxy::start_in(data.path(), &text);
+    let (mut told, mut near) = (Vec::new(), 0);
+    for _ in 0..kills {
+        assert_eq!(proxy.post("/v1/release", &json!({})).status, 200);
+        let epoch = proxy.status()["epoch"].as_u64().expect("an epoch");
+        let listener = Listener::new(proxy.admin);
+        let admin = proxy.admin;
+        let asked = std::thread::spawn(move || {
+            let mut client = crate::support::Client::connect(admin);
+            let body = "{\"reason\":\"it is bad\"}";
+            client.send(format!(
+                "POST /v1/release/rollback HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+        });
+        asked.join().expect("it is sent");
+        let before = Instant::now();
+        let instant = Duration::from_millis(15).mul_f64(random.f64());
+        while before.elapsed() < instant {
+            std::hint::spin_loop();
+        }
+        let sent_before = receiver.count();
+        proxy.crash();
+        let heard = listener.rest().iter().any(|event| event.kind == "rolledBack");
+        proxy = Proxy::start_in(data.path(), &text);
+        let status = proxy.status();
+        let rolled_back = status["state"] == "rolledBack" && status["epoch"].as_u64() == Some(epoch);
+        assert!(rolled_back || !heard, "a rollback that was told of is lost");
+        if rolled_back {
+            let release = format!("v2-{epoch}");
+            near += usize::from(
+                of_release(&receiver, &release).values().sum::<usize>() < ACTIONS
+                    && sent_before < receiver.count() + ACTIONS,
+            );
+            eventually("its actions", || (of_release(&receiver, &release).len() == ACTIONS).then_some(()));
+            told.push(release);
+        } else {
+            assert_eq!(proxy.post("/v1/release/rollback", &json!({})).status, 200);
+            let release = format!("v2-{epoch}");
+            eventually("its actions", || (of_release(&receiver, &release).len() == ACTIONS).then_some(()));
+        }
+        proxy.until(|status| status["actions"]["pending"].as_array().is_some_and(Vec::is_empty));
+    }
+    println!(
+        "{kills} kills, {} after the rollback was in the journal, {near} before all of its actions were done",
+        told.len()
+    );
+    for release in &told {
+        let document: Value =
+            serde_json::from_slice(&proxy.call("GET", &format!("/v1/releases/{release}"), &Value::Null).body)
+                .expect("JSON");
+        let recorded = document["actions"].as_array().expect("actions");
+        let keys: Vec<&str> = recorded.iter().filter_map(|action| action["key"].as_str()).collect();
+        assert_eq!(recorded.len(), ACTIONS, "{recorded:#?}");
+        assert!(recorded.iter().all(|action| action["result"] == "done"), "{recorded:#?}");
+        let received = of_release(&receiver, release);
+        assert_eq!(
+            received.keys().map(String::as_str).collect::<Vec<_>>(),
+            sorted(keys),
+            "one key for each, whatever was sent again"
+        );
+    }
+}
+
+fn sorted(mut keys: Vec<&str>) -> Vec<&str> {
+    keys.sort_unstable();
+    keys
+}
+
+/// How often each key of a release has come.
+fn of_release(receiver: &Recorder, release: &str) -> BTreeMap<String, usize> {
+    let mut keys = BTreeMap::new();
+    for request in receiver.until(0) {
+        if request.body == release.as_bytes() {
+            *keys.entry(header(&request, "idempotency-key").expect("a key")).or_insert(0) += 1;
+        }
+    }
+    keys
+}
