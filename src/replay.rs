@@ -179,6 +179,7 @@ impl Replay {
                 self.feed(Input::Tick { counted: &counted, health }, after);
             }
             (Recorded::Rare(Rare::Operator(input)), _) => self.feed(Input::Operator(input), after),
+            (Recorded::Rare(Rare::Answered(answered)), _) => self.feed(Input::Answered(answered), after),
             (Recorded::Rare(Rare::Counted(tick)), _) => {
                 let mut counted = slots::counted(&tick);
                 self.without_other_routes(&mut counted);
@@ -247,6 +248,7 @@ impl Replay {
                 | Effect::Route { .. }
                 | Effect::TakeBack { .. }
                 | Effect::Complete { .. }
+                | Effect::Ask(_)
                 | Effect::Begin { .. } => continue,
             };
             let state = course.state();

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::actions;
 use crate::admin::{self, Past};
 use crate::config::{Config, Endpoint, Tls};
+use crate::control::asking::Asking;
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -124,8 +125,9 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
     let runner = actions::runner::start(lookups.clone(), Arc::clone(&routing))?;
+    let (asking, _answering) = Asking::channel();
     let inputs =
-        Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending };
+        Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending, asking };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 

@@ -8,7 +8,7 @@ use crate::gate::compare::Settings;
 use crate::gate::policy::{Counting, WarmUp};
 use crate::gate::trigger::{Action, Cadence, CheckTrigger, Condition, Confirm, Rate, SignalTrigger, Span};
 use crate::gate::{GrpcStatus, GrpcStatuses};
-use crate::release::{Approval, OnLowTraffic, Step, Weight};
+use crate::release::{Approval, Gates, OnLowTraffic, Step, Weight};
 
 mod cohorts;
 mod endpoints;
@@ -152,6 +152,7 @@ fn every_key_of_a_plan_arrives() {
         on_low_traffic: OnLowTraffic::Wait,
         irreversible: Some("the old schema is gone".to_owned()),
         max_weight: Weight::FULL,
+        gates: Gates::default(),
     };
     assert_eq!(loaded(FULLER).plan, Some(plan));
 }

@@ -2,8 +2,9 @@
 //!
 //! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`recording`] has [`ledger`] record, which holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
+pub mod asking;
 pub mod changes;
 mod client_errors;
 mod cohorts;
@@ -47,10 +48,11 @@ use crate::journal::{Outcome, ReleaseHeader};
 use crate::live::Live;
 use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
-use crate::release::{self, Effect, Kind, Refusal, State};
+use crate::release::{self, Effect, Kind, Question, Refusal, State};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
+use asking::Asking;
 use client_errors::ClientErrors;
 use cohorts::Served;
 use command::{Command, Reply};
@@ -91,6 +93,7 @@ pub struct Inputs {
     pub runner: Runner,
     /// Of whoever gives the journal to another process.
     pub lending: mpsc::Receiver<Lending>,
+    pub asking: Asking,
 }
 
 /// What `control` publishes.
@@ -117,6 +120,7 @@ pub struct Control {
     learnt: Learnt,
     charting: Charting,
     deeds: Deeds,
+    to_ask: Option<Question>,
     /// As the file was when it was last read.
     config: Config,
     /// The version that was rolled back last, and why.
@@ -158,6 +162,7 @@ impl Control {
             learnt: Learnt::default(),
             charting,
             deeds,
+            to_ask: None,
             config,
             rolled_back,
             revision: Revision::default(),
@@ -197,9 +202,11 @@ impl Control {
                 },
                 Some(found) = self.inputs.found.recv() => self.resolved(&found),
                 ended = self.deeds.runner.ended() => self.attempted(ended),
+                Some(answered) = self.inputs.asking.answers.recv() => self.answered(answered),
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
+            self.ask();
             let (due, late) = self.inputs.ledger.due();
             if let Some(late) = late {
                 self.journal_failed(&late);
@@ -308,6 +315,7 @@ impl Control {
                 self.rolled_back(reverted.then(|| decided.elapsed()));
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
+            Effect::Ask(question) => self.to_ask = Some(question),
             Effect::TakeBack { epoch, .. } => _ = routing.take_back(epoch, self.taken_back(&routing.live())),
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {

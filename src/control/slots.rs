@@ -10,7 +10,7 @@ use crate::gate::{ByVersion, Evidence, Health, Latency, RouteNumber, Version};
 use crate::journal::slot::{self, Beside, Buckets, Counted, OnRoute, Slot};
 use crate::measure::shard::Sample;
 use crate::measure::{Part, RouteTick, RouteTicks, Tick};
-use crate::release::{self, Plan};
+use crate::release::{self, Answered, Plan};
 
 /// What is not a tick, as it stands in the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +43,7 @@ pub enum Rare {
     Aftermath(Box<slot::Tick>),
     Streak(StreakFound),
     Operator(release::Input),
+    Answered(Answered),
     Signal(Posted),
     Endpoint(EndpointNews),
     Changed(Changed),
@@ -73,6 +74,7 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
         Input::Overridden(samples) => rare(&Rare::Overridden(Box::new(kept(samples)))),
         Input::Streak(streak) => rare(&Rare::Streak(*streak)),
         Input::Operator(input) => rare(&Rare::Operator(input.clone())),
+        Input::Answered(answered) => rare(&Rare::Answered(answered.clone())),
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
         Input::Endpoint(news) => rare(&Rare::Endpoint(news.clone())),
         Input::Changed(changed) => rare(&Rare::Changed(changed.clone())),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::asking::GateStatus;
 use super::cohorts::CohortStatus;
 use super::deeds::DeedsStatus;
 use super::drawn::Drawn;
@@ -47,6 +48,8 @@ pub struct Status {
     pub baked: Option<f64>,
     /// The approval that is waited for; null when none is, or when it is waited for without end.
     pub approval: Option<AwaitedStatus>,
+    /// The gate that the release stands at: what is asked before it goes on. Null where it stands at none.
+    pub gate: Option<GateStatus>,
     /// What is counted below is of this window.
     pub window: String,
     pub blue: VersionStatus,
@@ -272,6 +275,7 @@ impl Status {
             plan: PlanStatus::new(course.planned()),
             baked: state.run().map(|run| run.baked(now).as_secs_f64()),
             approval: state.run().and_then(|run| AwaitedStatus::of(run, course.plan(), at, now)),
+            gate: GateStatus::of(course, now),
             window: duration(STATUS_WINDOW),
             blue: of(Version::Blue),
             green: of(Version::Green),

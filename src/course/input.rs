@@ -8,7 +8,7 @@ use crate::gate::streak::Row;
 use crate::gate::{ByVersion, Health, Policy, Version};
 use crate::measure::Tick;
 use crate::measure::shard::Sample;
-use crate::release::{self, Effect, Kind};
+use crate::release::{self, Answered, Effect, Kind};
 
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
@@ -38,6 +38,8 @@ pub enum Input<'a> {
         policy: Box<Policy>,
         changed: Changed,
     },
+    /// Whether the release may go on, as the core has asked.
+    Answered(Answered),
     /// The process has started anew: everything but the state is forgotten.
     Restarted,
 }

@@ -70,8 +70,9 @@ impl Course {
             }
         };
         self.verdict = verdict;
-        // A plan that gives up would send everything to blue as well.
-        if judged == Judged::Pass || against_blue.is_none() {
+        // A plan that gives up would send everything to blue as well; one that waits at a gate does not.
+        let at_gate = self.state.run().is_some_and(|run| run.holds.shut_gate().is_some());
+        if judged == Judged::Pass || against_blue.is_none() || at_gate {
             effects.extend(self.expose(&judged, now));
             effects.extend(self.order(release::Input::Judged(judged), now));
         }

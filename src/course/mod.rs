@@ -143,6 +143,7 @@ impl Course {
             Input::Tick { counted, health } => Ok(self.tick(counted, health, now)),
             Input::Streak(found) => Ok(self.streak(found, now)),
             Input::Operator(input) => self.apply(input, now),
+            Input::Answered(answered) => Ok(self.order(release::Input::Answered(answered), now)),
             Input::Signal(posted) => {
                 self.signals.take(posted, now);
                 Ok(vec![])

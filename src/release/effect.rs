@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gates::Question;
 use super::{Epoch, Weight};
 
 /// What must be done, in this order. What moves traffic away from green comes first.
@@ -20,6 +21,8 @@ pub enum Effect {
     Complete { epoch: Epoch },
     /// Forget the evidence of earlier epochs.
     Begin { epoch: Epoch },
+    /// Have somebody find out whether the release may go on. The answer comes back as an input.
+    Ask(Question),
     /// A decision, to be recorded and told.
     Tell { kind: Kind, actor: String, sentence: String },
     /// A trigger that only notifies.
@@ -49,6 +52,14 @@ pub enum Kind {
     /// One route goes to blue, and the rest stays where it is.
     RouteTakenBack,
     Notified,
+    /// It is asked whether the release may go on.
+    GateAsked,
+    GatePassed,
+    /// It is asked again.
+    GateWaits,
+    GateRefused,
+    /// An operator goes past it.
+    GateOverridden,
     /// The endpoints of a version were changed.
     EndpointsChanged,
     /// The configuration was read again.
@@ -91,6 +102,11 @@ impl Kind {
             Kind::RolledBack => "rolledBack",
             Kind::RouteTakenBack => "routeTakenBack",
             Kind::Notified => "notified",
+            Kind::GateAsked => "gateAsked",
+            Kind::GatePassed => "gatePassed",
+            Kind::GateWaits => "gateWaits",
+            Kind::GateRefused => "gateRefused",
+            Kind::GateOverridden => "gateOverridden",
             Kind::EndpointsChanged => "endpointsChanged",
             Kind::Reloaded => "reloaded",
             Kind::Restarted => "restarted",

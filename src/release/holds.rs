@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Weight;
+use super::gates::AtGate;
 use super::input::{APPROVAL_DEADLINE, Held, TakenBack};
 
 /// What keeps the plan from going on. Each is there for itself, and all must be gone.
@@ -21,6 +22,9 @@ pub struct Holds {
     /// without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_back: Vec<TakenBack>,
+    /// What is asked before the plan goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<AtGate>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +37,11 @@ pub struct Probe {
 impl Holds {
     /// The sentence of what holds the release, the gravest first.
     pub fn sentence(&self) -> Option<&str> {
+        self.beside_gate().or_else(|| self.shut_gate().map(|gate| gate.sentence.as_str()))
+    }
+
+    /// The same of what is not a gate.
+    pub(super) fn beside_gate(&self) -> Option<&str> {
         let probe = self.probe.as_ref().map(|probe| &probe.held);
         let paused = self.paused.as_ref();
         // What was looked at closer has shown, and nothing but a person goes on.
@@ -48,10 +57,10 @@ impl Holds {
         }
     }
 
-    /// Ends what an operator ends who goes on; what was taken back stays so.
+    /// Ends what an operator ends who goes on; what was taken back stays so, and what is asked is asked still.
     pub(super) fn let_go(&mut self) -> Holds {
-        let taken_back = std::mem::take(&mut self.taken_back);
-        std::mem::replace(self, Holds { taken_back, ..Holds::default() })
+        let (taken_back, gate) = (std::mem::take(&mut self.taken_back), self.gate.take());
+        std::mem::replace(self, Holds { taken_back, gate, ..Holds::default() })
     }
 
     pub(super) fn none(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::gates::Answered;
 use super::{Epoch, Weight};
 
 /// The cause's trigger when a person rolled back.
@@ -183,6 +184,8 @@ pub enum Input {
     UsedUp(Held),
     /// One tick's judgement, by which the plan goes on.
     Judged(Judged),
+    /// Whether the release may go on, as it was asked by [`super::Effect::Ask`].
+    Answered(Answered),
     /// The process has started anew with this release under way.
     Restarted,
 }
@@ -214,6 +217,12 @@ pub enum Refusal {
          everything, go on with POST /v1/release/promote"
     )]
     AwaitsPromotion { epoch: Epoch, weight: Weight },
+    #[error(
+        "release {epoch} waits at a gate: {sentence}; to go past it, approve it with POST /v1/release/approve and a reason"
+    )]
+    AtGate { epoch: Epoch, sentence: String },
+    #[error("release {epoch} waits at a gate: {sentence}; whoever goes past it says why: give a `reason`, or --reason")]
+    GateNeedsReason { epoch: Epoch, sentence: String },
     #[error("release {epoch} has no step that waits for an approval")]
     NothingToApprove { epoch: Epoch },
     #[error(

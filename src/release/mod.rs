@@ -2,12 +2,13 @@
 //! state and the effects that `control` carries out.
 //!
 //! [`weight`] and [`epoch`] are the numbers, [`plan`] is what the user wrote, [`terms`] whose plan it is, [`input`] what can
-//! happen, [`effect`] what must be done. [`clock`] is the time in a stage, [`holds`] what stops it, [`run`] a release under
-//! way, [`state`] the machine around it.
+//! happen, [`effect`] what must be done. [`clock`] is the time in a stage, [`holds`] what stops it, [`gates`] what is asked
+//! before it goes on, [`run`] a release under way, [`state`] the machine around it.
 
 mod clock;
 pub mod effect;
 pub mod epoch;
+pub mod gates;
 pub mod holds;
 pub mod input;
 pub mod plan;
@@ -18,6 +19,7 @@ pub mod weight;
 
 pub use effect::{Effect, Kind};
 pub use epoch::Epoch;
+pub use gates::{Answer, Answered, AtGate, Gates, Moment, Question};
 pub use holds::Holds;
 pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal, TakenBack};
 pub use plan::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step};

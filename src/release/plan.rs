@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::gates::Gates;
 use super::input::Judged;
 use super::weight::Weight;
 
@@ -34,6 +35,9 @@ pub struct Plan {
     /// No step is above it. Below 100 % the plan ends at its last step, and only an operator promotes green.
     #[serde(default = "Weight::full", skip_serializing_if = "Weight::is_full")]
     pub max_weight: Weight,
+    /// What is asked before it goes on. Of the configuration, whoever wrote the plan.
+    #[serde(default, skip_serializing_if = "Gates::none")]
+    pub gates: Gates,
 }
 
 /// One weight and how long it must hold before the next.
@@ -160,6 +164,8 @@ impl fmt::Debug for Plan {
             irreversible,
             max_weight,
             budget,
+            // The plan is the same when others are asked.
+            gates: _,
         } = self;
         let mut plan = f.debug_struct("Plan");
         plan.field("steps", steps)

@@ -1,6 +1,7 @@
 //! A release under way: where in its plan it is, what holds it, and what one input makes of it.
 
 mod approval;
+mod asking;
 mod cohorts;
 mod ending;
 mod exposing;
@@ -18,7 +19,7 @@ use super::holds::{Holds, Probe};
 use super::input::{APPROVAL_DEADLINE, GATE, MAX_WEIGHT, PLAN};
 use super::input::{Cause, Held, Input, Judged, Refusal, because};
 use super::plan::Ruling;
-use super::{Approval, Epoch, OnLowTraffic, Plan, Weight};
+use super::{Approval, Epoch, Moment, OnLowTraffic, Plan, Weight};
 use approval::ASKS;
 pub use approval::{Awaited, Consent};
 use ending::irreversible;
@@ -134,6 +135,7 @@ impl Run {
             Input::Thaw => Ok(Next::Open(self.thaw())),
             Input::Expose { weight, sentence } => Ok(Next::Open(self.expose(weight, sentence, plan, now))),
             Input::UsedUp(held) => Ok(Next::Open(self.used_up(held, plan))),
+            Input::Answered(answered) => Ok(Next::Open(self.answered(answered, now))),
             Input::Restarted => {
                 self.clock = Clock::start(now);
                 if let Stage::Step { consent: consent @ Consent::Asked, .. } = &mut self.stage {
@@ -142,7 +144,9 @@ impl Run {
                 }
                 let sentence =
                     format!("the proxy has started anew; {} begins anew at {}", self.place(plan), self.weight);
-                Ok(Next::Open(vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)]))
+                let mut effects = vec![self.route(), Effect::tell(Kind::Restarted, PLAN, sentence)];
+                effects.extend(self.restart_gate(plan, now));
+                Ok(Next::Open(effects))
             }
         };
         self.run_clock(now);
@@ -152,6 +156,9 @@ impl Run {
     fn set_weight(&mut self, asked: Weight, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
         if let Some(sentence) = self.holds.common.as_ref().filter(|_| asked > self.weight) {
             return Err(Refusal::Frozen { weight: self.weight, asked, sentence: sentence.clone() });
+        }
+        if let Some(refusal) = self.not_started().filter(|_| asked > Weight::ZERO) {
+            return Err(refusal);
         }
         let sentence = because(format!("weight set to {asked} by {actor}"), reason);
         self.weight = asked;
@@ -184,6 +191,9 @@ impl Run {
         if self.awaits_promotion() {
             return Err(Refusal::AwaitsPromotion { epoch, weight: self.weight });
         }
+        if let Some(refusal) = self.awaits_answer() {
+            return Err(refusal);
+        }
         let probe = self.holds.let_go().probe;
         let weight = match (self.stage, plan) {
             (Stage::Step { index, .. }, Some(plan)) => plan.steps[index].weight,
@@ -202,6 +212,7 @@ impl Run {
         }
         let sentence = because(format!("resumed by {actor} at {weight}"), reason);
         effects.push(Effect::tell(Kind::Resumed, actor, sentence));
+        effects.extend(self.resume_at_gate(plan, now));
         Ok(effects)
     }
 
@@ -248,8 +259,9 @@ impl Run {
     }
 
     fn judged(&mut self, judged: Judged, plan: Option<&Plan>, now: Duration) -> Next {
+        let at_gate = self.look_at_gate(plan, now);
         if !self.holds.none() {
-            return Next::Open(vec![]);
+            return Next::Open(at_gate);
         }
         if let Some(next) = self.overdue(plan, now) {
             return next;
@@ -261,7 +273,7 @@ impl Run {
         match (self.stage, plan) {
             (Stage::Manual, _) | (Stage::Delay | Stage::Step { .. } | Stage::Exposing, None) => Next::Open(vec![]),
             (Stage::Delay, Some(plan)) if baked < plan.initial_delay => Next::Open(vec![]),
-            (Stage::Delay, Some(plan)) => Next::Open(self.enter_step(0, plan, now)),
+            (Stage::Delay, Some(plan)) => Next::Open(self.go_to_step(0, plan, now)),
             (Stage::Step { index, consent }, Some(plan)) => {
                 self.bake(index, consent, plan.on_low_traffic.rule(judged), plan, now)
             }
@@ -288,8 +300,18 @@ impl Run {
             (Ruling::GoesOn, _) if over && index + 1 == plan.steps.len() && self.lacks_routes() => {
                 Next::Open(self.stays_without())
             }
-            (Ruling::GoesOn, _) if over => Next::Open(self.enter_step(index + 1, plan, now)),
+            (Ruling::GoesOn, _) if over => Next::Open(self.go_to_step(index + 1, plan, now)),
             (Ruling::GoesOn | Ruling::Waits | Ruling::TooFew(_), _) => self.progress(plan, now),
+        }
+    }
+
+    /// As [`Run::enter_step`], once its gate has passed.
+    fn go_to_step(&mut self, index: usize, plan: &Plan, now: Duration) -> Vec<Effect> {
+        let is_last = index >= plan.steps.len() && plan.budget.is_none();
+        let moment = if is_last { Moment::BeforePromotion } else { Moment::BeforeStep };
+        match self.pass_gate(moment, plan, now) {
+            Ok(()) => self.enter_step(index, plan, now),
+            Err(asked) => asked,
         }
     }
 
@@ -322,6 +344,7 @@ impl Run {
         self.weight = weight;
         self.clock = Clock::start(now);
         self.asked = None;
+        self.holds.gate = None;
     }
 
     fn route(&self) -> Effect {

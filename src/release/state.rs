@@ -57,7 +57,11 @@ impl State {
                 Input::Start { actor, reason },
             ) => {
                 let sentence = because(format!("release started by {actor}"), &reason);
-                Ok(open(Run::begin(epoch.next(), plan, now), Kind::Started, &actor, sentence))
+                let mut run = Run::begin(epoch.next(), plan, now);
+                let asked = run.ask_to_start(plan, now);
+                let (state, mut effects) = open(run, Kind::Started, &actor, sentence);
+                effects.extend(asked);
+                Ok((state, effects))
             }
             (State::Idle { epoch } | State::Completed { epoch }, Input::SetWeight { weight, actor, reason }) => {
                 let mut run = Run::begin(epoch.next(), None, now);
@@ -91,6 +95,7 @@ impl State {
                 | Input::Thaw
                 | Input::Expose { .. }
                 | Input::UsedUp(_)
+                | Input::Answered(_)
                 | Input::Judged(_)
                 | Input::Restarted,
             ) => Ok((state, vec![])),

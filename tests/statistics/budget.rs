@@ -314,6 +314,7 @@ impl Play {
                 | Effect::Complete { .. }
                 | Effect::Begin { .. }
                 | Effect::Tell { .. }
+                | Effect::Ask(_)
                 | Effect::Notify { .. } => {}
             }
         }

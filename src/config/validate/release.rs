@@ -11,7 +11,7 @@ use crate::config::quantity::{count, duration, quoted, shown, weight};
 use crate::config::raw::{Count, Mapping, Quantity, RawApproval, RawRelease, RawStep, RawTerms, Switch};
 use crate::config::report::{Scope, Wrong};
 use crate::gate::Policy;
-use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Terms, Weight};
+use crate::release::{Approval, Deadline, Gates, OnLowTraffic, Otherwise, Plan, Step, Terms, Weight};
 
 const MOST_STEPS: usize = 100;
 
@@ -124,6 +124,7 @@ pub(in crate::config) fn plan(scope: &mut Scope<'_, '_>, raw: RawRelease, max_we
         on_low_traffic: on_low_traffic?,
         irreversible: irreversible?,
         max_weight,
+        gates: Gates::default(),
     })
 }
 

@@ -71,6 +71,9 @@ impl Run {
 
     /// Also when it comes too late: what held the release for want of it alone holds it no longer.
     pub(super) fn approve(&mut self, actor: &str, reason: &str) -> Result<Vec<Effect>, Refusal> {
+        if let Some(overridden) = self.override_gate(actor, reason) {
+            return overridden;
+        }
         match &mut self.stage {
             Stage::Step { consent: consent @ (Consent::Open | Consent::Asked), .. } => {
                 *consent = Consent::Given;

@@ -7,7 +7,7 @@ use super::{Run, Stage, irreversible};
 use crate::gate::verdict::count;
 use crate::release::effect::{Effect, Kind};
 use crate::release::input::{Held, PLAN};
-use crate::release::{Plan, Weight};
+use crate::release::{Moment, Plan, Weight};
 
 impl Run {
     /// At the weight that there is, until the traffic has been measured.
@@ -38,6 +38,12 @@ impl Run {
         }
         if weight == Weight::FULL && self.lacks_routes() {
             return self.stays_without();
+        }
+        if weight == Weight::FULL
+            && let Some(plan) = plan
+            && let Err(asked) = self.pass_gate(Moment::BeforePromotion, plan, now)
+        {
+            return asked;
         }
         let kind = match weight {
             Weight::FULL => {

@@ -18,7 +18,11 @@ impl Run {
             let sentence = self.with_routes(because(format!("completed by {actor}: {COMPLETED}"), reason));
             return Ok(Next::Completed { actor, sentence });
         }
-        let sentence = self.with_routes(because(format!("promoted to 100 % by {actor}"), reason));
+        if let Some(refusal) = self.not_started() {
+            return Err(refusal);
+        }
+        let sentence = because(format!("promoted to 100 % by {actor}"), reason);
+        let sentence = self.with_routes(self.past_gate(sentence));
         let lacks_routes = self.lacks_routes();
         self.holds = Holds::default();
         self.enter(Stage::Monitoring, Weight::FULL, now);
@@ -40,7 +44,7 @@ impl Run {
 
     /// Whether nothing else holds it.
     pub(super) fn awaits_promotion(&self) -> bool {
-        let Holds { common, convicted, probe, paused, taken_back: _ } = &self.holds;
+        let Holds { common, convicted, probe, paused, taken_back: _, gate: _ } = &self.holds;
         let alone = common.is_none() && convicted.is_none() && probe.is_none();
         alone && paused.as_ref().is_some_and(|paused| paused.by == MAX_WEIGHT)
     }

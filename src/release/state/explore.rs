@@ -6,6 +6,7 @@
 //! time and epochs end with the third, so the states are finitely many, and the search ends when there is no new one:
 //! what [`rules`] says holds on paths of every length, not to a depth.
 
+mod gates;
 mod key;
 mod paths;
 mod plans;
@@ -22,6 +23,7 @@ use crate::release::Acknowledged;
 use crate::release::input::{GATE, Held, Judged};
 use crate::release::run::Consent;
 use crate::routing::{Roles, Route, Routing, Table};
+use gates::Said;
 use key::Want;
 use routes::{Taking, taken_back};
 
@@ -48,6 +50,8 @@ enum Happening {
     },
     /// A worker lowers the weight by itself.
     WorkerProbes,
+    /// Whoever was asked answers: what is asked now, or what was asked before.
+    Answers(Said),
 }
 
 /// A state, and what the workers route by.
@@ -86,6 +90,7 @@ impl Node {
                 return None;
             }
             Happening::Take(input) => Some(after.take(input.clone(), plan)),
+            Happening::Answers(said) => Some(after.take(said.about(&self.state)?, plan)),
             Happening::SecondPasses => {
                 after.now += SECOND;
                 None
@@ -135,7 +140,7 @@ impl Node {
                 Effect::Route { epoch, weight } => _ = routing.route(*epoch, *weight),
                 Effect::TakeBack { epoch, routes } => _ = routing.take_back(*epoch, taken_back(routes)),
                 Effect::Complete { epoch } => overtaken = !routing.complete(*epoch),
-                Effect::Begin { .. } | Effect::Tell { .. } | Effect::Notify { .. } => {}
+                Effect::Begin { .. } | Effect::Tell { .. } | Effect::Notify { .. } | Effect::Ask(_) => {}
             });
             if matches!(effect, Effect::Begin { .. }) {
                 self.roles = roles;
@@ -220,7 +225,8 @@ fn happenings(plan: Option<&Plan>) -> Vec<Happening> {
     let expose = |weight| Input::Expose { weight: percent(weight), sentence: String::new() };
     let exposes = [expose(5.0), expose(60.0), expose(100.0), Input::UsedUp(held())];
     let exposes = exposes.into_iter().filter(|_| plan.is_some_and(|plan| plan.budget.is_some()));
-    inputs.into_iter().chain(exposes).map(Happening::Take).chain(latches).chain(others).collect()
+    let answers = gates::happenings(plan);
+    inputs.into_iter().chain(exposes).map(Happening::Take).chain(latches).chain(others).chain(answers).collect()
 }
 
 /// How far a search went.

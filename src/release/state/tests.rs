@@ -6,7 +6,9 @@ use std::fmt::Write;
 use super::*;
 use crate::release::input::{GATE, Held, Judged};
 use crate::release::run::Consent;
-use crate::release::{Acknowledged, Approval, Deadline, Holds, OnLowTraffic, Otherwise, Step};
+use crate::release::{
+    Acknowledged, Answer, Answered, Approval, Deadline, Gates, Holds, Moment, OnLowTraffic, Otherwise, Question, Step,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,7 @@ fn plan(on_low_traffic: OnLowTraffic, irreversible: Option<&str>) -> Plan {
         on_low_traffic,
         irreversible: irreversible.map(str::to_owned),
         max_weight: Weight::FULL,
+        gates: Gates::default(),
     }
 }
 
@@ -67,6 +70,9 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("tooFew", Input::Judged(Judged::TooFew { sentence: "3 of 50 requests".to_owned() })),
         ("wait", Input::Judged(Judged::Wait)),
         ("fail", Input::Judged(Judged::Fail)),
+        ("answer=pass", answered(Answer::Pass { sentence: String::new() })),
+        ("answer=refuse", answered(Answer::Refuse { sentence: String::new() })),
+        ("answer=wait", answered(Answer::Wait { time: MINUTE, sentence: String::new() })),
         ("restarted", Input::Restarted),
     ]
 }
@@ -119,6 +125,7 @@ fn kinds() -> Vec<(String, Kind)> {
     }
     kinds.extend(awaited());
     kinds.extend(bounded());
+    kinds.extend(gated());
     kinds
 }
 
@@ -165,6 +172,34 @@ fn bounded() -> [(String, Kind); 2] {
     let awaits = take(over.clone(), "pass", Some(&plan), now);
     [("step 2 over, bounded", over), ("step 2 over, awaits promotion", awaits)]
         .map(|(name, state)| (name.to_owned(), (state, Some(plan.clone()), now)))
+}
+
+/// To what is asked when the first step is over.
+fn answered(answer: Answer) -> Input {
+    let question = Question { epoch: Epoch::from(3), moment: Moment::BeforeStep, at: MINUTE * 5 };
+    Input::Answered(Answered { question, answer })
+}
+
+/// The first step when it is over, with a gate before the second that is answered within a minute.
+fn gated() -> [(String, Kind); 6] {
+    let plan =
+        Plan { gates: Gates { before_step: Some(MINUTE), ..Gates::default() }, ..plan(OnLowTraffic::Wait, None) };
+    let (stage, over) = (Stage::Step { index: 0, consent: Consent::NotNeeded }, MINUTE * 5);
+    let run = Run::restored(Epoch::from(3), stage, percent(20.0), Holds::default(), None, Duration::ZERO);
+    let asked = take(State::Open(run), "pass", Some(&plan), over);
+    let after = |inputs: &[&str], now| {
+        let state = inputs.iter().fold(asked.clone(), |state, input| take(state, input, Some(&plan), over));
+        (state, Some(plan.clone()), now)
+    };
+    [
+        ("asked", after(&[], over)),
+        ("asked, late", after(&[], MINUTE * 6)),
+        ("asked, frozen", after(&["freeze"], over)),
+        ("waits, over", after(&["answer=wait"], MINUTE * 6)),
+        ("refused", after(&["answer=refuse"], over)),
+        ("passed", after(&["answer=pass"], over)),
+    ]
+    .map(|(how, kind)| (format!("step 1 over, {how}"), kind))
 }
 
 /// What else is tried with this stage: after which inputs, under which plan.
@@ -231,12 +266,15 @@ fn show(state: &State, now: Duration) -> String {
     if let Some(waited) = run.waited(now) {
         write!(text, " waited {}m", waited.as_secs() / 60).expect("a string takes all");
     }
-    let Holds { common, convicted, probe, paused, taken_back: _ } = &run.holds;
+    let Holds { common, convicted, probe, paused, taken_back: _, gate } = &run.holds;
     let probe = probe.as_ref().map(|probe| format!("probe from {}", probe.restore));
     let by = |what: &str, held: &Option<Held>| held.as_ref().map(|held| format!("{what} by {}", held.by));
     for hold in [common.as_ref().map(|_| "common".to_owned()), by("convicted", convicted), probe, by("paused", paused)]
     {
         hold.iter().for_each(|hold| write!(text, ", {hold}").expect("a string takes all"));
+    }
+    if let Some(gate) = gate {
+        write!(text, ", {} {}", gate.question.moment.name(), gate.stands.name()).expect("a string takes all");
     }
     text
 }
@@ -251,6 +289,7 @@ fn effect(effect: &Effect) -> String {
         Effect::Begin { epoch } => format!("begin {epoch}"),
         Effect::Tell { kind, actor, .. } => format!("tell {} by {actor}", kind.name()),
         Effect::Notify { trigger, .. } => format!("notify {trigger}"),
+        Effect::Ask(question) => format!("ask {}", question.moment.name()),
     }
 }
 
@@ -265,6 +304,8 @@ fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::AwaitsApproval { .. } => "awaitsApproval",
         Refusal::AwaitsPromotion { .. } => "awaitsPromotion",
         Refusal::NothingToApprove { .. } => "nothingToApprove",
+        Refusal::AtGate { .. } => "atGate",
+        Refusal::GateNeedsReason { .. } => "gateNeedsReason",
         Refusal::Irreversible { .. } => "irreversible",
     }
 }
@@ -288,8 +329,9 @@ fn groups((state, plan, _): &Kind) -> &'static [&'static str] {
     let irreversible = plan.as_ref().is_some_and(|plan| plan.irreversible.is_some());
     match (state.run(), irreversible) {
         (None, _) => &[],
-        (Some(_), false) => &["any open", "any open, reversible"],
-        (Some(_), true) => &["any open", "any open, irreversible"],
+        (Some(run), false) if run.holds.gate.is_some() => &["any open", "any open, reversible"],
+        (Some(_), false) => &["any open", "any open, reversible", "any open, at no gate"],
+        (Some(_), true) => &["any open", "any open, irreversible", "any open, at no gate"],
     }
 }
 

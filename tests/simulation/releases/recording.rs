@@ -125,6 +125,7 @@ fn decisions(course: &mut Course, slot: &Slot, now: Duration) -> Result<Vec<Stri
         Recorded::Tick { counted, health } => course.take(Input::Tick { counted: &counted, health }, now),
         Recorded::Rare(Rare::Streak(streak)) => course.take(Input::Streak(streak), now),
         Recorded::Rare(Rare::Operator(input)) => course.take(Input::Operator(input), now),
+        Recorded::Rare(Rare::Answered(answered)) => course.take(Input::Answered(answered), now),
         Recorded::Rare(Rare::Signal(posted)) => course.take(Input::Signal(posted), now),
         Recorded::Rare(Rare::Counted(tick)) => course.take(Input::Counted(&slots::counted(&tick)), now),
         Recorded::Rare(Rare::Overridden(tick)) => course.take(Input::Overridden(&slots::samples(&tick)), now),

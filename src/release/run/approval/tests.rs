@@ -1,7 +1,7 @@
 //! What people are told of an approval, and what becomes of its time.
 
 use super::*;
-use crate::release::{Acknowledged, Approval, Epoch, Input, Judged, OnLowTraffic, State, Step, Weight};
+use crate::release::{Acknowledged, Approval, Epoch, Gates, Input, Judged, OnLowTraffic, State, Step, Weight};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -25,6 +25,7 @@ impl Release {
             on_low_traffic: OnLowTraffic::Wait,
             irreversible: irreversible.map(str::to_owned),
             max_weight: Weight::FULL,
+            gates: Gates::default(),
         };
         let state = State::Idle { epoch: Epoch::default() };
         Release { plan, state, now: Duration::ZERO }

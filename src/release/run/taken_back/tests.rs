@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::release::{Approval, Epoch, Input, Judged, OnLowTraffic, Stage, State, Step, Weight};
+use crate::release::{Approval, Epoch, Gates, Input, Judged, OnLowTraffic, Stage, State, Step, Weight};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const ON: &str = "on route `checkout` green failed 15 of 15 requests";
@@ -27,6 +27,7 @@ impl Release {
             on_low_traffic: OnLowTraffic::Wait,
             irreversible: irreversible.map(str::to_owned),
             max_weight: Weight::FULL,
+            gates: Gates::default(),
         };
         let mut release = Release { plan, state: State::Idle { epoch: Epoch::default() }, now: Duration::ZERO };
         release.by(|actor, reason| Input::Start { actor, reason });

@@ -1,7 +1,9 @@
 //! What of a state matters to whatever comes after it.
 
 use super::*;
+use crate::release::gates::Stands;
 use crate::release::input::{APPROVAL_DEADLINE, MAX_WEIGHT};
+use crate::release::{AtGate, Moment};
 
 /// All that tells two nodes apart, as far as anything that happens later can.
 #[derive(PartialEq, Eq, Hash)]
@@ -15,6 +17,8 @@ pub(super) struct Key {
     holds: (bool, Option<Want>, Option<Weight>, Option<Want>, usize),
     baked: Duration,
     waited: Option<Duration>,
+    /// The gate, how it stands, and how long for.
+    gate: Option<(Moment, &'static str, Option<Duration>)>,
     table: (Epoch, bool, bool, Weight, u8, bool),
 }
 
@@ -37,6 +41,16 @@ impl Want {
 }
 
 impl Node {
+    fn gate(&self, AtGate { question, stands, .. }: &AtGate) -> (Moment, &'static str, Option<Duration>) {
+        let left = match stands {
+            Stands::Asked { until } | Stands::Waits { until } => Some(until.saturating_sub(self.now)),
+            // One second after it counts no longer.
+            Stands::Passed { until } => Some((*until + SECOND).saturating_sub(self.now)),
+            Stands::Refused | Stands::Overridden => None,
+        };
+        (question.moment, stands.name(), left)
+    }
+
     pub(super) fn key(&self) -> Key {
         let run = self.state.run();
         let stage = |run: &Run| match run.stage {
@@ -70,6 +84,7 @@ impl Node {
             holds: run.map(holds).unwrap_or_default(),
             baked: run.map(|run| run.baked(self.now).min(LATE)).unwrap_or_default(),
             waited: run.and_then(|run| run.waited(self.now)).map(|waited| waited.min(WITHIN)),
+            gate: run.and_then(|run| run.holds.gate.as_ref()).map(|gate| self.gate(gate)),
             table: (self.table.epoch, roles.0, roles.1, self.table.weight(), route, self.goes_to_blue()),
         }
     }

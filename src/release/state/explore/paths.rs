@@ -1,6 +1,6 @@
 //! The searches, each with how many states, steps and how deep they are.
 
-use super::plans::{awaiting, bounded, exposed, plan, short};
+use super::plans::{awaiting, bounded, exposed, gated, gated_exposed, plan, short};
 use super::{DEADLINE, check, check_routes};
 use crate::release::{OnLowTraffic, Otherwise};
 
@@ -92,4 +92,24 @@ fn no_path_breaks_a_rule_of_an_exposure_budget_when_a_route_is_taken_back() {
 #[test]
 fn no_path_breaks_a_rule_without_a_plan_when_a_route_is_taken_back() {
     check_routes(None, [7_718, 208_348, 16]);
+}
+
+#[test]
+fn no_path_gets_past_a_gate_that_has_not_passed() {
+    check(Some(gated(None, None)), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_gets_past_a_gate_before_the_progress_deadline() {
+    check(Some(gated(DEADLINE, None)), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_of_an_irreversible_release_gets_past_a_gate_that_has_not_passed() {
+    check(Some(gated(None, Some("migration"))), [0, 0, 0]);
+}
+
+#[test]
+fn no_path_of_an_exposure_budget_gets_past_a_gate_that_has_not_passed() {
+    check(Some(gated_exposed()), [0, 0, 0]);
 }

@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::gates::GATES;
 use super::{DEADLINE, SECOND, WITHIN, percent};
-use crate::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
+use crate::release::{Approval, Deadline, Gates, OnLowTraffic, Otherwise, Plan, Step, Weight};
 
 /// Two steps, the second with an approval; every time is short, so that every bound is reached.
 pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
@@ -20,6 +21,7 @@ pub(super) fn plan(on_low_traffic: OnLowTraffic, deadline: Option<Duration>, irr
         on_low_traffic,
         irreversible: irreversible.map(str::to_owned),
         max_weight: Weight::FULL,
+        gates: Gates::default(),
     }
 }
 
@@ -52,4 +54,16 @@ pub(super) fn exposed(irreversible: Option<&str>) -> Plan {
     plan.steps.clear();
     plan.budget = NonZeroU32::new(200);
     plan
+}
+
+/// One step without an approval, and a gate before everything.
+pub(super) fn gated(deadline: Option<Duration>, irreversible: Option<&str>) -> Plan {
+    let mut plan = Plan { gates: GATES, progress_deadline: deadline, ..short(irreversible) };
+    plan.steps[0].approval = Approval::Automatic;
+    plan
+}
+
+/// With a budget in the place of steps, and a gate before everything.
+pub(super) fn gated_exposed() -> Plan {
+    Plan { gates: GATES, ..exposed(None) }
 }

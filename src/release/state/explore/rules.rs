@@ -1,6 +1,7 @@
 //! What must hold of every transition, whatever came before it.
 
 mod approval;
+mod gates;
 mod promotion;
 mod seen;
 mod taken_back;
@@ -31,6 +32,7 @@ pub(super) fn hold(done: &Done, plan: Option<&Plan>) -> Rule {
     taken_back::goes_to_blue(done, plan)?;
     gives_up(done, plan)?;
     approval::asks_in_time(done, plan)?;
+    gates::hold(done, plan)?;
     steps(done, plan)?;
     promotion::is_by_hand(done, plan)?;
     raises(done)?;
@@ -112,6 +114,7 @@ fn only_operators_are_refused(Done { before, happening, result, after }: &Done) 
                 | Input::Thaw
                 | Input::Expose { .. }
                 | Input::UsedUp(_)
+                | Input::Answered(_)
                 | Input::Judged(_)
                 | Input::Restarted => false,
             },
@@ -222,8 +225,10 @@ fn steps(Done { before, happening, after, .. }: &Done, plan: Option<&Plan>) -> R
         _ => None,
     };
     let keeps = taken_back::keeps(run, plan);
-    let goes_on = judged.is_some_and(|judged| may_go_on(run, judged, plan, before)) && !keeps;
-    let is_exposed = matches!(happening, Happening::Take(Input::Expose { weight: Weight::FULL, .. })) && !keeps;
+    let passed = plan.is_none_or(|plan| gates::lets_on(run, plan, before.now));
+    let goes_on = judged.is_some_and(|judged| may_go_on(run, judged, plan, before)) && !keeps && passed;
+    let is_exposed =
+        matches!(happening, Happening::Take(Input::Expose { weight: Weight::FULL, .. })) && !keeps && passed;
     match &after.state {
         State::Completed { .. } => require(
             run.stage == Stage::Monitoring && (promoted || goes_on),
@@ -300,7 +305,8 @@ fn free(run: &Run) -> bool {
 
 /// Whether anything but an approval holds it.
 fn held(Run { holds, .. }: &Run) -> bool {
-    holds.common.is_some() || holds.convicted.is_some() || holds.probe.is_some() || holds.paused.is_some()
+    let others = holds.common.is_some() || holds.convicted.is_some() || holds.probe.is_some() || holds.paused.is_some();
+    others || holds.shut_gate().is_some()
 }
 
 /// Who may raise the weight, and to what.

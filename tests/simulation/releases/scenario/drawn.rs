@@ -9,7 +9,7 @@ use portcullis::gate::trigger::{
     Action, Cadence, CheckTrigger, Condition, Confirm, Conviction, Quantile, Rate, Share, SignalTrigger, Span,
     StreakTrigger, Times, Trigger,
 };
-use portcullis::release::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step, Weight};
+use portcullis::release::{Approval, Deadline, Gates, OnLowTraffic, Otherwise, Plan, Step, Weight};
 
 use super::{Kind, SIGNAL, minutes};
 
@@ -46,6 +46,7 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
             [random.usize(..4)],
         irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
         max_weight: Weight::FULL,
+        gates: Gates::default(),
         steps,
     }
 }

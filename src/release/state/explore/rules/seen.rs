@@ -53,6 +53,8 @@ impl Seen {
         let mut wanted: Vec<Kind> = always.into_iter().chain(ends).collect();
         wanted.extend([Kind::Stepped].into_iter().filter(|_| plan.is_some()));
         wanted.extend(approvals.into_iter().filter(|_| asks));
+        let gates = [Kind::GateAsked, Kind::GatePassed, Kind::GateWaits, Kind::GateRefused, Kind::GateOverridden];
+        wanted.extend(gates.into_iter().filter(|_| plan.is_some_and(|plan| !plan.gates.none())));
         wanted.extend([Kind::RouteTakenBack].into_iter().filter(|_| taking == Taking::Routes && !irreversible));
         wanted.extend(reversible.into_iter().filter(|_| !irreversible));
         wanted.extend([Kind::Irreversible].into_iter().filter(|_| irreversible));
