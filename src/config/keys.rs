@@ -6,11 +6,11 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 
 use super::path::FieldPath;
 use super::raw::{
-    RawAccessLog, RawAdmin, RawApproval, RawCertificate, RawClientKey, RawCohort, RawCompare, RawConfig, RawDrain,
-    RawEjection, RawGate, RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror, RawMirrorGate, RawOtlp,
-    RawOverride, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute, RawRouteShield, RawRouteTimeouts,
-    RawSent, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken, RawTokens, RawTracing, RawTrigger,
-    RawUpstreamTls, RawVersion, RawWarmUp,
+    RawAccessLog, RawAdmin, RawAfterRollback, RawApproval, RawCertificate, RawClientKey, RawCohort, RawCompare,
+    RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror,
+    RawMirrorGate, RawOtlp, RawOverride, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute,
+    RawRouteShield, RawRouteTimeouts, RawSent, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken,
+    RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 use super::runbook::{self, RawAction, RawRunbook, kind_keys};
 
@@ -32,6 +32,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["rateLimit"] => keys::<RawRateLimit>(),
         ["ejection"] => keys::<RawEjection>(),
         ["drain"] => keys::<RawDrain>(),
+        ["afterRollback"] => keys::<RawAfterRollback>(),
         ["tls"] | ["admin", "tls"] => keys::<RawTls>(),
         ["tls", "certificates", "*"] | ["admin", "tls", "certificates", "*"] => keys::<RawCertificate>(),
         ["http2"] => keys::<RawHttp2>(),
@@ -126,6 +127,7 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["limits"] => "limits: { connections: 10000, headBytes: 32KiB }",
         ["ejection"] => "ejection: { failures: 5, duration: 30s }",
         ["drain"] => "drain: { wait: 2s, deadline: 30s }",
+        ["afterRollback"] => "afterRollback: { drain: 30s, watch: 10m }",
         ["tls"] | ["admin", "tls"] => "tls: { certificates: [{ cert: tls.crt, key: \"file:tls.key\" }] }",
         ["tls", "certificates"] | ["admin", "tls", "certificates"] => {
             "certificates: [{ cert: tls.crt, key: \"file:tls.key\" }]"

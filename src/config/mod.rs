@@ -26,6 +26,7 @@ use crate::gate::{ByVersion, Policy};
 use crate::release::{Plan, Weight};
 
 mod admin;
+mod after_rollback;
 mod cohort;
 mod endpoint;
 mod environment;
@@ -55,6 +56,7 @@ mod tree;
 mod validate;
 
 pub use admin::{Access, Admin, Role, Token};
+pub use after_rollback::AfterRollback;
 pub use cohort::{Cohort, MOST_COHORTS, Sent};
 pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
@@ -91,6 +93,7 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     pub ejection: Ejection,
     pub drain: Drain,
+    pub after_rollback: AfterRollback,
     pub access_log: AccessLog,
     pub http2: Http2,
     /// None: clients speak HTTP as it is.

@@ -36,6 +36,7 @@ pub(super) struct RawConfig {
     pub(super) rate_limit: Option<Mapping<RawRateLimit>>,
     pub(super) ejection: Option<Mapping<RawEjection>>,
     pub(super) drain: Option<Mapping<RawDrain>>,
+    pub(super) after_rollback: Option<Mapping<RawAfterRollback>>,
     pub(super) tls: Option<Mapping<RawTls>>,
     pub(super) http2: Option<Switch<RawHttp2>>,
     pub(super) access_log: Option<Switch<RawAccessLog>>,
@@ -145,6 +146,13 @@ pub(super) struct RawDrain {
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawAfterRollback {
+    pub(super) drain: Option<Quantity>,
+    pub(super) watch: Option<Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRelease {
     pub(super) steps: Option<Vec<Element<Mapping<RawStep>>>>,

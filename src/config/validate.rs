@@ -181,6 +181,8 @@ fn config(
     };
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
+    let after_rollback = raw.after_rollback.unwrap_or_default().0;
+    let after_rollback = settings::after_rollback(&mut root.key("afterRollback"), after_rollback, drain);
     let http2 = settings::http2(&mut root.key("http2"), raw.http2);
     let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files, http2.unwrap_or(Http2::Off)));
     let access_log = settings::access_log(&mut root.key("accessLog"), raw.access_log);
@@ -211,6 +213,8 @@ fn config(
     let (trace_context, otlp) = tracing?;
     let (mut policy, routes, learn_routes) = policy?;
     let cohorts = cohorts?;
+    let after_rollback = after_rollback?;
+    policy.watch = after_rollback.watch;
     policy.cohorts = cohorts.iter().map(|cohort| cohort.name.clone()).collect();
     if let Some(plan) = &plan {
         cohorts::refuse_unsuited(&mut root.key("release"), plan, &policy);
@@ -228,6 +232,7 @@ fn config(
         rate_limit: rate_limit?,
         ejection: ejection?,
         drain: drain?,
+        after_rollback,
         http2: http2?,
         tls: tls.flatten(),
         access_log: access_log?,

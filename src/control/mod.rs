@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`recording`] has [`ledger`] record, which holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 pub mod asking;
 pub mod changes;
@@ -31,6 +31,7 @@ pub mod slots;
 pub mod status;
 mod taken_back;
 mod telling;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,7 @@ impl Control {
         let planned = beginning.planned(config);
         let mut course = Course::new(config.policy.clone(), planned, beginning.state, clock.now());
         course.set_exposed(beginning.exposed);
+        course.set_watch(beginning.watch, clock.now());
         let outliers = Outliers::of(&inputs.routing.live().upstreams, beginning.table.roles, course.epoch());
         let client_errors = ClientErrors::new(beginning.table.routed(), clock.now());
         let rolled_back = beginning.rolled_back.clone().map(|version| (version, "before a restart".to_owned()));

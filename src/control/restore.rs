@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::status::{Names, Rollback};
 use crate::config::{self, Config, Endpoint, VersionConfig};
 use crate::course::Course;
+use crate::course::recovering::Watch;
 use crate::gate::exposure::Known;
 use crate::gate::route::RouteSet;
 use crate::gate::{ByVersion, Version};
@@ -37,6 +38,8 @@ pub struct Beginning {
     pub own_plan: Option<Plan>,
     /// What it has cost, where it has an exposure budget.
     pub exposed: Option<Known>,
+    /// Of blue after the rollback.
+    pub watch: Option<Watch>,
 }
 
 /// What the journal said.
@@ -66,6 +69,8 @@ struct Resume {
     own_plan: Option<Plan>,
     #[serde(default)]
     exposed: Option<Known>,
+    #[serde(default)]
+    watch: Option<Watch>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +99,7 @@ impl Default for Beginning {
             rolled_back: None,
             own_plan: None,
             exposed: None,
+            watch: None,
         }
     }
 }
@@ -163,6 +169,7 @@ impl Beginning {
             table: Table { epoch, roles, route, taken_back: taken_back(&state, config), ..Table::default() },
             own_plan: resume.own_plan.clone().filter(|_| !matches!(state, State::Idle { .. })),
             exposed: resume.exposed,
+            watch: resume.watch.clone(),
             state,
             clock: Duration::from_nanos(resume.clock_nanos),
             began: Duration::from_nanos(resume.began_nanos),
@@ -275,6 +282,7 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         plan: shown(course.plan()),
         own_plan: course.planned().own().cloned(),
         exposed: course.exposed(),
+        watch: course.watch().cloned(),
     };
     StateRecord {
         epoch: state.epoch().number(),

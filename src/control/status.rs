@@ -15,6 +15,7 @@ use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
 use super::revision::Revision;
+use super::watching::WatchStatus;
 use crate::config::Config;
 use crate::course::Course;
 use crate::course::evidence::Counted;
@@ -60,6 +61,8 @@ pub struct Status {
     /// Why the weight stays where it is; null when it does not.
     pub pause: Option<String>,
     pub rollback: Option<Rollback>,
+    /// Whether that has helped; null before a rollback, and where blue is not watched after one.
+    pub watch: Option<WatchStatus>,
     /// How blue takes the traffic that came back to it; null until some did, and without `blue.ramp`.
     pub ramp: Option<RampStatus>,
     /// Null where nothing is copied to green.
@@ -283,6 +286,7 @@ impl Status {
             exposure: course.harm(),
             pause: state.run().and_then(|run| run.held_by()).map(str::to_owned),
             rollback,
+            watch: course.watch().map(|watch| WatchStatus::of(watch, now)),
             mirror: None,
             cohorts: vec![],
             ramp: None,

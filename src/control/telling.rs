@@ -58,7 +58,7 @@ impl Control {
             Kind::Shedding | Kind::ActionFailed | Kind::ActionForPeople => {
                 tracing::warn!(event = kind, actor, %epoch, sentence);
             }
-            Kind::Frozen | Kind::Irreversible | Kind::JournalFailed => {
+            Kind::Frozen | Kind::Irreversible | Kind::JournalFailed | Kind::NotRecovered => {
                 tracing::error!(event = kind, actor, %epoch, weight, sentence);
             }
             _ => tracing::info!(event = kind, actor, %epoch, weight, sentence),

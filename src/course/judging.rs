@@ -28,7 +28,7 @@ impl Course {
     pub(super) fn tick(&mut self, counted: &Tick, health: ByVersion<Health>, now: Duration) -> Vec<Effect> {
         self.count(counted, now);
         if self.state.run().is_none() {
-            return vec![];
+            return self.look_at_blue(counted, health, now);
         }
         self.warming.take(counted, now);
         let against_blue = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));

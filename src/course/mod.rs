@@ -10,6 +10,7 @@ pub mod grounds;
 mod input;
 mod judging;
 mod mirroring;
+pub mod recovering;
 mod routes;
 mod rules;
 mod taken_back;
@@ -33,6 +34,7 @@ use cohorts::Cohorts;
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use mirroring::Mirroring;
+use recovering::Watch;
 use testers::Testers;
 use warming::{Missing, Warming};
 
@@ -67,6 +69,8 @@ pub struct Course {
     blue_misses: bool,
     /// Without how many routes that were taken back it is measured.
     left_out: usize,
+    /// Of blue after a rollback.
+    watch: Option<Watch>,
     /// What the gate went by in its last ruling that changed something.
     grounds: Option<Grounds>,
 }
@@ -112,6 +116,7 @@ impl Course {
             missing: None,
             blue_misses: false,
             left_out: 0,
+            watch: None,
             grounds: None,
             policy,
             planned: planned.into(),
@@ -306,6 +311,7 @@ impl Course {
         let idle = State::Idle { epoch: Epoch::default() };
         let weight = self.state.weight();
         let was_completed = matches!(self.state, State::Completed { .. });
+        let was_rolled_back = matches!(self.state, State::RolledBack { .. });
         let (state, result) = match std::mem::replace(&mut self.state, idle).apply(input, self.planned.plan(), now) {
             Ok((state, effects)) => (state, Ok(effects)),
             Err((state, refusal)) => (state, Err(refusal)),
@@ -331,6 +337,9 @@ impl Course {
             self.history.exchange();
             self.routes.exchange();
         }
+        if !was_rolled_back && matches!(self.state, State::RolledBack { .. }) {
+            self.begin_watch(if was_completed { Weight::FULL } else { weight }, now);
+        }
         Ok(effects)
     }
 
@@ -349,6 +358,7 @@ impl Course {
         self.trust = Trust::Kept;
         self.missing = None;
         self.blue_misses = false;
+        self.watch = None;
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
         self.exposure = self.exposure_from(now);

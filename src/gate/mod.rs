@@ -3,7 +3,7 @@
 //! Reading order: [`version`], [`outcome`] and [`grpc`] say what one request came to, [`evidence`] what has been counted, [`latency`]
 //! how long it took, [`health`] and [`signal`] what others have found, [`trigger`] what the user calls bad, [`route`] the parts of the service that are told apart,
 //! [`policy`] all of that together, [`crossing`] whether one trigger is crossed and by whose fault, [`refuge`] whether blue can take the
-//! traffic back, [`ramp`] how much of it, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
+//! traffic back, [`ramp`] how much of it, [`recovery`] whether it has helped, [`outlier`] whether it is one endpoint or the version, [`streak`] the one rule that the workers judge
 //! themselves, [`exposure`] how much harm a budget leaves room for, [`judge`] the rulings of all triggers over time, [`compare`] the test that needs no bound of the user's,
 //! [`verdict`] the sentence.
 
@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod outlier;
 pub mod policy;
 pub mod ramp;
+pub mod recovery;
 pub mod refuge;
 pub mod route;
 pub mod signal;

@@ -29,6 +29,8 @@ pub struct Policy {
     pub mirror: Vec<Trigger>,
     /// The names of those whom a plan may send to green before others.
     pub cohorts: Vec<String>,
+    /// How long blue is watched after a rollback; zero: not at all.
+    pub watch: Duration,
 }
 
 /// Which requests are evidence, and which of them are failures.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     pub proxied_from: Vec<IpNet>,
     pub drain: Drain,
+    /// How long what is under way on green may go on after a rollback.
+    pub rollback_drain: Duration,
     pub access_log: AccessLog,
     pub request_ids: RequestIds,
     pub trace_context: TraceContext,
@@ -69,6 +72,7 @@ impl Settings {
             trusted_proxies: config.trusted_proxies.clone(),
             proxied_from: config.proxied_from.clone(),
             drain: config.drain,
+            rollback_drain: config.after_rollback.drain,
             access_log: config.access_log,
             request_ids: config.request_ids,
             trace_context: config.trace_context,

@@ -49,6 +49,12 @@ pub enum Kind {
     Promoted,
     Completed,
     RolledBack,
+    /// After a rollback blue does as before.
+    Recovered,
+    /// After a rollback blue is bad as well.
+    NotRecovered,
+    /// After a rollback blue had too few requests to tell.
+    RecoveryUnknown,
     /// One route goes to blue, and the rest stays where it is.
     RouteTakenBack,
     Notified,
@@ -100,6 +106,9 @@ impl Kind {
             Kind::Promoted => "promoted",
             Kind::Completed => "completed",
             Kind::RolledBack => "rolledBack",
+            Kind::Recovered => "recovered",
+            Kind::NotRecovered => "notRecovered",
+            Kind::RecoveryUnknown => "recoveryUnknown",
             Kind::RouteTakenBack => "routeTakenBack",
             Kind::Notified => "notified",
             Kind::GateAsked => "gateAsked",

@@ -4,17 +4,21 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::quantity::{count, duration, quoted, size};
+use crate::config::quantity::{count, duration, quoted, shown, size};
 use crate::config::raw::{
-    Quantity, RawAccessLog, RawDrain, RawEjection, RawHttp2, RawJournal, RawLimits, RawRateLimit, RawTimeouts, Switch,
+    Quantity, RawAccessLog, RawAfterRollback, RawDrain, RawEjection, RawHttp2, RawJournal, RawLimits, RawRateLimit,
+    RawTimeouts, Switch,
 };
 use crate::config::report::{Scope, Wrong};
 use crate::config::{
-    AccessLog, Drain, Ejection, Http2, JournalBounds, Limits, LineFormat, MemoryBound, RateLimit, Timeouts,
+    AccessLog, AfterRollback, Drain, Ejection, Http2, JournalBounds, Limits, LineFormat, MemoryBound, RateLimit,
+    Timeouts,
 };
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+const WATCH: Duration = Duration::from_secs(600);
+const SHORTEST_WATCH: Duration = Duration::from_secs(60);
 
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
@@ -106,6 +110,23 @@ pub(super) fn drain(scope: &mut Scope<'_, '_>, raw: RawDrain) -> Option<Drain> {
     let wait = scope.optional("wait", raw.wait, Duration::from_secs(2), duration(Duration::ZERO..=DAY));
     let deadline = scope.optional("deadline", raw.deadline, Duration::from_secs(30), duration(TIMEOUTS));
     Some(Drain { wait: wait?, deadline: deadline? })
+}
+
+pub(super) fn after_rollback(
+    scope: &mut Scope<'_, '_>,
+    raw: RawAfterRollback,
+    drain: Option<Drain>,
+) -> Option<AfterRollback> {
+    let usual = drain.map_or(Duration::ZERO, |drain| drain.deadline);
+    let drain = scope.optional("drain", raw.drain, usual, duration(TIMEOUTS));
+    let watch = scope.optional("watch", raw.watch, WATCH, |raw| match duration(Duration::ZERO..=DAY)(raw)? {
+        short if !short.is_zero() && short < SHORTEST_WATCH => {
+            let message = format!("{} is too short to tell", quoted(&shown(short)));
+            Err(Wrong::new(message, "at least 1m, or 0s for none"))
+        }
+        watch => Ok(watch),
+    });
+    Some(AfterRollback { drain: drain?, watch: watch? })
 }
 
 /// RFC 9113 recommends no fewer than 100 streams (6.5.2).

@@ -22,6 +22,7 @@ use crate::live::{Balance, Live, Permit, Restraints, Settings, Stage};
 use crate::measure::shard::Recorder;
 use crate::proxy::lifecycle::Phase;
 use crate::proxy::upstream::{Among, Dialer, Endpoint};
+use crate::release::Epoch;
 use crate::routing::{Route, Routing, Table, View};
 use crate::spans::Spans;
 
@@ -48,6 +49,8 @@ pub(in crate::proxy) struct Service {
     pub changed: Notify,
     seen: Cell<(Option<Table>, Phase)>,
     left: RefCell<Vec<Left>>,
+    /// The last epoch that was rolled back, and until when what is under way on its green may go on.
+    rolled_back: Cell<Option<(Epoch, Instant)>>,
 }
 
 /// An endpoint that is no longer one of its version's, and until when what is under way there may be.
@@ -88,6 +91,7 @@ impl Service {
             changed: Notify::new(),
             seen: Cell::new((None, Phase::Serving)),
             left: RefCell::default(),
+            rolled_back: Cell::default(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Service {
         if !matches!(table.route, Route::Split(_)) {
             self.copies.cut();
         }
+        self.drain_green(table);
         let seen = (Some(table), self.phase.get());
         if self.seen.replace(seen) != seen || !Rc::ptr_eq(&before, &self.serving()) {
             self.changed.notify_waiters();
@@ -148,6 +153,23 @@ impl Service {
             // Whoever began before it left may still come here.
             Rc::strong_count(endpoint) > 1
         });
+    }
+
+    /// Ends what has been under way on green for too long after a rollback. What a new epoch has sent there is another's.
+    fn drain_green(&self, table: Table) {
+        if table.route != Route::Latched {
+            return;
+        }
+        let serving = self.serving();
+        let until = match self.rolled_back.get() {
+            Some((epoch, until)) if epoch == table.epoch => until,
+            Some(_) | None => Instant::now() + serving.settings().rollback_drain,
+        };
+        self.rolled_back.set(Some((table.epoch, until)));
+        if until <= Instant::now() {
+            let green = serving.endpoints.of(table.roles.section(Version::Green));
+            green.iter().for_each(|endpoint| endpoint.cut());
+        }
     }
 
     /// Whether blue may have one more request in green's place.

@@ -29,20 +29,21 @@ impl Tunnel {
     pub(in crate::proxy) async fn until_it_must_end(&self, service: &Service) -> Instant {
         loop {
             let changed = service.changed.notified();
-            if self.must_end(service) {
+            if self.is_taken_back(service) {
+                return Instant::now() + self.serving.settings().rollback_drain;
+            }
+            if self.endpoint.is_retired() || service.phase.get() == Phase::Closing {
                 return Instant::now() + self.serving.settings().drain.deadline;
             }
             changed.await;
         }
     }
 
-    fn must_end(&self, service: &Service) -> bool {
+    fn is_taken_back(&self, service: &Service) -> bool {
         let table = service.table();
         let is_green = self.section == table.roles.section(Version::Green);
         let is_of_epoch = is_green && table.epoch == self.routed.epoch;
         let is_taken_back = self.route.is_some_and(|route| table.taken_back.contains(route));
         is_of_epoch && (table.route == Route::Latched || is_taken_back)
-            || self.endpoint.is_retired()
-            || service.phase.get() == Phase::Closing
     }
 }
