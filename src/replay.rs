@@ -249,6 +249,7 @@ impl Replay {
                 | Effect::TakeBack { .. }
                 | Effect::Complete { .. }
                 | Effect::Ask(_)
+                | Effect::Try { .. }
                 | Effect::Begin { .. } => continue,
             };
             let state = course.state();

@@ -10,6 +10,7 @@ mod admin_changes;
 mod admin_contract;
 mod admin_door;
 mod admin_past;
+mod after_rollback;
 mod approvals;
 mod blame;
 mod bodies;

@@ -13,6 +13,7 @@ use super::raw::{
     RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 use super::runbook::{self, RawAction, RawRunbook, kind_keys};
+use super::validate::RawFirst;
 
 /// The keys of the mapping at a path whose elements of lists are `*`.
 pub(super) type KeysAt = fn(&[&str]) -> &'static [&'static str];
@@ -44,6 +45,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["gate", "warmUp"] => keys::<RawWarmUp>(),
         ["gate", "compare"] => keys::<RawCompare>(),
         ["gate", "triggers", "*"] | ["gate", "mirror", "triggers", "*"] => keys::<RawTrigger>(),
+        ["gate", "triggers", "*", "first"] => keys::<RawFirst>(),
         ["gate", "mirror"] => keys::<RawMirrorGate>(),
         ["mirror"] => keys::<RawMirror>(),
         ["override"] => keys::<RawOverride>(),
@@ -222,6 +224,9 @@ fn trigger_example(pattern: &[&str]) -> Option<&'static str> {
         ["*", "name"] => "name: meltdown",
         ["*", "metric"] => "metric: errorRate",
         ["*", "quantile"] => "quantile: 0.99",
+        ["*", "first"] => "first: { run: [flag-off], wait: 30s }",
+        ["*", "first", "run"] => "run: [flag-off]",
+        ["*", "first", "wait"] => "wait: 30s",
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::runbook::RawRunbook;
+use super::validate::RawFirst;
 
 mod choosing;
 mod value;
@@ -263,6 +264,7 @@ pub(super) struct RawTrigger {
     pub(super) confirm: Option<String>,
     pub(super) signal: Option<String>,
     pub(super) action: Option<String>,
+    pub(super) first: Option<Mapping<RawFirst>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

@@ -25,6 +25,7 @@ mod cohorts;
 mod compare;
 mod condition;
 mod counting;
+mod first;
 mod gate;
 mod health;
 mod metric;
@@ -42,6 +43,8 @@ mod tracing;
 mod transport;
 mod trigger;
 mod version;
+
+pub(super) use first::RawFirst;
 
 /// Larger than any configuration; a file that is still larger was named by mistake.
 const LARGEST_FILE: usize = 1024 * 1024;
@@ -211,6 +214,9 @@ fn config(
         (Some(_), NamedFiles::Unread) | (None, _) => Some(Arc::default()),
     };
     let (trace_context, otlp) = tracing?;
+    if let (Some((policy, ..)), Some(runbook), NamedFiles::In(_)) = (&policy, &runbook, files) {
+        first::refuse_unknown(&mut root.key("gate"), &policy.first, runbook);
+    }
     let (mut policy, routes, learn_routes) = policy?;
     let cohorts = cohorts?;
     let after_rollback = after_rollback?;

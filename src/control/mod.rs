@@ -318,6 +318,7 @@ impl Control {
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
             Effect::Ask(question) => self.to_ask = Some(question),
+            Effect::Try { .. } => {}
             Effect::TakeBack { epoch, .. } => _ = routing.take_back(epoch, self.taken_back(&routing.live())),
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {

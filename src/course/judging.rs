@@ -40,6 +40,7 @@ impl Course {
         for order in judgement.orders.clone() {
             effects.extend(self.carry_out(order, now));
         }
+        effects.extend(self.look_at_trials(counted, against_blue.as_deref(), now));
         if let Some(finding) = &finding {
             effects.extend(self.tell_of_trust(finding));
             effects.extend(self.follow(finding, now));
@@ -69,7 +70,7 @@ impl Course {
                 self.warmed(verdict, judged, now)
             }
         };
-        self.verdict = verdict;
+        self.verdict = self.trying(verdict);
         // A plan that gives up would send everything to blue as well; one that waits at a gate does not.
         let at_gate = self.state.run().is_some_and(|run| run.holds.shut_gate().is_some());
         if judged == Judged::Pass || against_blue.is_none() || at_gate {
@@ -156,6 +157,9 @@ impl Course {
         self.grounds = self.grounds_of(trigger);
         match order {
             Order::Rollback { trigger, sentence } => {
+                if let Some(tried) = self.try_first(&trigger, &sentence, now) {
+                    return tried;
+                }
                 let route = self.route_of(&trigger);
                 self.convict_on(route.as_deref(), trigger, sentence, now)
             }

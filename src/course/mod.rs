@@ -10,11 +10,13 @@ pub mod grounds;
 mod input;
 mod judging;
 mod mirroring;
+mod noticing;
 pub mod recovering;
 mod routes;
 mod rules;
 mod taken_back;
 mod testers;
+mod trying;
 mod warming;
 
 use std::time::Duration;
@@ -22,20 +24,18 @@ use std::time::Duration;
 use crate::gate::compare::{Comparison, Suspicion};
 use crate::gate::exposure::Exposure;
 use crate::gate::signal::Signals;
-use crate::gate::verdict::{
-    another_endpoint_is_bad, endpoint_is_out, streak_convicts, streak_is_common, streak_probes,
-};
-use crate::gate::{Action, Evidence, Gate, Policy, RouteNumber, Verdict, Version};
+use crate::gate::{Evidence, Gate, Policy, RouteNumber, Verdict};
 use crate::measure::window::History;
 use crate::measure::{RouteWindows, Windows};
-use crate::release::input::{ENDPOINTS, GATE};
-use crate::release::{self, Cause, Effect, Epoch, Held, Plan, Planned, Refusal, State, Weight};
+use crate::release::input::GATE;
+use crate::release::{self, Cause, Effect, Epoch, Plan, Planned, Refusal, State, Weight};
 use cohorts::Cohorts;
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use mirroring::Mirroring;
 use recovering::Watch;
 use testers::Testers;
+use trying::Trial;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -71,6 +71,8 @@ pub struct Course {
     left_out: usize,
     /// Of blue after a rollback.
     watch: Option<Watch>,
+    /// What is tried before a rollback, and was in this release.
+    trials: Vec<Trial>,
     /// What the gate went by in its last ruling that changed something.
     grounds: Option<Grounds>,
 }
@@ -117,6 +119,7 @@ impl Course {
             blue_misses: false,
             left_out: 0,
             watch: None,
+            trials: Vec::new(),
             grounds: None,
             policy,
             planned: planned.into(),
@@ -242,61 +245,6 @@ impl Course {
         self.planned = planned;
     }
 
-    fn streak(&mut self, StreakFound { came_to: streak, row }: StreakFound, now: Duration) -> Vec<Effect> {
-        // A worker may have latched the epoch just before its release would have completed.
-        let latched = streak == Streak::Convicted && matches!(self.state, State::Completed { .. });
-        let open = self.state.run().is_some();
-        let Some(trigger) = self.policy.streak.clone().filter(|_| open || latched) else { return vec![] };
-        let by = trigger.name.clone();
-        self.grounds = row.as_ref().map(Grounds::of_row);
-        match streak {
-            Streak::Convicted => {
-                let sentence = streak_convicts(&trigger, row.as_ref());
-                match trigger.action {
-                    Action::Rollback => self.convict(by, sentence, now),
-                    Action::Pause => self.order(release::Input::Hold(Held { by, sentence }), now),
-                    Action::Notify => vec![Effect::Notify { trigger: by, sentence }],
-                }
-            }
-            Streak::Probing if trigger.action == Action::Rollback => {
-                let sentence = streak_probes(&trigger, row.as_ref());
-                self.verdict = Verdict::wait(sentence.clone());
-                self.order(release::Input::Probe(Held { by, sentence }), now)
-            }
-            Streak::Probing => vec![],
-            Streak::Common => {
-                let sentence = streak_is_common(&trigger, row.as_ref());
-                self.common_streak = Some((now, sentence.clone()));
-                self.verdict = Verdict::wait(sentence.clone());
-                self.order(release::Input::Freeze { sentence }, now)
-            }
-        }
-    }
-
-    /// People are told of an endpoint that is out, and no step passes without one of green's. A second one of green's
-    /// convicts it, unless blue's go the same way.
-    fn endpoint(&mut self, EndpointNews { version, endpoint, news }: EndpointNews, now: Duration) -> Vec<Effect> {
-        if self.state.run().is_none() {
-            return vec![];
-        }
-        let sentence = match news {
-            News::Out { own, others } => endpoint_is_out(version, &endpoint, own, others),
-            News::Another { own, others } => another_endpoint_is_bad(version, &endpoint, own, others),
-            News::Back => format!("{version}'s endpoint {endpoint} serves again"),
-            News::Left => format!("{version}'s endpoint {endpoint}, which was ejected, has left"),
-        };
-        match (version, news) {
-            (Version::Green, News::Another { .. }) if !self.blue_misses => {
-                return self.convict(ENDPOINTS.to_owned(), sentence, now);
-            }
-            (Version::Blue, News::Out { .. } | News::Another { .. }) => self.blue_misses = true,
-            (Version::Green, News::Out { .. } | News::Another { .. }) => self.missing = Some(sentence.clone()),
-            (Version::Green, News::Back | News::Left) => self.missing = None,
-            (Version::Blue, News::Back | News::Left) => {}
-        }
-        vec![Effect::Notify { trigger: ENDPOINTS.to_owned(), sentence }]
-    }
-
     fn convict(&mut self, trigger: String, reason: String, now: Duration) -> Vec<Effect> {
         self.verdict = Verdict::fail(reason.clone());
         self.order(release::Input::RollBack(Cause { trigger, reason, actor: GATE.to_owned() }), now)
@@ -359,6 +307,7 @@ impl Course {
         self.missing = None;
         self.blue_misses = false;
         self.watch = None;
+        self.trials.clear();
         self.verdict = Verdict::wait("the release has just begun");
         self.comparison = self.compared_with(history, now);
         self.exposure = self.exposure_from(now);

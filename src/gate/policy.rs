@@ -31,6 +31,18 @@ pub struct Policy {
     pub cohorts: Vec<String>,
     /// How long blue is watched after a rollback; zero: not at all.
     pub watch: Duration,
+    /// What is tried before a rollback by some of `triggers`.
+    pub first: Vec<First>,
+}
+
+/// What is tried before a rollback by one trigger on windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    pub trigger: String,
+    /// The names of actions of the runbook.
+    pub run: Vec<String>,
+    /// Then it is rolled back, unless that has helped.
+    pub wait: Duration,
 }
 
 /// Which requests are evidence, and which of them are failures.

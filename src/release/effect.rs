@@ -23,6 +23,8 @@ pub enum Effect {
     Begin { epoch: Epoch },
     /// Have somebody find out whether the release may go on. The answer comes back as an input.
     Ask(Question),
+    /// Carry out what the policy has for this trigger before a rollback.
+    Try { trigger: String },
     /// A decision, to be recorded and told.
     Tell { kind: Kind, actor: String, sentence: String },
     /// A trigger that only notifies.
@@ -58,6 +60,10 @@ pub enum Kind {
     /// One route goes to blue, and the rest stays where it is.
     RouteTakenBack,
     Notified,
+    /// Something is tried before a rollback.
+    Trying,
+    /// It has helped, and green stays.
+    Helped,
     /// It is asked whether the release may go on.
     GateAsked,
     GatePassed,
@@ -111,6 +117,8 @@ impl Kind {
             Kind::RecoveryUnknown => "recoveryUnknown",
             Kind::RouteTakenBack => "routeTakenBack",
             Kind::Notified => "notified",
+            Kind::Trying => "trying",
+            Kind::Helped => "helped",
             Kind::GateAsked => "gateAsked",
             Kind::GatePassed => "gatePassed",
             Kind::GateWaits => "gateWaits",

@@ -219,7 +219,7 @@ impl World<'_> {
                 Effect::Tell { kind: Kind::Probing, .. } => self.played.probed = true,
                 Effect::Tell { kind: Kind::Frozen, .. } => self.played.frozen = true,
                 Effect::Notify { trigger, .. } if trigger == "comparison" => self.played.untrusted = true,
-                Effect::Tell { .. } | Effect::Notify { .. } | Effect::Ask(_) => {}
+                Effect::Tell { .. } | Effect::Notify { .. } | Effect::Ask(_) | Effect::Try { .. } => {}
             }
         }
         if let State::RolledBack { cause, .. } = self.course.state() {

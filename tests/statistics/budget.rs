@@ -315,6 +315,7 @@ impl Play {
                 | Effect::Begin { .. }
                 | Effect::Tell { .. }
                 | Effect::Ask(_)
+                | Effect::Try { .. }
                 | Effect::Notify { .. } => {}
             }
         }

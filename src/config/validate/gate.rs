@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::compare;
 use super::counting;
+use super::first;
 use super::metric::Metric;
 use super::mirror;
 use super::routes::Read;
@@ -133,8 +134,12 @@ fn triggers(
         let Some(raw) = raw else { continue };
         let mut scope = list.index(index);
         let (name, metric) = (raw.0.name.clone(), raw.0.metric.clone());
+        let first = raw.0.first.clone();
         match trigger::rule(&mut scope, raw.0, surroundings) {
-            Some(Rule::Windowed(trigger)) => policy.triggers.push(trigger),
+            Some(Rule::Windowed(trigger)) => {
+                policy.first.extend(first.and_then(|raw| first::first(&mut scope.key("first"), raw.0, &trigger)));
+                policy.triggers.push(trigger);
+            }
             Some(Rule::Streak(streak)) => policy.streak = Some(streak),
             Some(Rule::Checks(checks)) => policy.checks.push(checks),
             Some(Rule::Signal(signal)) => policy.signals.push(signal),

@@ -8,8 +8,8 @@ use crate::config::report::{Scope, Wrong};
 
 const UNSUPPORTED: &str = "podRestarts";
 const COMMON_KEYS: [&str; 3] = ["name", "metric", "action"];
-const WINDOW_KEYS: [&str; 7] =
-    ["window", "sustained", "minimumRequests", "interval", "failureLimit", "consecutiveLimit", "confirm"];
+const WINDOW_KEYS: [&str; 8] =
+    ["window", "sustained", "minimumRequests", "interval", "failureLimit", "consecutiveLimit", "confirm", "first"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Metric {

@@ -85,6 +85,9 @@ fn one(scope: &mut Scope<'_, '_>, raw: RawTrigger, surroundings: &Surroundings<'
         let message = "the comparison knows no mirrored requests";
         scope.misplaced("confirm", Wrong::new(message, "remove it"));
     }
+    if raw.first.is_some() {
+        scope.misplaced("first", Wrong::new("means nothing here: no user is on green", "remove it"));
+    }
     match trigger::rule(scope, raw, surroundings)? {
         Rule::Windowed(trigger) => Some(trigger),
         Rule::Streak(_) | Rule::Checks(_) | Rule::Signal(_) => unreachable!("other metrics were refused"),

@@ -140,7 +140,11 @@ impl Node {
                 Effect::Route { epoch, weight } => _ = routing.route(*epoch, *weight),
                 Effect::TakeBack { epoch, routes } => _ = routing.take_back(*epoch, taken_back(routes)),
                 Effect::Complete { epoch } => overtaken = !routing.complete(*epoch),
-                Effect::Begin { .. } | Effect::Tell { .. } | Effect::Notify { .. } | Effect::Ask(_) => {}
+                Effect::Begin { .. }
+                | Effect::Tell { .. }
+                | Effect::Notify { .. }
+                | Effect::Ask(_)
+                | Effect::Try { .. } => {}
             });
             if matches!(effect, Effect::Begin { .. }) {
                 self.roles = roles;

@@ -289,6 +289,7 @@ fn effect(effect: &Effect) -> String {
         Effect::Begin { epoch } => format!("begin {epoch}"),
         Effect::Tell { kind, actor, .. } => format!("tell {} by {actor}", kind.name()),
         Effect::Notify { trigger, .. } => format!("notify {trigger}"),
+        Effect::Try { trigger } => format!("try {trigger}"),
         Effect::Ask(question) => format!("ask {}", question.moment.name()),
     }
 }

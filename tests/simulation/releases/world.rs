@@ -318,7 +318,7 @@ impl<'a> World<'a> {
             Effect::Route { epoch, weight } => _ = self.routing.route(epoch, weight),
             // No route is told apart.
             Effect::TakeBack { .. } => {}
-            Effect::Ask(_) => {}
+            Effect::Ask(_) | Effect::Try { .. } => {}
             Effect::Complete { epoch } => _ = self.routing.complete(epoch),
             Effect::Begin { .. } => {
                 self.report.releases += 1;

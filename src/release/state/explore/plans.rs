@@ -63,7 +63,8 @@ pub(super) fn gated(deadline: Option<Duration>, irreversible: Option<&str>) -> P
     plan
 }
 
-/// With a budget in the place of steps, and a gate before everything.
+/// With a budget in the place of steps, and a gate before the promotion alone.
 pub(super) fn gated_exposed() -> Plan {
-    Plan { gates: GATES, ..exposed(None) }
+    let gates = Gates { before_start: None, before_step: None, ..GATES };
+    Plan { gates, progress_deadline: None, initial_delay: Duration::ZERO, ..exposed(None) }
 }

@@ -45,7 +45,9 @@ fn starts(Done { before, happening, after, .. }: &Done, plan: &Plan) -> Rule {
     }
     let begins = matches!(happening, Happening::Take(Input::Start { .. })) && before.state.run().is_none();
     match (before.state.run(), after.state.run()) {
-        (None, Some(run)) if begins => require(is_to_start(run), "a release begins at its gate"),
+        (None, Some(run)) if begins => {
+            require(is_to_start(run) == plan.gates.before_start.is_some(), "a release begins at its gate")
+        }
         (Some(run), Some(next)) if is_to_start(run) && !is_to_start(next) => require(
             let_past(happening) && plan.gates.before_start.is_some(),
             "an answer or an operator lets a release start, and nothing else",
