@@ -20,7 +20,7 @@ use crate::course::{Course, Input};
 use crate::journal::{DecisionRecord, ReleaseRecord, Slot};
 use crate::measure::{RouteTicks, Tick};
 use crate::release::input::GATE;
-use crate::release::{Effect, Epoch, Kind, Planned, Run, State};
+use crate::release::{Effect, Epoch, Gates, Kind, Planned, Run, State};
 
 /// One release that is played again.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Replay {
         }
         match (recorded, &self.stage) {
             (
-                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }),
+                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates }),
                 Stage::Waiting,
             ) => {
                 let began = Duration::from_nanos(began_nanos);
@@ -163,11 +163,15 @@ impl Replay {
                 let Rules { plan, .. } = self.by.rules().clone();
                 let policy = self.by.rules().policy_of(&self.learnt);
                 let idle = State::Idle { epoch: Epoch::from(self.epoch.number() - 1) };
+                let asked = match &self.by {
+                    By::Recorded(_) => gates,
+                    By::Another(_) => self.ask_nothing(gates),
+                };
                 let planned = match (&self.by, own_plan) {
                     (By::Recorded(_), Some(own)) => Planned::Own(*own),
                     (By::Recorded(_), None) | (By::Another(_), _) => Planned::Configured(plan),
                 };
-                let mut course = Course::new(policy, planned, idle, began);
+                let mut course = Course::new(policy, planned.with_gates(asked), idle, began);
                 let routes = if self.routes == RoutesAre::AsCounted { routes } else { Vec::new() };
                 course.set_past(slots::evidence(&blue), slots::pasts(&routes), signals, began);
                 self.stage = Stage::Running { course: Box::new(course), began };
@@ -217,6 +221,15 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    /// Under another policy questions come at other times, which nobody has answered.
+    fn ask_nothing(&mut self, asked: Gates) -> Gates {
+        if !asked.none() {
+            let sentence = "nobody is asked before the release goes on: its gates pass".to_owned();
+            self.remark(Duration::ZERO, sentence);
+        }
+        Gates::default()
     }
 
     fn without_other_routes(&self, counted: &mut Tick) {
@@ -278,7 +291,8 @@ impl Replay {
             (By::Recorded(_), Some(changed)) => rules(changed)?,
             (By::Recorded(rules) | By::Another(rules), _) => rules.clone(),
         };
-        let planned = course.planned().own().cloned().map_or(Planned::Configured(plan), Planned::Own);
+        let gates = course.plan().map(|plan| plan.gates).unwrap_or_default();
+        let planned = course.planned().own().cloned().map_or(Planned::Configured(plan), Planned::Own).with_gates(gates);
         let state = match course.state() {
             State::Open(run) => {
                 let (stage, holds) = under(planned.plan(), run.stage, run.holds.clone(), &shown(course.plan()));

@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, watch};
 use crate::actions;
 use crate::admin::{self, Past};
 use crate::config::{Config, Endpoint, Tls};
-use crate::control::asking::Asking;
 use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -125,7 +124,11 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let collectors = Collectors::new(collectors);
     let archive = ledger.archive();
     let runner = actions::runner::start(lookups.clone(), Arc::clone(&routing))?;
-    let (asking, _answering) = Asking::channel();
+    let (asking, answering) = actions::asking::channel();
+    let (looked_up, routed) = (lookups.clone(), Arc::clone(&routing));
+    answering.spawn(move |runbook| {
+        actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Some(Arc::clone(&routed)))
+    })?;
     let inputs =
         Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending, asking };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };

@@ -36,6 +36,7 @@ mod framing;
 mod fuzzing;
 mod gate;
 mod gate_wait;
+mod gates;
 mod gone;
 mod grpc;
 mod grpc_streams;

@@ -1,29 +1,16 @@
-//! What is asked before a release goes on: the way to whoever finds it out, and back.
+//! What is asked before a release goes on, as `control` sees it.
 
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::Control;
+use super::event::Event;
+use crate::actions::asking::Ask;
 use crate::course::{Course, Input};
 use crate::release::gates::{AtGate, Stands};
-use crate::release::{Answer, Answered, Question};
-
-/// Questions that wait to be taken up. Of a release one is open at a time.
-const WAITING: usize = 16;
-
-/// Where questions go, and answers come from.
-pub struct Asking {
-    pub questions: mpsc::Sender<Question>,
-    pub answers: mpsc::Receiver<Answered>,
-}
-
-/// The other ends of an [`Asking`].
-pub struct Answering {
-    pub questions: mpsc::Receiver<Question>,
-    pub answers: mpsc::Sender<Answered>,
-}
+use crate::release::input::PLAN;
+use crate::release::{Answer, Answered, Kind};
 
 /// In `GET /v1/status`.
 #[derive(Clone, Debug, Serialize)]
@@ -40,20 +27,16 @@ pub struct GateStatus {
     pub left: Option<f64>,
 }
 
-impl Asking {
-    pub fn channel() -> (Asking, Answering) {
-        let (question, questions) = mpsc::channel(WAITING);
-        let (answer, answers) = mpsc::channel(WAITING);
-        (Asking { questions: question, answers }, Answering { questions, answers: answer })
-    }
-}
-
 impl Control {
     /// Has what the core asks found out, once its question has been recorded. Where nobody is there to do that, that is the
     /// answer.
     pub(super) fn ask(&mut self) {
         let Some(question) = self.to_ask.take() else { return };
-        if let Err(error) = self.inputs.asking.questions.try_send(question) {
+        let sentence = self.course.state().run().and_then(|run| run.held_by()).unwrap_or_default().to_owned();
+        let event = Event::new(Kind::GateAsked, PLAN.to_owned(), sentence, self.course.state());
+        let facts = self.facts(question.moment.into(), &event);
+        let ask = Ask { question, facts, runbook: self.config.runbook.clone() };
+        if let Err(error) = self.inputs.asking.questions.try_send(ask) {
             tracing::error!(%error, moment = question.moment.name(), "nobody finds out whether the release may go on");
             let sentence = "nobody is there to find it out".to_owned();
             self.answered(Answered { question, answer: Answer::Refuse { sentence } });

@@ -69,6 +69,7 @@ impl Control {
 
     /// What the next release goes by. Not while one is open.
     pub(super) fn plan_by(&mut self, planned: Planned) {
+        let planned = planned.with_gates(self.config.runbook.gates());
         if *self.course.planned() != planned {
             self.course.plan_by(planned);
             self.inputs.routing.judge_by(streak(&self.config.policy, self.course.plan()));

@@ -3,6 +3,7 @@
 //! Nothing here is waited for. An attempt is handed to a thread of its own once the journal has the decision that it is about,
 //! and what becomes of it comes back as any other input.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ pub(super) struct Deeds {
     began: Option<(u32, Timestamp)>,
     /// One has begun whose first event is yet to come.
     begins: bool,
+    /// The triggers that try something before they roll back, whose events are yet to come.
+    pub(super) tries: VecDeque<String>,
 }
 
 /// What stands open, as `GET /v1/status` has it. At most [`MOST_SHOWN`] of each, the newest.
@@ -67,7 +70,7 @@ const REST: Duration = Duration::from_millis(700);
 
 impl Deeds {
     pub(super) fn new(outbox: Outbox, runner: Runner) -> Deeds {
-        Deeds { outbox, runner, began: None, begins: false }
+        Deeds { outbox, runner, began: None, begins: false, tries: VecDeque::new() }
     }
 
     /// A release of this epoch has begun.
@@ -80,7 +83,12 @@ impl Deeds {
 /// The moment that a decision of this kind is.
 fn moment_of(kind: Kind) -> Option<Moment> {
     match kind {
-        Kind::Paused | Kind::Frozen | Kind::Irreversible | Kind::AwaitingApproval => Some(Moment::Paused),
+        Kind::Paused | Kind::Frozen | Kind::Irreversible | Kind::AwaitingApproval | Kind::GateRefused => {
+            Some(Moment::Paused)
+        }
+        Kind::Recovered => Some(Moment::Recovered),
+        Kind::NotRecovered => Some(Moment::NotRecovered),
+        Kind::Trying => Some(Moment::First),
         Kind::RolledBack => Some(Moment::RolledBack),
         Kind::Completed => Some(Moment::Promoted),
         _ => None,
@@ -96,6 +104,10 @@ impl Control {
         let others = events.iter().filter_map(|event| Some((moment_of(event.kind)?, event)));
         let mut come = Vec::new();
         for (moment, event) in first.into_iter().chain(others) {
+            if moment == Moment::First {
+                self.try_first(event, now);
+                continue;
+            }
             // Two decisions at once are one moment.
             if come.contains(&moment) {
                 continue;
@@ -109,6 +121,15 @@ impl Control {
         let changes = self.deeds.outbox.changes();
         self.inputs.ledger.carry(changes.doing);
         self.report_deeds(changes.ended);
+    }
+
+    /// Enters what its trigger tries before it rolls back.
+    fn try_first(&mut self, event: &Event, now: Timestamp) {
+        let Some(trigger) = self.deeds.tries.pop_front() else { return };
+        let facts = Facts { trigger: trigger.clone(), ..self.facts(Moment::First, event) };
+        let first = self.config.policy.first.iter().find(|first| first.trigger == trigger);
+        let names = first.map(|first| first.run.clone()).unwrap_or_default();
+        self.deeds.outbox.happen_only(&facts, &names, now);
     }
 
     /// What is known of the release as of `event`.

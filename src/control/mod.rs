@@ -40,6 +40,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::actions::asking::Asking;
 use crate::actions::outbox::Outbox;
 use crate::actions::runner::Runner;
 use crate::config::Config;
@@ -53,7 +54,6 @@ use crate::release::{self, Effect, Kind, Question, Refusal, State};
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
-use asking::Asking;
 use client_errors::ClientErrors;
 use cohorts::Served;
 use command::{Command, Reply};
@@ -318,7 +318,7 @@ impl Control {
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),
             Effect::Ask(question) => self.to_ask = Some(question),
-            Effect::Try { .. } => {}
+            Effect::Try { trigger } => self.deeds.tries.push_back(trigger),
             Effect::TakeBack { epoch, .. } => _ = routing.take_back(epoch, self.taken_back(&routing.live())),
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {

@@ -151,7 +151,8 @@ impl Beginning {
 
     /// What the release goes by.
     pub fn planned(&self, config: &Config) -> Planned {
-        self.own_plan.clone().map_or_else(|| Planned::Configured(config.plan.clone()), Planned::Own)
+        let planned = self.own_plan.clone().map_or_else(|| Planned::Configured(config.plan.clone()), Planned::Own);
+        planned.with_gates(config.runbook.gates())
     }
 
     fn under(record: StateRecord, config: &Config) -> Beginning {

@@ -10,7 +10,7 @@ use crate::gate::{ByVersion, Evidence, Health, Latency, RouteNumber, Version};
 use crate::journal::slot::{self, Beside, Buckets, Counted, OnRoute, Slot};
 use crate::measure::shard::Sample;
 use crate::measure::{Part, RouteTick, RouteTicks, Tick};
-use crate::release::{self, Answered, Plan};
+use crate::release::{self, Answered, Gates, Plan};
 
 /// What is not a tick, as it stands in the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub enum Rare {
         /// None where the release went by the plan of the configuration.
         #[serde(default)]
         own_plan: Option<Box<Plan>>,
+        /// What is asked before it goes on.
+        #[serde(default, skip_serializing_if = "Gates::none")]
+        gates: Gates,
     },
     /// What was counted before a worker's finding, between two ticks.
     Counted(Box<slot::Tick>),
@@ -114,7 +117,9 @@ pub fn opening(course: &Course, began: Duration) -> Slot {
     let began_nanos = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
     let signals = course.signals().clone();
     let own_plan = course.planned().own().cloned().map(Box::new);
-    Slot { after: Duration::ZERO, input: rare(&Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan }) }
+    let gates = course.plan().map(|plan| plan.gates).unwrap_or_default();
+    let opening = Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates };
+    Slot { after: Duration::ZERO, input: rare(&opening) }
 }
 
 /// A slot as it was given to the deciding core.

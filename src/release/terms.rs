@@ -1,6 +1,6 @@
 //! Whose plan a release goes by: the configuration's, or one that it brings along.
 
-use super::Plan;
+use super::{Gates, Plan};
 
 /// What a release asks for when it begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl Planned {
         match self {
             Planned::Configured(_) => None,
             Planned::Own(plan) => Some(plan),
+        }
+    }
+
+    /// The same with what is asked before it goes on, which is of the configuration whoever wrote the plan.
+    #[must_use]
+    pub fn with_gates(self, gates: Gates) -> Planned {
+        match self {
+            Planned::Configured(plan) => Planned::Configured(plan.map(|plan| Plan { gates, ..plan })),
+            Planned::Own(plan) => Planned::Own(Plan { gates, ..plan }),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use portcullis::actions::asking;
 use portcullis::actions::runner::Runner;
 use portcullis::config::Config;
-use portcullis::control::asking::Asking;
 use portcullis::control::command::Commands;
 use portcullis::control::event::{Event, Events};
 use portcullis::control::ledger::Ledger;
@@ -51,9 +51,19 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
     let (_, lending) = mpsc::channel(1);
     let ((_, found), (wanted, _)) = (mpsc::channel(1), watch::channel(Wanted::default()));
     let runner = Runner::nowhere();
-    let (asking, _) = Asking::channel();
-    let inputs =
-        Inputs { routing: routed, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending, asking };
+    let (asking, _) = asking::channel();
+    let inputs = Inputs {
+        routing: routed,
+        collectors,
+        notices,
+        commands: commanded,
+        found,
+        telemetry,
+        ledger,
+        runner,
+        lending,
+        asking,
+    };
     let outputs = Outputs { status: publish, events, series: Series::default(), wanted };
     let task = tokio::spawn(Control::new(config, beginning, inputs, outputs).run());
     Wired { routing, commands, status, events: listener, task }

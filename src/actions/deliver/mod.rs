@@ -4,6 +4,7 @@
 //! others do it themselves. Both may end late, or never: an attempt has a deadline.
 
 mod adf;
+mod change_window;
 mod cloudevents;
 mod email;
 mod exec;
@@ -87,6 +88,7 @@ pub async fn deliver(action: &Action, context: &Context, reach: &Reach) -> Attem
             Kind::Exec(exec) => exec::run(exec, context).await,
             Kind::Smoke(smoke) => Ok(smoke::check(smoke, reach).await.into()),
             Kind::Manual(manual) => manual::list(manual, context).map(Attempt::from),
+            Kind::ChangeWindow(window) => Ok(change_window::look(window).into()),
             Kind::Email(email) => email::send(email, context, reach, action.timeout).await.map(Attempt::from),
             of_requests => converse(of_requests, context, reach).await,
         }
@@ -107,6 +109,7 @@ pub fn preview(kind: &Kind, context: &Context) -> Result<String, Unrendered> {
         Kind::Exec(exec) => exec::preview(exec, context),
         Kind::Smoke(smoke) => Ok(smoke::preview(smoke)),
         Kind::Manual(manual) => manual::preview(manual, context),
+        Kind::ChangeWindow(window) => Ok(change_window::preview(window)),
         Kind::Email(email) => email::preview(email, context),
         of_requests => match next(of_requests, context, &[])? {
             Next::Send(request) => Ok(marked(*request, context)?.shown(context)),
@@ -128,7 +131,7 @@ fn next(kind: &Kind, context: &Context, answers: &[Answer]) -> Result<Next, Unre
         Kind::Jira(jira) => jira::next(jira, context, answers),
         Kind::GitHub(github) => github::next(github, context, answers),
         Kind::Grafana(grafana) => grafana::next(grafana, context, answers),
-        Kind::Exec(_) | Kind::Smoke(_) | Kind::Manual(_) | Kind::Email(_) => {
+        Kind::Exec(_) | Kind::Smoke(_) | Kind::Manual(_) | Kind::Email(_) | Kind::ChangeWindow(_) => {
             Ok(Next::Failed { why: format!("{} is not a request", kind.name()) })
         }
     }

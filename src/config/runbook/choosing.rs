@@ -1,5 +1,6 @@
 //! Which kind an action is of.
 
+use super::kind::change_window::change_window;
 use super::kind::cloudevents::cloudevents;
 use super::kind::email::email;
 use super::kind::exec::exec;
@@ -20,7 +21,7 @@ use crate::config::report::{Scope, Wrong};
 use crate::gate::Version;
 
 /// The keys that name a kind.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "http",
     "webhook",
     "exec",
@@ -34,6 +35,7 @@ const KINDS: [&str; 13] = [
     "email",
     "github",
     "grafana",
+    "changeWindow",
 ];
 
 impl RawAction {
@@ -53,6 +55,7 @@ impl RawAction {
             self.email.is_some(),
             self.github.is_some(),
             self.grafana.is_some(),
+            self.change_window.is_some(),
         ];
         KINDS.into_iter().zip(written).filter_map(|(kind, written)| written.then_some(kind)).collect()
     }
@@ -114,6 +117,14 @@ pub(super) fn kind(scope: &mut Scope<'_, '_>, raw: RawAction, moment: Moment, ar
     }
     if let Some(raw) = raw.grafana {
         return grafana(&mut scope.key("grafana"), raw.0, around).map(|grafana| Kind::Grafana(Box::new(grafana)));
+    }
+    if let Some(raw) = raw.change_window {
+        if moment.asks().is_none() {
+            let message = format!("means nothing in `{}`", moment.name());
+            let label = "write it in `beforeStart`, `beforeStep` or `beforePromotion`";
+            scope.misplaced("changeWindow", Wrong::new(message, label));
+        }
+        return change_window(&mut scope.key("changeWindow"), raw.0).map(Kind::ChangeWindow);
     }
     manual(&mut scope.key("manual"), raw.manual?.0, around).map(Kind::Manual)
 }

@@ -1,5 +1,6 @@
 //! The keys of every kind, and how each may be written.
 
+use super::kind::change_window::RawChangeWindow;
 use super::kind::cloudevents::RawCloudEvents;
 use super::kind::email::RawEmail;
 use super::kind::exec::RawExec;
@@ -24,6 +25,7 @@ pub(in crate::config) fn kind_keys(pattern: &[&str]) -> &'static [&'static str] 
         ["smoke"] => keys::<RawSmoke>(),
         ["smoke", "checks", "*"] => keys::<RawCheck>(),
         ["manual"] => keys::<RawManual>(),
+        ["changeWindow"] => keys::<RawChangeWindow>(),
         ["slack"] => keys::<RawSlack>(),
         ["teams"] => keys::<RawTeams>(),
         ["pagerduty"] => keys::<RawPagerDuty>(),
@@ -77,6 +79,13 @@ pub(in crate::config) fn example(pattern: &[&str]) -> Option<&'static str> {
         [_, "*", "smoke", "checks"] => "checks: [{ path: /healthz, status: 200 }]",
         [_, "*", "smoke", "checks", "*"] => "- { path: /healthz, status: 200 }",
         [_, "*", "smoke", "checks", "*", "path"] => "path: /healthz",
+        [_, "*", "changeWindow"] => {
+            "changeWindow: { days: [mon-fri], from: \"09:00\", to: \"17:00\", zone: Europe/Berlin }"
+        }
+        [_, "*", "changeWindow", "days"] => "days: [mon-fri]",
+        [_, "*", "changeWindow", "from"] => "from: \"09:00\"",
+        [_, "*", "changeWindow", "to"] => "to: \"17:00\"",
+        [_, "*", "changeWindow", "zone"] => "zone: Europe/Berlin",
         [_, "*", "manual", "text"] => "text: \"Look whether the migration has to be undone\"",
         [_, "*", "manual", "steps"] => {
             "steps: [\"Read the plan of the migration\", \"Call the owner of the database\"]"

@@ -22,6 +22,8 @@ pub use template::{Condition, Markup, Template, Unrendered};
 pub(in crate::config) use text::Around;
 pub use text::Text;
 
+use crate::release::Gates;
+
 /// All actions, by the moments that they are of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runbook {
@@ -92,7 +94,38 @@ impl Runbook {
         self.actions.iter().map(|(_, action)| action.name.as_str())
     }
 
+    /// How long the answers may take of those that are asked before a release goes on.
+    pub fn gates(&self) -> Gates {
+        let longest = |moment: Moment| {
+            let actions = self.at(moment).map(|action| action.longest());
+            actions.reduce(|sum, longest| sum + longest).map(|longest| longest + SLACK)
+        };
+        Gates {
+            before_start: longest(Moment::BeforeStart),
+            before_step: longest(Moment::BeforeStep),
+            before_promotion: longest(Moment::BeforePromotion),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
     }
 }
+
+impl Action {
+    /// With all of its attempts, and the time between them.
+    fn longest(&self) -> Duration {
+        let between: Duration = (0..self.retries).map(back_off).sum();
+        self.timeout * (self.retries + 1) + between
+    }
+}
+
+/// Before the next attempt at a gate, after so many that were in vain and the first.
+pub fn back_off(attempts: u32) -> Duration {
+    LONGEST_BACK_OFF.min(Duration::from_secs(1 << attempts.min(16)))
+}
+
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// More than the ways of a question and of its answer take.
+const SLACK: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::release;
+
 /// What happens to a release that something may be done about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,5 +65,31 @@ impl Moment {
     /// Whether it is over with some later one, so that updates come until then.
     pub const fn lasts(self) -> bool {
         matches!(self, Moment::Started | Moment::Paused | Moment::RolledBack | Moment::NotRecovered)
+    }
+
+    /// What it asks of a release, where it does.
+    pub const fn asks(self) -> Option<release::Moment> {
+        match self {
+            Moment::BeforeStart => Some(release::Moment::BeforeStart),
+            Moment::BeforeStep => Some(release::Moment::BeforeStep),
+            Moment::BeforePromotion => Some(release::Moment::BeforePromotion),
+            Moment::Started
+            | Moment::Paused
+            | Moment::RolledBack
+            | Moment::Promoted
+            | Moment::Recovered
+            | Moment::NotRecovered
+            | Moment::First => None,
+        }
+    }
+}
+
+impl From<release::Moment> for Moment {
+    fn from(moment: release::Moment) -> Moment {
+        match moment {
+            release::Moment::BeforeStart => Moment::BeforeStart,
+            release::Moment::BeforeStep => Moment::BeforeStep,
+            release::Moment::BeforePromotion => Moment::BeforePromotion,
+        }
     }
 }

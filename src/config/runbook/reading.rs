@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choosing::kind;
+use super::kind::change_window::RawChangeWindow;
 use super::kind::cloudevents::RawCloudEvents;
 use super::kind::email::RawEmail;
 use super::kind::exec::RawExec;
@@ -72,6 +73,7 @@ pub(in crate::config) struct RawAction {
     pub(super) email: Option<Mapping<RawEmail>>,
     pub(super) github: Option<Mapping<RawGitHub>>,
     pub(super) grafana: Option<Mapping<RawGrafana>>,
+    pub(super) change_window: Option<Mapping<RawChangeWindow>>,
 }
 
 const MOST_ACTIONS: usize = 32;
@@ -179,12 +181,13 @@ fn action(
     let after = after(scope, raw.after.clone(), raw.next_day.clone());
     let every = every(scope, raw.every.clone(), raw.at_most, moment);
     let (written_timeout, written_retries) = (raw.timeout.clone(), raw.retries);
-    let on_failure =
-        scope.optional("onFailure", raw.on_failure.clone(), OnFailure::Continue, |text| match text.as_str() {
-            "continue" => Ok(OnFailure::Continue),
-            "stop" => Ok(OnFailure::Stop),
-            other => Err(not_among(other, "what a failure means", &["continue", "stop"])),
-        });
+    // Promise 3: nothing passes for want of an answer, unless that is said.
+    let usual = if moment.asks().is_some() { OnFailure::Stop } else { OnFailure::Continue };
+    let on_failure = scope.optional("onFailure", raw.on_failure.clone(), usual, |text| match text.as_str() {
+        "continue" => Ok(OnFailure::Continue),
+        "stop" => Ok(OnFailure::Stop),
+        other => Err(not_among(other, "what a failure means", &["continue", "stop"])),
+    });
     let when = match &raw.when {
         Some(written) => around.condition(scope, "when", written).map(Some),
         None => (!scope.report.is_spoiled(&scope.at.key("when"))).then_some(None),

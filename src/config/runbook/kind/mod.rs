@@ -1,5 +1,6 @@
 //! What an action does: one file a kind, with what is written in the configuration and what it becomes.
 
+pub mod change_window;
 pub mod cloudevents;
 pub mod email;
 pub mod exec;
@@ -17,6 +18,7 @@ pub mod webhook;
 
 use std::collections::BTreeSet;
 
+pub use change_window::ChangeWindow;
 pub use cloudevents::CloudEvents;
 pub use email::Email;
 pub use exec::Exec;
@@ -47,6 +49,8 @@ pub enum Kind {
     Email(Box<Email>),
     GitHub(Box<GitHub>),
     Grafana(Box<Grafana>),
+    /// In the moments alone that are asked before something.
+    ChangeWindow(ChangeWindow),
 }
 
 impl Kind {
@@ -66,6 +70,7 @@ impl Kind {
             Kind::Email(_) => "email",
             Kind::GitHub(_) => "github",
             Kind::Grafana(_) => "grafana",
+            Kind::ChangeWindow(_) => "changeWindow",
         }
     }
 
@@ -75,7 +80,7 @@ impl Kind {
             Kind::Http(http) => http.needs(),
             Kind::Webhook(webhook) => webhook.needs(),
             Kind::Exec(exec) => exec.needs(),
-            Kind::Smoke(_) => BTreeSet::new(),
+            Kind::Smoke(_) | Kind::ChangeWindow(_) => BTreeSet::new(),
             Kind::Manual(manual) => manual.needs(),
             Kind::Slack(slack) => slack.needs(),
             Kind::Teams(teams) => teams.needs(),

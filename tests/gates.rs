@@ -1,0 +1,141 @@
+//! Gates over sockets: a recording server says whether a release may go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::bench::GATE;
+use crate::support::{Bench, Upstream};
+
+const PLAN: &str = "{ steps: [{ weight: 50%, bake: 100ms }], monitoring: 10m }";
+
+/// A server that gives these answers, one a request, and the last one from then on.
+fn server(answers: &'static [&'static str]) -> (Upstream, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let upstream = Upstream::scripted(move |connection| {
+        while connection.request().is_some() {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            connection.send(answers[number.min(answers.len() - 1)]);
+        }
+    });
+    (upstream, asked)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const BAD: &str = "HTTP/1.1 422 Unprocessable\r\ncontent-length: 8\r\n\r\nno green";
+const LATER: &str = "HTTP/1.1 202 Accepted\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
+/// A gate that asks this server.
+fn gate(moment: &str, server: &Upstream) -> String {
+    let url = format!("http://{}/{{{{ moment }}}}/{{{{ release }}}}", server.address);
+    format!("runbook: {{ allow: [127.0.0.1], {moment}: [{{ name: look, http: {{ url: \"{url}\" }}, retries: 0 }}] }}\n")
+}
+
+fn bench(moment: &str, server: &Upstream) -> Bench {
+    Bench::with(&format!("release: {PLAN}\n{GATE}{}", gate(moment, server)))
+}
+
+fn stands(status: &Value) -> &str {
+    status["gate"]["stands"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn green_gets_nothing_before_its_start_has_passed_and_goes_on_then() {
+    let (server, asked) = server(&[LATER, OK]);
+    let bench = bench("beforeStart", &server);
+    bench.operate("start");
+    let waits = bench.proxy.until(|status| stands(status) == "waits");
+    assert_eq!((&waits["state"], &waits["weight"]), (&json!("paused"), &json!(0.0)));
+    assert_eq!(waits["gate"]["moment"], "beforeStart");
+    assert_eq!(bench.green.count(), 0);
+    let answer = bench.proxy.call("PUT", "/v1/weight", &json!({ "weight": 5, "reason": "a test" }));
+    assert_eq!(answer.status, 409, "{}", answer.text());
+    bench.until_state("promoted");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert!(server.requests()[0].target.starts_with("/beforeStart/"));
+    let kinds: Vec<String> = bench.events.heard().into_iter().map(|event| event.kind).collect();
+    let told = ["started", "gateAsked", "gateWaits", "gatePassed", "stepped", "promoted"];
+    assert_eq!(kinds, told);
+}
+
+#[test]
+fn a_refusal_pauses_and_an_operator_asks_again_or_goes_past_it() {
+    let (server, asked) = server(&[BAD]);
+    let bench = bench("beforeStep", &server);
+    bench.operate("start");
+    let refused = bench.proxy.until(|status| stands(status) == "refused");
+    let sentence = refused["pause"].as_str().expect("a sentence").to_owned();
+    assert!(sentence.starts_with("`beforeStep` has refused: `look`: the answer was 422 Unprocessable"), "{sentence}");
+    assert_eq!(refused["state"], "paused");
+    bench.operate("resume");
+    bench.proxy.until(|status| stands(status) == "refused" && asked.load(Ordering::SeqCst) == 2);
+    assert_eq!(bench.green.count(), 0);
+    bench.operate("approve");
+    bench.until_state("promoted");
+    let overridden = bench.events.until("gateOverridden");
+    assert!(overridden.sentence.ends_with(": a test"), "{}", overridden.sentence);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_no_pass() {
+    let silent = Upstream::scripted(|connection| {
+        connection.request();
+        connection.drain();
+    });
+    let url = format!("http://{}/", silent.address);
+    let runbook = format!(
+        "runbook: {{ allow: [127.0.0.1], beforePromotion: [{{ http: {{ url: \"{url}\" }}, retries: 0, timeout: 100ms }}] }}\n"
+    );
+    let bench = Bench::with(&format!("release: {PLAN}\n{GATE}{runbook}"));
+    bench.operate("start");
+    let refused = bench.proxy.until(|status| stands(status) == "refused");
+    assert_eq!((&refused["weight"], &refused["gate"]["moment"]), (&json!(50.0), &json!("beforePromotion")));
+    assert!(refused["pause"].as_str().expect("a sentence").contains("nothing within 100 ms"));
+}
+
+#[test]
+fn a_rollback_waits_for_no_gate() {
+    let silent = Upstream::scripted(|connection| {
+        connection.request();
+        connection.drain();
+    });
+    let bench = bench("beforePromotion", &silent);
+    bench.operate("start");
+    bench.proxy.until(|status| stands(status) == "asked");
+    bench.operate("rollback");
+    bench.until_state("rolledBack");
+    assert_eq!(bench.proxy.status()["gate"], Value::Null);
+}
+
+#[test]
+fn a_process_that_starts_anew_asks_anew_and_green_has_nothing_until_then() {
+    let (server, asked) = server(&["", OK]);
+    let mut bench = bench("beforeStart", &server);
+    bench.operate("start");
+    server.until("the first question", |seen| (!seen.first()?.requests.is_empty()).then_some(()));
+    let text = bench.text.clone();
+    bench.crash_and_start(&text);
+    bench.until_state("promoted");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_program_says_by_75_that_it_does_not_know_yet() {
+    let exec = "exec: { command: [\"/bin/sh\", \"-c\", \"echo not yet >&2; exit 75\"] }";
+    let runbook = format!("runbook: {{ beforeStart: [{{ {exec} }}] }}\n");
+    let bench = Bench::with(&format!("release: {PLAN}\n{GATE}{runbook}"));
+    bench.operate("start");
+    let waits = bench.proxy.until(|status| stands(status) == "waits");
+    assert!(waits["gate"]["sentence"].as_str().expect("a sentence").contains("not yet"), "{waits:#}");
+}
+
+#[test]
+fn an_open_change_window_passes() {
+    let window = "changeWindow: { days: [mon-sun], from: \"00:00\", to: \"00:00\" }";
+    let runbook = format!("runbook: {{ beforeStart: [{{ {window} }}] }}\n");
+    let bench = Bench::with(&format!("release: {PLAN}\n{GATE}{runbook}"));
+    bench.operate("start");
+    bench.until_state("promoted");
+}
