@@ -4,12 +4,14 @@
 //! None of it is in the outbox: a process that starts anew asks anew. A question ends the one before it, whose answer nobody
 //! waits for any more.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
 
 use super::context::{Context, Remembered};
 use super::deliver::{Attempt, End, Said, deliver};
@@ -59,22 +61,23 @@ impl Answering {
     /// Finds out what is asked, on a thread of its own, by what `reach` makes of a runbook.
     pub fn spawn(self, reach: impl Fn(&Runbook) -> Reach + Send + 'static) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = async move || {
-            let Answering { mut questions, answers } = self;
-            let mut under_way = tokio::task::JoinSet::new();
-            while let Some(ask) = questions.recv().await {
-                under_way.shutdown().await;
-                let (reach, answers) = (reach(&ask.runbook), answers.clone());
-                under_way.spawn(async move {
-                    let answered = Answered { question: ask.question, answer: find_out(&ask, &reach).await };
-                    if answers.send(answered).await.is_err() {
-                        tracing::debug!("the proxy has ended before it was known whether the release may go on");
-                    }
-                });
-            }
-        };
-        std::thread::Builder::new().name("portcullis-gates".to_owned()).spawn(move || runtime.block_on(answer()))?;
+        let thread = std::thread::Builder::new().name("portcullis-gates".to_owned());
+        thread.spawn(move || LocalSet::new().block_on(&runtime, self.serve(reach)))?;
         Ok(())
+    }
+
+    async fn serve(mut self, reach: impl Fn(&Runbook) -> Reach) {
+        let mut under_way = JoinSet::new();
+        while let Some(ask) = self.questions.recv().await {
+            under_way.shutdown().await;
+            let (reach, answers) = (reach(&ask.runbook), self.answers.clone());
+            under_way.spawn_local(async move {
+                let answered = Answered { question: ask.question, answer: find_out(&ask, &reach).await };
+                if answers.send(answered).await.is_err() {
+                    tracing::debug!("the proxy has ended before it was known whether the release may go on");
+                }
+            });
+        }
     }
 }
 
@@ -140,7 +143,7 @@ async fn look(
             }
         };
         return match action.on_failure {
-            OnFailure::Continue => Found::Passed(Some(remembered("failed", std::collections::BTreeMap::new()))),
+            OnFailure::Continue => Found::Passed(Some(remembered("failed", BTreeMap::new()))),
             OnFailure::Stop => Found::Ends(Answer::Refuse { sentence: format!("`{name}`: {why}") }),
         };
     }

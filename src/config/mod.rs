@@ -26,8 +26,8 @@ use crate::gate::{ByVersion, Policy};
 use crate::release::{Plan, Weight};
 
 mod admin;
-mod after_rollback;
 mod cohort;
+mod drain;
 mod endpoint;
 mod environment;
 pub mod fault;
@@ -56,8 +56,8 @@ mod tree;
 mod validate;
 
 pub use admin::{Access, Admin, Role, Token};
-pub use after_rollback::AfterRollback;
 pub use cohort::{Cohort, MOST_COHORTS, Sent};
+pub use drain::{AfterRollback, Drain};
 pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
@@ -298,14 +298,6 @@ pub struct Ejection {
     /// Failures in a row on one worker.
     pub failures: u32,
     pub duration: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Drain {
-    /// Between readiness going off and the listener closing.
-    pub wait: Duration,
-    /// For what still runs after that.
-    pub deadline: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

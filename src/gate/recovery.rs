@@ -46,7 +46,7 @@ pub struct Before {
 
 impl Seen {
     pub fn of(evidence: &Evidence) -> Seen {
-        let p99 = Quantile::try_from(0.99).ok().and_then(|quantile| evidence.latency.quantile(quantile));
+        let p99 = evidence.latency.quantile(Quantile::P99);
         Seen { requests: evidence.requests, failures: evidence.failures, p99 }
     }
 

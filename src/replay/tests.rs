@@ -6,7 +6,7 @@ use crate::course::{Streak, StreakFound};
 use crate::gate::outcome::Charge;
 use crate::gate::signal::{Posted, Posting};
 use crate::gate::{ByVersion, Health, Version};
-use crate::journal::{Outcome, ReleaseHeader};
+use crate::journal::{DecisionRecord, Outcome, ReleaseHeader};
 use crate::measure::Tick;
 use crate::release::{self, Acknowledged};
 
