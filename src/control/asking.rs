@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Control;
@@ -13,7 +14,7 @@ use crate::release::input::PLAN;
 use crate::release::{Answer, Answered, Kind};
 
 /// In `GET /v1/status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GateStatus {
     /// `beforeStart`, `beforeStep` or `beforePromotion`.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::course::recovering::Watch;
 
 /// In `GET /v1/status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchStatus {
     /// `watching`, `bad` as long as blue may still recover, `recovered`, `notRecovered` or `unknown`.

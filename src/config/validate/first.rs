@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::Runbook;
@@ -11,9 +12,11 @@ use crate::config::report::{Scope, Wrong};
 use crate::gate::policy::First;
 use crate::gate::trigger::{Action, Trigger};
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(in crate::config) struct RawFirst {
+    #[schemars(required)]
     run: Option<Vec<Element<String>>>,
+    #[schemars(required)]
     wait: Option<Quantity>,
 }
 

@@ -3,6 +3,7 @@
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::quantity::quoted;
@@ -19,11 +20,13 @@ pub struct ChangeWindow {
     pub zone: TimeZone,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::config) struct RawChangeWindow {
     pub(in crate::config) days: Option<Vec<Element<String>>>,
+    #[schemars(required)]
     pub(in crate::config) from: Option<String>,
+    #[schemars(required)]
     pub(in crate::config) to: Option<String>,
     pub(in crate::config) zone: Option<String>,
 }
