@@ -16,6 +16,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::context::{Context, Remembered};
 use super::deliver::{Attempt, End, Said, deliver};
 use super::facts::{Facts, Now};
+use super::outbox::key;
 use super::reach::Reach;
 use crate::config::Runbook;
 use crate::config::runbook::kind::Kind;
@@ -121,8 +122,8 @@ async fn look(
         Remembered { name, kind, moment: question.moment.into(), result: result.to_owned(), values }
     };
     loop {
-        let key = format!("{}-{}-{name}-{}", facts.release, question.moment.name(), question.at.as_millis());
-        let now = Now { key, occurrence: 0, minutes: 0, resolved: false, test: false };
+        // Of the question as well, by the time of its facts.
+        let now = Now { key: key(action, facts, 0, 0), occurrence: 0, minutes: 0, resolved: false, test: false };
         let context = Context::new(facts.clone(), now, earlier.to_vec(), runbook);
         let done = deliver(action, &context, reach).await;
         if let Some((time, why)) = waits(action, &done) {

@@ -19,8 +19,8 @@ use crate::config::Runbook;
 use crate::config::runbook::{Action, Moment};
 use crate::journal::{ActionRecord, ActionResult, Doing, OccasionRecord};
 use schedule::{BACK_OFFS, due_at, next_attempt, next_occurrence};
-pub(crate) use sheet::plain;
 use sheet::{Entry, Sheet};
+pub(crate) use sheet::{key, plain};
 
 /// What is to be done, with what has been done of the releases that it is about.
 #[derive(Debug)]

@@ -153,7 +153,7 @@ pub(super) struct RawAfterRollback {
     pub(super) watch: Option<Quantity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawRelease {
     pub(super) steps: Option<Vec<Element<Mapping<RawStep>>>>,

@@ -128,7 +128,7 @@ impl Sheet {
 
 /// Tells this action from every other there ever is, and goes into headers: without a journal epochs begin anew with each
 /// process, so the time is part of it.
-fn key(action: &Action, facts: &Facts, occasion: u32, occurrence: u32) -> String {
+pub(crate) fn key(action: &Action, facts: &Facts, occasion: u32, occurrence: u32) -> String {
     let (service, green, name) = (plain(&facts.service), plain(&facts.green), plain(&action.name));
     let (epoch, moment, at) = (facts.epoch, facts.moment.name(), facts.at.as_millisecond());
     format!("{service}:{green}-{epoch}:{moment}-{occasion}:{at}:{name}:{occurrence}")
