@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Http2, Proxy, Upstream, config, get};
+use crate::support::http2::get;
+use crate::support::{Client, Http2, Proxy, Upstream, config};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 

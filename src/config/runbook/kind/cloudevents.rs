@@ -1,4 +1,4 @@
-//! One of `CloudEvents`, of the types that CDEvents has.
+//! An event by CloudEvents, of the types that CDEvents has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
