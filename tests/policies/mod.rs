@@ -7,6 +7,8 @@ use portcullis::release::effect::Kind;
 use portcullis::release::{self, Acknowledged, Refusal};
 
 mod play;
+mod runbooks;
+mod services;
 
 use play::{Ended, Play, Traffic, WELL};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::config::{self, Config, Environment};
+use portcullis::config::{self, Config, Environment, Runbook};
 use portcullis::course::{self, Course, Input, StreakFound};
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::streak::{Answer, Routed, Rule, Signal, Streak};
@@ -11,6 +11,8 @@ use portcullis::gate::{ByVersion, Charge, Health, Version};
 use portcullis::measure::Tick;
 use portcullis::release::effect::{Effect, Kind};
 use portcullis::release::{self, Epoch, Refusal, State};
+
+use super::services::{HIDDEN, SECRETS};
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -77,8 +79,8 @@ impl Play {
     pub fn with(file: &str, change: impl FnOnce(String) -> String) -> Play {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies").join(file);
         let text = change(config::read_text(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
-        let config = config::parse(&text, file, Path::new(""), &Environment::default())
-            .unwrap_or_else(|faults| panic!("{faults}"));
+        let secrets = Environment::from_iter(SECRETS.into_iter().chain(HIDDEN));
+        let config = config::parse(&text, file, Path::new(""), &secrets).unwrap_or_else(|faults| panic!("{faults}"));
         let now = Duration::from_secs(1_000);
         let idle = State::Idle { epoch: Epoch::default() };
         let mut play = Play {
@@ -98,6 +100,10 @@ impl Play {
 
     pub fn triggers(&self) -> Vec<String> {
         self.config.policy.actions().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    pub fn runbook(&self) -> &Runbook {
+        &self.config.runbook
     }
 
     pub fn operator(&mut self, input: release::Input) -> Result<(), Refusal> {
