@@ -29,6 +29,10 @@ routes:
   paths: [/checkout]
   rollback: route
   triggers: [{{ name: checkout-errors, metric: errorRate, above: 50% }}]
+runbook:
+  allow: [{backend}]
+  rolledBack:
+  - {{ name: refused, http: {{ url: "http://{backend}:{blue}/missing" }} }}
 gate:
   minimumRequests: 20
   # Nothing but the operator ends this release.
@@ -159,7 +163,7 @@ class Portcullis:
 
 
 def drive(proxy):
-    """Every metric once: both versions, a refusal, a trigger that notifies, an operator's rollback. The last scrape."""
+    """Every metric once: both versions, a refusal, a trigger that notifies, an operator's rollback, an action. The last scrape."""
     proxy.operate("PUT", "/v1/weight", {"weight": 50, "reason": "to see both versions"})
     # 128 requests are one whole block of the weighted draw, so green gets half of each path.
     proxy.send("/", 128)
@@ -173,7 +177,8 @@ def drive(proxy):
     )
     proxy.operate("POST", "/v1/release/rollback", {"reason": "to see a rollback"})
     return proxy.scrape_until(
-        "one rollback by an operator",
+        "one rollback by an operator, and its action has failed",
         lambda scraped: scraped.total("portcullis_rollbacks_total", trigger="operator") == 1
-        and scraped.total("portcullis_rollback_reaction_seconds_count") == 1,
+        and scraped.total("portcullis_rollback_reaction_seconds_count") == 1
+        and scraped.total("portcullis_action_total", action="refused", result="failed") == 1,
     )
