@@ -126,12 +126,14 @@ fn the_stream_tells_what_changes_at_once_and_numbers_once_a_second() {
     let proxy = Proxy::start(&config(
         &[blue.address],
         &[green.address],
-        "gate: { triggers: [{ name: slow, metric: latency, quantile: 0.99, above: 200ms, window: 10s }] }",
+        "gate:\n  triggers:\n  - { name: slow, metric: latency, quantile: 0.99, above: 200ms, window: 10s }\n  \
+         - { name: asked, metric: external, signal: page, action: notify }\n",
     ));
     let stream = Listener::on(proxy.admin, "/v1/live", "");
     let first = stream.until("status").data;
     assert_eq!(first["bounds"][0]["bound"], 200.0);
     assert_eq!(first["bounds"][0]["green"], Value::Null, "nothing was measured, and that is not zero");
+    assert_eq!(first["bounds"][1]["signal"], "page");
     proxy.set_weight(30.0);
     let (mut status, mut event) = (Value::Null, Value::Null);
     while status["weight"] != 30.0 || event.is_null() {

@@ -11,7 +11,7 @@ use crate::release::Stage;
 use crate::release::run::Consent;
 use crate::routing::Table;
 
-/// See the module.
+/// What is drawn of one moment.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drawn {
@@ -41,6 +41,9 @@ pub struct Bound {
     pub quantile: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// What makes it fire, where somebody else judges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
     /// What green must not exceed, as of now; null where that depends on a blue that has had no requests.
     pub bound: Option<f64>,
     /// Of a bound that is relative: how many times blue's value.
@@ -138,6 +141,7 @@ impl Bound {
             measure: None,
             quantile: None,
             route: None,
+            signal: None,
             bound: None,
             above_blue: None,
             window: None,
@@ -161,7 +165,10 @@ fn counted_elsewhere(policy: &Policy) -> impl Iterator<Item = Bound> {
         sustained: checks.sustained.as_secs_f64(),
         ..Bound::named(&checks.name, "healthChecks", checks.action)
     });
-    let signals = policy.signals.iter().map(|signal| Bound::named(&signal.name, "external", signal.action));
+    let signals = policy.signals.iter().map(|trigger| Bound {
+        signal: Some(trigger.signal.clone()),
+        ..Bound::named(&trigger.name, "external", trigger.action)
+    });
     streak.chain(checks).chain(signals)
 }
 

@@ -2,7 +2,7 @@
 
 import { Acts } from "./acts.js";
 import { Charts } from "./charts.js";
-import { actionItem, byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, reportPath, stateOf } from "./picture.js";
+import { actionItem, byId, draw, drawEvents, drawLeft, drawReleases, eventItem, isOpen, noteReleases, reportPath, setClock, stateOf } from "./picture.js";
 import { listen, read, text, token } from "./server.js";
 import { duration, time, weight } from "./words.js";
 
@@ -47,7 +47,7 @@ const acts = new Acts((after, said) => {
 }, tell);
 
 const HEARD = {
-  hello: (data) => { hello = data; welcome(); },
+  hello: (data) => { hello = data; setClock(data.now); welcome(); },
   status: take,
   point: (point) => { charts.add(point); charts.draw(); },
   event: (event) => { happened([event]); releasesSoon(); },

@@ -33,7 +33,12 @@ function show(id, is) {
 const filled = new Map();
 
 /** What the status does not say: green's weight before the rollback, what became of the last release, and what was done about it. */
-const beside = { before: null, last: "", actions: [] };
+const beside = { before: null, last: "", actions: [], skew: 0 };
+
+/** The proxy's clock shows this while ours shows what it shows: a phone's may be minutes off. */
+export function setClock(now) {
+  beside.skew = Date.now() - Date.parse(now);
+}
 
 /** Replaces the children where they are others than before. */
 function fill(id, children) {
@@ -117,7 +122,7 @@ function unplanned({ plan, exposure }) {
 
 function rolledBack({ rollback }) {
   if (!rollback) return { figure: "", under: "all traffic goes to blue" };
-  const ago = (Date.now() - Date.parse(rollback.at)) / 1000;
+  const ago = (Date.now() - beside.skew - Date.parse(rollback.at)) / 1000;
   const figure = ago < 2 ? "just now" : `${duration(Math.round(ago))} ago`;
   const reaction = rollback.reactionMicros == null ? "" : `, ${millis(rollback.reactionMicros / 1000)} after the verdict`;
   return { figure, under: `at ${moment(rollback.at)} by ${ACTORS[rollback.actor] ?? rollback.actor}, trigger ${rollback.trigger}${reaction}` };
@@ -228,7 +233,7 @@ function boundText(bound) {
   const acts = ACTIONS[action] ?? action;
   if (metric === "failureStreak") return `${bound.bound} failures in a row: ${acts}`;
   if (metric === "healthChecks") return `${bound.bound} failed checks in a row at every endpoint: ${acts}`;
-  if (metric === "external") return `a signal from outside: ${acts}`;
+  if (metric === "external") return `the signal ${bound.signal}: ${acts}`;
   const limit = bound.bound == null ? "" : metric === "errorRate" ? share(bound.bound) : millis(bound.bound);
   const relative = aboveBlue ? `${aboveBlue} × blue's${limit ? `, now ${limit}` : ""}` : limit;
   const on = route ? ` on ${route}` : "";
@@ -244,7 +249,7 @@ function drawBounds(status) {
     part: bound.bound && bound.green != null ? bound.green / bound.bound : null,
     blue: bound.bound && bound.blue != null ? bound.blue / bound.bound : null,
     value: bound.metric === "errorRate" ? percent(bound.green) : bound.metric === "latency" ? millis(bound.green) : "",
-    fires: bound.metric === "external" && signals.some((signal) => signal === bound.name),
+    fires: bound.signal != null && signals.includes(bound.signal),
   }));
   if (convictsAt != null) {
     items.unshift({
