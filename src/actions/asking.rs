@@ -37,7 +37,7 @@ const WAITING: usize = 16;
 /// Of whoever asks to wait and does not say how long.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How a program says that it does not know yet (EX_TEMPFAIL of sysexits.h).
+/// How a program says that it does not know yet (`EX_TEMPFAIL` of sysexits.h).
 const NOT_YET: i32 = 75;
 
 /// The end of whoever asks.

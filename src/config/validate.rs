@@ -14,9 +14,10 @@ use super::raw::{RawConfig, Switch};
 use super::read::{closest, listed, read};
 use super::reference::References;
 use super::report::{Report, Scope, Wrong};
+use super::runbook::{self, RawRunbook, Runbook};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Config, Http2, RequestIds, Rules, runbook};
+use super::{Config, Http2, RequestIds, Rules};
 use crate::gate::ByVersion;
 use crate::release::Weight;
 
@@ -152,6 +153,14 @@ pub(super) fn parse_with(
     }
 }
 
+/// Where files are not read it is empty: it decides nothing.
+fn runbook(root: &mut Scope<'_, '_>, raw: Option<RawRunbook>, files: NamedFiles<'_>) -> Option<Arc<Runbook>> {
+    match (raw, files) {
+        (Some(raw), NamedFiles::In(vault)) => runbook::runbook(&mut root.key("runbook"), raw, vault).map(Arc::new),
+        (Some(_), NamedFiles::Unread) | (None, _) => Some(Arc::default()),
+    }
+}
+
 fn config(
     report: &mut Report<'_>,
     raw: RawConfig,
@@ -208,11 +217,7 @@ fn config(
     let mirror = mirror::mirror(&mut root.key("mirror"), raw.mirror.unwrap_or_default().0);
     let nameservers = networks::nameservers(&mut root.key("resolver"), raw.resolver.unwrap_or_default().0.nameservers);
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
-    let runbook = match (raw.runbook, files) {
-        (Some(raw), NamedFiles::In(vault)) => runbook::runbook(&mut root.key("runbook"), raw.0, vault).map(Arc::new),
-        // What is not read decides nothing.
-        (Some(_), NamedFiles::Unread) | (None, _) => Some(Arc::default()),
-    };
+    let runbook = runbook(&mut root, raw.runbook.map(|raw| raw.0), files);
     let (trace_context, otlp) = tracing?;
     if let (Some((policy, ..)), Some(runbook), NamedFiles::In(_)) = (&policy, &runbook, files) {
         first::refuse_unknown(&mut root.key("gate"), &policy.first, runbook);

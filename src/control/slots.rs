@@ -63,6 +63,7 @@ pub enum Rare {
 
 /// One input as a replay takes it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a replay holds one at a time")]
 pub enum Recorded {
     Tick { counted: Box<Tick>, health: ByVersion<Health> },
     Rare(Rare),

@@ -79,7 +79,7 @@ impl Course {
         self.watch = watch.map(|watch| {
             let looks_from = now + STATUS_WINDOW;
             let ends = if watch.finding.is_over() { watch.ends } else { watch.ends.max(looks_from) };
-            Watch { looks_from, ends, ..watch }
+            Watch { ends, looks_from, ..watch }
         });
     }
 
