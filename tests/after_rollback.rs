@@ -58,7 +58,7 @@ fn an_answer_without_end_from_a_green_that_was_rolled_back_is_cut_when_its_drain
     let status = proxy.status();
     assert_eq!(status["green"]["failures"], 0, "nobody is charged with it");
     assert_eq!((blue.count(), green.count()), (1, 1));
-    drop(on_blue);
+    on_blue.reset();
     proxy.until_outcome("client_cancelled", 1);
 }
 

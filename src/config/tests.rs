@@ -343,7 +343,7 @@ error: unknown key `gate.triggers[0].abvoe`
   |
   = help: the keys here are `name`, `metric`, `quantile`, `measure`, `above`, `below`, `aboveBlue`, `atLeast`, \
 `floor`, `window`, `sustained`, `interval`, `failureLimit`, `consecutiveLimit`, `minimumRequests`, `confirm`, `signal`, \
-`action`
+`action`, `first`
 
 error: 1 fault in portcullis.yaml"
     );

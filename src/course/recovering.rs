@@ -34,6 +34,9 @@ pub struct Watch {
     looks_from: Duration,
 }
 
+/// The edge of the window moves by a second: with one more it holds nothing of before the rollback.
+const LOOKS_AFTER: Duration = STATUS_WINDOW.saturating_add(Duration::from_secs(1));
+
 /// Whether the rollback has helped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,7 +99,7 @@ impl Course {
             before: Before { blue: Seen::of(self.history.blue()), green: Seen::of(green) },
             after: Tally::default(),
             finding: Finding::Open,
-            looks_from: now + STATUS_WINDOW.min(length),
+            looks_from: now + LOOKS_AFTER,
         });
     }
 
