@@ -6,6 +6,7 @@ mod kinds;
 mod outbox;
 mod reach;
 mod secrets;
+mod telling;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

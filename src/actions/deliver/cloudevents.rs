@@ -118,7 +118,8 @@ fn data(events: &CloudEvents, attributes: &Attributes<'_>, context: &Context) ->
             "chainId": format!("{}/{}", facts.service, facts.release),
         },
         "subject": { "id": attributes.subject, "source": attributes.source, "content": content },
-        "customData": context.shown(),
+        // Without what other actions have answered meanwhile: an event is the same in every attempt.
+        "customData": facts.with(&context.now),
         "customDataContentType": "application/json",
     }))
 }
