@@ -95,7 +95,7 @@ fn an_event_has_a_word_that_pagerduty_knows() {
     for (entry, expected) in [
         ("{ pagerduty: {} }", "missing key `runbook.rolledBack[0].pagerduty.routingKey`"),
         ("{ pagerduty: { routingKey: env:SECRET, severity: high } }", "`high` is not a severity"),
-        ("{ pagerduty: { routingKey: env:SECRET, event: trigered } }", "did you mean `trigger`?"),
+        ("{ pagerduty: { routingKey: env:SECRET, event: triger } }", "did you mean `trigger`?"),
         ("{ pagerduty: { routingKey: env:SECRET, event: resolve, details: { a: b } } }", "is for what triggers"),
     ] {
         let faults = parsed(Moment::RolledBack, entry).expect_err("a fault");
