@@ -2,6 +2,7 @@
 
 use redb::{ReadableDatabase, TableDefinition};
 
+use super::super::migrate::SCHEMA;
 use super::super::place::builder;
 use super::*;
 
@@ -75,17 +76,20 @@ fn a_file_of_a_newer_schema_is_refused_and_not_touched() {
     let disk = Disk::formatted();
     let database = builder().create_with_backend(disk.clone()).expect("whole");
     let transaction = database.begin_write().expect("nothing fails");
-    transaction.open_table(META).expect("there").insert("schema", 2).expect("written");
+    transaction.open_table(META).expect("there").insert("schema", SCHEMA + 1).expect("written");
     transaction.commit().expect("written");
     database.close().expect("nothing fails");
     let error = open(&disk).map(|_| ()).expect_err("newer").at("data/journal.redb".into());
     assert_eq!(
         error.to_string(),
-        "data/journal.redb has schema 2, and this program knows none above 1: it was written by a newer one"
+        format!(
+            "data/journal.redb has schema {}, and this program knows none above {SCHEMA}: it was written by a newer one",
+            SCHEMA + 1
+        )
     );
     let database = builder().create_with_backend(disk).expect("whole");
     let meta = database.begin_read().expect("whole").open_table(META).expect("there");
-    assert_eq!(meta.get("schema").expect("whole").map(|schema| schema.value()), Some(2));
+    assert_eq!(meta.get("schema").expect("whole").map(|schema| schema.value()), Some(SCHEMA + 1));
 }
 
 #[test]
