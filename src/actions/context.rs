@@ -92,11 +92,6 @@ impl Context {
         })
     }
 
-    /// All that templates see.
-    pub fn shown(&self) -> Value {
-        serde_json::to_value(&self.values).expect("facts are plain data")
-    }
-
     /// The text with every secret in it covered.
     pub fn masked(&self, text: &str) -> String {
         let exposed = self.exposed.borrow();

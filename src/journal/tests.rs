@@ -2,12 +2,14 @@ mod bounds;
 mod crash;
 mod damage;
 mod disk;
+mod doing;
 mod faults;
 mod migration;
 mod place;
 mod reading;
 mod writing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -108,6 +110,29 @@ fn write(number: u16, state: StateRecord, durable: Durable) -> Write {
         doing: Doing::default(),
         durable,
     }
+}
+
+fn action(epoch: u32, number: u32) -> ActionRecord {
+    ActionRecord {
+        epoch,
+        number,
+        occasion: number,
+        key: format!("shop:v2-{epoch}:{number}"),
+        name: "flag-off".to_owned(),
+        kind: "http".to_owned(),
+        moment: "rolledBack".to_owned(),
+        occurrence: 0,
+        due: at(number),
+        attempts: 0,
+        result: ActionResult::Pending,
+        at: None,
+        sentence: String::new(),
+        remembered: BTreeMap::new(),
+    }
+}
+
+fn occasion(epoch: u32, number: u32) -> OccasionRecord {
+    OccasionRecord { epoch, number, facts: json!({ "reason": "8 % errors" }), resolved: false }
 }
 
 /// The write of one decision, with its piece of evidence.

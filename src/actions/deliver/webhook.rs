@@ -33,7 +33,8 @@ pub(super) fn next(webhook: &Webhook, context: &Context, answers: &[Answer]) -> 
 fn request(webhook: &Webhook, context: &Context, now: Timestamp) -> Result<Request, Unrendered> {
     let data = match &webhook.data {
         Some(data) => context.json(data)?,
-        None => context.shown(),
+        // Without what other actions have answered meanwhile: a message is the same in every attempt.
+        None => context.facts.with(&context.now),
     };
     let kind = format!("portcullis.release.{}", context.facts.moment.name());
     let body = json!({ "type": kind, "timestamp": context.facts.at.to_string(), "data": data });

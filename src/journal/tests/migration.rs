@@ -4,6 +4,7 @@ use redb::{ReadableDatabase, TableDefinition};
 
 use super::super::migrate::SCHEMA;
 use super::super::place::builder;
+use super::super::table::{ACTIONS, OUTBOX};
 use super::*;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -69,6 +70,23 @@ fn a_migration_that_fails_leaves_the_old_file() {
     old.fail(None);
     let (_, restored) = open(&old).expect("migrated");
     assert!(restored.state.is_some_and(|state| state.latch.is_some()));
+}
+
+#[test]
+fn a_file_of_schema_1_gets_room_for_actions() {
+    let disk = Disk::formatted();
+    let database = builder().create_with_backend(disk.clone()).expect("whole");
+    let transaction = database.begin_write().expect("nothing fails");
+    assert!(transaction.delete_table(ACTIONS).expect("there") && transaction.delete_table(OUTBOX).expect("there"));
+    transaction.open_table(META).expect("there").insert("schema", 1).expect("written");
+    transaction.commit().expect("written");
+    database.close().expect("nothing fails");
+    let (mut store, restored) = open(&disk).expect("migrated");
+    assert_eq!(restored, Restored::default());
+    let doing = Doing { actions: vec![action(7, 0)], occasions: vec![occasion(7, 0)], passed: vec![] };
+    store.write(Write { doing, ..decided(1) }).expect("there is a place for it");
+    let release = store.archive().release("v2-7").expect("readable").expect("there");
+    assert_eq!(release.actions, [action(7, 0)]);
 }
 
 #[test]
