@@ -20,6 +20,9 @@ fn rolled_back() -> Bench {
         let clients = &parsed(&get(&bench, ""))["clients"];
         (clients.is_object() && clients["underWay"] == 0).then_some(())
     });
+    eventually("its evidence is written", || {
+        parsed(&get(&bench, "/report?format=json"))["charts"].is_object().then_some(())
+    });
     bench
 }
 
