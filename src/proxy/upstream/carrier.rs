@@ -295,14 +295,18 @@ async fn make(
 ) -> Result<Opened, NoConnection> {
     let only_http1 = told.is_some() || terms.carries == Carries::Upgrade;
     let alpn = if only_http1 { Alpn::OnlyHttp1 } else { Alpn::AsConfigured };
+    let generation = endpoint.reach.generation();
     let stream = endpoint.reach.connect(&endpoint.known, alpn, told.as_ref()).await?;
     if !only_http1 && endpoint.reach.chooses_http2(&stream)? {
         let shared = Shared::new(stream, dialer, &terms.limits).await?;
-        endpoint.keep(&shared);
+        if generation == endpoint.reach.generation() {
+            endpoint.keep(&shared);
+        }
         return Ok(Opened::Shared(shared));
     }
     let rests = told.is_some() || !only_http1 || endpoint.reach.speaks() == Speaks::Http1;
     let upstream = Upstream::new(stream, dialer, endpoint, &terms.limits, told);
+    let rests = rests && generation == endpoint.reach.generation();
     let upstream = if rests { upstream } else { upstream.without_rest() };
     Ok(Opened::Own(Cell::new(Some(upstream))))
 }

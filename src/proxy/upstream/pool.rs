@@ -58,6 +58,8 @@ pub(in crate::proxy) struct Upstream {
     belongs: Option<Belongs>,
     /// False where the endpoint is to be spoken to by HTTP/2, and this one was made for what that has no word for.
     rests: bool,
+    /// As [`super::reach::Reach::generation`] was when it was made.
+    generation: u32,
     /// It has carried a request before.
     pub reused: bool,
     /// How many times the request may be sent that it carries.
@@ -94,6 +96,7 @@ impl Upstream {
             endpoint: Rc::clone(endpoint),
             belongs: told.map(|told| told.belongs(endpoint)),
             rests: true,
+            generation: endpoint.reach.generation(),
             reused: false,
             sendable: Sendable::Once,
             lasts: Lasts::AsTold,
@@ -241,7 +244,8 @@ impl Upstream {
     /// Puts the connection to rest if it can carry another request, else closes it.
     pub(super) fn release(mut self: Box<Self>, now: Instant) {
         self.http.end_sending();
-        if !self.http.is_ready() || !self.rests {
+        let is_of_now = self.generation == self.endpoint.reach.generation();
+        if !self.http.is_ready() || !self.rests || !is_of_now {
             return;
         }
         self.reused = true;

@@ -14,6 +14,8 @@ pub(super) struct Reach {
     by: RefCell<By>,
     /// Where the endpoint may choose, it chose HTTP/1 the last time.
     chose_http1: Cell<bool>,
+    /// Of what connections are made by: one that was made by another carries no further request.
+    generation: Cell<u32>,
     opening: RefCell<Option<Rc<Opening>>>,
 }
 
@@ -31,6 +33,7 @@ impl Reach {
         Reach {
             by: RefCell::new(By::new(known, transport)),
             chose_http1: Cell::new(false),
+            generation: Cell::new(0),
             opening: RefCell::default(),
         }
     }
@@ -41,9 +44,14 @@ impl Reach {
         if is_other {
             self.by.replace(By::new(known, transport));
             self.chose_http1.set(false);
+            self.generation.set(self.generation.get().wrapping_add(1));
             self.opening.take();
         }
         is_other
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.get()
     }
 
     /// Which HTTP is to be expected of the next connection.
