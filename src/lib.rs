@@ -24,7 +24,8 @@
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
 //! - [`replay`]: what a policy decides on recorded evidence. Pure.
 //! - [`report`]: what a release was, told in Markdown, HTML and JSON.
-//! - [`admin`]: the API, on a thread of its own. Absent: any state of its own.
+//! - [`admin`]: the API and the dashboard, on a thread of their own. Absent: any state of the release; what was answered under a
+//!   key is kept, and what charts begin with.
 //! - [`spans`]: what is told of sampled requests to a collector of traces. Absent: anything that waits for it.
 //! - [`telemetry`]: every metric name and label, and the logs.
 //! - [`uuid`](mod@uuid): names that nobody else has.
