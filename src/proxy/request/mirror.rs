@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tokio::time::Instant;
 
 use super::choose::Chosen;
+use super::copies::Answered;
 use super::headers::name_host;
 use super::headers::{self, Upgrade};
 use super::pair::{Half, Pair};
@@ -83,6 +84,7 @@ impl Copy {
         }
         let is_short = service.stage.get() != Stage::Calm
             || service.copies.count() >= settings.copies
+            || service.copies.is_in_vain(Instant::now())
             || serving.permit(section, Version::Green).is_err();
         if is_short {
             service.records.copied(Copied::Dropped);
@@ -134,6 +136,8 @@ impl Copy {
                 Half::of(&serving, &Answer::none(Outcome::Timeout), Took { head: took, whole: took })
             }
         };
+        let answered = if answer.outcome == Outcome::Timeout { Answered::No } else { Answered::Yes };
+        service.copies.ended(answered);
         service.records.copied(Copied::Came(answer.outcome));
         pair.copy_came(answer);
     }
