@@ -21,7 +21,7 @@ pub struct Evidence {
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'e> {
     pub total: ByVersion<&'e Evidence>,
-    /// What came since the weight last changed, where that was inside the window.
+    /// What came since the weight last changed, or green's latencies began, where that was inside the window.
     pub since_change: Option<ByVersion<&'e Evidence>>,
 }
 

@@ -1,7 +1,7 @@
 //! Sliding windows: one ring of slots for each window length and latency span that the policy names.
 //!
 //! A ring keeps at most 61 slots of evidence for both versions, their running sum, and what of it came since the weight last
-//! changed. A slot takes 2 × 10.5 KiB at most, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of
+//! changed or green's latencies began. A slot takes 2 × 10.5 KiB at most, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of
 //! the window. It is a fifth of that where the slowest requests take ten times as long as the quickest.
 
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ pub(super) struct Ring {
     /// Oldest first.
     slots: VecDeque<Slot>,
     total: ByVersion<Evidence>,
-    /// Since the weight last changed, with the slot of that moment; none once all of the window is.
+    /// Since the weight last changed, or green's latencies began, with the slot of that moment; none once all of the window is.
     since_change: Option<(u128, ByVersion<Evidence>)>,
     /// A slot that left the window, kept for the next one.
     spare: Option<Slot>,
@@ -238,6 +238,7 @@ impl Ring {
 
     pub(super) fn add_evidence(&mut self, evidence: ByVersion<&Evidence>, now: Duration) {
         self.open_slot(now);
+        self.mark_beginning(!evidence.green.latency.is_empty(), now);
         let slot = self.slots.back_mut().expect("one is open");
         for version in Version::BOTH {
             let since_change = self.since_change.as_mut().map(|(_, since)| since.of_mut(version));
@@ -256,8 +257,20 @@ impl Ring {
         }
     }
 
+    /// Where green's latencies begin, as after its warm-up, all that blue has is of other times, as where the weight changes.
+    fn mark_beginning(&mut self, green_has_latencies: bool, now: Duration) {
+        if green_has_latencies && self.total.green.latency.is_empty() {
+            self.since_change = Some((self.number(now), ByVersion::default()));
+        }
+    }
+
     fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
         self.open_slot(now);
+        let latencies = match self.span {
+            Span::Head => &sample.green.evidence.latency,
+            Span::Whole => &sample.green.whole,
+        };
+        self.mark_beginning(!latencies.is_empty(), now);
         let slot = self.slots.back_mut().expect("one is open");
         for version in Version::BOTH {
             let Sample { evidence, whole } = sample.of(version);
@@ -356,6 +369,25 @@ mod tests {
         windows.advance(Duration::from_millis(11_300));
         assert_eq!(windows.evidence(ten, Span::Head).green.requests, 0);
         assert_eq!(windows.evidence(ten, Span::Head).blue.requests, 0);
+    }
+
+    #[test]
+    fn promise_5_what_blue_did_before_greens_latencies_began_is_told_apart() {
+        let mut windows = windows(&[10]);
+        let at = Duration::from_secs;
+        let mut timed = sample(1);
+        timed.evidence.latency.record(Duration::from_millis(5));
+        let since = |windows: &Windows| {
+            windows.window(at(10), Span::Head).since_change.map(|since| (since.blue.requests, since.green.requests))
+        };
+        for second in 1..4 {
+            windows.add(ByVersion { blue: &timed, green: &sample(1) }, at(second));
+        }
+        assert_eq!(since(&windows), None, "green warms up");
+        for second in 4..6 {
+            windows.add(ByVersion { blue: &timed, green: &timed }, at(second));
+        }
+        assert_eq!(since(&windows), Some((2, 2)));
     }
 
     #[test]

@@ -79,14 +79,16 @@ fn promise_5_how_blue_stands_at_an_error_bound_decides_about_blame() {
 
 #[test]
 fn a_rate_relative_to_blue_must_pass_the_factor_and_the_floor() {
-    use BlueStands::Clear;
+    use BlueStands::{Clear, Near};
     let bound = Condition::FailuresAboveBlue { times: times(2.0), floor: share(0.01) };
     for (green, blue, expected) in [
         ((50, 50), (0, 49), Short::FewOfBlue),
         ((1, 100), (0, 50), Short::Within),
-        ((2, 100), (0, 50), Short::Crossed(Clear)),
+        ((2, 100), (0, 50), Short::Crossed(Near)),
+        ((12, 100), (0, 50), Short::Crossed(Clear)),
         ((8, 100), (4, 100), Short::Within),
-        ((9, 100), (4, 100), Short::Crossed(Clear)),
+        ((9, 100), (4, 100), Short::Crossed(Near)),
+        ((18, 100), (4, 100), Short::Crossed(Clear)),
         ((100, 100), (60, 100), Short::Within),
     ] {
         check(bound, &counted(green), &counted(blue), expected);
@@ -124,6 +126,23 @@ fn a_latency_relative_to_blue_must_pass_the_factor_and_the_floor() {
         (timed(&[(100, 12)]), timed(&[(100, 1)]), Short::Crossed(BlueStands::Clear)),
     ] {
         check(bound, &green, &blue, expected);
+    }
+}
+
+#[test]
+fn promise_5_a_few_slow_requests_of_green_cross_a_bound_relative_to_blue_by_chance() {
+    let quantile = Quantile::try_from(0.95).expect("in range");
+    let floor = Duration::from_millis(10);
+    let bound = Condition::LatencyAboveBlue { quantile, span: Span::Head, times: times(5.0), floor };
+    let blue = timed(&[(5_800, 6), (60, 70)]);
+    for (slow, expected) in [
+        (2, Short::Within),
+        (3, Short::Crossed(BlueStands::Near)),
+        (5, Short::Crossed(BlueStands::Near)),
+        (6, Short::Crossed(BlueStands::Clear)),
+        (51, Short::Crossed(BlueStands::Clear)),
+    ] {
+        check(bound, &timed(&[(51 - slow, 6), (slow, 67)]), &blue, expected);
     }
 }
 
