@@ -6,11 +6,22 @@ use std::time::Duration;
 use portcullis::gate::verdict::{count, duration, percent};
 use serde_json::{Value, json};
 
+use super::support::bench::GATE;
 use super::support::{Bench, eventually, portcullis, printed};
+
+/// An action of each end.
+const RUNBOOK: &str = "runbook:
+  rolledBack:
+  - { name: undo, exec: { command: [/bin/sh, -c, \"echo 17 pods\"] } }
+  - { name: broken, retries: 1, exec: { command: [/bin/sh, -c, \"exit 3\"] } }
+  - { name: large-ones, when: \"weight > 50\", manual: { text: Tell those who were on green } }
+  - { name: database, manual: { text: Decide whether it goes back, steps: [Look, Take a backup] } }
+";
 
 /// One release that the gate rolled back, in which blue answered nothing in green's place.
 fn rolled_back() -> Bench {
-    let bench = Bench::with_plan("{ steps: [{ weight: 50%, bake: 1h }], monitoring: 1h }");
+    let plan = "release: { steps: [{ weight: 50%, bake: 1h }], monitoring: 1h }";
+    let bench = Bench::with(&format!("{plan}\n{GATE}{RUNBOOK}"));
     bench.operate("start");
     bench.events.until("stepped");
     bench.load.until_more(200);
@@ -20,6 +31,7 @@ fn rolled_back() -> Bench {
         let clients = &parsed(&get(&bench, ""))["clients"];
         (clients.is_object() && clients["underWay"] == 0).then_some(())
     });
+    bench.proxy.until(|status| status["actions"]["pending"] == json!([]));
     eventually("its evidence is written", || {
         parsed(&get(&bench, "/report?format=json"))["charts"].is_object().then_some(())
     });
@@ -114,6 +126,19 @@ fn promise_6_every_number_of_a_report_can_be_recomputed_from_the_journal() {
     known.extend(
         [slices[0]["at"].as_str().expect("a time"), &ends.to_string()].into_iter().flat_map(|at| numbers(&time(at))),
     );
+    let actions = release["actions"].as_array().expect("actions");
+    let ended = |result: &str| actions.iter().filter(|action| action["result"] == result).count();
+    let results = ["done", "failed", "skipped", "task"].map(ended);
+    assert_eq!((results, actions.len()), ([1; 4], 4), "{actions:#?}");
+    known.insert(actions.len().to_string());
+    for told in [
+        "Of all 4: 1 done, 1 failed, 1 skipped, 1 left to people.",
+        "| undo | exec | rolled back | done | ",
+        "| output: 17 pods |",
+        "- [ ] database: Decide whether it goes back; 1. Look; 2. Take a backup\n",
+    ] {
+        assert!(markdown.contains(told), "{told} in {markdown}");
+    }
     // The names of the quantiles, and of the test of the slowest 1 %.
     known.extend(["50", "95", "99", "1"].map(str::to_owned));
     for text in [markdown, visible(&html)] {

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use super::Report;
 use super::block::{Page, row, start};
 use super::evidence::{Decided, rollback, route};
 use super::text::{clock, elapsed, weight, who};
+use super::{Report, actions};
 use crate::gate::verdict::duration;
 use crate::journal::{DecisionRecord, Outcome, ReleaseDocument};
 use crate::release::Kind;
@@ -29,6 +29,7 @@ pub(super) fn to_do(release: &ReleaseDocument, to: &mut Page) {
     if let Some(routes) = taken_back(release) {
         left.push(format!("Find out what {green} does wrong on {routes}"));
     }
+    left.extend(actions::left(release));
     match header.outcome {
         Outcome::Open => {
             let share = release.decisions.last().map_or(0, |decision| decision.weight);

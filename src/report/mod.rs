@@ -7,6 +7,7 @@
 //!
 //! Absent: anything that is not in the journal. What people wrote (reasons, actors, names) is text and never becomes markup.
 
+mod actions;
 mod block;
 pub mod charts;
 mod comparison;
@@ -111,6 +112,7 @@ impl Report {
         }
         timeline::section(release, &mut page);
         timeline::after_the_rollback(release, &mut page);
+        actions::section(release, &mut page);
         left::to_do(release, &mut page);
         left::post_mortem(self, &mut page);
         page

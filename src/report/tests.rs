@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::markdown::escape;
 use super::*;
-use crate::journal::{ReleaseHeader, ReleaseRecord};
+use crate::journal::{ActionRecord, ActionResult, ReleaseHeader, ReleaseRecord};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_795_269_600 + seconds).expect("in range")
@@ -125,9 +125,43 @@ fn rolled_back() -> ReleaseDocument {
             evidence,
         ),
         (Told(3_724, "notified", "gate", "rolledBack", 0, "the pager was called"), Value::Null),
+        (Told(3_724, "actionDone", "proxy", "rolledBack", 0, "flag-off (http, rolledBack): 204 No Content"), json!({})),
     ];
     let decisions = (0..).zip(told).map(|(seq, (told, evidence))| decision(seq, &told, evidence)).collect();
-    release(Outcome::RolledBack, decisions)
+    ReleaseDocument { actions: actions(), ..release(Outcome::RolledBack, decisions) }
+}
+
+struct Did<'a>(&'a str, &'a str, u32, ActionResult, &'a str);
+
+fn actions() -> Vec<ActionRecord> {
+    let told = [
+        Did("flag-off", "http", 1, ActionResult::Done, "204 No Content"),
+        Did("ticket", "jira", 2, ActionResult::Done, "OPS-7 was created"),
+        Did("pager", "pagerduty", 5, ActionResult::Failed, "the answer was 500; given up after 5 attempts"),
+        Did("updates", "slack", 1, ActionResult::Skipped, "what it was an update of has ended"),
+        Did("database", "manual", 1, ActionResult::Task, "Look at *orders*; 1. see whether <b>old</b> rows are left"),
+        Did("post-mortem", "jira", 0, ActionResult::Pending, ""),
+    ];
+    let action = |(number, did): (u32, Did<'_>)| {
+        let Did(name, kind, attempts, result, sentence) = did;
+        ActionRecord {
+            epoch: 7,
+            number,
+            occasion: 0,
+            key: format!("7-{name}"),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            moment: "rolledBack".to_owned(),
+            occurrence: if name == "updates" { 2 } else { 0 },
+            due: at(90_123),
+            attempts,
+            result,
+            at: (result != ActionResult::Pending).then(|| at(3_724 + i64::from(number))),
+            sentence: sentence.to_owned(),
+            remembered: (name == "ticket").then(|| ("key".to_owned(), "OPS-7".to_owned())).into_iter().collect(),
+        }
+    };
+    (0..).zip(told).map(action).collect()
 }
 
 fn promoted() -> ReleaseDocument {

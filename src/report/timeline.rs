@@ -5,6 +5,7 @@ use super::evidence::rollback;
 use super::text::{elapsed_exactly, moment, weight, words};
 use crate::gate::verdict::count;
 use crate::journal::{DecisionRecord, ReleaseDocument};
+use crate::release::Kind;
 
 pub(super) fn section(release: &ReleaseDocument, to: &mut Page) {
     to.heading("Timeline");
@@ -48,10 +49,13 @@ fn actors(decisions: &[DecisionRecord], to: &mut Page) {
     to.items(actors.iter().map(line).collect());
 }
 
-/// What was told after the rollback: how blue took it, and what was found then.
+/// What was told after the rollback: how blue took it, and what was found then. Actions have a section of their own.
 pub(super) fn after_the_rollback(release: &ReleaseDocument, to: &mut Page) {
     let Some(rollback) = rollback(release) else { return };
-    let later = release.decisions.iter().filter(|decision| decision.seq > rollback.seq);
+    let of_actions = [Kind::ActionDone, Kind::ActionFailed, Kind::ActionSkipped, Kind::ActionForPeople].map(Kind::name);
+    let is_later =
+        |decision: &&DecisionRecord| decision.seq > rollback.seq && !of_actions.contains(&decision.kind.as_str());
+    let later = release.decisions.iter().filter(is_later);
     let line = |decision: &DecisionRecord| {
         let since = elapsed_exactly(decision.after.saturating_sub(rollback.after));
         format!("{since} after it, {}: {}", words(&decision.kind), decision.sentence)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Told, at, decision, release};
 use crate::journal::slot::{self, Slot};
-use crate::journal::{DecisionRecord, Outcome, ReleaseHeader};
+use crate::journal::{ActionRecord, DecisionRecord, Outcome, ReleaseHeader};
 use crate::report::charts::{Measured, Point};
 use crate::report::trace::Trace;
 use crate::report::{Report, svg, window};
@@ -190,6 +190,11 @@ fn the_html_form_is_one_file_without_script_in_which_the_text_of_people_stays_te
                 evidence["green"] = json!({ "requests": text, "extra": text });
                 evidence["routes"] = json!([{ "route": text }]);
             }
+        }
+        release.actions = super::actions();
+        for ActionRecord { name, kind, moment, sentence, remembered, .. } in &mut release.actions {
+            [name, kind, moment, sentence].into_iter().for_each(|said| text.clone_into(said));
+            remembered.insert(text.to_owned(), text.to_owned());
         }
         if let Some(charts) = &mut report.charts {
             charts.moment.iter_mut().for_each(|moment| text.clone_into(&mut moment.kind));
