@@ -14,7 +14,7 @@ use crate::gate::trigger::Span;
 use crate::gate::verdict::{count, duration, percent};
 use crate::gate::{ByVersion, Health};
 use crate::measure::Tick;
-use crate::measure::window::STATUS_WINDOW;
+use crate::measure::window::{STATUS_WINDOW, watch_window};
 use crate::release::input::GATE;
 use crate::release::{Effect, Kind, State, Weight};
 
@@ -29,13 +29,13 @@ pub struct Watch {
     /// Blue's requests since the rollback.
     pub after: Tally,
     pub finding: Finding,
-    /// Before then a window of a minute holds less than that, or what was before the rollback.
+    /// Before then the window holds less than its length, or what was before the rollback.
     #[serde(skip)]
     looks_from: Duration,
 }
 
-/// The edge of the window moves by a second: with one more it holds nothing of before the rollback.
-const LOOKS_AFTER: Duration = STATUS_WINDOW.saturating_add(Duration::from_secs(1));
+/// The edge of the window moves by a second at most: with one more it holds nothing of before the rollback.
+const EDGE: Duration = Duration::from_secs(1);
 
 /// Whether the rollback has helped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +77,10 @@ impl Course {
         self.watch.as_ref()
     }
 
-    /// What a journal has kept of it. Blue is looked at once there is a minute of it.
+    /// What a journal has kept of it. Blue is looked at once there is a window of it.
     pub fn set_watch(&mut self, watch: Option<Watch>, now: Duration) {
         self.watch = watch.map(|watch| {
-            let looks_from = now + STATUS_WINDOW;
+            let looks_from = now + watch_window(&self.policy);
             let ends = if watch.finding.is_over() { watch.ends } else { watch.ends.max(looks_from) };
             Watch { ends, looks_from, ..watch }
         });
@@ -99,7 +99,7 @@ impl Course {
             before: Before { blue: Seen::of(self.history.blue()), green: Seen::of(green) },
             after: Tally::default(),
             finding: Finding::Open,
-            looks_from: now + LOOKS_AFTER,
+            looks_from: now + watch_window(&self.policy) + EDGE,
         });
     }
 
@@ -114,8 +114,10 @@ impl Course {
         if now < watch.looks_from {
             return vec![];
         }
-        let seen = self.windows.evidence(STATUS_WINDOW, Span::Head);
-        let bad = refuge::lost(health.blue, seen).or_else(|| watch.before.suffers(seen.blue));
+        let lost = refuge::lost(health.blue, self.windows.evidence(STATUS_WINDOW, Span::Head));
+        let window = watch_window(&self.policy);
+        let seen = self.windows.evidence(window, Span::Head);
+        let bad = lost.or_else(|| watch.before.suffers(seen.blue, window));
         let is_over = now >= watch.ends;
         let told = match (watch.finding, bad) {
             (Finding::Open, Some(bad)) => {

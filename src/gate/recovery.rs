@@ -12,6 +12,8 @@ use super::verdict::{count, duration, percent};
 /// Of fewer requests nothing is said.
 pub const LEAST_REQUESTS: u64 = 50;
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Who fails less is well, whatever was before.
 const LEAST_RATE: f64 = 0.01;
 
@@ -56,14 +58,15 @@ impl Seen {
 }
 
 impl Before {
-    /// What is wrong with blue, which did so in the last minute; none where nothing is.
-    pub fn suffers(&self, blue: &Evidence) -> Option<String> {
+    /// What is wrong with blue, which did so in the last `window`; none where nothing is.
+    pub fn suffers(&self, blue: &Evidence, window: Duration) -> Option<String> {
         let now = Seen::of(blue);
+        let last = if window == MINUTE { "minute".to_owned() } else { duration(window) };
         if self.fails(&now) {
             let share = percent(now.rate());
             let (failures, requests) = (count(now.failures), count(now.requests));
             return Some(format!(
-                "in the last minute it failed {failures} of {requests} requests ({share}), {}",
+                "in the last {last} it failed {failures} of {requests} requests ({share}), {}",
                 self.rates()
             ));
         }
@@ -71,7 +74,7 @@ impl Before {
         let (slow, of) = (blue.latency.slower_than(bound), blue.latency.len());
         (of >= LEAST_REQUESTS && slow as f64 >= of as f64 * SLOW).then(|| {
             let (slow, of, bound) = (count(slow), count(of), duration(bound));
-            format!("in the last minute {slow} of {of} answers took longer than {bound}, {}", self.latencies())
+            format!("in the last {last} {slow} of {of} answers took longer than {bound}, {}", self.latencies())
         })
     }
 
@@ -123,7 +126,7 @@ mod tests {
         let mut blue = Evidence { requests, failures, ..Evidence::default() };
         blue.latency.record_many(Duration::from_millis(100), requests / one_slow_in);
         blue.latency.record_many(Duration::from_millis(10), requests - requests / one_slow_in);
-        assert_eq!(before.suffers(&blue).as_deref(), expected, "{failures} of {requests}");
+        assert_eq!(before.suffers(&blue, MINUTE).as_deref(), expected, "{failures} of {requests}");
     }
 
     #[test]

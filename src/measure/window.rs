@@ -56,6 +56,9 @@ impl Windows {
     pub fn new(policy: &Policy) -> Windows {
         let mut windows = Windows { rings: Vec::new(), shown: Ring::new(STATUS_WINDOW, Span::Head) };
         windows.want(STATUS_WINDOW, Span::Head, None);
+        if !policy.watch.is_zero() {
+            windows.want(watch_window(policy), Span::Head, None);
+        }
         for trigger in &policy.triggers {
             windows.want(trigger.window, trigger.condition.span(), route_of(trigger));
         }
@@ -168,6 +171,11 @@ impl Windows {
     pub fn each(&self) -> impl Iterator<Item = (Duration, Span, Option<RouteNumber>, ByVersion<&Evidence>)> {
         self.rings.iter().map(|ring| (ring.length, ring.span, ring.route, ring.total.as_ref()))
     }
+}
+
+/// What is looked at of blue after a rollback: the last minute, or the whole of a shorter watch.
+pub fn watch_window(policy: &Policy) -> Duration {
+    if policy.watch.is_zero() { STATUS_WINDOW } else { policy.watch.min(STATUS_WINDOW) }
 }
 
 fn route_of(trigger: &Trigger) -> Option<RouteNumber> {

@@ -18,7 +18,7 @@ use crate::config::{
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 const WATCH: Duration = Duration::from_secs(600);
-const SHORTEST_WATCH: Duration = Duration::from_secs(60);
+const SHORTEST_WATCH: Duration = Duration::from_secs(5);
 
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
@@ -122,7 +122,7 @@ pub(super) fn after_rollback(
     let watch = scope.optional("watch", raw.watch, WATCH, |raw| match duration(Duration::ZERO..=DAY)(raw)? {
         short if !short.is_zero() && short < SHORTEST_WATCH => {
             let message = format!("{} is too short to tell", quoted(&shown(short)));
-            Err(Wrong::new(message, "at least 1m, or 0s for none"))
+            Err(Wrong::new(message, "at least 5s, or 0s for none"))
         }
         watch => Ok(watch),
     });

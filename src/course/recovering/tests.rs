@@ -97,6 +97,22 @@ fn a_blue_that_is_bad_as_well_is_told_once_and_after_a_minute() {
 }
 
 #[test]
+fn a_watch_of_less_than_a_minute_looks_at_all_of_it_and_at_nothing_before_the_rollback() {
+    let short = Duration::from_secs(5);
+    let mut played = Played::released(short);
+    assert_eq!(played.blue_fails(30, 1), [""; 0]);
+    played.roll_back();
+    assert_eq!(played.blue_fails(0, 5), [""; 0]);
+    assert!(played.blue_fails(0, 1)[0].starts_with("recovered: "), "what was before the rollback is not in it");
+    let mut played = Played::rolled_back(short);
+    assert_eq!(played.blue_fails(8, 5), [""; 0]);
+    let told = played.blue_fails(8, 1);
+    let bad = "notRecovered: the rollback has not helped, blue is bad as well: in the last 5 s it failed ";
+    assert!(told.len() == 1 && told[0].starts_with(bad), "{told:?}");
+    assert_eq!(played.finding(), Some(Finding::NotRecovered));
+}
+
+#[test]
 fn a_blue_that_was_bad_may_recover() {
     let mut played = Played::rolled_back(WATCH);
     assert_eq!(played.blue_fails(8, 100).len(), 1);
