@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::runbook::Moment;
+use crate::course::evidence::Counted;
 
 /// What is known of a release when one of its moments comes. Written down with the decision, and never changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,20 +46,8 @@ pub struct Facts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     pub window: String,
-    pub blue: Counts,
-    pub green: Counts,
-}
-
-/// Latencies are in milliseconds, null without requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    pub requests: u64,
-    pub failures: u64,
-    pub error_rate: f64,
-    pub p50: Option<f64>,
-    pub p95: Option<f64>,
-    pub p99: Option<f64>,
+    pub blue: Counted,
+    pub green: Counted,
 }
 
 /// What is known beside that when an action is carried out.
@@ -89,7 +78,7 @@ impl Facts {
 
     /// A release that was rolled back, for a dry run.
     pub fn sample(moment: Moment, service: &str, blue: &str, green: &str) -> Facts {
-        let counts = |requests, failures, p50, p95, p99| Counts {
+        let counts = |requests, failures, p50, p95, p99| Counted {
             requests,
             failures,
             error_rate: failures as f64 / requests as f64,

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::facts::{Counts, Facts};
+use super::facts::Facts;
 use super::markup::{one_line, shortened};
 use crate::config::runbook::Moment;
+use crate::course::evidence::Counted;
 
 /// In plain text: every kind has a markup of its own. No part is longer than a message anywhere may be.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,10 +155,10 @@ fn details(facts: &Facts) -> Vec<(&'static str, String)> {
     details
 }
 
-fn counted(counts: &Counts, window: &str) -> String {
-    let p99 = counts.p99.map(|millis| format!(", P99 {millis:.0} ms")).unwrap_or_default();
-    let Counts { requests, failures, .. } = counts;
-    format!("{failures} of {requests} requests failed ({:.2} %) in {window}{p99}", counts.error_rate * 100.0)
+fn counted(counted: &Counted, window: &str) -> String {
+    let p99 = counted.p99.map(|millis| format!(", P99 {millis:.0} ms")).unwrap_or_default();
+    let Counted { requests, failures, .. } = counted;
+    format!("{failures} of {requests} requests failed ({:.2} %) in {window}{p99}", counted.error_rate * 100.0)
 }
 
 /// To the second, by UTC.

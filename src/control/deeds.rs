@@ -15,11 +15,10 @@ use tokio::time::timeout;
 use super::event::{Event, Place};
 use super::status::PlanStatus;
 use super::{Control, PROXY};
-use crate::actions::facts::{Counts, Facts, Measured};
+use crate::actions::facts::{Facts, Measured};
 use crate::actions::outbox::Outbox;
 use crate::actions::runner::{Ended, Runner};
 use crate::config::runbook::Moment;
-use crate::course::evidence::Counted;
 use crate::gate::Version;
 use crate::journal::{ActionRecord, ActionResult, DecisionRecord, Durable, ReleaseHeader};
 use crate::release::{Kind, State};
@@ -175,11 +174,7 @@ impl Control {
             at: event.at,
             started: header.started,
             irreversible: plan.and_then(|plan| plan.irreversible),
-            measured: Measured {
-                window: basis.window,
-                blue: counts(&basis.counts.blue),
-                green: counts(&basis.counts.green),
-            },
+            measured: Measured { window: basis.window, blue: basis.counts.blue, green: basis.counts.green },
         }
     }
 
@@ -311,11 +306,6 @@ impl DeedStatus {
         let ActionRecord { name, kind, moment, epoch, attempts, due, sentence, .. } = record.clone();
         DeedStatus { name, kind, moment, epoch, attempts, due, sentence }
     }
-}
-
-fn counts(counted: &Counted) -> Counts {
-    let Counted { requests, failures, error_rate, p50, p95, p99 } = *counted;
-    Counts { requests, failures, error_rate, p50, p95, p99 }
 }
 
 /// A release's id as a segment of a path.

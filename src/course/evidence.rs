@@ -1,7 +1,7 @@
 //! What a decision was made on, as it is recorded: exact, so that a replay can be compared with it bit for bit.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Course;
 use super::grounds::Grounds;
@@ -41,7 +41,7 @@ pub struct Counts {
 }
 
 /// One version in one window. Latencies are in milliseconds, null without requests.
-#[derive(Clone, Debug, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counted {
     pub requests: u64,
