@@ -184,7 +184,7 @@ function planText(status, since) {
   const said = [];
   if (isOpen(status) && step) {
     const rest = plan.steps.slice(step - 1).reduce((sum, { bake }) => sum + bake, 0) - Math.min(baked + (state === "paused" ? 0 : since), plan.steps[step - 1].bake);
-    said.push(`${duration(Math.max(rest, 0))} of baking left in all`);
+    said.push(`${duration(Math.max(0, Math.ceil(rest)))} of baking left in all`);
   } else if (plan.steps.length) {
     said.push(`the plan takes ${duration(plan.steps.reduce((sum, { bake }) => sum + bake, 0))}`);
   }

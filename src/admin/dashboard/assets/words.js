@@ -47,9 +47,9 @@ export function millis(value) {
   return `${trimmed(value, value < 10 ? 2 : value < 100 ? 1 : 0)} ms`;
 }
 
-/** Seconds as people say them: `45 s`, `5 min`, `1 h 20 min`. */
+/** Seconds as people say them: `300 ms`, `45 s`, `5 min`, `1 h 20 min`. */
 export function duration(seconds) {
-  if (seconds > 0 && seconds < 1) return millis(seconds * 1000);
+  if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   if (seconds < 90) return `${trimmed(seconds, seconds < 10 ? 1 : 0)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
