@@ -9,22 +9,6 @@ use crate::support::{Client, DEADLINE, End, Proxy, Upstream, config};
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const SOON: &str = "accessLog: true\ndrain: { wait: 0s, deadline: 200ms }";
 
-/// A part of an answer, and no more of it.
-fn endless() -> Upstream {
-    Upstream::scripted(|connection| {
-        connection.request();
-        connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
-        connection.drain();
-    })
-}
-
-fn silent() -> Upstream {
-    Upstream::scripted(|connection| {
-        connection.request();
-        connection.drain();
-    })
-}
-
 /// From here on blue has these endpoints.
 #[track_caller]
 fn put(proxy: &Proxy, blue: &[&Upstream]) {
@@ -57,7 +41,7 @@ fn check_cut(proxy: &Proxy, status: u16, requests: u64) {
 
 #[test]
 fn row_92_an_answer_without_end_from_an_endpoint_that_has_left_is_cut_at_the_deadline_and_charged_to_nobody() {
-    let (blue, other) = (endless(), Upstream::ok());
+    let (blue, other) = (Upstream::endless(), Upstream::ok());
     let proxy = Proxy::before_with(&blue, SOON);
     let mut client = begun(&proxy);
     put(&proxy, &[&other]);
@@ -70,7 +54,7 @@ fn row_92_an_answer_without_end_from_an_endpoint_that_has_left_is_cut_at_the_dea
 
 #[test]
 fn row_92_an_http_1_0_client_sees_a_reset_when_its_answer_is_cut() {
-    let blue = endless();
+    let blue = Upstream::endless();
     let proxy = Proxy::before_with(&blue, SOON);
     let mut client = proxy.client();
     client.send("GET / HTTP/1.0\r\n\r\n").response_head();
@@ -82,7 +66,7 @@ fn row_92_an_http_1_0_client_sees_a_reset_when_its_answer_is_cut() {
 #[test]
 fn row_92_a_request_that_is_never_answered_by_an_endpoint_that_has_left_gets_503_at_the_deadline_and_charges_nobody() {
     for request in [GET, "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"] {
-        let (blue, other) = (silent(), Upstream::ok());
+        let (blue, other) = (Upstream::silent(), Upstream::ok());
         let proxy = Proxy::before_with(&blue, SOON);
         let mut client = proxy.client();
         client.send(request);
@@ -100,7 +84,7 @@ fn row_92_a_request_that_is_never_answered_by_an_endpoint_that_has_left_gets_503
 
 #[test]
 fn row_92_an_upload_that_never_ends_to_an_endpoint_that_has_left_gets_503_at_the_deadline() {
-    let blue = silent();
+    let blue = Upstream::silent();
     let proxy = Proxy::before_with(&blue, SOON);
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhe");

@@ -112,6 +112,23 @@ impl Upstream {
         })
     }
 
+    /// A part of an answer to the first request of a connection, and no more of it.
+    pub fn endless() -> Upstream {
+        Upstream::scripted(|connection| {
+            connection.request();
+            connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+            connection.drain();
+        })
+    }
+
+    /// Reads the first request of a connection, and says nothing to it.
+    pub fn silent() -> Upstream {
+        Upstream::scripted(|connection| {
+            connection.request();
+            connection.drain();
+        })
+    }
+
     /// How many connections have been made.
     pub fn connections(&self) -> usize {
         self.log.lock().seen.len()
