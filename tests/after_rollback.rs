@@ -2,30 +2,15 @@
 
 use serde_json::json;
 
+use crate::support::bench::GATE;
 use crate::support::http2::get;
-use crate::support::{Client, Http2, Proxy, Upstream, config};
+use crate::support::{Bench, Client, Http2, Proxy, Upstream, config, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// The time of a process that drains is another one.
 const SOON: &str =
     "afterRollback: { drain: 200ms }\ndrain: { wait: 0s, deadline: 10m }\ngate: { compare: { enabled: false } }";
-
-/// A part of an answer, and no more of it.
-fn endless() -> Upstream {
-    Upstream::scripted(|connection| {
-        connection.request();
-        connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
-        connection.drain();
-    })
-}
-
-fn silent() -> Upstream {
-    Upstream::scripted(|connection| {
-        connection.request();
-        connection.drain();
-    })
-}
 
 fn in_front_of(blue: &Upstream, green: &Upstream) -> Proxy {
     Proxy::start(&config(&[blue.address], &[green.address], SOON))
@@ -46,7 +31,7 @@ fn roll_back(proxy: &Proxy) {
 
 #[test]
 fn an_answer_without_end_from_a_green_that_was_rolled_back_is_cut_when_its_drain_is_over_and_blues_live_on() {
-    let (blue, green) = (endless(), endless());
+    let (blue, green) = (Upstream::endless(), Upstream::endless());
     let proxy = in_front_of(&blue, &green);
     let on_blue = begun(&proxy);
     proxy.set_weight(100.0);
@@ -64,7 +49,7 @@ fn an_answer_without_end_from_a_green_that_was_rolled_back_is_cut_when_its_drain
 
 #[test]
 fn a_request_that_a_green_that_was_rolled_back_never_answers_gets_503_when_its_drain_is_over() {
-    let (blue, green) = (Upstream::ok(), silent());
+    let (blue, green) = (Upstream::ok(), Upstream::silent());
     let proxy = in_front_of(&blue, &green);
     proxy.set_weight(100.0);
     let mut client = proxy.client();
@@ -77,7 +62,7 @@ fn a_request_that_a_green_that_was_rolled_back_never_answers_gets_503_when_its_d
 
 #[test]
 fn a_stream_of_http_2_on_a_green_that_was_rolled_back_is_reset_when_its_drain_is_over_and_the_others_go_on() {
-    let (blue, green) = (Upstream::ok(), endless());
+    let (blue, green) = (Upstream::ok(), Upstream::endless());
     let proxy = in_front_of(&blue, &green);
     proxy.set_weight(100.0);
     let mut client = Http2::connect(proxy.listen);
@@ -88,6 +73,109 @@ fn a_stream_of_http_2_on_a_green_that_was_rolled_back_is_reset_when_its_drain_is
     roll_back(&proxy);
     assert!(client.wait(body.data()).expect("an end").is_err(), "it is cut, and not ended");
     assert_eq!(client.get("/").status, 200, "the connection goes on, to blue");
+}
+
+const UPGRADE: &str =
+    "GET /socket HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// What the client of a WebSocket is told: 1012, "service restart".
+const RESTARTS: &[u8] = &[0x88, 0x02, 0x03, 0xf4];
+
+#[test]
+fn a_websocket_on_a_green_that_was_rolled_back_is_told_and_cut_when_its_drain_is_over_and_blues_lives_on() {
+    let talks = |sends: &'static [u8]| {
+        Upstream::scripted(move |connection| {
+            connection.head();
+            connection.send(SWITCHING);
+            connection.send(sends);
+            connection.drain();
+        })
+    };
+    let (blue, green) = (talks(b"\x82\x01a"), talks(b"\x82\x01a"));
+    // A frame of four bytes, of which the other half never comes.
+    let stuck = talks(b"\x82\x04ab");
+    let text = config(&[blue.address], &[green.address], SOON);
+    let proxy = Proxy::start(&text);
+    let upgraded = || {
+        let mut client = proxy.client();
+        assert_eq!(client.send(UPGRADE).response().status, 101);
+        client
+    };
+    let mut on_blue = upgraded();
+    assert_eq!(on_blue.bytes(3), b"\x82\x01a");
+    proxy.set_weight(100.0);
+    let mut idle = upgraded();
+    assert_eq!(idle.bytes(3), b"\x82\x01a");
+    let endpoints = json!({ "endpoints": [green.address.to_string(), stuck.address.to_string()] });
+    assert_eq!(proxy.call("PUT", "/v1/versions/green/endpoints", &endpoints).status, 200);
+    let mut halved = eventually("the other endpoint", || {
+        let mut client = upgraded();
+        if client.bytes(3) != b"\x82\x04a" {
+            return None;
+        }
+        assert_eq!(client.bytes(1), b"b");
+        Some(client)
+    });
+    roll_back(&proxy);
+    assert_eq!(idle.bytes(4), RESTARTS);
+    for client in [&mut idle, &mut halved] {
+        assert_eq!(client.rest().0, b"", "nothing within a frame, and nothing behind the close");
+    }
+    stuck.until_ended(0);
+    assert_eq!(blue.seen()[0].end, None);
+    on_blue.reset();
+    blue.until_ended(0);
+}
+
+/// A release of half the traffic that an operator has rolled back, with a watch that is soon over and a server that is told of
+/// its end.
+fn watched() -> (Bench, Upstream) {
+    let pager = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let action = |moment: &str| {
+        let url = format!("http://{}/{moment}", pager.address);
+        format!("{moment}: [{{ http: {{ url: \"{url}\", body: \"{{{{ reason }}}}\" }} }}]")
+    };
+    let [recovered, not_recovered] = ["recovered", "notRecovered"].map(action);
+    let bench = Bench::with(&format!(
+        "release: {{ steps: [{{ weight: 50%, bake: 1h }}], monitoring: 1h }}\nafterRollback: {{ watch: 5s }}\n{GATE}\
+         runbook: {{ allow: [127.0.0.1], {recovered}, {not_recovered} }}\n"
+    ));
+    bench.operate("start");
+    bench.events.until("stepped");
+    bench.load.until_more(500);
+    bench.operate("rollback");
+    (bench, pager)
+}
+
+/// What people were told of the watch: the event, the status, the message and the report say the same.
+#[track_caller]
+fn check_told((bench, pager): (Bench, Upstream), kind: &str, says: &str) {
+    let told = bench.events.until(kind);
+    let sentence = told.data["sentence"].as_str().expect("a sentence").to_owned();
+    assert!(sentence.contains(says), "{sentence}");
+    let status = bench.proxy.until(|status| status["watch"]["finding"] == kind);
+    assert_eq!((&status["watch"]["left"], &status["state"]), (&json!(0.0), &json!("rolledBack")));
+    let message = pager.until("the message", |seen| seen.first()?.requests.first().cloned());
+    assert_eq!((message.target, message.body), (format!("/{kind}"), sentence.clone().into_bytes()));
+    eventually("the report", || {
+        let answer = bench.proxy.call("GET", "/v1/releases/v2-1/report?format=html", &json!(null));
+        let escaped = sentence.replace('\'', "&#39;");
+        let after = answer.text().split("<h2>After the rollback</h2>").nth(1)?.to_owned();
+        after.split("<h2>").next()?.contains(&escaped).then_some(())
+    });
+}
+
+#[test]
+fn a_blue_that_does_as_before_has_recovered_when_its_watch_is_over_and_people_are_told() {
+    check_told(watched(), "recovered", "the rollback has helped: ");
+}
+
+#[test]
+fn a_blue_that_is_bad_after_the_rollback_as_well_is_told_at_the_end_of_its_watch() {
+    let (bench, pager) = watched();
+    bench.blue.answer(503);
+    check_told((bench, pager), "notRecovered", "blue is bad as well: ");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::bench::GATE;
-use crate::support::{Bench, Upstream};
+use crate::support::{Bench, Proxy, Upstream};
 
 const PLAN: &str = "{ steps: [{ weight: 50%, bake: 100ms }], monitoring: 10m }";
 
@@ -81,10 +81,7 @@ fn a_refusal_pauses_and_an_operator_asks_again_or_goes_past_it() {
 
 #[test]
 fn a_server_that_does_not_answer_is_no_pass() {
-    let silent = Upstream::scripted(|connection| {
-        connection.request();
-        connection.drain();
-    });
+    let silent = Upstream::silent();
     let url = format!("http://{}/", silent.address);
     let runbook = format!(
         "runbook: {{ allow: [127.0.0.1], beforePromotion: [{{ http: {{ url: \"{url}\" }}, retries: 0, timeout: 100ms }}] }}\n"
@@ -98,10 +95,7 @@ fn a_server_that_does_not_answer_is_no_pass() {
 
 #[test]
 fn a_rollback_waits_for_no_gate() {
-    let silent = Upstream::scripted(|connection| {
-        connection.request();
-        connection.drain();
-    });
+    let silent = Upstream::silent();
     let bench = bench("beforePromotion", &silent);
     bench.operate("start");
     bench.proxy.until(|status| stands(status) == "asked");
@@ -120,6 +114,21 @@ fn a_process_that_starts_anew_asks_anew_and_green_has_nothing_until_then() {
     bench.crash_and_start(&text);
     bench.until_state("promoted");
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_process_that_takes_over_in_the_middle_of_a_question_asks_anew_and_green_has_nothing_until_then() {
+    let (server, asked) = server(&["", BAD]);
+    let mut bench = bench("beforeStart", &server);
+    bench.operate("start");
+    server.until("the first question", |seen| (!seen.first()?.requests.is_empty()).then_some(()));
+    let next = Proxy::take_over(bench.data.path(), &bench.text);
+    let mut old = std::mem::replace(&mut bench.proxy, next);
+    let refused = bench.proxy.until(|status| stands(status) == "refused");
+    assert_eq!((&refused["state"], &refused["weight"]), (&json!("paused"), &json!(0.0)));
+    assert_eq!((asked.load(Ordering::SeqCst), bench.green.count()), (2, 0));
+    assert_eq!(old.wait_exit().code(), Some(0));
+    assert_eq!(stands(&bench.proxy.status()), "refused");
 }
 
 #[test]

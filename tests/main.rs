@@ -30,6 +30,7 @@ mod evidence;
 mod extended_connect;
 mod failures;
 mod fields;
+mod first;
 mod flip;
 mod framing;
 #[cfg(feature = "fuzzing")]
