@@ -3,12 +3,14 @@
 //! `PORTCULLIS_TEST_KILLS=N` kills so often, `PORTCULLIS_TEST_SEED=N` at other instants; 50 are the long form.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{Recorder, header, with_runbook};
+use super::{DONE, Recorder, header, roll_back, until_ended, with_runbook};
 use crate::support::{Listener, Proxy, Upstream, eventually, folder, number};
 
 const KILLS: u64 = 5;
@@ -23,10 +25,7 @@ fn row_86_after_kill_9_between_a_rollback_and_its_actions_none_is_lost_and_none_
     println!("PORTCULLIS_TEST_SEED={seed}");
     let mut random = Rng::with_seed(seed);
     let (blue, receiver, data) = (Upstream::ok(), Recorder::new(), folder());
-    let actions: String = (0..ACTIONS)
-        .map(|number| format!("  - http: {{ url: \"{}/{number}\", body: \"{{{{ release }}}}\" }}\n", receiver.url()))
-        .collect();
-    let text = with_runbook(&blue, &format!("  rolledBack:\n{actions}"));
+    let text = with_runbook(&blue, &format!("  rolledBack:\n{}", actions(&receiver)));
     let mut proxy = Proxy::start_in(data.path(), &text);
     let (mut told, mut near) = (Vec::new(), 0);
     for _ in 0..kills {
@@ -85,6 +84,50 @@ fn row_86_after_kill_9_between_a_rollback_and_its_actions_none_is_lost_and_none_
             "one key for each, whatever was sent again"
         );
     }
+}
+
+/// Killed when one of three actions is done and the receiver has the others whole and keeps its answers back.
+#[test]
+fn row_86_what_a_kill_9_has_broken_off_is_sent_again_under_its_key_and_what_was_done_is_not() {
+    for _ in 0..number("PORTCULLIS_TEST_KILLS").unwrap_or(2) {
+        let keeps_back = Arc::new(AtomicBool::new(true));
+        let is_back = Arc::clone(&keeps_back);
+        let receiver = Recorder::of(Upstream::scripted(move |connection| {
+            while let Some(request) = connection.request() {
+                if request.target != "/0" && is_back.load(Ordering::SeqCst) {
+                    return connection.drain();
+                }
+                connection.send(DONE);
+            }
+        }));
+        let (blue, data) = (Upstream::ok(), folder());
+        let text = with_runbook(&blue, &format!("  rolledBack:\n{}", actions(&receiver)));
+        let mut proxy = Proxy::start_in(data.path(), &text);
+        roll_back(&proxy);
+        receiver.until(ACTIONS);
+        let before = until_ended(&proxy, 1);
+        assert_eq!(results(&before), ["done", "pending", "pending"], "{before:#?}");
+        proxy.crash();
+        keeps_back.store(false, Ordering::SeqCst);
+        let proxy = Proxy::start_in(data.path(), &text);
+        let after = until_ended(&proxy, ACTIONS);
+        assert_eq!(results(&after), ["done"; ACTIONS], "{after:#?}");
+        let keys = |actions: &[Value]| actions.iter().map(|action| action["key"].clone()).collect::<Vec<_>>();
+        assert_eq!(keys(&after), keys(&before));
+        let received = of_release(&receiver, "v2-1");
+        let times: Vec<usize> = after.iter().map(|action| received[action["key"].as_str().expect("a key")]).collect();
+        assert_eq!((times, received.len()), (vec![1, 2, 2], ACTIONS), "{received:?}");
+    }
+}
+
+fn results(actions: &[Value]) -> Vec<&str> {
+    actions.iter().filter_map(|action| action["result"].as_str()).collect()
+}
+
+fn actions(receiver: &Recorder) -> String {
+    let url = receiver.url();
+    let action = |number| format!("  - http: {{ url: \"{url}/{number}\", body: \"{{{{ release }}}}\" }}\n");
+    (0..ACTIONS).map(action).collect()
 }
 
 fn sorted(mut keys: Vec<&str>) -> Vec<&str> {
