@@ -76,9 +76,12 @@ class Portcullis:
         file.write_text(configuration.format(proxy=PROXY, admin=ADMIN, backend=BACKEND, **ports))
         self.backends, self.log, self.lines, self.token = [blue, green], [], queue.Queue(), token
         self.process = subprocess.Popen(
-            [binary, "run", "--config", file, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(binary, file, arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         threading.Thread(target=self.read_log, daemon=True).start()
+
+    def command(self, binary, file, arguments):
+        return [binary, "run", "--config", file, *arguments]
 
     def __enter__(self):
         self.ports = self.wait_for_ports()

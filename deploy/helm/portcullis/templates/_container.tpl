@@ -1,0 +1,118 @@
+{{- /* What a replica is, wherever it runs; `names` are those of its volumes. */ -}}
+{{- define "portcullis.container" -}}
+{{- $image := .root.Values.image -}}
+image: {{ $image.repository }}{{ if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .root.Chart.AppVersion $image.tag }}{{ end }}
+imagePullPolicy: {{ $image.pullPolicy }}
+args:
+- run
+- --resource=$(ROLLOUT)
+- --peer-token=file:/etc/portcullis/peer-token
+- --data=/var/lib/portcullis
+{{- with .root.Values.extraArgs }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+env:
+- name: ROLLOUT
+  value: {{ include "portcullis.rollout" .root }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- with .root.Values.log }}
+- name: RUST_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- with .root.Values.extraEnv }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+ports:
+- name: proxy
+  containerPort: {{ .root.Values.ports.proxy }}
+- name: admin
+  containerPort: {{ .root.Values.ports.admin }}
+startupProbe:
+  httpGet: { path: {{ .startup }}, port: admin }
+  periodSeconds: 1
+  failureThreshold: 60
+readinessProbe:
+  httpGet: { path: /readyz, port: admin }
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 1
+livenessProbe:
+  httpGet: { path: /healthz, port: admin }
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- with .root.Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+- name: {{ .volumes }}tokens
+  mountPath: /etc/portcullis
+  readOnly: true
+- name: {{ .volumes }}journal
+  mountPath: /var/lib/portcullis
+{{- end -}}
+
+{{- define "portcullis.volumes" -}}
+- name: {{ .volumes }}tokens
+  secret:
+    secretName: {{ include "portcullis.tokens" .root }}
+    defaultMode: 0440
+- name: {{ .volumes }}journal
+  emptyDir:
+    sizeLimit: {{ .root.Values.journal.sizeLimit }}
+{{- end -}}
+
+{{- /* For the chart of an app, among its `initContainers`: {{ include "portcullis.sidecar" .Subcharts.portcullis }} */ -}}
+{{- define "portcullis.sidecar" -}}
+- name: portcullis
+  restartPolicy: Always
+  {{- include "portcullis.container" (dict "root" . "volumes" "portcullis-" "startup" "/readyz") | nindent 2 }}
+  - name: portcullis-account
+    mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+    readOnly: true
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+    seccompProfile:
+      type: RuntimeDefault
+{{- end -}}
+
+{{- /* Among its `volumes`. The pod needs `automountServiceAccountToken: false`, so that the token is the sidecar's alone. */ -}}
+{{- define "portcullis.sidecar.volumes" -}}
+{{ include "portcullis.volumes" (dict "root" . "volumes" "portcullis-") }}
+- name: portcullis-account
+  projected:
+    defaultMode: 0440
+    sources:
+    - serviceAccountToken:
+        path: token
+        expirationSeconds: 3607
+    - configMap:
+        name: kube-root-ca.crt
+        items:
+        - { key: ca.crt, path: ca.crt }
+    - downwardAPI:
+        items:
+        - path: namespace
+          fieldRef:
+            fieldPath: metadata.namespace
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

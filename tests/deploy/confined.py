@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Runs the program as the manifests of deploy/kubernetes have it run, in runc, with what the Dockerfile says of the image: nobody's user, no
+capability, a root that is read-only and holds the program and its libraries, the volumes of the pod and nothing else, and the calls that the
+default profile of container engines leaves. It serves, is operated, rolls back, ends in time, and knows the rollback when it is back.
+
+  confined.py BINARY
+
+Needs root, runc, ruamel.yaml, and seccomp.json of containers-common.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+import traffic
+from sources import ROOT
+
+PROFILE = Path("/usr/share/containers/seccomp.json")
+ARCHITECTURES = {"x86_64": ("amd64", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]), "aarch64": ("arm64", ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"])}
+CONFIGURATION = traffic.CONFIGURATION.replace("listen: {admin}:0", "listen: {admin}:0, tokens: tokens.yaml")
+TOKEN, DIGEST = "secret", "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+# What engines hide behind /dev/null, and with the two below what they mount into every container.
+MASKED = ["/proc/kcore", "/proc/keys", "/proc/timer_list"]
+ENGINE = {"/proc", "/dev", *MASKED}
+
+
+class Image:
+    """What the Dockerfile's last stage says."""
+
+    def __init__(self):
+        words = dict(re.findall(r"^(USER|WORKDIR|ENTRYPOINT|VOLUME) (.*)$", (ROOT / "Dockerfile").read_text().split("FROM ")[-1], re.M))
+        self.user, self.folder, self.volume = words["USER"], words["WORKDIR"], words["VOLUME"]
+        [self.program] = json.loads(words["ENTRYPOINT"])
+
+
+class Manifest:
+    """A container, with what its pod says for all of them."""
+
+    def __init__(self, path, group):
+        spec = YAML(typ="safe").load(path.read_text())["spec"]["template"]["spec"]
+        [self.container] = spec[group]
+        self.security = spec.get("securityContext", {}) | self.container["securityContext"]
+        self.grace = spec["terminationGracePeriodSeconds"]
+
+    def arguments(self):
+        """With a file in the place of the resource, for there is no API server here."""
+        return ["--config=/etc/portcullis/portcullis.yaml" if each.startswith("--resource=") else each
+                for each in self.container["args"] if not each.startswith("--peer-token=")]
+
+    def environment(self):
+        return [f"{each['name']}={each.get('value', '127.0.0.1')}" for each in self.container["env"]]
+
+
+class Confined(traffic.Portcullis):
+    """The process in its container."""
+
+    def __init__(self, binary, pod):
+        self.pod = pod
+        super().__init__(binary, pod.configuration, CONFIGURATION, (), TOKEN)
+
+    def command(self, binary, file, arguments):
+        return self.pod.command(self.pod.manifest.arguments())
+
+    def pid(self):
+        return json.loads(run(["runc", "--root", self.pod.folder / "runc", "state", self.pod.name]))["pid"]
+
+
+class Pod:
+    """What the kubelet makes for a container: its volumes in `folder`, and what runc is to do."""
+
+    def __init__(self, folder, binary, manifest, image):
+        self.folder, self.binary, self.manifest, self.image = folder, binary, manifest, image
+        self.configuration, self.journal, self.bundle = folder / "etc", folder / "journal", folder / "bundle"
+        self.name = f"portcullis-{os.getpid()}-{time.monotonic_ns()}"
+        for path in (self.configuration, self.journal, self.bundle / "rootfs"):
+            path.mkdir(parents=True)
+        (self.configuration / "tokens.yaml").write_text(f"tokens:\n- {{ name: operator, role: operator, sha256: {DIGEST} }}\n")
+
+    def command(self, arguments):
+        security, program = self.manifest.security, self.image.program
+        # Volumes belong to the pod's group.
+        for path, mode in [(self.journal, 0o2770), (self.configuration, 0o750), *((each, 0o440) for each in self.configuration.iterdir())]:
+            os.chown(path, 0, security["fsGroup"])
+            path.chmod(mode)
+        capabilities = [] if security["capabilities"] == {"drop": ["ALL"]} else ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
+        specification = {
+            "ociVersion": "1.0.2",
+            "process": {
+                "user": {"uid": security["runAsUser"], "gid": security["runAsGroup"], "additionalGids": [security["fsGroup"]]},
+                "args": [program, *arguments],
+                "env": ["PATH=/usr/local/bin:/usr/bin:/bin", *self.manifest.environment()],
+                "cwd": self.image.folder,
+                "noNewPrivileges": not security["allowPrivilegeEscalation"],
+                "capabilities": {kind: capabilities for kind in ("bounding", "effective", "inheritable", "permitted")},
+            },
+            "root": {"path": "rootfs", "readonly": security["readOnlyRootFilesystem"]},
+            "mounts": self.mounts(),
+            # The network is this machine's, where the test is.
+            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
+                      "seccomp": calls() if security["seccompProfile"] == {"type": "RuntimeDefault"} else None,
+                      "maskedPaths": MASKED, "readonlyPaths": ["/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq"]},
+        }
+        (self.bundle / "config.json").write_text(json.dumps(specification))
+        return ["runc", "--root", self.folder / "runc", "run", "--bundle", self.bundle, self.name]
+
+    def mounts(self):
+        volumes = {"/etc/portcullis": self.configuration, "/var/lib/portcullis": self.journal}
+        made = [{"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}]
+        made += [bind(path, path, "ro") for path in [*libraries(self.binary), "/etc/hosts", "/etc/resolv.conf"]]
+        made.append(bind(self.binary, self.image.program, "ro"))
+        for each in self.manifest.container["volumeMounts"]:
+            if each["mountPath"] in volumes:
+                made.append(bind(volumes[each["mountPath"]], each["mountPath"], "ro" if each.get("readOnly") else "rw"))
+        return made
+
+
+def bind(source, destination, how):
+    return {"destination": str(destination), "source": str(source), "type": "bind", "options": ["bind", how, "nosuid", "nodev"]}
+
+
+def libraries(binary):
+    """What the dynamic loader brings, and the loader."""
+    return sorted(set(re.findall(r"(/\S+) \(0x", run(["ldd", binary]))))
+
+
+def calls():
+    """The profile for a container without capabilities, as runc takes it."""
+    profile = json.loads(PROFILE.read_text())
+    name, architectures = ARCHITECTURES[platform.machine()]
+    rules = []
+    for each in profile["syscalls"]:
+        asked = each.get("includes") or {}
+        if not asked.get("caps") and name in asked.get("arches", [name]):
+            rules.append({key: each[key] for key in ("names", "action", "args", "errnoRet") if each.get(key)})
+    return {"defaultAction": profile["defaultAction"], "defaultErrnoRet": profile["defaultErrnoRet"], "architectures": architectures, "syscalls": rules}
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def is_confined(pid, image):
+    """What the kernel says of the process, whatever was asked for."""
+    said = dict(re.findall(r"^(\w+):\t(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M))
+    user, group = image.user.split(":")
+    assert set(said["Uid"].split()) == {user} and set(said["Gid"].split()) == {group}, said["Uid"]
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(said[kind], 16) == 0, f"{kind}: {said[kind]}"
+    for key, value in (("NoNewPrivs", "1"), ("Seccomp", "2")):
+        assert said[key] == value, f"{key}: {said[key]}"
+    mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    writable = {fields[4] for fields in mounts if "rw" in fields[5].split(",")} - ENGINE
+    assert writable == {image.volume}, f"{sorted(writable)} can be written"
+
+
+def left(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def play(folder, binary, manifest, image):
+    pod = Pod(folder, binary, manifest, image)
+    with Confined(binary, pod) as proxy:
+        is_confined(proxy.pid(), image)
+        for path in ("/healthz", "/readyz"):
+            assert proxy.ask(traffic.ADMIN, "GET", path)[0].status == 200, path
+        traffic.drive(proxy)
+        began = time.monotonic()
+        assert proxy.stop() == 0 and time.monotonic() - began < manifest.grace, "it did not end in its time"
+    assert left(pod.bundle / "rootfs") == [] and left(pod.journal), "it wrote elsewhere, or nothing"
+    with Confined(binary, pod) as proxy:
+        state = json.loads(proxy.ask(traffic.ADMIN, "GET", "/v1/status")[1])["state"]
+        assert state == "rolledBack" and proxy.stop() == 0, state
+
+
+def main():
+    binary, image = Path(sys.argv[1]).resolve(strict=True), Image()
+    kubernetes = ROOT / "deploy/kubernetes"
+    for path, group in ((kubernetes / "base/deployment.yaml", "containers"), (kubernetes / "components/sidecar/sidecar.yaml", "initContainers")):
+        manifest = Manifest(path, group)
+        said = f"{manifest.security['runAsUser']}:{manifest.security['runAsGroup']}"
+        assert said == image.user, f"{path.name} has user {said}, the image {image.user}"
+        with tempfile.TemporaryDirectory() as directory:
+            tried = subprocess.run(Pod(Path(directory), binary, manifest, image).command(["--version"]), capture_output=True, text=True)
+            if "runc run failed" in tried.stderr and "no such file" not in tried.stderr:
+                print(f"skipped: confined ({tried.stderr.strip().splitlines()[-1]})")
+                return 77
+        with tempfile.TemporaryDirectory() as directory:
+            play(Path(directory), binary, manifest, image)
+        print(f"{path.relative_to(ROOT)}: it serves and rolls back, without a right and with a root that it cannot write")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
