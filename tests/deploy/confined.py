@@ -45,8 +45,12 @@ class Manifest:
     """A container, with what its pod says for all of them."""
 
     def __init__(self, path, group):
-        spec = YAML(typ="safe").load(path.read_text())["spec"]["template"]["spec"]
+        yaml = YAML(typ="safe")
+        # As Kubernetes reads it, to which a mode with a leading zero is octal.
+        yaml.version = (1, 1)
+        spec = yaml.load(path.read_text())["spec"]["template"]["spec"]
         [self.container] = spec[group]
+        [self.mode] = [each["secret"]["defaultMode"] for each in spec["volumes"] if "secret" in each]
         self.security = spec.get("securityContext", {}) | self.container["securityContext"]
         self.grace = spec["terminationGracePeriodSeconds"]
 
@@ -86,15 +90,17 @@ class Pod:
 
     def command(self, arguments):
         security, program = self.manifest.security, self.image.program
-        # Volumes belong to the pod's group.
-        for path, mode in [(self.journal, 0o2770), (self.configuration, 0o750), *((each, 0o440) for each in self.configuration.iterdir())]:
-            os.chown(path, 0, security["fsGroup"])
+        # The pod's group owns its volumes; without one nobody does, and everybody may write to one that begins empty.
+        group = security.get("fsGroup", 0)
+        files = [(each, self.manifest.mode) for each in self.configuration.iterdir()]
+        for path, mode in [(self.journal, 0o2770 if group else 0o777), (self.configuration, 0o755), *files]:
+            os.chown(path, 0, group)
             path.chmod(mode)
         capabilities = [] if security["capabilities"] == {"drop": ["ALL"]} else ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
         specification = {
             "ociVersion": "1.0.2",
             "process": {
-                "user": {"uid": security["runAsUser"], "gid": security["runAsGroup"], "additionalGids": [security["fsGroup"]]},
+                "user": {"uid": security["runAsUser"], "gid": security["runAsGroup"], "additionalGids": [group] if group else []},
                 "args": [program, *arguments],
                 "env": ["PATH=/usr/local/bin:/usr/bin:/bin", *self.manifest.environment()],
                 "cwd": self.image.folder,

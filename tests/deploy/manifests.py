@@ -2,9 +2,10 @@
 """Checks what deploy/ has for Kubernetes: kustomize builds it, helm lints and renders it, kubeconform takes it by strict schemas, kustomize's
 objects and helm's are the same ones, and the names, labels, ports and times in them fit each other.
 
-  manifests.py --kustomize PROGRAM --helm PROGRAM [--kubeconform PROGRAM --swagger FILE] [--definitions FILE…]
+  manifests.py --kustomize PROGRAM --helm PROGRAM [--kubeconform PROGRAM --swagger FILE] [--kubectl PROGRAM] [--definitions FILE…]
 
-FILE of `--swagger` is api/openapi-spec/swagger.json of Kubernetes, those of `--definitions` are custom resources beside ours. Needs ruamel.yaml.
+FILE of `--swagger` is api/openapi-spec/swagger.json of Kubernetes, those of `--definitions` are custom resources beside ours. With `--kubectl`
+the API server of KUBECONFIG takes everything in a dry run as well, pods by the profile `restricted`. Needs ruamel.yaml.
 """
 
 import argparse
@@ -162,8 +163,8 @@ def confined(overlay, spec, container):
     """As the profile `restricted` of the Pod Security Standards asks, and with a root that is read-only."""
     user = spec.get("securityContext", {}) | container["securityContext"]
     expected = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}, "fsGroup": 65532}
-    assert user == expected, f"{overlay}: {user}"
+                "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert user.pop("fsGroup", 65532) == 65532 and user == expected, f"{overlay}: {user}"
     writable = [each["mountPath"] for each in container["volumeMounts"] if not each.get("readOnly")]
     assert writable == ["/var/lib/portcullis"], f"{overlay}: {writable} can be written"
     assert container["resources"]["limits"]["memory"] and container["resources"]["requests"]["cpu"]
@@ -269,12 +270,42 @@ def conform(kubeconform, swagger, definitions, texts):
         print(said([kubeconform, "-strict", "-summary", "-skip", "ServiceMonitor", "-schema-location", location, *files]).strip())
 
 
+def taken(kubectl, definitions, texts):
+    """The API server takes every object, and would run every pod where only restricted ones are let in."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ROLLOUT, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    for path in definitions:
+        said([kubectl, "apply", "--server-side", "-f", path])
+        said([kubectl, "wait", "--for=condition=Established", "--timeout=60s", "-f", path])
+    applied(kubectl, [namespace], [])
+    count = 0
+    for text in texts:
+        found = {key: each for key, each in objects(text).items() if key[0] not in ("ServiceMonitor", "CustomResourceDefinition")}
+        pods = [dict(each["spec"]["template"], apiVersion="v1", kind="Pod") for each in found.values() if each["kind"] == "Deployment"]
+        for number, each in enumerate(pods):
+            each["metadata"] = dict(each["metadata"], name=f"tried-{number}")
+            # Which the API server looks up for a pod, and a dry run of it has not made.
+            each["spec"] = dict(each["spec"], serviceAccountName="default")
+        # Flux and Argo CD have namespaces of their own.
+        everything = [each for each in [*found.values(), *pods] if each["metadata"].get("namespace", ROLLOUT) == ROLLOUT]
+        applied(kubectl, everything, ["--namespace", ROLLOUT, "--dry-run=server"])
+        count += len(everything)
+    print(f"the API server takes {count} objects")
+
+
+def applied(kubectl, found, how):
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": found})
+    done = subprocess.run([kubectl, "apply", "--validate=strict", *how, "-f", "-"], input=text, capture_output=True, text=True)
+    if done.returncode != 0 or "Warning" in done.stderr:
+        raise AssertionError(f"the API server: {done.stdout}{done.stderr}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("kustomize", "helm"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("kubeconform", "swagger"):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--kubectl")
     parser.add_argument("--definitions", nargs="*", type=Path, default=[])
     arguments = parser.parse_args()
     tools = Tools(arguments)
@@ -288,6 +319,8 @@ def main():
     texts = [*built.values(), *check_charts(tools, built), check_argo_cd(tools), (DEPLOY / "flux/rollout.yaml").read_text(), tools.built(KUSTOMIZE / "crd")]
     if arguments.kubeconform:
         conform(arguments.kubeconform, arguments.swagger, [ours, *arguments.definitions], texts)
+    if arguments.kubectl:
+        taken(arguments.kubectl, [ours, *arguments.definitions], texts)
     print(f"{len(OVERLAYS)} overlays and two charts, {len(REFUSED)} values refused")
 
 

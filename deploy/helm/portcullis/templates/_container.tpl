@@ -64,7 +64,8 @@ volumeMounts:
 - name: {{ .volumes }}tokens
   secret:
     secretName: {{ include "portcullis.tokens" .root }}
-    defaultMode: 0440
+    {{- /* Nobody else in the pod mounts it, and beside an app the pod's group is the app's. */}}
+    defaultMode: {{ .mode }}
 - name: {{ .volumes }}journal
   emptyDir:
     sizeLimit: {{ .root.Values.journal.sizeLimit }}
@@ -95,10 +96,10 @@ volumeMounts:
 
 {{- /* Among its `volumes`. The pod needs `automountServiceAccountToken: false`, so that the token is the sidecar's alone. */ -}}
 {{- define "portcullis.sidecar.volumes" -}}
-{{ include "portcullis.volumes" (dict "root" . "volumes" "portcullis-") }}
+{{ include "portcullis.volumes" (dict "root" . "volumes" "portcullis-" "mode" "0444") }}
 - name: portcullis-account
   projected:
-    defaultMode: 0440
+    defaultMode: 0444
     sources:
     - serviceAccountToken:
         path: token
