@@ -152,6 +152,8 @@ def fits(overlay, found):
         if kind == "Service":
             assert all(port["targetPort"] in ports for port in each["spec"]["ports"]), f"{overlay}: {service} leads nowhere"
     assert {"proxy": spec["listen"], "admin": spec["admin"]["listen"]} == {key: f"0.0.0.0:{port}" for key, port in ports.items()}
+    let_in = [port["port"] for rule in one(found, "NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]]
+    assert let_in == [ports["proxy"], ports["admin"]], f"{overlay}: the network lets {let_in} in"
     drain, grace = spec["drain"], template["spec"]["terminationGracePeriodSeconds"]
     sleeps = [each["lifecycle"]["preStop"]["sleep"]["seconds"] for each in template["spec"]["containers"] if "lifecycle" in each]
     needed = seconds(drain["wait"]) + seconds(drain["deadline"]) + sum(sleeps)
