@@ -28,7 +28,7 @@ OVERLAYS = sorted(path.name for path in (KUSTOMIZE / "overlays").iterdir())
 # The name of each object in the overlays, and of the GatedRollout.
 NAME, ROLLOUT = "portcullis", "shop"
 # What each overlay's values are beside the spec.
-RIGHTS = {"standalone": {}, "by-label": {"pods": True}, "by-deployment": {"deployments": True, "actions": True}, "sidecar": {}}
+RIGHTS = {"standalone": {}, "by-label": {"pods": True}, "by-deployment": {"deployments": ["shop-green"], "actions": ["shop-green"]}, "sidecar": {}}
 # Labels of Helm's own.
 CHART_LABELS = {"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "portcullis.dev/sidecar"}
 # Values that are refused, with words of what is said.
@@ -39,6 +39,7 @@ REFUSED = [
     ({"image": {"repository": ""}}, ["repository"]),
     ({"rollout": {"spec": {"listen": "0.0.0.0:8080"}}}, ["rollout", "admin"]),
     ({"rights": {"everything": True}}, ["rights", "everything"]),
+    ({"rights": {"deployments": True}}, ["rights", "deployments", "array"]),
     ({"serviceAccount": {"create": False}}, ["serviceAccount"]),
     ({"ports": {"proxy": 8081}}, ["rollout.spec.listen: `0.0.0.0:8080` is not at port 8081"]),
     ({"ports": {"admin": 9091}}, ["rollout.spec.admin.listen: `0.0.0.0:9090` is not at port 9091"]),
@@ -135,13 +136,18 @@ def fits(overlay, found):
     rollout, template, container = one(found, "GatedRollout"), pod(found), proxy(found)
     name, labels, spec = rollout["metadata"]["name"], template["metadata"]["labels"], rollout["spec"]
     assert {"name": "ROLLOUT", "value": name} in container["env"] and "--resource=$(ROLLOUT)" in container["args"]
-    for rule in one(found, "Role")["rules"]:
-        assert "*" not in str(rule), f"{overlay}: {rule} has a wildcard"
-        if "portcullis.dev" in rule["apiGroups"]:
-            assert rule["resourceNames"] == [name], f"{overlay}: {rule} is not for {name} alone"
-    assert one(found, "RoleBinding")["roleRef"]["name"] == one(found, "Role")["metadata"]["name"]
-    [subject] = one(found, "RoleBinding")["subjects"]
-    assert subject["name"] == template["spec"]["serviceAccountName"] == one(found, "ServiceAccount")["metadata"]["name"]
+    named = {"gatedrollouts": name, "gatedrollouts/status": name}
+    named |= dict.fromkeys(("deployments", "deployments/scale"), spec["green"].get("deployment"))
+    account = one(found, "ServiceAccount")["metadata"]["name"]
+    assert template["spec"]["serviceAccountName"] == account
+    for (kind, role), each in found.items():
+        for rule in each["rules"] if kind == "Role" else []:
+            assert "*" not in str(rule), f"{overlay}: {rule} has a wildcard"
+            [resource] = rule["resources"]
+            assert rule.get("resourceNames") == ([named[resource]] if resource in named else None), f"{overlay}: {rule} is for others too"
+        if kind == "RoleBinding":
+            [subject] = each["subjects"]
+            assert each["roleRef"]["name"] == role and ("Role", role) in found and subject["name"] == account
     selectors = [one(found, kind)["spec"] for kind in ("PodDisruptionBudget", "Deployment")]
     selectors = [each["selector"]["matchLabels"] for each in selectors] + [one(found, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]]
     selectors += [each["spec"]["selector"] for (kind, _), each in found.items() if kind == "Service"]

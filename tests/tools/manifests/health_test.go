@@ -26,10 +26,10 @@ type state struct {
 }
 
 const (
-	accepted = "Accepted=True Accepted"
+	accepted = "Accepted=True Valid"
 	faults   = "Accepted=False Faults"
-	healthy  = "Healthy=True Healthy"
-	unjudged = "Healthy=Unknown NotJudged"
+	healthy  = "Healthy=True Serving"
+	unjudged = "Healthy=Unknown Starting"
 )
 
 var states = []state{
@@ -40,13 +40,17 @@ var states = []state{
 	{name: "refused", state: "idle", generation: 1, heard: 1, conditions: []string{faults}, argo: "Degraded", flux: "Failed"},
 	{name: "refused while a release goes on", state: "stepping", generation: 2, heard: 2,
 		conditions: []string{faults, "Progressing=True Stepping", healthy}, argo: "Degraded", flux: "Failed", offers: "pause promote rollback"},
-	{name: "accepted and not judged", state: "idle", generation: 1, heard: 1, conditions: []string{accepted, "Progressing=False Idle", unjudged},
+	{name: "accepted, and nothing runs yet", state: "idle", generation: 1, heard: 1, conditions: []string{accepted, "Progressing=False Starting", unjudged},
 		argo: "Progressing", flux: "InProgress"},
+	{name: "cannot hold while it runs", state: "idle", generation: 2, heard: 2, conditions: []string{"Accepted=False Refused", "Progressing=False Idle", healthy},
+		argo: "Degraded", flux: "Failed"},
+	{name: "blue is gone", state: "idle", generation: 1, heard: 1,
+		conditions: []string{accepted, "Progressing=False Idle", "Healthy=False NoEndpoints"}, argo: "Degraded", flux: "Failed"},
 	{name: "idle", state: "idle", generation: 1, heard: 1, conditions: []string{accepted, "Progressing=False Idle", healthy}, argo: "Healthy", flux: "Current"},
 	{name: "stepping", state: "stepping", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True Stepping", healthy},
 		argo: "Progressing", flux: "InProgress", offers: "pause promote rollback"},
-	{name: "waiting for an approval", state: "stepping", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True AwaitingApproval", healthy},
-		argo: "Suspended", flux: "InProgress", offers: "approve pause promote rollback"},
+	{name: "waiting for an approval", state: "paused", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True AwaitingApproval", healthy},
+		argo: "Suspended", flux: "InProgress", offers: "approve promote rollback"},
 	{name: "paused", state: "paused", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True Paused", healthy},
 		argo: "Suspended", flux: "InProgress", offers: "promote resume rollback"},
 	{name: "at 100 % and watched", state: "promoted", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True Monitoring", healthy},
