@@ -58,7 +58,7 @@ var states = []state{
 	{name: "completed", state: "completed", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=False Completed", healthy},
 		argo: "Healthy", flux: "Current"},
 	{name: "rolled back", state: "rolledBack", generation: 2, heard: 2,
-		conditions: []string{accepted, "Progressing=False RolledBack", "Healthy=False RolledBack"}, argo: "Degraded", flux: "Failed"},
+		conditions: []string{accepted, "Progressing=False RolledBack", "Healthy=False RolledBack"}, argo: "Degraded", flux: "Failed", offers: "start"},
 }
 
 // As the API server gives it.
