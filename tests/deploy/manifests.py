@@ -218,6 +218,8 @@ def check_charts(tools, built):
         json.dump(good, file)
         file.flush()
         said([tools.helm, "lint", "--strict", "--quiet", CHART, "--values", file.name])
+    page = re.search(r"^```yaml values.yaml\n(.*?)^```$", (ROOT / "docs/kubernetes-deploy.md").read_text(), re.M | re.S)
+    everything.append(tools.rendered(CHART, YAML(typ="safe").load(page[1])))
     monitored = good | {"serviceMonitor": {"create": True, "interval": "15s"}}
     everything.append(tools.rendered(CHART, monitored))
     monitor = one(objects(everything[-1]), "ServiceMonitor")
