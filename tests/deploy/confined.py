@@ -3,11 +3,14 @@
 capability, a root that is read-only and holds the program and its libraries, the volumes of the pod and nothing else, and the calls that the
 default profile of container engines leaves. It serves, is operated, rolls back, ends in time, and knows the rollback when it is back.
 
-  confined.py BINARY
+  confined.py BINARY [--kustomize PROGRAM --kubectl PROGRAM]
 
-Needs root, runc, ruamel.yaml, and seccomp.json of containers-common.
+With these it runs by its resource, at the API server of KUBECONFIG and with the rights of its service account. Needs root, runc, ruamel.yaml, and
+seccomp.json of containers-common.
 """
 
+import argparse
+import base64
 import json
 import os
 import platform
@@ -20,6 +23,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+import manifests
 import traffic
 from sources import ROOT
 
@@ -54,13 +58,17 @@ class Manifest:
         self.security = spec.get("securityContext", {}) | self.container["securityContext"]
         self.grace = spec["terminationGracePeriodSeconds"]
 
-    def arguments(self):
-        """With a file in the place of the resource, for there is no API server here."""
+    def arguments(self, cluster):
+        """As they are; without a cluster a file is in the place of the resource."""
+        if cluster:
+            return [each.replace("$(ROLLOUT)", manifests.ROLLOUT) for each in self.container["args"]]
         return ["--config=/etc/portcullis/portcullis.yaml" if each.startswith("--resource=") else each
                 for each in self.container["args"] if not each.startswith("--peer-token=")]
 
-    def environment(self):
-        return [f"{each['name']}={each.get('value', '127.0.0.1')}" for each in self.container["env"]]
+    def environment(self, cluster):
+        fields = {"POD_NAME": "replica-0", "POD_IP": traffic.ADMIN}
+        found = {each["name"]: each.get("value") or fields[each["name"]] for each in self.container["env"]}
+        return [f"{name}={value}" for name, value in (found | (cluster.environment if cluster else {})).items()]
 
 
 class Confined(traffic.Portcullis):
@@ -71,7 +79,7 @@ class Confined(traffic.Portcullis):
         super().__init__(binary, pod.configuration, CONFIGURATION, (), TOKEN)
 
     def command(self, binary, file, arguments):
-        return self.pod.command(self.pod.manifest.arguments())
+        return self.pod.command(self.pod.manifest.arguments(self.pod.cluster))
 
     def pid(self):
         return json.loads(run(["runc", "--root", self.pod.folder / "runc", "state", self.pod.name]))["pid"]
@@ -80,13 +88,14 @@ class Confined(traffic.Portcullis):
 class Pod:
     """What the kubelet makes for a container: its volumes in `folder`, and what runc is to do."""
 
-    def __init__(self, folder, binary, manifest, image):
-        self.folder, self.binary, self.manifest, self.image = folder, binary, manifest, image
+    def __init__(self, folder, binary, manifest, image, cluster=None):
+        self.folder, self.binary, self.manifest, self.image, self.cluster = folder, binary, manifest, image, cluster
         self.configuration, self.journal, self.bundle = folder / "etc", folder / "journal", folder / "bundle"
         self.name = f"portcullis-{os.getpid()}-{time.monotonic_ns()}"
         for path in (self.configuration, self.journal, self.bundle / "rootfs"):
             path.mkdir(parents=True)
         (self.configuration / "tokens.yaml").write_text(f"tokens:\n- {{ name: operator, role: operator, sha256: {DIGEST} }}\n")
+        (self.configuration / "peer-token").write_text(TOKEN)
 
     def command(self, arguments):
         security, program = self.manifest.security, self.image.program
@@ -102,7 +111,7 @@ class Pod:
             "process": {
                 "user": {"uid": security["runAsUser"], "gid": security["runAsGroup"], "additionalGids": [group] if group else []},
                 "args": [program, *arguments],
-                "env": ["PATH=/usr/local/bin:/usr/bin:/bin", *self.manifest.environment()],
+                "env": ["PATH=/usr/local/bin:/usr/bin:/bin", *self.manifest.environment(self.cluster)],
                 "cwd": self.image.folder,
                 "noNewPrivileges": not security["allowPrivilegeEscalation"],
                 "capabilities": {kind: capabilities for kind in ("bounding", "effective", "inheritable", "permitted")},
@@ -119,6 +128,7 @@ class Pod:
 
     def mounts(self):
         volumes = {"/etc/portcullis": self.configuration, "/var/lib/portcullis": self.journal}
+        account = [bind(self.cluster.account, "/var/run/secrets/kubernetes.io/serviceaccount", "ro")] if self.cluster else []
         made = [{"destination": "/proc", "type": "proc", "source": "proc"},
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}]
         made += [bind(path, path, "ro") for path in [*libraries(self.binary), "/etc/hosts", "/etc/resolv.conf"]]
@@ -126,7 +136,7 @@ class Pod:
         for each in self.manifest.container["volumeMounts"]:
             if each["mountPath"] in volumes:
                 made.append(bind(volumes[each["mountPath"]], each["mountPath"], "ro" if each.get("readOnly") else "rw"))
-        return made
+        return made + account
 
 
 def bind(source, destination, how):
@@ -190,8 +200,88 @@ def play(folder, binary, manifest, image):
         assert state == "rolledBack" and proxy.stop() == 0, state
 
 
+class Cluster:
+    """The namespace of an overlay, with its service account in `folder` as the kubelet would mount it."""
+
+    def __init__(self, folder, kustomize, kubectl):
+        self.kubectl, self.account = kubectl, folder / "account"
+        self.objects = manifests.objects(run([kustomize, "build", manifests.KUSTOMIZE / "overlays/standalone"]))
+        self.tell("apply", "--server-side", "-k", manifests.KUSTOMIZE / "crd")
+        self.tell("wait", "--for=condition=Established", "--timeout=60s", "-k", manifests.KUSTOMIZE / "crd")
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.ROLLOUT}})
+        for kind in ("ServiceAccount", "Role", "RoleBinding"):
+            self.apply(manifests.one(self.objects, kind))
+        [cluster] = json.loads(self.tell("config", "view", "--raw", "--minify", "--flatten", "--output", "json"))["clusters"]
+        host, port = re.fullmatch(r"https://(.*):(\d+)", cluster["cluster"]["server"]).groups()
+        self.environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+        self.account.mkdir(parents=True)
+        (self.account / "token").write_text(self.tell("create", "token", manifests.NAME).strip())
+        (self.account / "ca.crt").write_bytes(base64.b64decode(cluster["cluster"]["certificate-authority-data"]))
+        (self.account / "namespace").write_text(manifests.ROLLOUT)
+
+    def tell(self, *words):
+        return run([self.kubectl, "--namespace", manifests.ROLLOUT, *words])
+
+    def apply(self, each):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(each, file)
+            file.flush()
+            self.tell("apply", "-f", file.name)
+
+    def serve(self, blue, green):
+        """The overlay's rollout in front of two ports of this machine, and at free ones itself."""
+        rollout = manifests.one(self.objects, "GatedRollout")
+        spec = dict(rollout["spec"], listen=f"{traffic.PROXY}:0", admin=dict(rollout["spec"]["admin"], listen=f"{traffic.ADMIN}:0"))
+        for version, port in (("blue", blue), ("green", green)):
+            spec[version] = {"version": spec[version]["version"], "endpoints": [f"{traffic.BACKEND}:{port}"]}
+        self.apply(dict(rollout, spec=spec | {"drain": {"wait": "0s", "deadline": "5s"}}))
+
+    def until(self, sentence, true_of):
+        deadline = time.monotonic() + traffic.DEADLINE
+        while time.monotonic() < deadline:
+            status = json.loads(self.tell("get", "gatedrollout", manifests.ROLLOUT, "--output", "json")).get("status", {})
+            if true_of(status):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"it does not come to be that {sentence}: {status}")
+
+    def annotate(self, command):
+        self.tell("annotate", "gatedrollout", manifests.ROLLOUT, f"portcullis.dev/{command}")
+
+
+class Replica(Confined):
+    """By the resource, which it waits for."""
+
+    def command(self, binary, file, arguments):
+        self.pod.cluster.serve(*(server.server_port for server in self.backends))
+        return super().command(binary, file, arguments)
+
+
+def play_in_a_cluster(folder, binary, manifest, image, cluster):
+    accepted = {"type": "Accepted", "status": "True"}
+    pod = Pod(folder, binary, manifest, image, cluster)
+    with Replica(binary, pod) as proxy:
+        is_confined(proxy.pid(), image)
+        cluster.until("it is accepted", lambda status: any(accepted.items() <= each.items() for each in status.get("conditions", [])))
+        cluster.until("it leads", lambda status: status.get("leader") == "replica-0")
+        cluster.annotate("weight=50")
+        cluster.until("green has half", lambda status: status.get("weight") == 50)
+        cluster.annotate("rollback=to see one")
+        cluster.until("it is rolled back", lambda status: status.get("state") == "rolledBack" and status.get("latch"))
+        assert proxy.stop() == 0
+    forbidden = [line for line in proxy.log if "forbidden" in line.lower()]
+    assert not forbidden, forbidden
+    assert left(pod.bundle / "rootfs") == []
+    cluster.tell("delete", "gatedrollout", manifests.ROLLOUT)
+
+
 def main():
-    binary, image = Path(sys.argv[1]).resolve(strict=True), Image()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary", type=Path)
+    parser.add_argument("--kustomize")
+    parser.add_argument("--kubectl")
+    arguments = parser.parse_args()
+    binary, image = arguments.binary.resolve(strict=True), Image()
     kubernetes = ROOT / "deploy/kubernetes"
     for path, group in ((kubernetes / "base/deployment.yaml", "containers"), (kubernetes / "components/sidecar/sidecar.yaml", "initContainers")):
         manifest = Manifest(path, group)
@@ -203,7 +293,11 @@ def main():
                 print(f"skipped: confined ({tried.stderr.strip().splitlines()[-1]})")
                 return 77
         with tempfile.TemporaryDirectory() as directory:
-            play(Path(directory), binary, manifest, image)
+            folder = Path(directory)
+            if arguments.kubectl:
+                play_in_a_cluster(folder, binary, manifest, image, Cluster(folder, arguments.kustomize, arguments.kubectl))
+            else:
+                play(folder, binary, manifest, image)
         print(f"{path.relative_to(ROOT)}: it serves and rolls back, without a right and with a root that it cannot write")
     return 0
 
