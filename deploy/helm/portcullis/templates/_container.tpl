@@ -40,9 +40,9 @@ startupProbe:
   failureThreshold: 60
 readinessProbe:
   httpGet: { path: /readyz, port: admin }
-  periodSeconds: 2
+  periodSeconds: 5
   timeoutSeconds: 2
-  failureThreshold: 1
+  failureThreshold: 2
 livenessProbe:
   httpGet: { path: /healthz, port: admin }
   periodSeconds: 10
