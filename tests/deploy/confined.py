@@ -21,8 +21,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 import manifests
 import traffic
 from sources import ROOT
@@ -49,10 +47,7 @@ class Manifest:
     """A container, with what its pod says for all of them."""
 
     def __init__(self, path, group):
-        yaml = YAML(typ="safe")
-        # As Kubernetes reads it, to which a mode with a leading zero is octal.
-        yaml.version = (1, 1)
-        spec = yaml.load(path.read_text())["spec"]["template"]["spec"]
+        spec = manifests.read(path.read_text())["spec"]["template"]["spec"]
         [self.container] = spec[group]
         [self.mode] = [each["secret"]["defaultMode"] for each in spec["volumes"] if "secret" in each]
         self.security = spec.get("securityContext", {}) | self.container["securityContext"]

@@ -17,7 +17,7 @@ import (
 
 const deploy = "../../../deploy"
 
-// The actions that Argo CD offers in a state, in the order of the alphabet.
+// `offers` are the actions that Argo CD offers, in the order of their definitions.
 type state struct {
 	name, state        string
 	generation, heard  int
@@ -52,7 +52,7 @@ var states = []state{
 	{name: "waiting for an approval", state: "paused", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True AwaitingApproval", healthy},
 		argo: "Suspended", flux: "InProgress", offers: "approve promote rollback"},
 	{name: "paused", state: "paused", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True Paused", healthy},
-		argo: "Suspended", flux: "InProgress", offers: "promote resume rollback"},
+		argo: "Suspended", flux: "InProgress", offers: "resume promote rollback"},
 	{name: "at 100 % and watched", state: "promoted", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=True Monitoring", healthy},
 		argo: "Progressing", flux: "InProgress", offers: "rollback"},
 	{name: "completed", state: "completed", generation: 2, heard: 2, conditions: []string{accepted, "Progressing=False Completed", healthy},
