@@ -10,6 +10,9 @@ from ruamel.yaml import YAML
 # As kubeconform is told to look for them.
 TEMPLATE = "{{ .Group }}/{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json"
 
+# kubeconform takes others by draft 4, to which a list of no required keys is a fault.
+DRAFT = "http://json-schema.org/draft-07/schema#"
+
 # What the document has as strings, and the API server takes as numbers too.
 EITHER = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "number"}]}
 
@@ -39,7 +42,7 @@ def _put(folder, group, kind, version, schema):
     # kubeconform takes the version for the group of what is in none.
     place = folder / (group or version)
     place.mkdir(parents=True, exist_ok=True)
-    (place / f"{kind.lower()}_{version}.json").write_text(json.dumps(schema))
+    (place / f"{kind.lower()}_{version}.json").write_text(json.dumps({"$schema": DRAFT} | schema))
 
 
 def _strict(part):
