@@ -74,7 +74,8 @@ impl Reach {
             Ok(address) => vec![address],
             Err(_) => {
                 let endpoint = Endpoint::At(Authority { host: bare.clone(), port });
-                self.lookups.of([&endpoint]).await.of(&bare).unwrap_or_default().to_vec()
+                let found = self.lookups.of([&endpoint]).await;
+                found.of(&bare).unwrap_or_default().iter().map(|place| place.ip).collect()
             }
         };
         let Some(first) = found.first() else { return Err(Unreachable::NoAddress(host.to_owned())) };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::service::Service;
 use super::transport::server_name;
 
 /// Where an endpoint is reached, as it was declared.
@@ -15,6 +16,8 @@ pub enum Endpoint {
     Secured(Authority),
     /// `unix:/path`: a socket in the file system, by its absolute path.
     Unix(String),
+    /// All pods of a Service of Kubernetes, or a part of them.
+    Service(Service),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,11 +27,11 @@ pub struct Authority {
 }
 
 impl Endpoint {
-    /// None of a socket in the file system.
+    /// None of a socket in the file system, and of a Service.
     pub fn authority(&self) -> Option<&Authority> {
         match self {
             Endpoint::At(authority) | Endpoint::Secured(authority) => Some(authority),
-            Endpoint::Unix(_) => None,
+            Endpoint::Unix(_) | Endpoint::Service(_) => None,
         }
     }
 
@@ -37,9 +40,13 @@ impl Endpoint {
         self.authority()?.ip()
     }
 
-    /// The host, where that has to be looked up.
+    /// What has to be looked up: the host where that is a name, or the Service.
     pub fn name(&self) -> Option<&str> {
-        self.authority()?.name()
+        match self {
+            Endpoint::At(authority) | Endpoint::Secured(authority) => authority.name(),
+            Endpoint::Unix(_) => None,
+            Endpoint::Service(service) => Some(service.as_str()),
+        }
     }
 
     /// What goes into the Host field where no client says it.
@@ -47,6 +54,7 @@ impl Endpoint {
         match self {
             Endpoint::At(authority) | Endpoint::Secured(authority) => authority.to_string(),
             Endpoint::Unix(_) => "localhost".to_owned(),
+            Endpoint::Service(service) => service.name.clone(),
         }
     }
 
@@ -63,6 +71,7 @@ impl std::fmt::Display for Endpoint {
             Endpoint::At(authority) => authority.fmt(f),
             Endpoint::Secured(authority) => write!(f, "https://{authority}"),
             Endpoint::Unix(path) => write!(f, "unix:{path}"),
+            Endpoint::Service(service) => service.fmt(f),
         }
     }
 }

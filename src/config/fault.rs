@@ -123,6 +123,10 @@ impl Fault {
         &self.label
     }
 
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     fn group(&self, level: Level<'static>) -> Group<'_> {
         let name = self.file.name.as_str();
         let title = level.primary_title(self.message.as_str());

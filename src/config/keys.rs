@@ -9,8 +9,8 @@ use super::raw::{
     RawAccessLog, RawAdmin, RawAfterRollback, RawApproval, RawCertificate, RawClientKey, RawCohort, RawCompare,
     RawConfig, RawDrain, RawEjection, RawGate, RawHealthCheck, RawHttp2, RawIssue, RawJournal, RawLimits, RawMirror,
     RawMirrorGate, RawOtlp, RawOverride, RawProxyProtocol, RawRateLimit, RawRelease, RawResolver, RawRoute,
-    RawRouteShield, RawRouteTimeouts, RawSent, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts, RawTls, RawToken,
-    RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
+    RawRouteShield, RawRouteTimeouts, RawSent, RawService, RawShield, RawStep, RawSticky, RawTerms, RawTimeouts,
+    RawTls, RawToken, RawTokens, RawTracing, RawTrigger, RawUpstreamTls, RawVersion, RawWarmUp,
 };
 use super::runbook::{self, RawAction, RawRunbook, kind_keys};
 use super::validate::RawFirst;
@@ -26,6 +26,7 @@ pub(super) fn config_keys(pattern: &[&str]) -> &'static [&'static str] {
         ["blue" | "green"] => keys::<RawVersion>(),
         ["blue" | "green", "healthCheck"] => keys::<RawHealthCheck>(),
         ["blue" | "green", "balance"] => keys::<RawClientKey>(),
+        ["blue" | "green", "service"] => keys::<RawService>(),
         ["proxyProtocol"] => keys::<RawProxyProtocol>(),
         ["blue" | "green", "tls"] => keys::<RawUpstreamTls>(),
         ["timeouts"] => keys::<RawTimeouts>(),
@@ -107,6 +108,12 @@ pub(super) fn example(path: &FieldPath) -> Option<&'static str> {
         ["green"] => "green: { version: v2, endpoints: [\"127.0.0.1:9002\"] }",
         ["blue" | "green", "version"] => "version: v1",
         ["blue" | "green", "endpoints"] => "endpoints: [\"127.0.0.1:9001\"]",
+        ["blue" | "green", "service"] => "service: { name: shop-blue, port: http }",
+        ["blue" | "green", "service", "name"] => "name: shop-blue",
+        ["blue" | "green", "service", "port"] => "port: http",
+        ["blue" | "green", "service", "labels"] => "labels: { track: blue }",
+        ["blue" | "green", "deployment"] => "deployment: shop-green",
+        ["blue" | "green", "versionLabel"] => "versionLabel: app.kubernetes.io/version",
         ["blue", "ramp"] => "ramp: 30s",
         ["green", "maxWeight"] => "maxWeight: 25%",
         ["blue" | "green", "healthCheck"] => "healthCheck: { path: /healthz, interval: 5s }",

@@ -7,11 +7,10 @@
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
 //! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
 //! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
-//! [`overriding`] is who may choose a version, [`admin`] who may look and operate. [`schema`](mod@schema) is the file's JSON Schema. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
+//! [`overriding`] is who may choose a version, [`admin`] who may look and operate. [`schema`](mod@schema) is the file's JSON Schema, [`structural`] that of a resource of Kubernetes. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +34,7 @@ pub mod fault;
 pub(crate) mod fuzzing;
 mod keys;
 mod mirror;
+mod one;
 mod otlp;
 mod overriding;
 mod path;
@@ -47,8 +47,10 @@ mod route;
 pub mod runbook;
 mod schema;
 mod secret;
+mod service;
 mod source;
 mod sticky;
+mod structural;
 mod terms;
 mod tls;
 mod transport;
@@ -62,6 +64,7 @@ pub use endpoint::{Authority, Endpoint};
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Warnings};
 pub use mirror::{Mirror, ShadowHost};
+pub use one::{duration, endpoint, recorded_endpoint, secret, version_name};
 pub use otlp::{Otlp, SampleRatio};
 pub use overriding::{NotTaken, OverrideKey, Overriding};
 pub use path::FieldPath;
@@ -71,11 +74,13 @@ pub use route::{HostPattern, PathTemplate, RouteConfig, RouteShield, end_of_segm
 pub use runbook::Runbook;
 pub use schema::schema;
 pub use secret::Secret;
+pub use service::{Service, ServicePort};
 pub use sticky::{ClientKey, IssuedCookie, Sticky};
+pub use structural::{structural, structural_schema};
 pub use terms::{plan, terms};
 pub use tls::Tls;
 pub use transport::{HTTP2, Speaks, Transport, of_client, server_name};
-pub use validate::{load, parse, parse_rules, read_text, read_text_from, service_in};
+pub use validate::{load, of_resource, parse, parse_rules, read_text, read_text_from, service_in};
 
 /// A whole configuration; building one means that every value in it is usable.
 #[derive(Clone, Debug)]
@@ -158,27 +163,13 @@ impl Rules {
     }
 }
 
-/// A duration written as in a configuration; the error says what would be right.
-pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
-    quantity::duration(range)(raw::Quantity(text.to_owned()))
-        .map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
-}
-
-/// An endpoint written as in a configuration; the error says what would be right.
-pub fn endpoint(text: &str) -> Result<Endpoint, String> {
-    quantity::endpoint(text).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
-}
-
-/// The name of a version, as in a configuration.
-pub fn version_name(text: &str) -> Result<String, String> {
-    validate::label(text.to_owned()).map_err(|wrong| format!("{}: {}", wrong.message, wrong.label))
-}
-
 #[derive(Clone, Debug)]
 pub struct VersionConfig {
     pub version: String,
     /// Blue has at least one; green may not run yet.
     pub endpoints: Vec<Endpoint>,
+    /// None: its version is written, and not made of a Deployment.
+    pub deployment: Option<Deployment>,
     /// At a time; none: as many as come.
     pub max_requests: Option<NonZeroUsize>,
     /// The most that steps and operators may give it of the traffic before it is promoted. Of blue 100 %.
@@ -189,6 +180,14 @@ pub struct VersionConfig {
     pub transport: Transport,
     /// What chooses the endpoint; none: the least busy of two.
     pub balance: Option<ClientKey>,
+}
+
+/// A Deployment of Kubernetes whose pod template is a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    pub name: String,
+    /// The label of its pods that names the version; none: the tag of their image does.
+    pub version_label: Option<String>,
 }
 
 /// A version of the PROXY protocol.

@@ -10,9 +10,11 @@ use super::validate::RawFirst;
 
 mod choosing;
 mod value;
+mod version;
 
 pub(super) use choosing::{RawClientKey, RawCohort, RawIssue, RawOverride, RawSent, RawSticky};
 pub(super) use value::{Count, Mapping, Quantity, Switch};
+pub(super) use version::{RawHealthCheck, RawService, RawVersion};
 
 /// An element of a list; none when the element had a fault of its own.
 pub(super) type Element<T> = Option<T>;
@@ -64,33 +66,6 @@ pub(super) struct RawAdmin {
     pub(super) listen: Option<String>,
     pub(super) tokens: Option<String>,
     pub(super) tls: Option<Mapping<RawTls>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawVersion {
-    #[schemars(required)]
-    pub(super) version: Option<String>,
-    pub(super) endpoints: Option<Vec<Element<String>>>,
-    pub(super) max_requests: Option<Count>,
-    pub(super) max_weight: Option<Quantity>,
-    pub(super) ramp: Option<Quantity>,
-    pub(super) proxy_protocol: Option<String>,
-    pub(super) health_check: Option<Mapping<RawHealthCheck>>,
-    pub(super) tls: Option<Mapping<RawUpstreamTls>>,
-    pub(super) protocol: Option<String>,
-    pub(super) balance: Option<Mapping<RawClientKey>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawHealthCheck {
-    pub(super) path: Option<String>,
-    pub(super) tcp: Option<bool>,
-    pub(super) interval: Option<Quantity>,
-    pub(super) timeout: Option<Quantity>,
-    pub(super) healthy_after: Option<Count>,
-    pub(super) unhealthy_after: Option<Count>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

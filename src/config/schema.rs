@@ -19,7 +19,7 @@ pub fn schema() -> Value {
 }
 
 /// A key without a value is a fault, and so is a key that is not known. What Rust calls a type is nobody's business.
-fn tidy(schema: &mut Value, path: &FieldPath) {
+pub(super) fn tidy(schema: &mut Value, path: &FieldPath) {
     let Value::Object(said) = schema else { return };
     for only_ours in ["title", "description", "format", "default"] {
         said.remove(only_ours);

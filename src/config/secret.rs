@@ -6,7 +6,7 @@ use std::path::Path;
 use super::environment::{Environment, Variable, is_name};
 use super::quantity::quoted;
 use super::report::Wrong;
-use super::validate::read_bounded;
+use super::validate::{Cluster, read_bounded};
 
 /// Larger than any key or certificate chain.
 const LARGEST_SECRET: usize = 64 * 1024;
@@ -23,6 +23,8 @@ pub(super) struct Vault<'a> {
     pub(super) environment: &'a Environment,
     /// Of the file that names them.
     pub(super) folder: &'a Path,
+    /// Whether Services and Deployments can be followed.
+    pub(super) cluster: Cluster,
 }
 
 impl Secret {

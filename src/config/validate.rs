@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::environment::Environment;
 use super::fault::{Fault, Faults, Warnings};
 use super::keys::config_keys;
@@ -35,6 +37,7 @@ mod networks;
 mod overriding;
 pub(super) mod release;
 mod routes;
+mod service;
 mod settings;
 mod shield;
 mod sticky;
@@ -46,6 +49,7 @@ mod trigger;
 mod version;
 
 pub(super) use first::RawFirst;
+pub(super) use service::Cluster;
 
 /// Larger than any configuration; a file that is still larger was named by mistake.
 const LARGEST_FILE: usize = 1024 * 1024;
@@ -112,7 +116,27 @@ fn read_at_most(from: impl Read, most: usize) -> io::Result<String> {
 /// # Errors
 /// Everything that is wrong with the text and with the tokens file.
 pub fn parse(text: &str, name: &str, folder: &Path, environment: &Environment) -> Result<Config, Faults> {
-    parse_with(text, name, References::To(environment), NamedFiles::In(Vault { environment, folder }))
+    parse_at(text, name, folder, environment, Cluster::Absent)
+}
+
+fn parse_at(
+    text: &str,
+    name: &str,
+    folder: &Path,
+    environment: &Environment,
+    cluster: Cluster,
+) -> Result<Config, Faults> {
+    parse_with(text, name, References::To(environment), NamedFiles::In(Vault { environment, folder, cluster }))
+}
+
+/// A configuration from the `spec` of a resource, which faults call `name`. Files are named from the working directory.
+///
+/// # Errors
+/// Everything that is wrong with it, named by its path alone: the text is not the one that somebody wrote.
+pub fn of_resource(spec: &Value, name: &str, environment: &Environment) -> Result<Config, Faults> {
+    // JSON is YAML.
+    let text = format!("{spec:#}");
+    parse_at(&text, name, Path::new(""), environment, Cluster::Watched).map_err(Faults::without_places)
 }
 
 /// What decides, from the text of a whole configuration: a file's, or the [`Config::text`] of a configuration, whose

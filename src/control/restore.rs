@@ -221,7 +221,8 @@ fn taken_back(state: &State, config: &Config) -> RouteSet {
 fn holding(record: &StateRecord, config: &Config) -> Option<ByVersion<VersionConfig>> {
     let recorded = record.versions.as_ref().filter(|_| record.declared == Some(declared(config)))?;
     let of = |VersionRecord { version, endpoints }: &VersionRecord, of: Version| {
-        let endpoints: Result<Vec<_>, _> = endpoints.iter().map(|endpoint| config::endpoint(endpoint)).collect();
+        let endpoints: Result<Vec<_>, _> =
+            endpoints.iter().map(|endpoint| config::recorded_endpoint(endpoint)).collect();
         let declared = config.versions.of(of).clone();
         Some(VersionConfig { version: version.clone(), endpoints: endpoints.ok()?, ..declared })
     };

@@ -17,13 +17,12 @@ mod routes;
 mod settings;
 mod upstreams;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{ClientKey, Config, Endpoint, HealthCheck, Transport};
 use crate::gate::{ByVersion, Version};
 
-pub use addresses::{Address, Addresses};
+pub use addresses::{Address, Addresses, Site};
 pub use descriptors::Descriptors;
 pub use ejection::Stands;
 pub use overload::{Restraints, Stage};
@@ -114,7 +113,7 @@ impl Live {
     }
 
     /// The same where `name` stands for these addresses; none where that is no news.
-    pub fn with_addresses(&self, name: &str, addresses: &[IpAddr]) -> Option<Live> {
+    pub fn with_addresses(&self, name: &str, addresses: &[Site]) -> Option<Live> {
         self.upstreams.with_addresses(name, addresses).map(|upstreams| self.to(upstreams))
     }
 

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::addresses::{Address, Addresses, Declared};
+use super::addresses::{Address, Addresses, Declared, Site};
 use super::ejection::{Ejection, Stands};
 use super::permits::{Bound, Full, Permit, Permits};
 use crate::config::{self, Endpoint};
@@ -73,8 +72,8 @@ impl Upstreams {
     #[must_use]
     pub fn with(&self, section: Version, endpoints: &[Endpoint], found: &Addresses) -> Upstreams {
         let addresses = |endpoint: &Endpoint| match endpoint.name() {
-            Some(name) => found.of(name).map_or_else(|| self.known_addresses(name), <[IpAddr]>::to_vec),
-            None => endpoint.ip().into_iter().collect(),
+            Some(name) => found.of(name).map_or_else(|| self.known_addresses(name), <[Site]>::to_vec),
+            None => endpoint.ip().map(Site::from).into_iter().collect(),
         };
         let declared = |endpoint: &Endpoint| Declared { endpoint: endpoint.clone(), addresses: addresses(endpoint) };
         let mut sections = self.sections.clone();
@@ -84,7 +83,7 @@ impl Upstreams {
     }
 
     /// The same where `name` stands for these addresses; none where that is known already, or nobody has declared it.
-    pub fn with_addresses(&self, name: &str, addresses: &[IpAddr]) -> Option<Upstreams> {
+    pub fn with_addresses(&self, name: &str, addresses: &[Site]) -> Option<Upstreams> {
         let is_news = |declared: &Declared| declared.name() == Some(name) && declared.addresses != addresses;
         let both = [&self.sections.blue, &self.sections.green];
         both.iter().any(|section| section.declared.iter().any(is_news)).then(|| {
@@ -114,7 +113,7 @@ impl Upstreams {
         Section { declared, known, permits: before.permits.clone() }
     }
 
-    fn known_addresses(&self, name: &str) -> Vec<IpAddr> {
+    fn known_addresses(&self, name: &str) -> Vec<Site> {
         let both = [&self.sections.blue, &self.sections.green];
         let mut declared = both.iter().flat_map(|section| &section.declared);
         declared.find(|declared| declared.name() == Some(name)).map_or_else(Vec::new, |found| found.addresses.clone())
@@ -342,8 +341,8 @@ mod tests {
         Endpoint::At(Authority { host: host.to_owned(), port: 80 })
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
+    fn ip(text: &str) -> Site {
+        text.parse::<std::net::IpAddr>().expect("an address").into()
     }
 
     fn shown(upstreams: &Upstreams, section: Version) -> Vec<String> {

@@ -23,7 +23,7 @@ pub use gates::{Answer, Answered, AtGate, Gates, Moment, Question};
 pub use holds::Holds;
 pub use input::{Acknowledged, Cause, Held, Input, Judged, Refusal, TakenBack};
 pub use plan::{Approval, Deadline, OnLowTraffic, Otherwise, Plan, Step};
-pub use run::{Awaited, Run, Stage};
+pub use run::{AWAITS_APPROVAL, Awaited, Run, Stage};
 pub use state::State;
 pub use terms::{Planned, Terms};
 pub use weight::Weight;

@@ -20,8 +20,7 @@ use super::input::{APPROVAL_DEADLINE, GATE, MAX_WEIGHT, PLAN};
 use super::input::{Cause, Held, Input, Judged, Refusal, because};
 use super::plan::Ruling;
 use super::{Approval, Epoch, Moment, OnLowTraffic, Plan, Weight};
-use approval::ASKS;
-pub use approval::{Awaited, Consent};
+pub use approval::{AWAITS_APPROVAL, Awaited, Consent};
 use ending::irreversible;
 pub(super) use ending::withdraw;
 
@@ -92,7 +91,7 @@ impl Run {
 
     /// Why it does not.
     pub fn held_by(&self) -> Option<&str> {
-        self.holds.sentence().or(self.asks().then_some(ASKS))
+        self.holds.sentence().or(self.asks().then_some(AWAITS_APPROVAL))
     }
 
     /// How long it has been in this stage, without what passed while it was held.

@@ -19,8 +19,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::Endpoint;
-use crate::live::Addresses;
+use crate::config::{Endpoint, Service};
+use crate::live::{Addresses, Site};
 use lookup::{Answer, Failure, Source};
 
 /// What is looked up, and who is asked.
@@ -35,17 +35,22 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub name: String,
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<Site>,
 }
 
 /// Where others ask for names that are about to be wanted.
 #[derive(Clone, Debug)]
-pub struct Lookups(mpsc::Sender<Ask>);
+pub struct Lookups {
+    names: mpsc::Sender<Ask>,
+    /// None where no Services are followed.
+    services: Option<mpsc::Sender<Ask>>,
+}
 
+/// What names stand for.
 #[derive(Debug)]
-struct Ask {
-    names: BTreeSet<String>,
-    reply: oneshot::Sender<Addresses>,
+pub struct Ask {
+    pub names: BTreeSet<String>,
+    pub reply: oneshot::Sender<Addresses>,
 }
 
 /// What is known when the thread has started, and what it will find.
@@ -54,6 +59,8 @@ pub struct Started {
     /// Of every name that could be looked up in time.
     pub first: Addresses,
     pub found: mpsc::Receiver<Found>,
+    /// Where others tell what they have found.
+    pub findings: mpsc::Sender<Found>,
 }
 
 /// For so long whoever begins to use a name waits for its first lookup. A name server answers within milliseconds; one that
@@ -77,6 +84,7 @@ const WAITING: usize = 64;
 pub fn start(wanted: watch::Receiver<Wanted>) -> io::Result<Started> {
     let (asks, asked) = mpsc::channel(WAITING);
     let (findings, found) = mpsc::channel(WAITING);
+    let others = findings.clone();
     let (begin, begun) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("portcullis-resolver".to_owned()).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -85,28 +93,48 @@ pub fn start(wanted: watch::Receiver<Wanted>) -> io::Result<Started> {
             let first = Wanted::clone(&wanted.borrow());
             let source = Rc::new(Source::new(first.nameservers));
             // An error means that whoever started it is gone, and so are the others that it serves.
-            _ = begin.send(source.all(first.names).await);
+            _ = begin.send(source.all(for_dns(first.names)).await);
             serve(source, wanted, asked, findings).await;
         });
     })?;
     let first = begun.recv().map_err(io::Error::other)?;
-    Ok(Started { lookups: Lookups(asks), first, found })
+    Ok(Started { lookups: Lookups { names: asks, services: None }, first, found, findings: others })
 }
 
 impl Lookups {
     /// What the names among `endpoints` stand for, as far as that can be found out in time.
     pub async fn of<'e>(&self, endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Addresses {
-        let names: BTreeSet<String> = endpoints.into_iter().filter_map(Endpoint::name).map(str::to_owned).collect();
-        if names.is_empty() {
-            return Addresses::default();
-        }
-        let (reply, answer) = oneshot::channel();
-        match self.0.send(Ask { names, reply }).await {
-            Ok(()) => answer.await.unwrap_or_default(),
-            // The proxy is on its way out.
-            Err(_) => Addresses::default(),
-        }
+        let names = endpoints.into_iter().filter_map(Endpoint::name).map(str::to_owned);
+        let (services, names): (BTreeSet<String>, BTreeSet<String>) = names.partition(|name| is_service(name));
+        let (mut found, pods) = tokio::join!(ask(Some(&self.names), names), ask(self.services.as_ref(), services));
+        found.extend(pods);
+        found
     }
+
+    /// The same, where others find the pods of Services.
+    #[must_use]
+    pub fn with_services(self, services: mpsc::Sender<Ask>) -> Lookups {
+        Lookups { services: Some(services), ..self }
+    }
+}
+
+async fn ask(whom: Option<&mpsc::Sender<Ask>>, names: BTreeSet<String>) -> Addresses {
+    let Some(whom) = whom.filter(|_| !names.is_empty()) else { return Addresses::default() };
+    let (reply, answer) = oneshot::channel();
+    match whom.send(Ask { names, reply }).await {
+        Ok(()) => answer.await.unwrap_or_default(),
+        // The proxy is on its way out.
+        Err(_) => Addresses::default(),
+    }
+}
+
+/// A Service of Kubernetes is no name for DNS.
+fn is_service(name: &str) -> bool {
+    name.parse::<Service>().is_ok()
+}
+
+fn for_dns(names: BTreeSet<String>) -> BTreeSet<String> {
+    names.into_iter().filter(|name| !is_service(name)).collect()
 }
 
 async fn serve(
@@ -118,6 +146,7 @@ async fn serve(
     let mut followed: BTreeMap<String, Followed> = BTreeMap::new();
     loop {
         let Wanted { names, nameservers } = Wanted::clone(&wanted.borrow_and_update());
+        let names = for_dns(names);
         if nameservers != source.nameservers {
             source = Rc::new(Source::new(nameservers));
             followed.clear();
@@ -158,7 +187,7 @@ impl Source {
         let first = async |name: String| {
             let found = tokio::time::timeout(FIRST, self.look_up(&name, &[])).await;
             match found {
-                Ok(Ok(Answer { addresses, .. })) => Some((name, addresses)),
+                Ok(Ok(Answer { addresses, .. })) => Some((name, places(&addresses))),
                 // Whoever follows the name says so.
                 Ok(Err(_)) | Err(_) => None,
             }
@@ -179,7 +208,7 @@ async fn follow(name: String, source: Rc<Source>, findings: mpsc::Sender<Found>)
                 }
                 failed_in_a_row = 0;
                 known.clone_from(&addresses);
-                if findings.send(Found { name: name.clone(), addresses }).await.is_err() {
+                if findings.send(Found { name: name.clone(), addresses: places(&addresses) }).await.is_err() {
                     return;
                 }
                 time_to_live.clamp(SHORTEST, LONGEST)
@@ -206,6 +235,10 @@ fn say(name: &str, known: &[IpAddr], failed_before: u32, failure: &Failure) {
 fn retry(failed_in_a_row: u32) -> Duration {
     let doubled = failed_in_a_row.saturating_sub(1).min(16);
     (RETRY * (1 << doubled)).min(LONGEST_RETRY)
+}
+
+fn places(addresses: &[IpAddr]) -> Vec<Site> {
+    addresses.iter().copied().map(Site::from).collect()
 }
 
 fn list(addresses: &[IpAddr]) -> String {

@@ -139,7 +139,15 @@ impl Collector {
         let authority = collector.authority().expect("a validated collector is a host");
         let addresses = match authority.ip() {
             Some(address) => vec![address],
-            None => self.lookups.of([collector]).await.of(&authority.host).unwrap_or_default().to_vec(),
+            None => self
+                .lookups
+                .of([collector])
+                .await
+                .of(&authority.host)
+                .unwrap_or_default()
+                .iter()
+                .map(|place| place.ip)
+                .collect(),
         };
         if !addresses.is_empty() {
             self.known = addresses.into_iter().map(|address| SocketAddr::new(address, authority.port)).collect();

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{NamedFiles, health, sticky, transport};
+use super::{Cluster, NamedFiles, health, service, sticky, transport};
 use crate::config::path::FieldPath;
 use crate::config::quantity::{self, quoted};
 use crate::config::raw::{Mapping, Quantity, RawVersion};
@@ -48,7 +48,17 @@ pub(super) fn both(
 
 fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: NamedFiles<'_>) -> Option<VersionConfig> {
     let version = scope.required("version", raw.version, super::label);
+    let cluster = match files {
+        NamedFiles::In(vault) => vault.cluster,
+        // What is only recorded was right where it was read.
+        NamedFiles::Unread => Cluster::Watched,
+    };
+    if raw.endpoints.is_some() && raw.service.is_some() {
+        let label = "a version has one of them: its pods, or a list";
+        scope.misplaced("service", Wrong::new("is written beside `endpoints`", label));
+    }
     let endpoints = match raw.endpoints {
+        None if raw.service.is_some() => raw.service.and_then(|raw| service::endpoints(scope, raw, cluster)),
         // Green may not run yet; without blue there is nothing to fall back to.
         Some(endpoints) if endpoints.is_empty() && of == Version::Blue => {
             scope.wrong("endpoints", Wrong::new("is empty", "blue has at least one endpoint, like `127.0.0.1:9001`"));
@@ -57,6 +67,7 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: Named
         Some(endpoints) => self::endpoints(scope, endpoints),
         None => scope.missing("endpoints"),
     };
+    let deployment = service::deployment(scope, raw.deployment, raw.version_label, cluster);
     let health_check = raw.health_check.and_then(|raw| health::check(&mut scope.key("healthCheck"), raw.0));
     let max_requests = scope.optional("maxRequests", raw.max_requests, None, |count| {
         quantity::count(1..=MOST_REQUESTS)(count).map(|count| NonZeroUsize::new(count as usize))
@@ -82,8 +93,18 @@ fn version(scope: &mut Scope<'_, '_>, raw: RawVersion, of: Version, files: Named
     let transport = transport::transport(scope, raw.tls, raw.protocol, endpoints.as_deref().unwrap_or_default(), files);
     let (version, endpoints, max_requests, transport, balance) =
         (version?, endpoints?, max_requests?, transport?.telling(proxy_protocol?), balance?);
-    let (max_weight, ramp) = (max_weight?, ramp?);
-    Some(VersionConfig { version, endpoints, max_requests, max_weight, ramp, health_check, transport, balance })
+    let (max_weight, ramp, deployment) = (max_weight?, ramp?, deployment.ok()?);
+    Some(VersionConfig {
+        version,
+        endpoints,
+        deployment,
+        max_requests,
+        max_weight,
+        ramp,
+        health_check,
+        transport,
+        balance,
+    })
 }
 
 fn max_weight(scope: &mut Scope<'_, '_>, raw: Option<Quantity>, of: Version) -> Option<Weight> {

@@ -52,7 +52,7 @@ impl Run {
     pub(super) fn ask(&mut self, index: usize, plan: &Plan, now: Duration) -> Vec<Effect> {
         self.stage = Stage::Step { index, consent: Consent::Asked };
         let sentence = match self.deadline(Some(plan)) {
-            None => ASKS.to_owned(),
+            None => AWAITS_APPROVAL.to_owned(),
             Some(Deadline { within, otherwise }) => {
                 let waited = self.asked.get_or_insert(Clock::start(now)).elapsed(now);
                 let time = match waited {
@@ -63,7 +63,7 @@ impl Run {
                     Otherwise::Pause => "the release is paused",
                     Otherwise::Rollback => "it is rolled back",
                 };
-                format!("{ASKS}; without one {time} {comes}")
+                format!("{AWAITS_APPROVAL}; without one {time} {comes}")
             }
         };
         vec![Effect::tell(Kind::AwaitingApproval, PLAN, sentence)]
@@ -128,7 +128,7 @@ fn in_short(time: Duration) -> Duration {
     }
 }
 
-pub(super) const ASKS: &str = "the bake is over, and the step waits for an approval";
+pub const AWAITS_APPROVAL: &str = "the bake is over, and the step waits for an approval";
 
 #[cfg(test)]
 mod tests;

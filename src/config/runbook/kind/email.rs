@@ -123,7 +123,7 @@ fn server(text: &str, port: u16) -> Result<Authority, Wrong> {
     let whole = if is_whole { text.to_owned() } else { format!("{text}:{port}") };
     match quantity::endpoint(&whole)? {
         Endpoint::At(authority) => Ok(authority),
-        Endpoint::Secured(_) | Endpoint::Unix(_) => Err(shape()),
+        Endpoint::Secured(_) | Endpoint::Unix(_) | Endpoint::Service(_) => Err(shape()),
     }
 }
 
