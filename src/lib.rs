@@ -19,6 +19,8 @@
 //! - [`course`]: one release after another: what can happen goes in, what must be done comes out. Pure, so that the journal
 //!   can be replayed.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
+//! - [`kubernetes`]: the custom resource that a proxy is run by, and what is followed there, on a thread of its own. Absent:
+//!   anything on the way of a request, and anything that waits for the API server but a start.
 //! - [`reload`]: reads the configuration again and has `control` go over to it, all or nothing.
 //! - [`actions`]: what is done about releases outside of the proxy. Absent: anything that waits for it.
 //! - [`journal`]: the durable record of releases, decisions and evidence. Absent: anything that waits for it.
@@ -49,6 +51,7 @@ pub mod course;
 pub mod fuzzing;
 pub mod gate;
 pub mod journal;
+pub mod kubernetes;
 pub mod listeners;
 pub mod live;
 pub mod measure;

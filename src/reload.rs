@@ -12,6 +12,7 @@ use crate::control::command::{Change, Commands, Failed, Reload};
 use crate::control::revision::Seen;
 use crate::control::status::Status;
 use crate::gate::{Policy, Version};
+use crate::kubernetes;
 use crate::release::Weight;
 use crate::resolve::Lookups;
 use crate::telemetry::{self, Reloads};
@@ -19,8 +20,7 @@ use crate::telemetry::{self, Reloads};
 /// What it takes to read a configuration again.
 #[derive(Clone)]
 pub struct Reloading {
-    /// None for a proxy that was not started from a file.
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) source: Source,
     pub(crate) commands: Commands,
     pub(crate) lookups: Lookups,
     /// What the API goes by, which changes with it.
@@ -28,6 +28,14 @@ pub struct Reloading {
     pub(crate) counts: Reloads,
     /// One at a time, so that what was read last holds.
     pub(crate) turn: Arc<Mutex<()>>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone)]
+pub enum Source {
+    Nowhere,
+    File(PathBuf),
+    Resource(kubernetes::Seen),
 }
 
 /// What the configuration says to the API.
@@ -54,6 +62,8 @@ pub struct AdminSettings {
 pub enum NotReloaded {
     #[error("this proxy was not started from a file")]
     NoFile,
+    #[error("the resource that this proxy was started from is not there")]
+    NoResource,
     #[error("{0}")]
     Faults(Faults),
     #[error(transparent)]
@@ -95,9 +105,9 @@ impl Reloading {
     }
 
     async fn try_reload(&self, seen: Seen, actor: &str) -> Result<Arc<Status>, NotReloaded> {
-        let file = self.file.clone().ok_or(NotReloaded::NoFile)?;
-        let read = tokio::task::spawn_blocking(move || config::load(&file, &Environment::of_process()));
-        let config = read.await.expect("reading does not panic").map_err(NotReloaded::Faults)?;
+        let source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || source.read());
+        let config = read.await.expect("reading does not panic")?;
         let (admin, warnings) = (AdminSettings::new(&config), config.warnings.clone());
         let endpoints = Version::BOTH.iter().flat_map(|version| &config.versions.of(*version).endpoints);
         let found = self.lookups.of(endpoints).await;
@@ -109,8 +119,27 @@ impl Reloading {
     }
 
     /// For whoever started the proxy.
-    pub(crate) fn new(config: &Config, commands: Commands, lookups: Lookups, counts: Reloads) -> Reloading {
+    pub(crate) fn new(
+        config: &Config,
+        source: Source,
+        commands: Commands,
+        lookups: Lookups,
+        counts: Reloads,
+    ) -> Reloading {
         let admin = Arc::new(ArcSwap::from_pointee(AdminSettings::new(config)));
-        Reloading { file: config.file.clone(), commands, lookups, admin, counts, turn: Arc::default() }
+        Reloading { source, commands, lookups, admin, counts, turn: Arc::default() }
+    }
+}
+
+impl Source {
+    fn read(&self) -> Result<Config, NotReloaded> {
+        match self {
+            Source::Nowhere => Err(NotReloaded::NoFile),
+            Source::File(file) => config::load(file, &Environment::of_process()).map_err(NotReloaded::Faults),
+            Source::Resource(seen) => {
+                let resource = seen.borrow().clone().ok_or(NotReloaded::NoResource)?;
+                kubernetes::read(&resource).map_err(NotReloaded::Faults)
+            }
+        }
     }
 }

@@ -29,11 +29,12 @@ use crate::control::status::{Names, Status};
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
 use crate::gate::Version;
+use crate::kubernetes::{self, Joining};
 use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
-use crate::reload::Reloading;
+use crate::reload::{Reloading, Source};
 use crate::resolve::{self, Wanted};
 use crate::routing::{NOTICES, Routing};
 use crate::spans::{self, Exporting};
@@ -84,6 +85,16 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// other fault of the journal is an alarm, with everything on blue; where it is to be taken over, that is an error, too,
 /// and the process that has it goes on.
 pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Running, StartError> {
+    start_with(config, data, origin, None)
+}
+
+/// As [`start`], by a resource of Kubernetes.
+pub fn start_with(
+    config: &Config,
+    data: Option<&Path>,
+    origin: Origin,
+    kubernetes: Option<Joining>,
+) -> Result<Running, StartError> {
     make_room(config.limits.connections.get());
     let Opening { beginning, ledger, listeners, claim, next } = opening::open(config, data, origin)?;
     let offered = listeners.try_clone()?;
@@ -95,13 +106,19 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     let (lifecycle, phase) = watch::channel(Phase::Serving);
     let (holding, planned) = (beginning.holding(config), beginning.planned(config));
     let (want, wanted) = watch::channel(Wanted { names: names(&holding), nameservers: config.nameservers.clone() });
-    let resolve::Started { lookups, first, found } = resolve::start(wanted)?;
+    let resolve::Started { mut lookups, mut first, found, findings } = resolve::start(wanted.clone())?;
+    let mut source = config.file.clone().map_or(Source::Nowhere, Source::File);
+    if let Some(joining) = &kubernetes {
+        lookups = lookups.with_services(joining.services.clone());
+        first.extend(joining.pods.clone());
+        source = Source::Resource(joining.seen.clone());
+    }
     let live = Arc::new(Live::new(&holding, &first));
     let routing = Arc::new(Routing::to(live, beginning.table, streak(&config.policy, planned.plan()), notify));
     let telemetry = Telemetry::new(&config.policy).map_err(io::Error::other)?;
     let exposition = telemetry.exposition();
     let (spans, exporting) = spans::start(Arc::clone(&routing), lookups.clone(), telemetry.spans())?;
-    let reloading = Reloading::new(config, commands.clone(), lookups.clone(), telemetry.reloads());
+    let reloading = Reloading::new(config, source, commands.clone(), lookups.clone(), telemetry.reloads());
     if let Some(claim) = &claim
         && let Some(latched) = claim.go()?
     {
@@ -150,6 +167,10 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
     admin::spawn(listeners.admin, context)?;
     if let Some(claim) = claim {
         claim.serving();
+    }
+    if let Some(joining) = kubernetes {
+        let (status, events, reloading) = (status.clone(), events.clone(), reloading.clone());
+        joining.join(kubernetes::Proxy { commands: commands.clone(), status, events, reloading, wanted, findings });
     }
     let listeners = Arc::new(ArcSwapOption::from_pointee(offered));
     let relieved = match (next, data) {

@@ -136,7 +136,7 @@ impl Problem {
             }
             Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
-            Problem::NotReloaded(NotReloaded::NoFile) => StatusCode::CONFLICT,
+            Problem::NotReloaded(NotReloaded::NoFile | NotReloaded::NoResource) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::NotReloaded(NotReloaded::Failed(Failed::Refused(_))) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Failed(Failed::Gone)) => StatusCode::SERVICE_UNAVAILABLE,

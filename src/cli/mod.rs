@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 mod check;
 mod client;
 mod completions;
+mod crd;
 mod demo;
 mod gate;
 mod history;
@@ -18,6 +19,7 @@ mod overriding;
 mod release;
 mod reload;
 mod replay;
+mod resource;
 mod run;
 mod runbook;
 mod status;
@@ -55,6 +57,7 @@ enum Command {
     Token(token::Make),
     Openapi(openapi::Openapi),
     Schema(openapi::Schema),
+    Crd(crd::Crd),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -69,6 +72,7 @@ impl Arguments {
             Command::Token(make) => finish(make.run()),
             Command::Openapi(openapi) => openapi.run(),
             Command::Schema(schema) => schema.run(),
+            Command::Crd(crd) => finish(crd.run()),
             Command::Run(run) => finish(run.run()),
             Command::Demo(demo) => finish(demo.run()),
             Command::Status(show) => finish(show.run()),

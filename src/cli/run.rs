@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, Environment};
+use crate::kubernetes::{self, Joining};
 use crate::listeners::Listeners;
 use crate::running::{self, Drained, Origin, Running};
 use crate::systemd::{self, Watchdog};
@@ -20,11 +22,26 @@ use crate::telemetry;
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
     /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "resource")]
+    config: Option<PathBuf>,
+    /// The resource of Kubernetes whose `spec` is the configuration, in the place of a file
+    #[arg(long, value_name = "[NAMESPACE/]NAME", conflicts_with_all = ["config", "watch", "take_over"])]
+    resource: Option<kubernetes::Place>,
     /// Read the configuration again whenever its file or that of a certificate or of the tokens has changed, as that of a mounted `ConfigMap` does
     #[arg(long)]
     watch: bool,
+    /// What this replica is called among those of its resource; the host's name and the process' number unless said
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    replica: Option<String>,
+    /// The host where the other replicas reach its admin listener; the address of that unless said
+    #[arg(long, env = "POD_IP", value_name = "HOST")]
+    advertise: Option<String>,
+    /// How long the replica that takes the steps leads without being heard of
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = lease)]
+    lease: Duration,
+    /// The token that the replicas show each other: `env:NAME` or `file:PATH`
+    #[arg(long, env = "PORTCULLIS_PEER_TOKEN", value_name = "SECRET")]
+    peer_token: Option<String>,
     /// Where the journal is kept; without it a restart begins in front of all releases
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -44,26 +61,55 @@ const WATCH: &str = "watch";
 
 impl Run {
     pub(super) fn run(&self) -> anyhow::Result<()> {
+        match (&self.resource, &self.config) {
+            (Some(place), _) => self.run_by_resource(place),
+            (None, Some(file)) => self.run_by_file(file),
+            (None, None) => bail!("neither a file nor a resource is named"),
+        }
+    }
+
+    fn run_by_file(&self, file: &Path) -> anyhow::Result<()> {
         let mut watched = self.watch.then(Watched::default);
         if let Some(watched) = &mut watched {
             // Before it is read for good, so that no change in between is missed.
-            watched.has_changed(&self.config, &[]);
+            watched.has_changed(Some(file), &[]);
         }
-        let config = match config::load(&self.config, &Environment::of_process()) {
+        let config = match config::load(file, &Environment::of_process()) {
             Ok(config) => config,
             Err(faults) => {
                 anstream::eprintln!("{}", faults.styled());
-                bail!("{} is not usable", self.config.display());
+                bail!("{} is not usable", file.display());
             }
         };
         if let Some(watched) = &mut watched {
-            watched.has_changed(&self.config, &config.files());
+            watched.has_changed(Some(file), &config.files());
         }
         telemetry::logs()?;
+        self.serve(&config, watched, None)
+    }
+
+    fn run_by_resource(&self, place: &kubernetes::Place) -> anyhow::Result<()> {
+        telemetry::logs()?;
+        let peer_token = self.peer_token.as_deref().map(config::secret).transpose();
+        let settings = kubernetes::Settings {
+            place: place.clone(),
+            replica: self.replica.clone().unwrap_or_else(own_name),
+            advertise: self.advertise.clone(),
+            lease: self.lease,
+            peer_token: peer_token.map_err(|wrong| anyhow!("--peer-token: {wrong}"))?,
+        };
+        let kubernetes::Started { config, joining, .. } = kubernetes::start(settings)?;
+        // Secrets that are mounted are renewed under a pod.
+        let mut watched = Watched::default();
+        watched.has_changed(None, &config.files());
+        self.serve(&config, Some(watched), Some(joining))
+    }
+
+    fn serve(&self, config: &Config, watched: Option<Watched>, joining: Option<Joining>) -> anyhow::Result<()> {
         telemetry::warn(&config.warnings);
-        let origin = self.origin(&config)?;
+        let origin = self.origin(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(&config, self.data.as_deref(), watched, origin))
+        runtime.block_on(serve(config, self.data.as_deref(), watched, origin, joining))
     }
 
     /// Clears the environment of what is inherited, so there may be no threads yet.
@@ -80,6 +126,18 @@ impl Run {
     }
 }
 
+/// A shorter one would be lost between two renewals on a busy machine; a longer one keeps a release waiting.
+fn lease(text: &str) -> Result<Duration, String> {
+    config::duration(text, Duration::from_secs(1)..=Duration::from_secs(300))
+}
+
+/// What tells this process from others where nobody has named it.
+fn own_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let host: String = host.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    format!("{}-{}", host.trim_matches('-'), std::process::id())
+}
+
 /// Digests of what files said when they were last looked at.
 #[derive(Default)]
 struct Watched(HashMap<PathBuf, [u8; 32]>);
@@ -87,9 +145,9 @@ struct Watched(HashMap<PathBuf, [u8; 32]>);
 impl Watched {
     /// Whether the file, or one that it `names` and that was looked at before, says something else by now. One that cannot be
     /// read will say so when it is read for good.
-    fn has_changed(&mut self, file: &Path, names: &[PathBuf]) -> bool {
+    fn has_changed(&mut self, file: Option<&Path>, names: &[PathBuf]) -> bool {
         let mut changed = false;
-        for path in names.iter().map(PathBuf::as_path).chain([file]) {
+        for path in names.iter().map(PathBuf::as_path).chain(file) {
             let digest = Sha256::digest(config::read_text(path).unwrap_or_default()).into();
             let before = self.0.insert(path.to_owned(), digest);
             changed |= before.is_some_and(|before| before != digest);
@@ -103,12 +161,13 @@ async fn serve(
     data: Option<&Path>,
     mut watched: Option<Watched>,
     origin: Origin,
+    joining: Option<Joining>,
 ) -> anyhow::Result<()> {
     // Before anything is served, so that no signal finds the default action.
     let mut end = Ends::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut replace = signal(SignalKind::user_defined2())?;
-    let mut running = running::start(config, data, origin).context("the proxy could not start")?;
+    let mut running = running::start_with(config, data, origin, joining).context("the proxy could not start")?;
     tracing::info!(
         listen = %running.listen,
         admin = %running.admin,
@@ -132,8 +191,8 @@ async fn serve(
                 if running.has_failed() {
                     bail!("a worker has ended by itself; its log says why");
                 }
-                if let (Some(watched), Some(file)) = (&mut watched, &config.file)
-                    && watched.has_changed(file, &running.files())
+                if let Some(watched) = &mut watched
+                    && watched.has_changed(config.file.as_deref(), &running.files())
                 {
                     reload(&running, WATCH).await;
                 }

@@ -146,6 +146,11 @@ impl Commands {
         (Commands(sender), receiver)
     }
 
+    /// Whether nobody carries commands out any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Sends a change and waits until it is in force and recorded.
     pub async fn send(&self, change: Change) -> Result<Arc<Status>, Failed> {
         self.send_if(Seen::Whatever, change, Addresses::default()).await

@@ -1,0 +1,213 @@
+//! What of a proxy Kubernetes' own tools can wait for and show: the conditions `Accepted`, `Progressing` and `Healthy`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::resource::{Condition, GatedRolloutStatus};
+use super::{Cluster, Proxy};
+use crate::config::{Fault, Faults};
+use crate::control::status::Status;
+use crate::release::AWAITS_APPROVAL;
+
+/// What became of the spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Acceptance {
+    /// The generation that was read.
+    pub(super) generation: Option<i64>,
+    pub(super) verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Accepted,
+    /// What is wrong with it, and what would be right.
+    Faulty(String),
+    /// It cannot hold while the process runs, or the release.
+    Refused(String),
+}
+
+/// A message of a condition is at most so long (`metav1.Condition`).
+const LONGEST_MESSAGE: usize = 32_768;
+
+const TRUE: &str = "True";
+const FALSE: &str = "False";
+const UNKNOWN: &str = "Unknown";
+
+/// Every fault by the path of its key, with what would be right.
+pub(super) fn told(faults: &Faults) -> String {
+    let line = |fault: &Fault| {
+        let label = Some(fault.label()).filter(|label| !label.is_empty());
+        let more: Vec<&str> = label.into_iter().chain(fault.help()).collect();
+        if more.is_empty() { fault.message().to_owned() } else { format!("{}; {}", fault.message(), more.join("; ")) }
+    };
+    faults.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// All conditions, by what is known; `before` are those that stand there, which keep the time since when they hold. Without a
+/// status no proxy runs yet.
+pub(super) fn conditions(
+    acceptance: &Acceptance,
+    status: Option<&Status>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut all = vec![("Accepted", accepted(&acceptance.verdict))];
+    match status {
+        Some(status) => all.extend([("Progressing", progressing(status)), ("Healthy", healthy(status))]),
+        None => {
+            let waits = || "no proxy runs by this resource yet".to_owned();
+            all.extend([("Progressing", (FALSE, "Starting", waits())), ("Healthy", (UNKNOWN, "Starting", waits()))]);
+        }
+    }
+    let condition = |(kind, (status, reason, message)): (&str, Told)| {
+        let was = before.iter().find(|was| was.kind == kind && was.status == status);
+        Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: bounded(message),
+            last_transition_time: was.map_or(now, |was| was.last_transition_time),
+            observed_generation: acceptance.generation,
+        }
+    };
+    all.into_iter().map(condition).collect()
+}
+
+/// Status, reason, message.
+type Told = (&'static str, &'static str, String);
+
+fn accepted(verdict: &Verdict) -> Told {
+    match verdict {
+        Verdict::Accepted => (TRUE, "Valid", "the spec is what the proxy goes by".to_owned()),
+        Verdict::Faulty(faults) => (FALSE, "Faults", format!("everything is as it was before this spec:\n{faults}")),
+        Verdict::Refused(why) => (FALSE, "Refused", format!("everything is as it was before this spec: {why}")),
+    }
+}
+
+fn progressing(status: &Status) -> Told {
+    // Not with the verdict's sentence, whose numbers are new with every tick.
+    let of = |what: &str| format!("{what} {}, which has {} of the traffic", status.green.version, status.weight);
+    let held = || status.pause.clone().unwrap_or_else(|| of("holding"));
+    match status.state {
+        "stepping" => (TRUE, "Stepping", of("releasing")),
+        "paused" if status.pause.as_deref().is_some_and(|pause| pause.starts_with(AWAITS_APPROVAL)) => {
+            (TRUE, "AwaitingApproval", held())
+        }
+        "paused" => (TRUE, "Paused", held()),
+        "promoted" => (TRUE, "Monitoring", of("watching")),
+        "completed" => (FALSE, "Completed", format!("{} serves everything", status.blue.version)),
+        "rolledBack" => (FALSE, "RolledBack", format!("{} serves everything", status.blue.version)),
+        _ => (FALSE, "Idle", "no release is open".to_owned()),
+    }
+}
+
+fn healthy(status: &Status) -> Told {
+    if status.blue.healthy_endpoints == 0 {
+        return (FALSE, "NoEndpoints", format!("no endpoint of {} takes requests", status.blue.version));
+    }
+    match &status.rollback {
+        Some(rollback) if status.state == "rolledBack" => (FALSE, "RolledBack", rollback.reason.clone()),
+        Some(_) | None => (TRUE, "Serving", "blue takes requests, and green was not rolled back".to_owned()),
+    }
+}
+
+fn bounded(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE - '…'.len_utf8()).rev().find(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or_default());
+        message.push('…');
+    }
+    message
+}
+
+/// How often it is looked whether the conditions are still what they were.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps the conditions to what is, for as long as this replica leads.
+pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, mut accepted: watch::Receiver<Acceptance>) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            changed = accepted.changed() => if changed.is_err() {
+                return;
+            },
+        }
+        if cluster.leads() {
+            let (acceptance, status) = (accepted.borrow_and_update().clone(), proxy.status.borrow().clone());
+            write(cluster, &acceptance, Some(&status)).await;
+        }
+    }
+}
+
+/// Writes the conditions where they are others than those of the resource.
+pub(super) async fn write(cluster: &Cluster, acceptance: &Acceptance, status: Option<&Status>) {
+    let known = cluster.seen.borrow().as_ref().map(|resource| resource.status_or_none());
+    if let Some(patch) = known.and_then(|known| patch(&known, acceptance, status, second())) {
+        cluster.patch_status(&patch).await;
+    }
+}
+
+/// Kubernetes' own times are of whole seconds.
+fn second() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).expect("a time in this age")
+}
+
+/// The patch of the status that says so; none where it says that already.
+fn patch(
+    known: &GatedRolloutStatus,
+    acceptance: &Acceptance,
+    status: Option<&Status>,
+    now: Timestamp,
+) -> Option<serde_json::Value> {
+    let conditions = conditions(acceptance, status, &known.conditions, now);
+    if known.conditions == conditions && known.observed_generation == acceptance.generation {
+        return None;
+    }
+    Some(json!({ "status": { "observedGeneration": acceptance.generation, "conditions": conditions } }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn acceptance(generation: i64, verdict: Verdict) -> Acceptance {
+        Acceptance { generation: Some(generation), verdict }
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_since_when_it_holds_and_is_written_when_anything_of_it_changes() {
+        let faulty = acceptance(1, Verdict::Faulty("listen: `x` is no address".to_owned()));
+        let first = conditions(&faulty, None, &[], at(1));
+        let known = GatedRolloutStatus {
+            conditions: first.clone(),
+            observed_generation: Some(1),
+            ..GatedRolloutStatus::default()
+        };
+        assert_eq!(patch(&known, &faulty, None, at(2)), None);
+        let other = acceptance(2, Verdict::Refused("not now".to_owned()));
+        let second = conditions(&other, None, &first, at(3));
+        let accepted = &second[0];
+        assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), (FALSE, "Refused"));
+        assert_eq!((accepted.last_transition_time, accepted.observed_generation), (at(1), Some(2)));
+        assert!(patch(&known, &other, None, at(3)).is_some());
+        let third = conditions(&acceptance(3, Verdict::Accepted), None, &second, at(4));
+        assert_eq!((third[0].status.as_str(), third[0].last_transition_time), (TRUE, at(4)));
+    }
+
+    #[test]
+    fn a_message_is_never_longer_than_kubernetes_takes() {
+        let long = bounded("ä".repeat(LONGEST_MESSAGE));
+        assert!(long.len() <= LONGEST_MESSAGE && long.ends_with('…'));
+        assert_eq!(bounded("short".to_owned()), "short");
+    }
+}
