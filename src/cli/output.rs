@@ -35,9 +35,14 @@ impl Output {
 
     /// Prints the status that a call was answered with.
     pub(super) fn show(self, answer: anyhow::Result<Value>) -> anyhow::Result<()> {
+        self.show_as(status::lines, answer)
+    }
+
+    /// The same of a status that has other lines.
+    pub(super) fn show_as(self, lines: fn(&Value) -> Vec<String>, answer: anyhow::Result<Value>) -> anyhow::Result<()> {
         match answer? {
             status if self.is_json() => anstream::println!("{status:#}"),
-            status => status::print(&status),
+            status => lines(&status).iter().for_each(|line| anstream::println!("{}", harmless(line))),
         }
         Ok(())
     }

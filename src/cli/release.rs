@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::Admin;
 use super::output::Output;
+use super::resource::{self, Named, Resource};
 use crate::config::{self, Environment, References};
 
 /// Operate the release
@@ -43,6 +44,8 @@ struct How {
     output: Output,
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    resource: Resource,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +89,9 @@ impl Release {
             Operation::Promote(how) => ("/v1/release/promote", how),
             Operation::Rollback(Rollback { how, .. }) => ("/v1/release/rollback", how),
         };
+        if let Some(named) = how.resource.named() {
+            return how.output.show_as(resource::lines, self.by_resource(&named, &how.reason));
+        }
         let mut body = json!({ "reason": how.reason });
         if let Operation::Rollback(Rollback { irreversible: true, .. }) = &self.operation {
             body["irreversible"] = true.into();
@@ -94,6 +100,24 @@ impl Release {
             start.say(&mut body)?;
         }
         how.output.show(how.admin.call(Method::POST, path, Some(&body)))
+    }
+
+    fn by_resource(&self, named: &Named<'_>, reason: &str) -> anyhow::Result<Value> {
+        match &self.operation {
+            Operation::Start(Start { plan: Some(_), .. } | Start { irreversible: Some(_), .. }) => {
+                bail!(
+                    "a resource has its plan in `spec.release`; write it there, and leave --plan and --irreversible out"
+                )
+            }
+            Operation::Start(Start { green: Some(version), endpoints, .. }) => named.release(version, endpoints),
+            Operation::Start(_) => named.command("start", reason),
+            Operation::Pause(_) => named.command("pause", reason),
+            Operation::Resume(_) => named.command("resume", reason),
+            Operation::Approve(_) => named.command("approve", reason),
+            Operation::Promote(_) => named.command("promote", reason),
+            Operation::Rollback(Rollback { irreversible: true, .. }) => named.command("rollback-irreversible", reason),
+            Operation::Rollback(_) => named.command("rollback", reason),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::Admin;
 use super::output::{Output, harmless};
+use super::resource::{self, Resource};
 use crate::gate::verdict::duration;
 
 /// Show where the release is
@@ -16,10 +17,15 @@ pub(super) struct Show {
     output: Output,
     #[command(flatten)]
     admin: Admin,
+    #[command(flatten)]
+    resource: Resource,
 }
 
 impl Show {
     pub(super) fn run(&self) -> anyhow::Result<()> {
+        if let Some(named) = self.resource.named() {
+            return self.output.show_as(resource::lines, named.status());
+        }
         self.output.show(self.admin.call(Method::GET, "/v1/status", None))
     }
 }
