@@ -64,6 +64,7 @@ mod releases;
 mod reports;
 mod request_head;
 mod reuse;
+mod rollout;
 mod route_rollback;
 mod routes;
 mod shield;

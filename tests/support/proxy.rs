@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::message::Response;
-use super::{Client, DEADLINE, Upstream, eventually};
+use super::{ApiServer, Client, DEADLINE, Upstream, eventually};
 
 /// A script of a shell that runs a command with its standard input and output as the sockets from systemd.
 pub const AS_SYSTEMD: &str =
@@ -117,16 +117,21 @@ impl Proxy {
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}.yaml", std::process::id()));
         std::fs::write(&file, text).expect("the target folder can be written");
         let words = [program, &[env!("CARGO_BIN_EXE_portcullis"), "run", "--config"]].concat();
-        let mut child = Command::new(words[0])
-            .args(&words[1..])
-            .arg(&file)
-            .args(arguments)
-            .env("RUST_LOG", level)
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary is built");
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(&file).args(arguments).env("RUST_LOG", level).stdin(stdin).stdout(stdout);
+        Proxy::serving(command, file)
+    }
+
+    /// Starts by a resource of Kubernetes, `NAME` or `NAMESPACE/NAME`, and waits until it serves.
+    pub fn start_by_resource(server: &ApiServer, name: &str, arguments: &[&str]) -> Proxy {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["run", "--resource", name]).args(arguments).env("KUBECONFIG", server.kubeconfig());
+        command.env_remove("POD_NAME").env_remove("POD_IP").env("RUST_LOG", "info").stdin(Stdio::null());
+        Proxy::serving(command, PathBuf::new())
+    }
+
+    fn serving(mut command: Command, file: PathBuf) -> Proxy {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary is built");
         let stderr = BufReader::new(child.stderr.take().expect("it was piped"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let (serving, served) = mpsc::channel();

@@ -129,6 +129,14 @@ impl Upstream {
         })
     }
 
+    /// Ends every connection.
+    pub fn end_all(&self) {
+        for stream in self.log.lock().streams.iter().flatten() {
+            // An error means that it has ended already.
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+
     /// How many connections have been made.
     pub fn connections(&self) -> usize {
         self.log.lock().seen.len()

@@ -1,0 +1,83 @@
+//! CHECKLIST row 87: what the API server does to its clients moves no traffic, and nothing is missed for good.
+
+use serde_json::json;
+
+use super::*;
+
+fn ready() -> Value {
+    json!({ "ready": true })
+}
+
+/// In front of a Service of one pod.
+fn before_service() -> (ApiServer, Proxy, [Upstream; 2]) {
+    let (server, blue, other) = (ApiServer::start(), named("blue"), named("other"));
+    server.put(SLICES, slice("shop", blue.address.port(), &[pod("a", "127.0.0.1", ready())]));
+    let service = json!({ "version": "v1", "service": { "name": "shop" } });
+    server.put(ROLLOUTS, rollout(service, version("v2", &[])));
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    (server, proxy, [blue, other])
+}
+
+#[test]
+fn row_87_while_the_api_server_is_down_traffic_goes_where_it_went_and_changes_are_seen_when_it_is_back() {
+    let (server, proxy, [_blue, other]) = before_service();
+    server.down();
+    proxy.until_logged("not followed: what was seen last holds");
+    assert_eq!(served_by(&proxy), "blue");
+    // What changes while nobody can ask.
+    server.put(SLICES, slice("shop", other.address.port(), &[pod("b", "127.0.0.1", ready())]));
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
+    assert_eq!(served_by(&proxy), "blue");
+    assert_eq!(proxy.post("/v1/config/reload", &json!({})).status, 200, "by what was seen last");
+    server.up();
+    crate::support::eventually("the new pod serves", || (served_by(&proxy) == "other").then_some(()));
+    server.until("the new spec is taken", ROLLOUTS, NAME, |resource| {
+        resource["status"]["observedGeneration"] == 2 && condition(resource, "Accepted") == "True Valid"
+    });
+}
+
+#[test]
+fn row_87_a_watch_that_ends_goes_on_where_it_was() {
+    let (server, proxy, [_blue, other]) = before_service();
+    let lists = |requests: &[String]| {
+        let is_list = |request: &&String| request.contains("/endpointslices?") && !request.contains("watch=");
+        requests.iter().filter(is_list).count()
+    };
+    let before = lists(&server.requests());
+    server.end_watches();
+    server.put(SLICES, slice("shop", other.address.port(), &[pod("b", "127.0.0.1", ready())]));
+    crate::support::eventually("the new pod serves", || (served_by(&proxy) == "other").then_some(()));
+    assert_eq!(lists(&server.requests()), before, "nothing had to be listed anew");
+}
+
+#[test]
+fn row_87_a_version_that_is_gone_is_listed_anew_and_nothing_is_missed() {
+    let (server, proxy, [_blue, other]) = before_service();
+    server.down();
+    proxy.until_logged("not followed: what was seen last holds");
+    server.put(SLICES, slice("shop", other.address.port(), &[pod("b", "127.0.0.1", ready())]));
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
+    server.forget();
+    server.up();
+    crate::support::eventually("the new pod serves", || (served_by(&proxy) == "other").then_some(()));
+    server.until("the new spec is taken", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 2);
+}
+
+#[test]
+fn row_87_conflicts_move_nothing_and_conditions_are_written_when_they_end() {
+    let (server, proxy, _endpoints) = before_service();
+    server.until("it is accepted", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
+    server.conflict(2);
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
+    server.until("it is told", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 2);
+    assert_eq!(served_by(&proxy), "blue");
+}
+
+#[test]
+fn a_resource_that_is_deleted_leaves_everything_as_it_was() {
+    let (server, proxy, _endpoints) = before_service();
+    server.delete(ROLLOUTS, NAME);
+    proxy.until_logged("the resource was deleted: everything is as it was");
+    assert_eq!(served_by(&proxy), "blue");
+    assert_eq!(proxy.post("/v1/config/reload", &json!({})).status, 409);
+}

@@ -1,0 +1,72 @@
+//! A new green in the spec is a release, and what it comes to is told.
+
+use serde_json::json;
+
+use super::*;
+
+/// Waits until a release is under way, at half of the traffic.
+fn until_half(proxy: &Proxy) {
+    proxy.until(|status| status["weight"] == 50.0);
+}
+
+#[test]
+fn a_new_green_is_a_release_once_and_a_rolled_back_one_does_not_begin_again() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), version("v2", &[green.address])));
+    let data = crate::support::folder();
+    let arguments = ["--data", data.path().to_str().expect("text")];
+    let proxy = Proxy::start_by_resource(&server, NAME, &arguments);
+    until_half(&proxy);
+    let told =
+        server.until("it is told", ROLLOUTS, NAME, |resource| condition(resource, "Progressing") == "True Stepping");
+    assert_eq!(
+        (told["status"]["released"].clone(), condition(&told, "Healthy")),
+        (json!("v2"), "True Serving".to_owned())
+    );
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    server.until("it is degraded", ROLLOUTS, NAME, |resource| condition(resource, "Healthy") == "False RolledBack");
+    // Nothing that is not another green begins one.
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
+    server.until("it is taken", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 2);
+    assert_eq!(proxy.status()["state"], "rolledBack");
+    drop(proxy);
+    let proxy = Proxy::start_by_resource(&server, NAME, &arguments);
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "version": "v3" } } }));
+    until_half(&proxy);
+    let status = proxy.status();
+    assert_eq!((status["epoch"].clone(), status["green"]["version"].clone()), (json!(2), json!("v3")));
+    let told: Vec<String> =
+        server.all(EVENTS).iter().map(|event| event["reason"].as_str().expect("text").to_owned()).collect();
+    assert_eq!(told.iter().filter(|reason| *reason == "Started").count(), 2, "{told:?}");
+    assert_eq!(told.iter().filter(|reason| *reason == "RolledBack").count(), 1, "{told:?}");
+}
+
+#[test]
+fn the_actor_is_the_program_that_wrote_the_spec() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    let mut resource = rollout(version("v1", &[blue.address]), version("v2", &[green.address]));
+    resource["metadata"]["managedFields"] = json!([
+        { "manager": "kubectl-edit", "time": "2026-01-01T00:00:00Z", "operation": "Update", "fieldsV1": { "f:spec": {} } },
+    ]);
+    server.put(ROLLOUTS, resource);
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    until_half(&proxy);
+    let event = crate::support::eventually("the event", || {
+        server.all(EVENTS).into_iter().find(|event| event["reason"] == "Started")
+    });
+    assert!(event["note"].as_str().is_some_and(|note| note.ends_with("(kubectl-edit)")), "{event:#}");
+    assert_eq!((event["type"].clone(), event["regarding"]["name"].clone()), (json!("Normal"), json!(NAME)));
+}
+
+#[test]
+fn a_green_without_an_endpoint_that_answers_waits_for_one() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    server.put(SLICES, slice("shop-green", green.address.port(), &[]));
+    let service = json!({ "version": "v2", "service": { "name": "shop-green", "port": "http" } });
+    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), service));
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    server.until("it is told", ROLLOUTS, NAME, |resource| condition(resource, "Progressing") == "False Idle");
+    assert_eq!(proxy.status()["epoch"], 0);
+    server.put(SLICES, slice("shop-green", green.address.port(), &[pod("a", "127.0.0.1", json!({ "ready": true }))]));
+    until_half(&proxy);
+}
