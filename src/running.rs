@@ -211,6 +211,20 @@ fn spawn_control(control: Control, last_word: Arc<Routing<Live>>) -> io::Result<
 }
 
 impl Running {
+    /// What [`Running::drain`] begins with, and nothing else of it.
+    pub fn foretell_end(&self) {
+        let is_news = self.lifecycle.send_if_modified(|phase| {
+            let is_news = *phase == Phase::Serving;
+            if is_news {
+                *phase = Phase::Leaving;
+            }
+            is_news
+        });
+        if is_news {
+            tracing::info!("leaving: clients are asked to reconnect until this process is told to end");
+        }
+    }
+
     /// Readiness off, wait, stop accepting, let finish what runs, at the latest until the deadline.
     pub async fn drain(self) -> Drained {
         // Who holds them keeps the port open.

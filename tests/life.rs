@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Client, Cut, End, Proxy, Upstream, eventually};
+use crate::support::{Client, Cut, End, Proxy, Upstream, eventually, portcullis, printed};
 
 /// Answers `/slow` when told to, and anything else at once.
 fn with_slow() -> (Upstream, mpsc::Sender<()>) {
@@ -72,6 +72,24 @@ fn row_58_on_sigterm_readiness_goes_off_no_request_is_lost_and_the_process_exits
     assert_eq!(proxy.wait_exit().code(), Some(0));
     assert_eq!(blue.count(), answered + 3);
     proxy.until_logged("drained");
+}
+
+#[test]
+fn row_58_a_process_that_hears_that_it_will_be_told_to_end_asks_clients_to_reconnect_and_serves_until_then() {
+    let blue = Upstream::ok();
+    let mut proxy = Proxy::before_with(&blue, "drain: { wait: 0s, deadline: 20s }");
+    let ready = |proxy: &Proxy| proxy.call("GET", "/readyz", &Value::Null).status;
+    let mut kept = proxy.client();
+    assert_eq!(kept.get("/").status, 200);
+    printed(&portcullis(&["leave", "--pid", &proxy.pid().to_string()], &[]));
+    eventually("readiness off", || (ready(&proxy) == 503).then_some(()));
+    for mut client in [kept, proxy.client(), proxy.client()] {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.head.all("connection")), (200, vec!["close".to_owned()]));
+        client.ends();
+    }
+    proxy.sigterm();
+    assert_eq!(proxy.wait_exit().code(), Some(0));
 }
 
 #[test]

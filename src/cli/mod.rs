@@ -12,6 +12,7 @@ mod crd;
 mod demo;
 mod gate;
 mod history;
+mod leave;
 mod man;
 mod openapi;
 mod output;
@@ -48,6 +49,7 @@ enum Command {
     Weight(weight::SetWeight),
     Release(release::Release),
     Reload(reload::Reload),
+    Leave(leave::Leave),
     Gate(gate::Gate),
     History(history::History),
     Report(history::Report),
@@ -79,6 +81,7 @@ impl Arguments {
             Command::Weight(weight) => finish(weight.run()),
             Command::Release(release) => finish(release.run()),
             Command::Reload(reload) => finish(reload.run()),
+            Command::Leave(leave) => finish(leave.run()),
             Command::Watch(watch) => watch.run(),
             Command::Gate(gate) => gate.run(),
             Command::History(history) => finish(history.run()),

@@ -166,6 +166,7 @@ async fn serve(
     // Before anything is served, so that no signal finds the default action.
     let mut end = Ends::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut leave = signal(SignalKind::user_defined1())?;
     let mut replace = signal(SignalKind::user_defined2())?;
     let mut running = running::start_with(config, data, origin, joining).context("the proxy could not start")?;
     tracing::info!(
@@ -183,6 +184,7 @@ async fn serve(
             () = end.asked() => break None,
             relieved = running.relieved() => break Some(relieved),
             _ = hang_up.recv() => reload(&running, SIGNAL).await,
+            _ = leave.recv() => running.foretell_end(),
             _ = replace.recv() => start_successor(),
             () = watchdog.due() => if !running.has_failed() {
                 watchdog.beat();

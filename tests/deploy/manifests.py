@@ -191,7 +191,7 @@ def confined(overlay, spec, container):
 def both_containers_are_one(alone, beside):
     """The sidecar is the stand-alone replica, but for what makes it a sidecar."""
     alone, beside = dict(proxy(alone)), dict(proxy(beside))
-    assert beside.pop("restartPolicy") == "Always"
+    assert beside.pop("restartPolicy") == "Always" and beside.pop("lifecycle")["preStop"]["exec"]["command"][1] == "leave"
     assert beside.pop("startupProbe")["httpGet"]["path"] == "/readyz" and alone.pop("startupProbe")
     mounts = {each["mountPath"]: each for each in beside["volumeMounts"]}
     assert mounts.pop("/var/run/secrets/kubernetes.io/serviceaccount")["readOnly"]

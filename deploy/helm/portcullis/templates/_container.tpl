@@ -82,6 +82,11 @@ volumeMounts:
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+  # From here on clients are asked to reconnect, so that none is left when the app ends.
+  lifecycle:
+    preStop:
+      exec:
+        command: [/usr/local/bin/portcullis, leave]
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
