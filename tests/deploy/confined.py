@@ -79,6 +79,9 @@ class Confined(traffic.Portcullis):
     def pid(self):
         return json.loads(run(["runc", "--root", self.pod.folder / "runc", "state", self.pod.name]))["pid"]
 
+    def execute(self, command):
+        run(["runc", "--root", self.pod.folder / "runc", "exec", self.pod.name, *command])
+
 
 class Pod:
     """What the kubelet makes for a container: its volumes in `folder`, and what runc is to do."""
@@ -180,6 +183,16 @@ def left(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
 
 
+def foretold(proxy):
+    """By `preStop` it hears that it will be told to end: it is not ready, and asks clients to leave, and serves."""
+    proxy.execute(proxy.pod.manifest.container["lifecycle"]["preStop"]["exec"]["command"])
+    deadline = time.monotonic() + traffic.DEADLINE
+    while proxy.ask(traffic.ADMIN, "GET", "/readyz")[0].status != 503:
+        assert time.monotonic() < deadline, "it stays ready"
+    answer, _ = proxy.ask(traffic.PROXY, "GET", "/")
+    assert (answer.status, answer.headers["connection"]) == (200, "close"), answer.headers
+
+
 def play(folder, binary, manifest, image):
     pod = Pod(folder, binary, manifest, image)
     with Confined(binary, pod) as proxy:
@@ -187,6 +200,8 @@ def play(folder, binary, manifest, image):
         for path in ("/healthz", "/readyz"):
             assert proxy.ask(traffic.ADMIN, "GET", path)[0].status == 200, path
         traffic.drive(proxy)
+        if "lifecycle" in manifest.container:
+            foretold(proxy)
         began = time.monotonic()
         assert proxy.stop() == 0 and time.monotonic() - began < manifest.grace, "it did not end in its time"
     assert left(pod.bundle / "rootfs") == [] and left(pod.journal), "it wrote elsewhere, or nothing"
