@@ -216,8 +216,7 @@ class Cluster:
     def __init__(self, folder, kustomize, kubectl):
         self.kubectl, self.account = kubectl, folder / "account"
         self.objects = manifests.objects(run([kustomize, "build", manifests.KUSTOMIZE / "overlays/standalone"]))
-        self.tell("apply", "--server-side", "-k", manifests.KUSTOMIZE / "crd")
-        self.tell("wait", "--for=condition=Established", "--timeout=60s", "-f", manifests.KUSTOMIZE / "crd/gatedrollouts.yaml")
+        manifests.install(kubectl, manifests.KUSTOMIZE / "crd/gatedrollouts.yaml")
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.ROLLOUT}})
         for kind in ("ServiceAccount", "Role", "RoleBinding"):
             self.apply(manifests.one(self.objects, kind))

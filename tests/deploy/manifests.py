@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -31,6 +32,8 @@ NAME, ROLLOUT = "portcullis", "shop"
 RIGHTS = {"standalone": {}, "by-label": {"pods": True}, "by-deployment": {"deployments": ["shop-green"], "actions": ["shop-green"]}, "sidecar": {}}
 # A Helm that `go install` has made thinks of a version long gone.
 VERSION = ["--kube-version", "1.30.0"]
+# What is known of a definition, as `"TYPE":"STATUS"`.
+ESTABLISHED = 'jsonpath={range .status.conditions[*]}"{.type}":"{.status}"{end}'
 # Labels of Helm's own.
 CHART_LABELS = {"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "portcullis.dev/sidecar"}
 # Values that are refused, with words of what is said.
@@ -280,12 +283,20 @@ def conform(kubeconform, swagger, definitions, texts):
         print(said([kubeconform, "-strict", "-summary", "-skip", "ServiceMonitor", "-schema-location", location, *files]).strip())
 
 
+def install(kubectl, definition):
+    """Until the API server serves the resource. `kubectl wait` gives up on one that has no conditions yet."""
+    said([kubectl, "apply", "--server-side", "-f", definition])
+    deadline = time.monotonic() + 60
+    while '"Established":"True"' not in said([kubectl, "get", "-f", definition, "-o", ESTABLISHED]):
+        assert time.monotonic() < deadline, f"{definition} does not come to be served"
+        time.sleep(0.1)
+
+
 def taken(kubectl, definitions, texts):
     """The API server takes every object, and would run every pod where only restricted ones are let in."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ROLLOUT, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     for path in definitions:
-        said([kubectl, "apply", "--server-side", "-f", path])
-        said([kubectl, "wait", "--for=condition=Established", "--timeout=60s", "-f", path])
+        install(kubectl, path)
     applied(kubectl, [namespace], [])
     count = 0
     for text in texts:
