@@ -1,0 +1,3 @@
+module portcullis.dev/race
+
+go 1.24
