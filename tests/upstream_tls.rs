@@ -2,19 +2,20 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::support::tls_upstream::ok;
 use crate::support::{
-    Authority, Backend, Cut, NameServer, Proxy, Shows, Signed, TlsConnection, TlsUpstream, Upstream, config,
-    eventually, portcullis, refused,
+    Authority, Backend, Cut, DEADLINE, Http2Upstream, NameServer, Proxy, Shows, Signed, TlsConnection, TlsUpstream,
+    Upstream, config, eventually, portcullis, refused,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -383,6 +384,135 @@ fn a_proxy_that_watches_reads_what_is_trusted_again_when_its_file_changes() {
     assert_eq!(proxy.get("/").status, 200);
     lab.trust(&Authority::new());
     eventually("the new authority", || (proxy.get("/").status == 502).then_some(()));
+}
+
+/// Passes on what comes, of the first connection once it is let go.
+struct Relay {
+    url: String,
+    accepted: mpsc::Receiver<()>,
+    go: mpsc::Sender<()>,
+}
+
+impl Relay {
+    fn to(endpoint: SocketAddr) -> Relay {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let url = format!("https://{}", listener.local_addr().expect("a bound socket"));
+        let (comes, accepted) = mpsc::channel();
+        let (go, goes) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut goes = Some(goes);
+            for from in listener.incoming().map_while(Result::ok) {
+                comes.send(()).ok();
+                let waits = goes.take();
+                std::thread::spawn(move || {
+                    // An error means that the test is over.
+                    if waits.is_some_and(|goes: mpsc::Receiver<()>| goes.recv().is_err()) {
+                        return;
+                    }
+                    let to = TcpStream::connect(endpoint).expect("the endpoint listens");
+                    let pass = |mut from: TcpStream, mut to: TcpStream| {
+                        std::io::copy(&mut from, &mut to).ok();
+                        to.shutdown(Shutdown::Write).ok();
+                    };
+                    let back = [&to, &from].map(|stream| stream.try_clone().expect("a file descriptor"));
+                    let [answers, asks] = back;
+                    std::thread::spawn(move || pass(answers, asks));
+                    pass(from, to);
+                });
+            }
+        });
+        Relay { url, accepted, go }
+    }
+}
+
+/// From here on nobody is trusted who was.
+#[track_caller]
+fn trust_another(lab: &Lab, proxy: &Proxy) {
+    lab.trust(&Authority::new());
+    assert_eq!(proxy.post("/v1/config/reload", &Value::Null).status, 200);
+}
+
+/// As [`Lab::text`], in front of an endpoint that is spoken to in this way.
+fn speaking(protocol: &str, lab: &Lab, endpoint: &str) -> String {
+    let text = lab.text(endpoint, "", "timeouts: { connect: 20s }");
+    text.replacen("tls: {", &format!("protocol: {protocol}, tls: {{"), 1)
+}
+
+#[track_caller]
+fn check_handshake_under_way(protocol: &str, lab: &Lab, relay: &Relay) {
+    lab.trust(&lab.authority);
+    let proxy = Proxy::start(&speaking(protocol, lab, &relay.url));
+    let mut first = proxy.client();
+    first.send(GET);
+    relay.accepted.recv_timeout(DEADLINE).expect("a connection");
+    trust_another(lab, &proxy);
+    assert_eq!(proxy.get("/").status, 502, "another connection is made by what is trusted now");
+    relay.go.send(()).expect("it waits");
+    assert_eq!(first.response().status, 200);
+    let later = proxy.get("/").status;
+    assert_eq!(later, 502, "what was made by another trust carries no other request by {protocol}");
+}
+
+#[test]
+fn a_connection_whose_handshake_was_under_way_when_trust_was_reloaded_carries_no_other_request() {
+    let lab = Lab::new();
+    let http2 = Http2Upstream::ok(Some(&Shows { alpn: &["h2"], ..lab.shows() }));
+    for (protocol, endpoint) in
+        [("http1", lab.ok().address), ("auto", lab.ok().address), ("auto", http2.address), ("http2", http2.address)]
+    {
+        check_handshake_under_way(protocol, &lab, &Relay::to(endpoint));
+    }
+}
+
+#[test]
+fn a_connection_that_was_busy_when_trust_was_reloaded_carries_no_other_request() {
+    let lab = Lab::new();
+    let (ends, waits) = mpsc::channel();
+    let waits = Mutex::new(waits);
+    let blue = lab.scripted(move |connection| {
+        while let Some(request) = connection.request() {
+            if request.target == "/slow" && waits.lock().expect("no panic with it").recv().is_err() {
+                return;
+            }
+            connection.send(ok(&request.target));
+        }
+    });
+    let proxy = lab.before(&blue);
+    let mut slow = proxy.client();
+    slow.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("the slow request", || (!blue.requests().is_empty()).then_some(()));
+    trust_another(&lab, &proxy);
+    assert_eq!(proxy.get("/").status, 502, "another connection is made by what is trusted now");
+    ends.send(()).expect("it waits");
+    assert_eq!(slow.response().text(), "/slow");
+    assert_eq!(proxy.get("/").status, 502, "the one that is free again is of another trust");
+
+    let go = Arc::new(Notify::new());
+    let waits = Arc::clone(&go);
+    let tls = Shows { alpn: &["h2"], ..lab.shows() };
+    lab.trust(&lab.authority);
+    let blue = Http2Upstream::scripted(
+        Some(&tls),
+        |_| {},
+        move |call| {
+            let waits = Arc::clone(&waits);
+            Box::pin(async move {
+                if call.request.uri().path() == "/slow" {
+                    waits.notified().await;
+                }
+                call.echo().await;
+            })
+        },
+    );
+    let proxy = Proxy::start(&speaking("http2", &lab, &blue.url()));
+    let mut slow = proxy.client();
+    slow.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("the slow request", || (blue.open() == 1).then_some(()));
+    trust_another(&lab, &proxy);
+    assert_eq!(proxy.get("/").status, 502, "a stream beside it would be trusted no less");
+    go.notify_one();
+    assert_eq!(slow.response().status, 200);
+    assert_eq!(proxy.get("/").status, 502);
 }
 
 #[test]
