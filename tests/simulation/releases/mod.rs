@@ -37,7 +37,7 @@ const RELEASES: u64 = 150;
 const OCCUR_IN: u64 = 5_000;
 
 /// What those may not lack: decisions, and what the world does to the program.
-const OCCURRING: [&str; 29] = [
+const OCCURRING: [&str; 34] = [
     "started",
     "stepped",
     "weightSet",
@@ -54,6 +54,11 @@ const OCCURRING: [&str; 29] = [
     "completed",
     "rolledBack",
     "notified",
+    "gateAsked",
+    "gatePassed",
+    "gateWaits",
+    "gateRefused",
+    "gateOverridden",
     "restarted",
     "refusal",
     "write",

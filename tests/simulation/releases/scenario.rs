@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use portcullis::gate::signal::{Posted, Posting};
 use portcullis::gate::{ByVersion, Health, Policy, Version};
-use portcullis::release::{Acknowledged, Input, Plan, Weight};
+use portcullis::release::{Acknowledged, Answered, Input, Plan, Weight};
 
 mod drawn;
 
@@ -73,6 +73,10 @@ pub enum What {
 pub enum Order {
     Operator(Input),
     Signal(Posted),
+    /// To a question that was asked before, whether it is still open or not.
+    Answer(Answered),
+    /// A tick between the others.
+    Look,
 }
 
 /// How the disk behaves: each write, and what becomes of its answer.

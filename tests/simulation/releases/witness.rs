@@ -1,6 +1,6 @@
 //! Counts on its own what happens in a run, and says which promise that breaks.
 //!
-//! Promises 1, 2 and 6 are looked after here; [`restart`] sees that they outlive a crash, [`steps`] looks after promise 3,
+//! Promises 1, 2 and 6 are looked after here; [`restart`] sees that they outlive a crash, [`steps`] and [`gates`] look after promise 3,
 //! [`blame`] after 4 and 5, and [`counts`] adds up.
 
 use std::collections::BTreeMap;
@@ -17,11 +17,13 @@ use super::scenario::{ALICE, Scenario};
 
 mod blame;
 mod counts;
+mod gates;
 mod restart;
 mod steps;
 
 pub use blame::Unjust;
 use counts::Counts;
+use gates::AtGate;
 use steps::Place;
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,7 @@ pub struct Witness<'a> {
     before: (Weight, u64),
     green_heard: Duration,
     place: Place,
+    pub gate: AtGate,
     /// An operator has consented to the step after this one.
     approved: bool,
     /// Time at this place that was not held.
@@ -91,6 +94,7 @@ impl<'a> Witness<'a> {
             before: (Weight::ZERO, 0),
             green_heard: Duration::ZERO,
             place: Place::Nowhere,
+            gate: AtGate::default(),
             approved: false,
             baked: Duration::ZERO,
             seen: Duration::ZERO,
@@ -193,6 +197,12 @@ impl<'a> Witness<'a> {
             return broken(2, format!("at {now:?} the table is of epoch {} and the release of {epoch}", table.epoch));
         }
         self.exchanged(state, table, now)?;
+        if state.run().is_none() {
+            self.gate = AtGate::default();
+        } else if epoch > self.epoch {
+            self.gate.begin(epoch);
+        }
+        self.not_started(table, now)?;
         if epoch > self.epoch {
             self.epoch = epoch;
             self.forget(now);
@@ -276,6 +286,7 @@ impl<'a> Witness<'a> {
             );
         }
         let by_plan = actor == PLAN;
+        self.gate.told(kind, self.gates());
         match kind {
             Kind::Started => self.place = if self.scenario.plan.is_some() { Place::Delay } else { Place::Manual },
             Kind::WeightSet if self.place == Place::Nowhere => self.place = Place::Manual,
@@ -321,7 +332,8 @@ impl<'a> Witness<'a> {
             actor == GATE && matches!(kind, Kind::RolledBack | Kind::Probing | Kind::Acquitted) && cause != "synthetic"
                 || [APPROVAL_DEADLINE, LOW_TRAFFIC, PROGRESS_DEADLINE].contains(&cause) && kind == Kind::RolledBack
                 || matches!(kind, Kind::Stepped);
-        let by_hand = matches!(input, Input::Operator(_));
+        // A question follows from what an operator does, and is the plan's.
+        let by_hand = matches!(input, Input::Operator(_)) && kind != Kind::GateAsked;
         let silent = sentence.is_empty() || numbers && !sentence.contains(|c: char| c.is_ascii_digit());
         if actor.is_empty() || silent || by_hand != (actor == ALICE) {
             return broken(6, format!("at {now:?} {} by {actor:?} says only: {sentence:?}", kind.name()));

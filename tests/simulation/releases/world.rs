@@ -274,6 +274,14 @@ impl<'a> World<'a> {
                 self.witness.signalled(&posted, self.core(at));
                 self.feed(&Input::Signal(posted), at)
             }
+            Order::Answer(answered) => {
+                self.witness.gate.answered(&answered, self.core(at));
+                self.feed(&Input::Answered(answered), at)?;
+                // What has passed counts for less time than most ticks take.
+                self.reactions.push((at + Duration::from_secs(1), Order::Look));
+                Ok(())
+            }
+            Order::Look => Ok(()),
         }
     }
 
@@ -292,6 +300,9 @@ impl<'a> World<'a> {
         self.witness.ordered(&effects, at)?;
         let mut told = Vec::new();
         for effect in effects {
+            if let Effect::Ask(question) = effect {
+                self.ask(question, at);
+            }
             self.carry_out(effect, now, &before, &mut told);
         }
         if let Some(recording) = &mut self.recording {

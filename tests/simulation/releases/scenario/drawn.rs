@@ -46,9 +46,16 @@ pub(super) fn plan(random: &mut Rng) -> Plan {
             [random.usize(..4)],
         irreversible: (random.u8(..8) == 0).then(|| "it drops a column".to_owned()),
         max_weight: Weight::FULL,
-        gates: Gates::default(),
+        gates: gates(&mut Rng::with_seed(!random.clone().u64(..))),
         steps,
     }
+}
+
+/// In every third plan some of them.
+fn gates(random: &mut Rng) -> Gates {
+    let has_some = random.u8(..3) == 0;
+    let mut within = || (has_some && random.bool()).then(|| minutes(random, 0.2, 3.0));
+    Gates { before_start: within(), before_step: within(), before_promotion: within() }
 }
 
 fn approval(random: &mut Rng) -> Approval {

@@ -10,6 +10,7 @@ use portcullis::routing::Table;
 
 use super::super::disk::Saved;
 use super::super::scenario::Crash;
+use super::gates::AtGate;
 use super::steps::Place;
 use super::{Checked, Witness, broken};
 
@@ -54,6 +55,7 @@ impl Witness<'_> {
         self.baked = Duration::ZERO;
         self.seen = beginning.clock;
         self.place = Place::of(&beginning.state);
+        self.gate = AtGate::restarted(&beginning.state);
         self.forget(beginning.clock);
         if run.is_some() {
             self.compared();

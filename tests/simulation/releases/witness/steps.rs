@@ -86,6 +86,7 @@ impl Witness<'_> {
         {
             return broken(3, format!("at {now:?} {:?} ended without an approval", self.place));
         }
+        self.let_past(next, now)?;
         if self.place != Place::Delay {
             self.earned(course, plan.on_low_traffic, kind, now)?;
         }

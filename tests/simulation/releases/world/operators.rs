@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use jiff::Timestamp;
 use portcullis::control::status::Rollback;
-use portcullis::release::{Acknowledged, Input, Kind as Told, State};
+use portcullis::release::{Acknowledged, Answer, Answered, Input, Kind as Told, Question, State};
 
 use super::World;
 use crate::simulation::releases::scenario::{ALICE, Order, minutes};
@@ -25,6 +25,12 @@ impl World<'_> {
             Told::Paused | Told::WeightSet | Told::Irreversible if self.random.u8(..4) > 0 => {
                 let (actor, reason) = alice();
                 self.reactions.push((later(&mut self.random), Order::Operator(Input::Resume { actor, reason })));
+            }
+            Told::GateRefused if self.random.u8(..8) > 0 => {
+                let (actor, reason) = (ALICE.to_owned(), "it is known".to_owned());
+                let input =
+                    if self.random.bool() { Input::Approve { actor, reason } } else { Input::Resume { actor, reason } };
+                self.reactions.push((later(&mut self.random), Order::Operator(input)));
             }
             Told::RolledBack => {
                 if actor == ALICE {
@@ -57,6 +63,21 @@ impl World<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Somebody finds out whether the release may go on, and says so in time, late, or never.
+    pub(super) fn ask(&mut self, question: Question, at: Duration) {
+        self.witness.gate.asked(question);
+        let sentence = "the smoke test".to_owned();
+        let answer = match self.random.u8(..10) {
+            0..6 => Answer::Pass { sentence },
+            6 => Answer::Refuse { sentence },
+            7 | 8 => Answer::Wait { time: minutes(&mut self.random, 0.0, 3.0), sentence },
+            _ => return,
+        };
+        let after = if self.random.u8(..8) == 0 { minutes(&mut self.random, 0.2, 6.0) } else { self.scenario.tick };
+        let answered = Answered { question, answer };
+        self.reactions.push((at + after, Order::Answer(answered)));
     }
 
     /// The clock on the wall jumps as it likes.
