@@ -97,6 +97,7 @@ impl Run {
             advertise: self.advertise.clone(),
             lease: self.lease,
             peer_token: peer_token.map_err(|wrong| anyhow!("--peer-token: {wrong}"))?,
+            data: self.data.clone(),
         };
         let kubernetes::Started { config, joining, .. } = kubernetes::start(settings)?;
         // Secrets that are mounted are renewed under a pod.

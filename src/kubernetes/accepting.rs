@@ -1,12 +1,14 @@
 //! From the `spec` to the configuration: by the code that reads a file, with the same faults, all or nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::conditions::{self, Acceptance, Verdict};
 use super::resource::GatedRollout;
-use super::{Cluster, Proxy, deployments};
+use super::{Cluster, Heard, Proxy, deployments, keeping};
 use crate::config::{self, Config, Environment, Faults};
 use crate::control::command::Failed;
 use crate::control::status::Status;
@@ -34,15 +36,33 @@ pub(super) fn green(resource: &GatedRollout) -> Option<String> {
     deployments::version(resource).or_else(written)
 }
 
-/// Waits for a resource that can be used. What is wrong with one that cannot is told.
-pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>) {
+/// An API server that is there answers within milliseconds; a cluster should not be without its service for longer because
+/// none is.
+const UNHEARD: Duration = Duration::from_secs(5);
+
+/// Waits for a resource that can be used. What is wrong with one that cannot is told. Where nobody answers, one that was kept
+/// is used.
+pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>, Heard) {
     let mut seen = cluster.seen.clone();
     let mut told = None;
+    if timeout(UNHEARD, seen.changed()).await.is_err() {
+        let kept = cluster.data.as_deref().and_then(|folder| keeping::kept(folder, &cluster.namespace, &cluster.name));
+        match kept.map(|kept| (read(&kept), kept)) {
+            Some((Ok(config), kept)) => {
+                tracing::warn!("the API server does not answer: the resource is taken as it was kept");
+                return (config, Arc::new(kept), Heard::Before);
+            }
+            Some((Err(faults), _)) => tracing::error!(%faults, "the resource that was kept is not usable"),
+            None => tracing::warn!("the API server does not answer, and is waited for"),
+        }
+    } else {
+        seen.mark_changed();
+    }
     loop {
         seen.changed().await.expect("the resource is followed for as long as the thread runs");
         let resource = seen.borrow_and_update().clone();
         match resource.map(|resource| (read(&resource), resource)) {
-            Some((Ok(config), resource)) => return (config, resource),
+            Some((Ok(config), resource)) => return (config, resource, Heard::Now),
             Some((Err(faults), resource)) => {
                 let verdict = Verdict::Faulty(conditions::told(&faults));
                 let acceptance = Acceptance { generation: resource.metadata.generation, verdict };
@@ -90,7 +110,10 @@ pub(super) async fn follow(
         }
         known = said;
         let verdict = match proxy.reloading.reload(WATCH).await {
-            Ok(_) => Verdict::Accepted,
+            Ok(_) => {
+                cluster.keep(&resource);
+                Verdict::Accepted
+            }
             Err(NotReloaded::Faults(faults)) => Verdict::Faulty(conditions::told(&faults)),
             Err(NotReloaded::Failed(Failed::Refused(refused))) => Verdict::Refused(refused.to_string()),
             Err(NotReloaded::NoFile | NotReloaded::NoResource | NotReloaded::Failed(Failed::Gone)) => continue,

@@ -1,7 +1,7 @@
 //! What a proxy is run by in Kubernetes: the custom resource in the place of a file, on a thread of its own.
 //!
 //! [`resource`] is its type, [`definition`] what the API server is told of it. [`place`] is where it is, [`watching`] follows
-//! it, [`accepting`] makes a configuration of its `spec`, [`releasing`] a release of a new green, which [`deployments`] may find.
+//! it, [`keeping`] remembers it, [`accepting`] makes a configuration of its `spec`, [`releasing`] a release of a new green, which [`deployments`] may find.
 //! [`services`] finds endpoints, [`commands`] is what annotations ask for. [`conditions`] and [`telling`] are what is said of all
 //! this, [`fields`] who has written what.
 //!
@@ -14,6 +14,7 @@ mod conditions;
 mod definition;
 mod deployments;
 mod fields;
+mod keeping;
 pub mod place;
 mod releasing;
 pub mod resource;
@@ -22,6 +23,7 @@ mod telling;
 mod watching;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub lease: Duration,
     /// What the replicas show each other.
     pub peer_token: Option<Secret>,
+    /// Where the resource is kept for a start without the API server.
+    pub data: Option<PathBuf>,
 }
 
 /// What a proxy begins with.
@@ -68,7 +72,16 @@ pub struct Started {
     pub config: Config,
     /// As it was when the configuration was made of it.
     pub resource: Arc<GatedRollout>,
+    pub heard: Heard,
     pub joining: Joining,
+}
+
+/// Whether what a proxy begins with is what the API server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Now,
+    /// Nobody answers: it was kept from before.
+    Before,
 }
 
 /// How the thread and a proxy find each other.
@@ -98,6 +111,7 @@ struct Cluster {
     name: String,
     /// What this replica is called.
     replica: String,
+    data: Option<PathBuf>,
     seen: Seen,
     /// Whether this replica is the one that writes and takes steps.
     leading: watch::Receiver<bool>,
@@ -138,16 +152,16 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
     let (_lead, leading) = watch::channel(true);
     let cluster = match settings.place.connect().await {
         Ok((api, namespace)) => {
-            let Settings { place: Place { name, .. }, replica, .. } = settings;
+            let Settings { place: Place { name, .. }, replica, data, .. } = settings;
             let seen = watching::follow(api.clone(), &name);
-            Cluster { api, namespace, name, replica, seen, leading }
+            Cluster { api, namespace, name, replica, data, seen, leading }
         }
         Err(error) => {
             _ = begin.send(Err(error.into()));
             return;
         }
     };
-    let (config, resource) = accepting::first(&cluster).await;
+    let (config, resource, heard) = accepting::first(&cluster).await;
     let (join, joined) = oneshot::channel();
     let (services, asked) = mpsc::channel(ASKED);
     let (listen, listener) = oneshot::channel();
@@ -155,10 +169,11 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
     tokio::task::spawn_local(services::serve(client, cluster.namespace.clone(), asked, listener));
     let pods = pods_of(&config, &services).await;
     let joining = Joining { seen: cluster.seen.clone(), pods, services, proxy: join };
-    if begin.send(Ok(Started { config, resource: Arc::clone(&resource), joining })).is_err() {
+    if begin.send(Ok(Started { config, resource: Arc::clone(&resource), heard, joining })).is_err() {
         return;
     }
     let Ok(proxy) = joined.await else { return };
+    cluster.keep(&resource);
     _ = listen.send(services::Listener { wanted: proxy.wanted.clone(), findings: proxy.findings.clone() });
     let acceptance = Acceptance { generation: resource.metadata.generation, verdict: Verdict::Accepted };
     let (accept, accepted) = watch::channel(acceptance);
@@ -187,6 +202,15 @@ async fn pods_of(config: &Config, services: &mpsc::Sender<Ask>) -> Addresses {
 impl Cluster {
     fn leads(&self) -> bool {
         *self.leading.borrow()
+    }
+
+    /// For the next start. What cannot be kept is told, and everything else goes on.
+    fn keep(&self, resource: &GatedRollout) {
+        if let Some(folder) = &self.data
+            && let Err(error) = keeping::keep(folder, resource)
+        {
+            tracing::warn!(%error, "the resource was not kept for a start without the API server");
+        }
     }
 
     /// Merges a patch into the status. False where that was not taken: because the resource has changed since, or nobody

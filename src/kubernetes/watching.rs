@@ -13,6 +13,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Seen;
 use super::resource::GatedRollout;
@@ -23,6 +24,9 @@ const LONGEST_WATCH_SECONDS: u32 = 60;
 /// Between two attempts, at first and at most. An API server that is back is asked within the longest.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// After a failure for so long without another the next one is the first again. Longer than the longest wait.
+const CALM: Duration = Duration::from_secs(30);
 
 /// Follows the resource with this name from here on.
 pub(super) fn follow(api: Api<GatedRollout>, name: &str) -> Seen {
@@ -75,6 +79,8 @@ where
     let mut is_away = false;
     changes.filter_map(move |change| {
         let change = match change {
+            // That a list begins says nothing.
+            Ok(Event::Init) => Some(Event::Init),
             Ok(change) => {
                 if std::mem::take(&mut is_away) {
                     tracing::info!(kind, "followed again");
@@ -103,20 +109,41 @@ const GONE: u16 = 410;
 #[derive(Default)]
 struct Waits {
     failed: u32,
+    last: Option<Instant>,
 }
 
 impl Iterator for Waits {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let wait = SHORTEST_WAIT * (1 << self.failed.min(8));
-        self.failed += 1;
-        Some(wait.min(LONGEST_WAIT))
+        let now = Instant::now();
+        let is_calm = self.last.replace(now).is_none_or(|last| now - last > CALM);
+        self.failed = if is_calm { 0 } else { self.failed + 1 };
+        Some(LONGEST_WAIT.min(SHORTEST_WAIT * (1 << self.failed.min(8))))
     }
 }
 
 impl Backoff for Waits {
-    fn reset(&mut self) {
-        self.failed = 0;
+    /// It is called for whatever comes, also when an attempt begins.
+    fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_come_less_often_up_to_a_bound_and_at_once_again_after_a_calm_time() {
+        let mut waits = Waits::default();
+        let next = |waits: &mut Waits| {
+            waits.reset();
+            waits.next().expect("there is always another attempt").as_millis()
+        };
+        let first: Vec<u128> = (0..7).map(|_| next(&mut waits)).collect();
+        assert_eq!(first, [200, 400, 800, 1600, 3200, 5000, 5000]);
+        tokio::time::advance(CALM).await;
+        assert_eq!(next(&mut waits), 5000);
+        tokio::time::advance(CALM + Duration::from_millis(1)).await;
+        assert_eq!(next(&mut waits), 200);
     }
 }

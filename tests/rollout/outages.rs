@@ -81,3 +81,20 @@ fn a_resource_that_is_deleted_leaves_everything_as_it_was() {
     assert_eq!(served_by(&proxy), "blue");
     assert_eq!(proxy.post("/v1/config/reload", &json!({})).status, 409);
 }
+
+#[test]
+fn row_87_a_start_without_the_api_server_goes_by_the_resource_that_was_kept() {
+    let (server, blue, other) = (ApiServer::start(), named("blue"), named("other"));
+    let data = crate::support::folder();
+    let arguments = ["--data", data.path().to_str().expect("text")];
+    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), version("v2", &[])));
+    let proxy = Proxy::start_by_resource(&server, NAME, &arguments);
+    server.until("it is accepted", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
+    drop(proxy);
+    server.down();
+    let proxy = Proxy::start_by_resource(&server, NAME, &arguments);
+    assert_eq!(served_by(&proxy), "blue");
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "blue": { "endpoints": [other.address.to_string()] } } }));
+    server.up();
+    crate::support::eventually("the spec of today is taken", || (served_by(&proxy) == "other").then_some(()));
+}

@@ -70,3 +70,18 @@ fn a_green_without_an_endpoint_that_answers_waits_for_one() {
     server.put(SLICES, slice("shop-green", green.address.port(), &[pod("a", "127.0.0.1", json!({ "ready": true }))]));
     until_half(&proxy);
 }
+
+#[test]
+fn a_green_that_is_named_while_a_release_is_open_is_released_when_that_has_ended() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), version("v2", &[green.address])));
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    until_half(&proxy);
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "version": "v3" } } }));
+    server.until("why not", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "False Refused");
+    assert_eq!(proxy.status()["green"]["version"], "v2");
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    let status = proxy.until(|status| status["green"]["version"] == "v3" && status["weight"] == 50.0);
+    assert_eq!(status["epoch"], 2);
+    server.until("it is taken", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
+}
