@@ -1,8 +1,8 @@
 //! Sliding windows: one ring of slots for each window length and latency span that the policy names.
 //!
 //! A ring keeps at most 61 slots of evidence for both versions, their running sum, and what of it came since the weight last
-//! changed or green's latencies began. A slot takes 2 × 10.5 KiB at most, so a ring is at most 1.4 MiB, whatever the traffic and whatever the length of
-//! the window. It is a fifth of that where the slowest requests take ten times as long as the quickest.
+//! changed or green's latencies began. A slot takes 2 × 10.5 KiB at most, so a ring is at most 1.4 MiB, whatever the traffic and
+//! whatever the length of the window. It is a fifth of that where the slowest requests take ten times as long as the quickest.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,6 +11,11 @@ use super::routes::{RouteTick, RouteTicks};
 use super::shard::Sample;
 use crate::gate::trigger::Span;
 use crate::gate::{ByVersion, Evidence, Policy, RouteNumber, Trigger, Version, Window};
+
+mod history;
+
+pub(super) use history::HISTORY;
+pub use history::History;
 
 /// Slots in a window; its edge moves by one slot at a time.
 const SLOTS: u32 = 60;
@@ -180,41 +185,6 @@ pub fn watch_window(policy: &Policy) -> Duration {
 
 fn route_of(trigger: &Trigger) -> Option<RouteNumber> {
     trigger.route.as_ref().map(|route| route.number)
-}
-
-/// What blue did in the ten minutes before now, across epochs.
-#[derive(Clone, Debug)]
-pub struct History(Ring);
-
-pub(super) const HISTORY: Duration = Duration::from_secs(600);
-
-impl Default for History {
-    fn default() -> History {
-        History(Ring::new(HISTORY, Span::Head))
-    }
-}
-
-impl History {
-    /// What is known already, as if all of it had happened at `now`.
-    pub fn of(blue: Evidence, now: Duration) -> History {
-        let mut history = History::default();
-        let sample = Sample { evidence: blue, ..Sample::default() };
-        history.add(ByVersion { blue: &sample, green: &Sample::default() }, now);
-        history
-    }
-
-    pub fn add(&mut self, sample: ByVersion<&Sample>, now: Duration) {
-        self.0.add(sample, now);
-    }
-
-    /// As [`Windows::exchange`].
-    pub fn exchange(&mut self) {
-        self.0.exchange();
-    }
-
-    pub fn blue(&self) -> &Evidence {
-        &self.0.total.blue
-    }
 }
 
 impl Ring {
