@@ -18,6 +18,7 @@
 //! - [`release`]: what a release is and how it moves. Pure as well.
 //! - [`course`]: one release after another: what can happen goes in, what must be done comes out. Pure, so that the journal
 //!   can be replayed.
+//! - [`replica`]: how many proxies act as one: what one knows of the state that they share, and does about it. Pure.
 //! - [`control`]: the one task that owns the release: it ticks, judges and carries out.
 //! - [`kubernetes`]: the custom resource that a proxy is run by, and what is followed there, on a thread of its own. Absent:
 //!   anything on the way of a request, and anything that waits for the API server but a start.
@@ -59,6 +60,7 @@ pub mod proxy;
 pub mod release;
 pub mod reload;
 pub mod replay;
+pub mod replica;
 pub mod report;
 pub mod resolve;
 pub mod routing;

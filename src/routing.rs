@@ -18,6 +18,7 @@ use crate::gate::trigger::{Action, StreakTrigger};
 use crate::release::{Epoch, Weight};
 
 mod cohorts;
+mod following;
 
 pub use cohorts::Cohorts;
 

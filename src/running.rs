@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use crate::actions;
-use crate::admin::{self, Past};
+use crate::admin::{self, Leader, Past};
 use crate::config::{Config, Endpoint, Tls};
 use crate::control::changes::streak;
 use crate::control::command::Commands;
@@ -26,6 +26,7 @@ use crate::control::lending::Lending;
 use crate::control::restore::Beginning;
 use crate::control::series::Series;
 use crate::control::status::{Names, Status};
+use crate::control::together::Together;
 use crate::control::{Control, Inputs, Outputs};
 use crate::course::Course;
 use crate::gate::Version;
@@ -34,6 +35,7 @@ use crate::listeners::Listeners;
 use crate::live::Live;
 use crate::measure::{Collectors, shard};
 use crate::proxy::{self, Phase};
+use crate::release::Weight;
 use crate::reload::{Reloading, Source};
 use crate::resolve::{self, Wanted};
 use crate::routing::{NOTICES, Routing};
@@ -119,6 +121,15 @@ pub fn start_with(
     let exposition = telemetry.exposition();
     let (spans, exporting) = spans::start(Arc::clone(&routing), lookups.clone(), telemetry.spans())?;
     let reloading = Reloading::new(config, source, commands.clone(), lookups.clone(), telemetry.reloads());
+    let (together, ends) = match &kubernetes {
+        None => (Together::Alone, None),
+        Some(joining) => {
+            // Until the state of the replicas has been read.
+            routing.route(beginning.table.epoch, Weight::ZERO);
+            let (together, ends) = Together::among(joining.longest_stop);
+            (together, Some(ends))
+        }
+    };
     if let Some(claim) = &claim
         && let Some(latched) = claim.go()?
     {
@@ -146,11 +157,23 @@ pub fn start_with(
     answering.spawn(move |runbook| {
         actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Some(Arc::clone(&routed)))
     })?;
-    let inputs =
-        Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending, asking };
+    let inputs = Inputs {
+        routing,
+        collectors,
+        notices,
+        commands: commanded,
+        found,
+        telemetry,
+        ledger,
+        runner,
+        lending,
+        asking,
+        together,
+    };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
+    let (lead, leader) = watch::channel(Leader::default());
     let context = admin::Context {
         commands: commands.clone(),
         lookups,
@@ -158,19 +181,22 @@ pub fn start_with(
         past: Past::default(),
         series,
         status: status.clone(),
-        lifecycle: phase,
+        lifecycle: phase.clone(),
         exposition,
         reloading: reloading.clone(),
         archive,
         shared: admin::Shared::default(),
+        leader,
     };
     admin::spawn(listeners.admin, context)?;
     if let Some(claim) = claim {
         claim.serving();
     }
-    if let Some(joining) = kubernetes {
+    if let (Some(joining), Some(ends)) = (kubernetes, ends) {
         let (status, events, reloading) = (status.clone(), events.clone(), reloading.clone());
-        joining.join(kubernetes::Proxy { commands: commands.clone(), status, events, reloading, wanted, findings });
+        let proxy = kubernetes::Proxy { commands: commands.clone(), status, events, reloading, wanted, findings };
+        let part = kubernetes::Part { lifecycle: phase, admin: admin_address, ends, leader: lead };
+        joining.join(proxy, part);
     }
     let listeners = Arc::new(ArcSwapOption::from_pointee(offered));
     let relieved = match (next, data) {

@@ -25,6 +25,8 @@ pub(super) struct Endpoint {
     pub answer: Answer,
     /// What it may answer instead, beside what all of them may.
     pub fails: &'static [u16],
+    /// Of a change.
+    pub whose: Whose,
     pub handler: MethodRouter<Context>,
 }
 
@@ -34,6 +36,15 @@ pub(super) enum Needs {
     Nothing,
     /// One with the role viewer; for what is not safe, operator.
     Token,
+}
+
+/// Which replica makes a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The one that leads.
+    Leader,
+    /// The one that is asked.
+    Each,
 }
 
 pub(super) struct Parameter {
@@ -84,6 +95,7 @@ impl Endpoint {
             body,
             answer,
             fails: &[],
+            whose: Whose::Leader,
             handler: MethodRouter::new(),
         }
     }
@@ -103,6 +115,10 @@ impl Endpoint {
 
     fn with(self, parameters: Vec<Parameter>, fails: &'static [u16]) -> Endpoint {
         Endpoint { parameters, fails, ..self }
+    }
+
+    fn of_each(self) -> Endpoint {
+        Endpoint { whose: Whose::Each, ..self }
     }
 
     fn by(self, handler: MethodRouter<Context>) -> Endpoint {
@@ -218,6 +234,7 @@ fn changes() -> Vec<Endpoint> {
             "Send everything back to blue",
             Body::Perhaps(of::<api::Withdraw>, api::BODY_BYTES),
         )
+        .of_each()
         .by(post(api::roll_back)),
         Endpoint::put(
             "/v1/versions/{version}/endpoints",
@@ -226,8 +243,10 @@ fn changes() -> Vec<Endpoint> {
             Body::Needed(of::<versions::Endpoints>, versions::BODY_BYTES),
         )
         .with(vec![version], &[404])
+        .of_each()
         .by(put(versions::set_endpoints)),
         Endpoint::post("/v1/config/reload", "reload", "Read the configuration again, all or nothing", Body::None)
+            .of_each()
             .by(post(versions::reload)),
         Endpoint::post(
             "/v1/signals/{name}",

@@ -15,6 +15,7 @@ mod dashboard;
 mod endpoints;
 mod events;
 mod fate;
+mod forward;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod listen;
@@ -53,7 +54,8 @@ use crate::reload::{AdminSettings, Reloading};
 use crate::resolve::Lookups;
 use crate::telemetry::Exposition;
 pub use dashboard::Past;
-use endpoints::{Body, Endpoint, Needs};
+use endpoints::{Body, Endpoint, Needs, Whose};
+pub use forward::Leader;
 use once::Once;
 use problem::Problem;
 
@@ -72,6 +74,8 @@ pub struct Context {
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
     pub shared: Shared,
+    /// Who takes the steps of the release.
+    pub leader: watch::Receiver<Leader>,
 }
 
 /// A dashboard or a pipeline each. Half of the connections, so that whoever only waits for something keeps out nobody who has
@@ -113,7 +117,7 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 fn router(context: Context) -> Router {
     let mut router = Router::new();
-    for Endpoint { path, method, needs, body, handler, .. } in endpoints::all() {
+    for Endpoint { path, method, needs, body, handler, whose, .. } in endpoints::all() {
         let most = match body {
             // Where none is needed it is not looked at.
             Body::None => api::BODY_BYTES,
@@ -122,6 +126,9 @@ fn router(context: Context) -> Router {
         let mut handler = handler;
         if !method.is_safe() {
             handler = handler.route_layer(from_fn_with_state((context.clone(), most), changes::receive));
+            if whose == Whose::Leader {
+                handler = handler.route_layer(from_fn_with_state(context.clone(), forward::to_leader));
+            }
         }
         if needs == Needs::Token {
             handler = handler.route_layer(from_fn_with_state(context.clone(), access::authorise));

@@ -63,6 +63,10 @@ pub(super) enum Problem {
     Journal(#[from] ReadError),
     #[error("the proxy is on its way out")]
     Leaving,
+    #[error("no replica is known to lead, so nobody takes this; a rollback is done by any, at once")]
+    NoLeader,
+    #[error("the replica that leads did not take this: {0}")]
+    LeaderSilent(String),
     #[error("there is nothing at this path")]
     NotFound,
     #[error("the method is not allowed here")]
@@ -135,6 +139,9 @@ impl Problem {
                 StatusCode::PRECONDITION_FAILED
             }
             Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
+            Problem::Failed(Failed::Refused(Refused::Follows { .. } | Refused::Unsure))
+            | Problem::NoLeader
+            | Problem::LeaderSilent(_) => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile | NotReloaded::NoResource) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -16,6 +16,7 @@ use crate::journal::{VersionRecord, Versions};
 use crate::live::{Addresses, Live};
 use crate::release::{self, Kind, Plan, Planned, State, Weight};
 use crate::resolve::Found;
+use crate::routing::Roles;
 
 /// Done, or the refusal and where it goes.
 pub(super) type Done = Result<(), (Refused, Option<Reply>)>;
@@ -234,8 +235,17 @@ impl Control {
     /// Serves by `live` from the next request on.
     pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
-        let (cohorts, taken_back) = (self.cohorts(&live.settings), self.taken_back(&live));
+        let cohorts = match self.keeps_beside() {
+            true => self.inputs.routing.table().cohorts,
+            false => self.cohorts(&live.settings),
+        };
+        let taken_back = self.taken_back(&live);
         self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts, taken_back);
+        self.served(&before, &live);
+    }
+
+    /// Tells of what `live` has and `before` had not, and the other way round.
+    pub(super) fn served(&mut self, before: &Live, live: &Live) {
         for version in Version::BOTH {
             let section = self.section(version);
             let (was, is) = (&before.upstreams, &live.upstreams);
@@ -265,7 +275,7 @@ impl Control {
     }
 
     /// Nothing has changed, and that is the answer.
-    fn answer(&self, reply: Reply) {
+    pub(super) fn answer(&self, reply: Reply) {
         if reply.send(Ok(self.status())).is_err() {
             tracing::debug!("whoever asked did not wait for the answer");
         }
@@ -281,10 +291,14 @@ impl Control {
 
     /// What holds, by role.
     pub(super) fn versions(&self) -> Versions {
+        self.versions_by(self.inputs.routing.table().roles)
+    }
+
+    pub(super) fn versions_by(&self, roles: Roles) -> Versions {
         let live = self.inputs.routing.live();
         let of = |version: Version| VersionRecord {
-            version: self.name(version).to_owned(),
-            endpoints: live.upstreams.declared(self.section(version)).map(Endpoint::to_string).collect(),
+            version: self.names.of(roles.section(version)).to_owned(),
+            endpoints: live.upstreams.declared(roles.section(version)).map(Endpoint::to_string).collect(),
         };
         Versions { blue: of(Version::Blue), green: of(Version::Green) }
     }

@@ -105,6 +105,22 @@ pub enum Refused {
         last_of(last.as_deref())
     )]
     Unseen { last: Option<String> },
+    #[error("{}", of_another(leader.as_deref()))]
+    Follows { leader: Option<String> },
+    #[error(
+        "this replica leads and cannot be sure of it at the moment: the API server does not answer; what sends traffic away from \
+         green is done all the same"
+    )]
+    Unsure,
+    #[error("another replica has decided something in the same moment; look at GET /v1/status again")]
+    Overtaken,
+}
+
+fn of_another(leader: Option<&str>) -> String {
+    match leader {
+        Some(leader) => format!("this replica follows {leader}, which takes the steps; ask that one"),
+        None => "no replica leads at the moment, so nobody takes a step; a rollback is done by any, at once".to_owned(),
+    }
 }
 
 fn last_of(last: Option<&str>) -> String {

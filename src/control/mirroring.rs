@@ -40,6 +40,9 @@ impl Control {
     /// Has the workers copy as much as the release says, or else the configuration, and send to green the cohorts that it names.
     /// There is none of that without a release.
     pub(super) fn beside(&self) {
+        if self.keeps_beside() {
+            return;
+        }
         let of_open = |_| self.course.step_mirrors().unwrap_or(self.config.mirror.share);
         let share = self.course.state().run().map(of_open);
         let cohorts = self.cohorts(&self.inputs.routing.live().settings);

@@ -4,6 +4,7 @@
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
 //! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
+mod adopting;
 pub mod asking;
 pub mod changes;
 mod client_errors;
@@ -14,6 +15,7 @@ pub mod deeds;
 pub mod drawn;
 pub mod event;
 pub mod felt;
+mod following;
 mod learning;
 pub mod ledger;
 pub mod lending;
@@ -31,6 +33,7 @@ pub mod slots;
 pub mod status;
 mod taken_back;
 mod telling;
+pub mod together;
 mod watching;
 
 use std::sync::Arc;
@@ -44,13 +47,14 @@ use crate::actions::asking::Asking;
 use crate::actions::outbox::Outbox;
 use crate::actions::runner::Runner;
 use crate::config::Config;
-use crate::course::{Course, Input};
-use crate::gate::{ByVersion, Version};
-use crate::journal::{Outcome, ReleaseHeader};
+use crate::course::{Course, Input, Steps};
+use crate::gate::ByVersion;
+use crate::journal::Outcome;
 use crate::live::Live;
 use crate::measure::Collectors;
 use crate::measure::window::SHORTEST_SLOT;
 use crate::release::{self, Effect, Kind, Question, Refusal, State};
+use crate::replica::Decision;
 use crate::resolve::{Found as Resolved, Wanted};
 use crate::routing::{Notice, Route, Routing};
 use crate::telemetry::Telemetry;
@@ -71,6 +75,7 @@ use restore::{Beginning, Clock, Found};
 use revision::Revision;
 use series::{Charting, Series};
 use status::{Names, Rollback, Status};
+use together::Together;
 
 /// How often the workers' shards are taken and the release judged.
 const TICK: Duration = SHORTEST_SLOT;
@@ -95,6 +100,8 @@ pub struct Inputs {
     /// Of whoever gives the journal to another process.
     pub lending: mpsc::Receiver<Lending>,
     pub asking: Asking,
+    /// The other replicas.
+    pub together: Together,
 }
 
 /// What `control` publishes.
@@ -176,6 +183,8 @@ impl Control {
         control.remember_rollback();
         control.beside();
         control.begin(&beginning.found);
+        let first = control.inputs.together.others_mut().map(|among| std::mem::take(&mut among.first));
+        control.act(first.unwrap_or_default());
         control
     }
 
@@ -204,10 +213,14 @@ impl Control {
                 },
                 Some(found) = self.inputs.found.recv() => self.resolved(&found),
                 ended = self.deeds.runner.ended() => self.attempted(ended),
-                Some(answered) = self.inputs.asking.answers.recv() => self.answered(answered),
+                Some(answered) = self.inputs.asking.answers.recv(), if self.steps() != Steps::Waiting => {
+                    self.answered(answered);
+                }
+                word = self.inputs.together.next() => self.hear(word),
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
+            self.obey_waiting();
             self.ask();
             let (due, late) = self.inputs.ledger.due();
             if let Some(late) = late {
@@ -250,6 +263,10 @@ impl Control {
     }
 
     fn tick(&mut self) {
+        self.look_whether_it_stood_still();
+        if let Some(among) = self.inputs.together.others_mut() {
+            among.ticks();
+        }
         self.look_at_memory();
         self.catch_up();
         let tick = self.collect();
@@ -273,19 +290,39 @@ impl Control {
     fn feed(&mut self, input: &Input<'_>, reply: Option<Reply>) -> Result<(), (Refusal, Option<Reply>)> {
         let now = self.clock.now();
         let was_open = self.course.state().run().is_some();
+        self.course.set_steps(self.steps());
         let effects = match self.course.take(input.clone(), now) {
             Ok(effects) => effects,
             Err(refusal) => return Err((refusal, reply)),
         };
         let decided = Instant::now();
         self.count_for_charts(input, was_open);
+        let decision = self.decision(&effects);
         let mut events = Vec::new();
         for effect in effects {
-            self.carry_out(effect, decided, now, &mut events);
+            let effect = if decision == Some(Decision::Raises) { self.hold_back(effect) } else { Some(effect) };
+            if let Some(effect) = effect {
+                self.carry_out(effect, decided, now, &mut events);
+            }
         }
         self.beside();
         // After the effects: what opens a release belongs to the recording that it has just begun.
         self.inputs.ledger.input(input, now);
+        match decision {
+            None => self.decided(events, reply, now),
+            Some(Decision::Raises) => self.wait_for_write(events, reply),
+            Some(decision @ (Decision::Keeps | Decision::Latches)) => {
+                let told = events.last().cloned();
+                self.keep_to_act_on(&events);
+                self.decided(events, reply, now);
+                self.share(decision, told.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// What was decided holds: it is recorded, and told.
+    fn decided(&mut self, mut events: Vec<Event>, reply: Option<Reply>, now: Duration) {
         let completed = matches!(self.course.state(), State::Completed { .. });
         if completed && self.inputs.routing.table().route == Route::Latched {
             // A worker's latch came before the completion, which must not be written down.
@@ -293,21 +330,28 @@ impl Control {
             self.catch_up();
         }
         if events.is_empty() && reply.is_none() {
-            return Ok(());
+            return;
         }
-        let outcome = match self.course.state() {
+        let ended = self.outcome().map(|outcome| (Timestamp::now(), outcome));
+        self.record(events, ended, reply, now);
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self.course.state() {
             State::RolledBack { .. } => Some(Outcome::RolledBack),
             State::Completed { .. } => Some(Outcome::Promoted),
             State::Idle { .. } | State::Open(_) => None,
-        };
-        self.record(events, outcome.map(|outcome| (Timestamp::now(), outcome)), reply, now);
-        Ok(())
+        }
     }
 
     fn carry_out(&mut self, effect: Effect, decided: Instant, now: Duration, events: &mut Vec<Event>) {
         let routing = &self.inputs.routing;
         match effect {
             Effect::Latch { epoch } => {
+                if !self.inputs.together.is_alone() {
+                    // It may have waited to be opened.
+                    routing.open_shut(epoch);
+                }
                 // A worker may have done it already.
                 let latched = routing.latch(epoch);
                 self.rolled_back(latched.then(|| decided.elapsed()));
@@ -323,22 +367,8 @@ impl Control {
             Effect::Complete { epoch } => _ = routing.complete(epoch),
             Effect::Begin { epoch } => {
                 self.rollback = None;
-                self.ramping.begin();
                 self.deeds.begin(epoch.number());
-                let name = |version: Version| self.name(version).to_owned();
-                let green = name(Version::Green);
-                let header = ReleaseHeader {
-                    epoch: epoch.number(),
-                    id: ReleaseHeader::id_of(&green, epoch.number()),
-                    blue: name(Version::Blue),
-                    green,
-                    started: Timestamp::now(),
-                    ended: None,
-                    outcome: Outcome::Open,
-                };
-                let plan = serde_json::to_value(status::PlanStatus::new(self.course.planned()));
-                let plan = plan.expect("a plan is plain data");
-                self.inputs.ledger.begin(header, plan, &self.course, now);
+                self.begin_to_record(now);
             }
             Effect::Tell { kind, actor, sentence } => {
                 events.push(Event::new(kind, actor, sentence, self.course.state()));

@@ -7,8 +7,10 @@ use crate::release::{self, Terms};
 
 impl Control {
     pub(super) fn obey(&mut self, command: Command) {
-        let Command { change, found, seen, reply } = command;
+        self.look_whether_it_stood_still();
         self.catch_up();
+        let Some(command) = self.is_for_us(command) else { return };
+        let Command { change, found, seen, reply } = command;
         if let Some(refused) = self.refuses_unseen(&seen) {
             refuse(reply, refused);
             return;
@@ -36,7 +38,7 @@ impl Control {
     }
 }
 
-fn refuse(reply: Reply, refused: Refused) {
+pub(super) fn refuse(reply: Reply, refused: Refused) {
     if reply.send(Err(refused)).is_err() {
         tracing::debug!("whoever asked did not wait for the answer");
     }

@@ -9,6 +9,7 @@ use super::command::Reply;
 use super::event::{Event, Place};
 use super::restore::{self, Times};
 use crate::journal::{DecisionRecord, Outcome, StateRecord};
+use crate::routing::Table;
 
 impl Control {
     /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
@@ -39,7 +40,9 @@ impl Control {
                 evidence: evidence.clone(),
             });
         }
-        self.happen(&events);
+        if self.inputs.together.is_alone() {
+            self.happen(&events);
+        }
         let (state, status) = (self.state_record(), self.status());
         if let Err(error) = self.inputs.ledger.decide(state, ended, decisions, events, reply, status) {
             self.journal_failed(&error);
@@ -47,10 +50,14 @@ impl Control {
     }
 
     pub(super) fn state_record(&self) -> StateRecord {
+        self.state_record_by(self.inputs.routing.table())
+    }
+
+    /// As it is under this table.
+    pub(super) fn state_record_by(&self, table: Table) -> StateRecord {
         let times = Times { now: self.clock.now(), began: self.inputs.ledger.began().unwrap_or_default() };
-        let table = self.inputs.routing.table();
         StateRecord {
-            versions: Some(self.versions()),
+            versions: Some(self.versions_by(table.roles)),
             declared: Some(restore::declared(&self.config)),
             rolled_back: self.rolled_back.as_ref().map(|(version, _)| version.clone()),
             ..restore::record(&self.course, table, &self.names, times, self.rollback.as_ref())

@@ -155,7 +155,8 @@ impl Beginning {
         planned.with_gates(config.runbook.gates())
     }
 
-    fn under(record: StateRecord, config: &Config) -> Beginning {
+    /// Where the versions are those of `config`.
+    pub(super) fn under(record: StateRecord, config: &Config) -> Beginning {
         let configured = |version: Version| config.versions.of(version).version.as_str();
         let exchanged = configured(Version::Green) == record.stable && configured(Version::Blue) != record.stable;
         let roles = if exchanged { Roles::Exchanged } else { Roles::AsConfigured };
@@ -334,6 +335,13 @@ impl Clock {
 
     pub fn now(&self) -> Duration {
         self.before + self.started.elapsed()
+    }
+
+    /// Goes on from `time`, unless it is there already.
+    pub fn is_at_least(&mut self, time: Duration) {
+        if self.now() < time {
+            *self = Clock::from(time);
+        }
     }
 }
 

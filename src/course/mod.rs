@@ -6,6 +6,7 @@
 mod cohorts;
 pub mod evidence;
 mod exposing;
+mod following;
 pub mod grounds;
 mod input;
 mod judging;
@@ -30,6 +31,7 @@ use crate::measure::{RouteWindows, Windows};
 use crate::release::input::GATE;
 use crate::release::{self, Cause, Effect, Epoch, Plan, Planned, Refusal, State, Weight};
 use cohorts::Cohorts;
+pub use following::{Followed, Steps};
 use grounds::Grounds;
 pub use input::{Changed, EndpointNews, Input, News, Streak, StreakFound};
 use mirroring::Mirroring;
@@ -44,6 +46,7 @@ pub struct Course {
     policy: Policy,
     planned: Planned,
     state: State,
+    steps: Steps,
     gate: Gate,
     comparison: Option<Comparison>,
     /// Of a plan with an exposure budget.
@@ -100,6 +103,7 @@ impl Course {
         };
         let mut course = Course {
             state,
+            steps: Steps::Taken,
             gate: Gate::new(&policy),
             comparison: None,
             exposure: None,
@@ -252,6 +256,9 @@ impl Course {
 
     /// An input of the gate's own.
     fn order(&mut self, input: release::Input, now: Duration) -> Vec<Effect> {
+        if !self.is_ours(&input) {
+            return vec![];
+        }
         self.apply(input, now).expect("the state machine refuses operators alone")
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Course;
+use super::{Course, Steps};
 use crate::gate::crossing::{BlueStands, Crossing, cross};
 use crate::gate::policy::First;
 use crate::gate::trigger::{Span, Trigger};
@@ -38,6 +38,10 @@ impl Course {
     /// What is done in the place of a rollback by this trigger; none where nothing is to be tried, or has been.
     pub(super) fn try_first(&mut self, trigger: &str, sentence: &str, now: Duration) -> Option<Vec<Effect>> {
         let first = self.policy.first.iter().find(|first| first.trigger == trigger)?.clone();
+        if self.steps == Steps::Followed {
+            // Once for all replicas, by the one that takes the steps.
+            return Some(vec![]);
+        }
         let trigger = self.policy.triggers.iter().find(|known| known.name == trigger)?.clone();
         if self.trials.iter().any(|trial| trial.trigger.name == trigger.name) {
             return None;

@@ -15,14 +15,17 @@ mod definition;
 mod deployments;
 mod fields;
 mod keeping;
+pub mod lease;
 pub mod place;
 mod releasing;
 pub mod resource;
 mod services;
 mod telling;
+mod together;
 mod watching;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,20 +36,25 @@ use serde_json::Value;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admin::Leader;
 use crate::config::{Config, Endpoint, Secret};
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::status::Status;
+use crate::control::together::Ends;
 use crate::gate::Version;
 use crate::live::Addresses;
+use crate::proxy::Lifecycle;
 use crate::reload::Reloading;
 use crate::resolve::{Ask, Found, Wanted};
 
 pub use accepting::read;
 use conditions::{Acceptance, Verdict};
 pub use definition::definition;
+use lease::Leases;
 pub use place::Place;
 pub use resource::GatedRollout;
+use together::Hub;
 
 /// The resource as the API server had it last; none while there is none.
 pub type Seen = watch::Receiver<Option<Arc<GatedRollout>>>;
@@ -90,7 +98,9 @@ pub struct Joining {
     /// What the Services among the endpoints stand for.
     pub(crate) pods: Addresses,
     pub(crate) services: mpsc::Sender<Ask>,
-    proxy: oneshot::Sender<Proxy>,
+    /// How long the process may stand still without reading the state anew.
+    pub(crate) longest_stop: Duration,
+    proxy: oneshot::Sender<(Proxy, Part)>,
 }
 
 /// The proxy that the thread speaks for.
@@ -101,6 +111,15 @@ pub struct Proxy {
     pub reloading: Reloading,
     pub wanted: watch::Receiver<Wanted>,
     pub findings: mpsc::Sender<Found>,
+}
+
+/// The proxy's part among the replicas.
+pub struct Part {
+    pub lifecycle: Lifecycle,
+    /// The admin listener's address.
+    pub admin: SocketAddr,
+    pub ends: Ends,
+    pub leader: watch::Sender<Leader>,
 }
 
 /// What everything on the thread works on.
@@ -148,11 +167,11 @@ pub fn start(settings: Settings) -> Result<Started, StartError> {
 }
 
 async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started, StartError>>) {
-    // A replica that is alone.
-    let (_lead, leading) = watch::channel(true);
+    let (leads, leading) = watch::channel(false);
     let cluster = match settings.place.connect().await {
         Ok((api, namespace)) => {
-            let Settings { place: Place { name, .. }, replica, data, .. } = settings;
+            let (name, replica) = (settings.place.name.clone(), settings.replica.clone());
+            let data = settings.data.clone();
             let seen = watching::follow(api.clone(), &name);
             Cluster { api, namespace, name, replica, data, seen, leading }
         }
@@ -168,11 +187,13 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
     let client = cluster.api.clone().into_client();
     tokio::task::spawn_local(services::serve(client, cluster.namespace.clone(), asked, listener));
     let pods = pods_of(&config, &services).await;
-    let joining = Joining { seen: cluster.seen.clone(), pods, services, proxy: join };
+    let longest_stop = settings.lease * 2 / 3;
+    let joining = Joining { seen: cluster.seen.clone(), pods, services, longest_stop, proxy: join };
     if begin.send(Ok(Started { config, resource: Arc::clone(&resource), heard, joining })).is_err() {
         return;
     }
-    let Ok(proxy) = joined.await else { return };
+    let Ok((proxy, part)) = joined.await else { return };
+    let hub = cluster.hub(&settings, part, proxy.status.clone(), leads);
     cluster.keep(&resource);
     _ = listen.send(services::Listener { wanted: proxy.wanted.clone(), findings: proxy.findings.clone() });
     let acceptance = Acceptance { generation: resource.metadata.generation, verdict: Verdict::Accepted };
@@ -185,6 +206,7 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
         releasing::follow(&cluster, &proxy, accepted.clone()),
         commands::follow(&cluster, &proxy, &accepted),
         telling::follow(&cluster, &proxy),
+        together::follow(&cluster, hub),
     );
 }
 
@@ -213,6 +235,26 @@ impl Cluster {
         }
     }
 
+    /// Its part among the other replicas.
+    fn hub(
+        &self,
+        settings: &Settings,
+        Part { lifecycle, admin, ends, leader }: Part,
+        status: watch::Receiver<Arc<Status>>,
+        leads: watch::Sender<bool>,
+    ) -> Hub {
+        let host = settings.advertise.clone().unwrap_or_else(|| admin.ip().to_string());
+        let host = if host.contains(':') { format!("[{}]", host.trim_matches(['[', ']'])) } else { host };
+        let leases = Leases {
+            api: Api::namespaced(self.api.clone().into_client(), &self.namespace),
+            rollout: self.name.clone(),
+            replica: self.replica.clone(),
+            admin: format!("http://{host}:{}", admin.port()),
+            lasts: settings.lease,
+        };
+        Hub { leases, ends, status, lifecycle, leads, leader }
+    }
+
     /// Merges a patch into the status. False where that was not taken: because the resource has changed since, or nobody
     /// answers.
     async fn patch_status(&self, patch: &Value) -> bool {
@@ -226,8 +268,8 @@ impl Cluster {
 
 impl Joining {
     /// Tells the thread of the proxy, which runs by now.
-    pub(crate) fn join(self, proxy: Proxy) {
-        if self.proxy.send(proxy).is_err() {
+    pub(crate) fn join(self, proxy: Proxy, part: Part) {
+        if self.proxy.send((proxy, part)).is_err() {
             tracing::error!("the thread of Kubernetes has ended: the resource is not followed");
         }
     }

@@ -63,6 +63,7 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
         runner,
         lending,
         asking,
+        together: portcullis::control::together::Together::Alone,
     };
     let outputs = Outputs { status: publish, events, series: Series::default(), wanted };
     let task = tokio::spawn(Control::new(config, beginning, inputs, outputs).run());

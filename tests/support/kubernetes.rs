@@ -2,6 +2,7 @@
 //! What a real one makes of schemas, rights and defaults is not in it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -116,6 +117,17 @@ impl ApiServer {
 
     pub fn get(&self, collection: &str, name: &str) -> Option<Value> {
         self.state.known().objects.get(collection)?.get(name).cloned()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.upstream.address
+    }
+
+    /// What an object has been, in every version that is not forgotten.
+    pub fn history(&self, collection: &str, name: &str) -> Vec<Value> {
+        let known = self.state.known();
+        let is_of = |change: &&Change| change.collection == collection && change.object["metadata"]["name"] == name;
+        known.changes.iter().filter(is_of).map(|change| change.object.clone()).collect()
     }
 
     pub fn all(&self, collection: &str) -> Vec<Value> {

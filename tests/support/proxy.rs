@@ -124,8 +124,13 @@ impl Proxy {
 
     /// Starts by a resource of Kubernetes, `NAME` or `NAMESPACE/NAME`, and waits until it serves.
     pub fn start_by_resource(server: &ApiServer, name: &str, arguments: &[&str]) -> Proxy {
+        Proxy::start_by_kubeconfig(&server.kubeconfig(), name, arguments)
+    }
+
+    /// As [`Proxy::start_by_resource`], by another way to the API server.
+    pub fn start_by_kubeconfig(kubeconfig: &Path, name: &str, arguments: &[&str]) -> Proxy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(["run", "--resource", name]).args(arguments).env("KUBECONFIG", server.kubeconfig());
+        command.args(["run", "--resource", name]).args(arguments).env("KUBECONFIG", kubeconfig);
         command.env_remove("POD_NAME").env_remove("POD_IP").env("RUST_LOG", "info").stdin(Stdio::null());
         Proxy::serving(command, PathBuf::new())
     }

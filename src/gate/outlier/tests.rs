@@ -158,9 +158,9 @@ fn promise_4_failures_at_random_are_all_charged_in_the_end() {
 #[test]
 fn a_failure_that_stays_alone_is_charged_when_its_endpoint_has_answered_well() {
     let mut siblings = Siblings::new(3);
-    assert_eq!(siblings.sift(&[5, 5, 5], [(0, 'a')], TICK).charged, []);
+    assert_eq!(siblings.sift(&[5, 5, 5], [(0, 'a')], TICK).charged, Vec::<char>::new());
     assert_eq!((siblings.held(), siblings.sift(&[2, 9, 9], [], 2 * TICK).charged), (1, vec![]));
     assert_eq!((siblings.sift(&[1, 0, 0], [], 3 * TICK).charged, siblings.held()), (vec!['a'], 0));
-    assert_eq!(siblings.sift(&[0, 0, 0], [(2, 'b')], 4 * TICK).charged, []);
+    assert_eq!(siblings.sift(&[0, 0, 0], [(2, 'b')], 4 * TICK).charged, Vec::<char>::new());
     assert_eq!(siblings.sift(&[0, 0, 0], [], 4 * TICK + HELD).charged, ['b'], "or after a minute");
 }

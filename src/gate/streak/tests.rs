@@ -163,7 +163,7 @@ fn a_row_of_one_endpoint_among_three_or_more_says_nothing_of_the_version() {
     let signals = |endpoints: &[usize]| -> Vec<char> {
         play(&of(endpoints), &Rule::new(&RULE)).into_iter().map(|(_, signal, _)| signal).collect()
     };
-    assert_eq!(signals(&[1; 7]), []);
+    assert_eq!(signals(&[1; 7]), Vec::<char>::new());
     assert_eq!(signals(&[1, 1, 1, 1, 1, 1, 2]), ['!']);
     assert_eq!(signals(&[1, 2, 1]), ['?', '!']);
 }
