@@ -17,11 +17,12 @@ mod rules;
 mod taken_back;
 mod testers;
 mod trying;
+mod voice;
 mod warming;
 
 use std::time::Duration;
 
-use crate::gate::compare::{Comparison, Suspicion};
+use crate::gate::compare::{Comparison, Settings, Suspicion};
 use crate::gate::exposure::Exposure;
 use crate::gate::signal::Signals;
 use crate::gate::{Evidence, Gate, Policy, RouteNumber, Verdict};
@@ -36,6 +37,7 @@ use mirroring::Mirroring;
 use recovering::Watch;
 use testers::Testers;
 use trying::Trial;
+pub use voice::Voice;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -75,6 +77,8 @@ pub struct Course {
     trials: Vec<Trial>,
     /// What the gate went by in its last ruling that changed something.
     grounds: Option<Grounds>,
+    /// In the judgement of several proxies.
+    voice: Voice,
 }
 
 /// Whether the comparison believes what is measured.
@@ -121,6 +125,7 @@ impl Course {
             watch: None,
             trials: Vec::new(),
             grounds: None,
+            voice: Voice::default(),
             policy,
             planned: planned.into(),
         };
@@ -161,6 +166,10 @@ impl Course {
             Input::Rules { policy, changed } => {
                 self.judge_by(*policy, now);
                 Ok(vec![changed.into()])
+            }
+            Input::Voice(voice) => {
+                self.speak_as(voice);
+                Ok(vec![])
             }
             Input::Restarted => {
                 self.signals = Signals::default();
@@ -315,7 +324,9 @@ impl Course {
 
     fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
         let planned = self.plan().map_or(UNPLANNED, Plan::duration);
-        let comparison = self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now));
+        let comparison = self.policy.compare.zip(self.false_alarm()).map(|(settings, false_alarm)| {
+            Comparison::new(Settings { false_alarm, ..settings }, history, planned, now)
+        });
         comparison.map(|comparison| self.with_routes(comparison, now))
     }
 
