@@ -23,6 +23,7 @@ use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::lending::Lending;
+use crate::control::replicas::{self, Link};
 use crate::control::restore::Beginning;
 use crate::control::series::Series;
 use crate::control::status::{Names, Status};
@@ -52,6 +53,8 @@ pub struct Running {
     pub events: Events,
     pub commands: Commands,
     pub reloading: Reloading,
+    /// Of those that know of other proxies which judge the same release.
+    pub replicas: Link,
     relieved: watch::Receiver<Option<Relieved>>,
     /// What may be handed over.
     listeners: Arc<ArcSwapOption<Listeners>>,
@@ -146,8 +149,20 @@ pub fn start_with(
     answering.spawn(move |runbook| {
         actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Some(Arc::clone(&routed)))
     })?;
-    let inputs =
-        Inputs { routing, collectors, notices, commands: commanded, found, telemetry, ledger, runner, lending, asking };
+    let (link, replicas) = replicas::link();
+    let inputs = Inputs {
+        routing,
+        collectors,
+        notices,
+        commands: commanded,
+        found,
+        telemetry,
+        ledger,
+        runner,
+        lending,
+        asking,
+        replicas,
+    };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
 
@@ -162,6 +177,7 @@ pub fn start_with(
         exposition,
         reloading: reloading.clone(),
         archive,
+        counted: link.published.clone(),
         shared: admin::Shared::default(),
     };
     admin::spawn(listeners.admin, context)?;
@@ -187,6 +203,7 @@ pub fn start_with(
         events,
         commands,
         reloading,
+        replicas: link,
         relieved,
         listeners,
         routing: served,

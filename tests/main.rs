@@ -61,6 +61,7 @@ mod race;
 mod ramp;
 mod records;
 mod releases;
+mod replicas;
 mod reports;
 mod request_head;
 mod reuse;
