@@ -225,7 +225,7 @@ fn replicas_are_asked_with_a_token_and_a_proxy_that_is_alone_tells_nothing() {
     let (blue, green) = (Upstream::ok(), Upstream::ok());
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it is written");
-    write("secret", "let me look");
+    write("secret", "let-me-look");
     write("tokens.yaml", "tokens:\n- { name: replicas, role: viewer, token: \"file:secret\" }\n");
     let rest = "admin: { listen: \"127.0.0.1:0\", tokens: tokens.yaml }";
     let text = text(&[blue.address], &[green.address], rest).replace("admin: { listen: 127.0.0.1:0 }\n", "");

@@ -33,7 +33,9 @@ const MOST_ANSWER_BYTES: usize = 8 << 20;
 
 impl Cluster {
     pub(super) async fn reached() -> Result<Cluster, NoAnswer> {
-        let config = kube::Config::infer().await?;
+        let mut config = kube::Config::infer().await?;
+        // What is tried again, and when, is the runbook's to say.
+        config.default_retry = false;
         let namespace = config.default_namespace.clone();
         let client = kube::Client::try_from(config).map_err(NoAnswer::Unusable)?;
         Ok(Cluster { client, namespace })

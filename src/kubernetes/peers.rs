@@ -142,7 +142,11 @@ async fn ask(peer: Peer, token: Option<Secret>, link: Link) {
                 words
             }
             Ok(words) if heard.elapsed() < PATIENCE => words,
-            Ok(_) => vec![Word::Silent { replica: peer.name.clone(), why: Unheard::StandsStill.to_string() }],
+            Ok(_) => {
+                // Another process may have its address by now, and this one only have kept its connections.
+                connection = None;
+                vec![Word::Silent { replica: peer.name.clone(), why: Unheard::StandsStill.to_string() }]
+            }
             Err(unheard) => {
                 tracing::debug!(replica = peer.name, %unheard);
                 connection = None;

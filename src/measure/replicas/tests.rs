@@ -35,6 +35,13 @@ fn waits(mut counted: Counted, millis: &[u64]) -> Counted {
     counted
 }
 
+/// Of one that leads since 0.
+fn leading(split: Split) -> Replicas {
+    let mut replicas = Replicas::default();
+    assert_eq!(summed(&mut replicas, split, 0), (0, 0, 0, 0));
+    replicas
+}
+
 /// What the sum has of green: present, late and shown requests, and those that wait.
 fn summed(replicas: &mut Replicas, split: Split, now: u64) -> (u64, u64, u64, u64) {
     let mut sum = Tick::default();
@@ -85,8 +92,8 @@ fn what_was_counted_before_the_weight_changed_and_came_back_is_late() {
 
 #[test]
 fn after_a_gap_what_is_older_than_two_seconds_is_late_and_what_is_older_than_ten_is_dropped() {
-    let mut replicas = Replicas::default();
     let one = split(3, 1.0);
+    let mut replicas = leading(one);
     for (counted_at, green) in [(9_000, 1), (10_500, 2), (17_900, 4), (18_500, 8), (20_400, 16)] {
         replicas.take("b", at(counted_at), counted(one, green));
     }
@@ -97,8 +104,8 @@ fn after_a_gap_what_is_older_than_two_seconds_is_late_and_what_is_older_than_ten
 
 #[test]
 fn what_waits_at_a_replica_is_what_it_said_last_until_it_is_gone() {
-    let mut replicas = Replicas::default();
     let one = split(3, 1.0);
+    let mut replicas = leading(one);
     replicas.take("b", at(1_000), waits(counted(one, 1), &[10, 900]));
     replicas.take("c", at(1_000), waits(counted(one, 1), &[10]));
     assert_eq!(summed(&mut replicas, one, 1_100).3, 3);

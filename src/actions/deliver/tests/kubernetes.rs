@@ -172,15 +172,15 @@ fn what_is_wrong_with_it_is_told_by_its_key() {
     for (entry, told) in [
         ("{ kubernetes: { namespace: shop } }", "does nothing"),
         ("{ kubernetes: { undo: a, scale: b } }", "is written beside `undo`"),
-        ("{ kubernetes: { undo: Checkout } }", "\"Checkout\" is not the name of an object"),
+        ("{ kubernetes: { undo: Checkout } }", "`Checkout` is not the name of an object"),
         ("{ kubernetes: { undo: a, replicas: 2 } }", "means nothing beside `undo`"),
         ("{ kubernetes: { scale: a, replicas: -1 } }", "-1"),
-        ("{ kubernetes: { annotate: a, annotations: { b: c } } }", "\"a\" names no object"),
+        ("{ kubernetes: { annotate: a, annotations: { b: c } } }", "`a` names no object"),
         ("{ kubernetes: { annotate: pod/a, annotations: { b: c } } }", "pod"),
         ("{ kubernetes: { annotate: service/a } }", "annotations"),
         ("{ kubernetes: { annotate: service/a, annotations: { /b: c } } }", "is not the key of an annotation"),
         ("{ kubernetes: { event: service/a, reason: rolled back } }", "is not the reason of an Event"),
-        ("{ kubernetes: { undo: a, namespace: a.b } }", "\"a.b\" is not a namespace"),
+        ("{ kubernetes: { undo: a, namespace: a.b } }", "`a.b` is not a namespace"),
         ("{ after: 29s, kubernetes: { scale: a } }", "scales a to 0 29s after the rollback"),
     ] {
         let faults = parsed(Moment::RolledBack, entry).expect_err(entry);

@@ -10,7 +10,7 @@ fn sample(random: &mut fastrand::Rng) -> Sample {
     let mut sample = Sample::default();
     for _ in 0..random.u32(..20) {
         let charge = [Charge::Failed, Charge::Served, Charge::Nobody][random.usize(..3)];
-        let head = random.bool().then(|| Duration::from_micros(random.u64(..150_000_000)));
+        let head = random.bool().then(|| Duration::from_micros(random.u64(..59_000_000)));
         sample.record(charge, Took { head, whole: head.map(|head| head * 2) });
     }
     sample
