@@ -155,7 +155,7 @@ impl Replay {
         }
         match (recorded, &self.stage) {
             (
-                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates }),
+                Recorded::Rare(Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates, voice }),
                 Stage::Waiting,
             ) => {
                 let began = Duration::from_nanos(began_nanos);
@@ -173,6 +173,7 @@ impl Replay {
                 };
                 let mut course = Course::new(policy, planned.with_gates(asked), idle, began);
                 let routes = if self.routes == RoutesAre::AsCounted { routes } else { Vec::new() };
+                course.take(Input::Voice(voice), began).expect("no operator asks for it");
                 course.set_past(slots::evidence(&blue), slots::pasts(&routes), signals, began);
                 self.stage = Stage::Running { course: Box::new(course), began };
             }
@@ -204,6 +205,7 @@ impl Replay {
                 }
                 self.feed(Input::Streak(streak), after);
             }
+            (Recorded::Rare(Rare::Voice(voice)), _) => self.feed(Input::Voice(voice), after),
             (Recorded::Rare(Rare::Changed(changed)), _) => self.feed(Input::Changed(changed), after),
             (Recorded::Rare(Rare::Rules { configuration, changed }), _) => match &self.by {
                 By::Recorded(begun_by) => {

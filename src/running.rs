@@ -23,6 +23,7 @@ use crate::control::changes::streak;
 use crate::control::command::Commands;
 use crate::control::event::Events;
 use crate::control::lending::Lending;
+use crate::control::replicas::{self, Link};
 use crate::control::restore::Beginning;
 use crate::control::series::Series;
 use crate::control::status::{Names, Status};
@@ -54,6 +55,8 @@ pub struct Running {
     pub events: Events,
     pub commands: Commands,
     pub reloading: Reloading,
+    /// Of those that know of other proxies which judge the same release.
+    pub replicas: Link,
     relieved: watch::Receiver<Option<Relieved>>,
     /// What may be handed over.
     listeners: Arc<ArcSwapOption<Listeners>>,
@@ -157,6 +160,7 @@ pub fn start_with(
     answering.spawn(move |runbook| {
         actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Some(Arc::clone(&routed)))
     })?;
+    let (link, replicas) = replicas::link();
     let inputs = Inputs {
         routing,
         collectors,
@@ -169,6 +173,7 @@ pub fn start_with(
         lending,
         asking,
         together,
+        replicas,
     };
     let outputs = Outputs { status: publish, events: events.clone(), series: series.clone(), wanted: want };
     let control = spawn_control(Control::new(config, beginning, inputs, outputs), last_word)?;
@@ -185,6 +190,7 @@ pub fn start_with(
         exposition,
         reloading: reloading.clone(),
         archive,
+        counted: link.published.clone(),
         shared: admin::Shared::default(),
         leader,
     };
@@ -213,6 +219,7 @@ pub fn start_with(
         events,
         commands,
         reloading,
+        replicas: link,
         relieved,
         listeners,
         routing: served,

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::releases::{LONGEST_PAGE, PAGE};
-use super::{api, dashboard, events, fate, openapi, releases, reports, signals, versions};
+use super::{api, dashboard, events, fate, openapi, releases, replica, reports, signals, versions};
 use crate::control::event::Event;
+use crate::control::replicas::published::Told;
 use crate::journal::{ReleaseDocument, ReleaseHeader};
 
 /// One method at one path.
@@ -199,6 +200,22 @@ fn of_the_moment() -> Vec<Endpoint> {
             &[422],
         )
         .by(get(fate::gate)),
+        Endpoint::get(
+            "/v1/replica/evidence",
+            "replicaEvidence",
+            "What this replica has counted lately, for the one that adds up",
+            Answer::Json(of::<Told>),
+        )
+        .with(
+            vec![Parameter::new(
+                "query",
+                "after",
+                json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
+                "The number of the last tick that is known: those after it, waiting a second for one; unless said the newest alone",
+            )],
+            &[409, 422],
+        )
+        .by(get(replica::evidence)),
     ]
 }
 

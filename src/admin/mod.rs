@@ -2,7 +2,7 @@
 //!
 //! [`endpoints`] is the table of all of them, and [`openapi`] what is told of it. [`api`] holds those that show and change the
 //! release of the moment, [`fate`] the one that pipelines wait at, [`versions`] those that change the versions, [`signals`] what
-//! others tell, [`events`] what happens, [`releases`] what is recorded, [`reports`] how a release is told, [`dashboard`] the page
+//! others tell, [`events`] what happens, [`releases`] what is recorded, [`reports`] how a release is told, [`replica`] what others add up, [`dashboard`] the page
 //! for a browser. [`listen`] is where they are connected to, [`access`] who
 //! may use them, [`changes`] what every change has in common, [`once`] what was sent before; [`body`] and [`query`] read what is
 //! sent, [`words`] says what is wrong with it, [`problem`] turns every error into a problem document.
@@ -24,6 +24,7 @@ pub mod openapi;
 mod problem;
 mod query;
 mod releases;
+mod replica;
 mod reports;
 mod signals;
 mod versions;
@@ -46,6 +47,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::control::command::Commands;
 use crate::control::event::Events;
+use crate::control::replicas::published::Published;
 use crate::control::series::Series;
 use crate::control::status::Status;
 use crate::journal::Archive;
@@ -73,6 +75,8 @@ pub struct Context {
     pub reloading: Reloading,
     /// What was recorded; none without a journal.
     pub archive: Option<Archive>,
+    /// What this proxy has counted, for the one that adds up.
+    pub counted: Published,
     pub shared: Shared,
     /// Who takes the steps of the release.
     pub leader: watch::Receiver<Leader>,

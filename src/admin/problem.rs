@@ -57,6 +57,10 @@ pub(super) enum Problem {
     NotReloaded(#[from] NotReloaded),
     #[error("this proxy records nothing: it was started without --data DIR")]
     NoJournal,
+    #[error(
+        "this proxy is alone: what it counts is told to the replicas of a `GatedRollout` only, which is run with --resource"
+    )]
+    NoReplica,
     #[error("the evidence of {0} is not kept any more: `journal.age` and `journal.size` bound it")]
     EvidenceGone(String),
     #[error("the journal cannot be read: {0}")]
@@ -142,7 +146,7 @@ impl Problem {
             Problem::Failed(Failed::Refused(Refused::Follows { .. } | Refused::Unsure))
             | Problem::NoLeader
             | Problem::LeaderSilent(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Problem::Failed(Failed::Refused(_)) | Problem::NoJournal => StatusCode::CONFLICT,
+            Problem::Failed(Failed::Refused(_)) | Problem::NoJournal | Problem::NoReplica => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile | NotReloaded::NoResource) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::NotReloaded(NotReloaded::Failed(Failed::Refused(_))) => StatusCode::CONFLICT,

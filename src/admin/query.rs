@@ -1,5 +1,9 @@
 //! The parameters behind the `?` of a path.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
@@ -37,7 +41,10 @@ impl Parameters {
     }
 
     /// A whole number in `range`.
-    pub(super) fn number(&self, name: &str, range: std::ops::RangeInclusive<u32>) -> Result<Option<u32>, Problem> {
+    pub(super) fn number<N>(&self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Problem>
+    where
+        N: PartialOrd + FromStr + Display,
+    {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| {

@@ -37,6 +37,7 @@ mod networks;
 mod overriding;
 pub(super) mod release;
 mod routes;
+mod scaling;
 mod service;
 mod settings;
 mod shield;
@@ -245,6 +246,9 @@ fn config(
     let (trace_context, otlp) = tracing?;
     if let (Some((policy, ..)), Some(runbook), NamedFiles::In(_)) = (&policy, &runbook, files) {
         first::refuse_unknown(&mut root.key("gate"), &policy.first, runbook);
+    }
+    if let (Some(runbook), Some(after_rollback)) = (&runbook, &after_rollback) {
+        scaling::refuse_early(&mut root.key("runbook"), runbook, after_rollback.drain);
     }
     let (mut policy, routes, learn_routes) = policy?;
     let cohorts = cohorts?;

@@ -1,5 +1,7 @@
 //! What the workers have counted, taken and given to whoever looks at it.
 
+use std::borrow::Cow;
+
 use super::cohorts::named;
 use super::{Control, Inputs};
 use crate::gate::streak::Routed;
@@ -31,7 +33,6 @@ impl Control {
             inputs: Inputs { collectors, telemetry, routing, .. },
             course,
             client_errors,
-            felt,
             served,
             learnt,
             ramping,
@@ -61,9 +62,15 @@ impl Control {
             }
         });
         telemetry.open(&tick.gauges);
-        felt.take(&tick, routed.epoch);
         self.compare_client_errors(&tick, routed);
         self.sift(&mut tick, routed);
+        tick
+    }
+
+    /// What is judged and told: what was counted here, with what other replicas have told where this one adds up.
+    pub(super) fn summed<'t>(&mut self, own: &'t Tick) -> Cow<'t, Tick> {
+        let tick = self.with_replicas(own);
+        self.felt.take(&tick, self.course.epoch());
         tick
     }
 }

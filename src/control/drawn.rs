@@ -79,7 +79,7 @@ impl Drawn {
         let of_windows = policy.triggers.iter().map(|trigger| Bound::of(trigger, course.windows().of(trigger).total));
         Drawn {
             bounds: of_windows.chain(counted_elsewhere(policy)).collect(),
-            convicts_at: policy.compare.as_ref().map(|settings| -libm::log(settings.false_alarm)),
+            convicts_at: course.false_alarm().map(|false_alarm| -libm::log(false_alarm)),
             endpoints_out: endpoints_out(table, upstreams),
             consent: run.and_then(|run| match run.stage {
                 Stage::Step { consent, .. } => Some(consent),

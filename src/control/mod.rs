@@ -2,7 +2,7 @@
 //!
 //! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`recording`] has [`ledger`] record, which holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`replicas`] what several proxies tell each other of what they count, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
 mod adopting;
 pub mod asking;
@@ -26,6 +26,7 @@ mod obeying;
 pub mod outliers;
 pub mod ramping;
 mod recording;
+pub mod replicas;
 pub mod restore;
 pub mod revision;
 pub mod series;
@@ -71,6 +72,7 @@ use memory::Memory;
 use mirroring::Differing;
 use outliers::Outliers;
 use ramping::Ramping;
+use replicas::Replicas;
 use restore::{Beginning, Clock, Found};
 use revision::Revision;
 use series::{Charting, Series};
@@ -102,6 +104,8 @@ pub struct Inputs {
     pub asking: Asking,
     /// The other replicas.
     pub together: Together,
+    /// What other proxies count that judge the same release.
+    pub replicas: Replicas,
 }
 
 /// What `control` publishes.
@@ -213,6 +217,7 @@ impl Control {
                 },
                 Some(found) = self.inputs.found.recv() => self.resolved(&found),
                 ended = self.deeds.runner.ended() => self.attempted(ended),
+                Some(word) = self.inputs.replicas.heard() => self.heard_of_replicas(word),
                 Some(answered) = self.inputs.asking.answers.recv(), if self.steps() != Steps::Waiting => {
                     self.answered(answered);
                 }
@@ -269,7 +274,8 @@ impl Control {
         }
         self.look_at_memory();
         self.catch_up();
-        let tick = self.collect();
+        let own = self.collect();
+        let tick = self.summed(&own);
         self.learn();
         self.feed_beside(&tick);
         let (live, roles) = (self.inputs.routing.live(), self.inputs.routing.table().roles);
@@ -277,7 +283,7 @@ impl Control {
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         self.look_at_refuge(health.blue);
         self.settle_felt();
-        self.look_at_ramp(&tick);
+        self.look_at_ramp(&own);
         self.chart();
         if self.inputs.ledger.is_to_flush()
             && let Err(error) = self.inputs.ledger.flush(self.state_record())

@@ -27,7 +27,8 @@ impl Control {
         }
         match notice {
             Notice::Convicted { reaction, .. } => {
-                let counted = self.collect();
+                let own = self.collect();
+                let counted = self.summed(&own);
                 self.feed_beside(&counted);
                 self.feed(&Input::Counted(&counted), None).expect("no operator asks for it");
                 self.streak(Streak::Convicted, Some(row));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Changed, Course, EndpointNews, Input, StreakFound};
+use crate::course::{Changed, Course, EndpointNews, Input, StreakFound, Voice};
 use crate::gate::signal::{Posted, Signals};
 use crate::gate::{ByVersion, Evidence, Health, Latency, RouteNumber, Version};
 use crate::journal::slot::{self, Beside, Buckets, Counted, OnRoute, Slot};
@@ -35,6 +35,9 @@ pub enum Rare {
         /// What is asked before it goes on.
         #[serde(default, skip_serializing_if = "Gates::none")]
         gates: Gates,
+        /// What voice this proxy had among several.
+        #[serde(default, skip_serializing_if = "Voice::is_all")]
+        voice: Voice,
     },
     /// What was counted before a worker's finding, between two ticks.
     Counted(Box<slot::Tick>),
@@ -50,6 +53,7 @@ pub enum Rare {
     Signal(Posted),
     Endpoint(EndpointNews),
     Changed(Changed),
+    Voice(Voice),
     /// The policy of this configuration holds from here on.
     Rules {
         configuration: String,
@@ -82,6 +86,7 @@ pub fn slot(input: &Input<'_>, changed: Option<&str>, after: Duration) -> Slot {
         Input::Signal(posted) => rare(&Rare::Signal(posted.clone())),
         Input::Endpoint(news) => rare(&Rare::Endpoint(news.clone())),
         Input::Changed(changed) => rare(&Rare::Changed(changed.clone())),
+        Input::Voice(voice) => rare(&Rare::Voice(*voice)),
         Input::Rules { changed: told, .. } => {
             let configuration = changed.unwrap_or_default().to_owned();
             rare(&Rare::Rules { configuration, changed: told.clone() })
@@ -119,7 +124,8 @@ pub fn opening(course: &Course, began: Duration) -> Slot {
     let signals = course.signals().clone();
     let own_plan = course.planned().own().cloned().map(Box::new);
     let gates = course.plan().map(|plan| plan.gates).unwrap_or_default();
-    let opening = Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates };
+    let voice = course.voice();
+    let opening = Rare::Opening { began_nanos, blue, routes, learnt, signals, own_plan, gates, voice };
     Slot { after: Duration::ZERO, input: rare(&opening) }
 }
 
@@ -174,7 +180,7 @@ fn rare(rare: &Rare) -> slot::Input {
     slot::Input::Other(serde_json::to_value(rare).expect("an input is plain data"))
 }
 
-fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
+pub(super) fn tick(tick: &Tick, health: ByVersion<Health>) -> slot::Tick {
     let of = |version: Version| {
         let counted = counted_of(tick.samples.of(version), tick.waiting.of(version), *tick.clients.of(version));
         slot::Counted { health: recorded_health(*health.of(version)), ..counted }
@@ -211,7 +217,7 @@ fn routes_of(routes: &[OnRoute]) -> RouteTicks {
     ticks
 }
 
-fn kept(samples: &ByVersion<Sample>) -> slot::Tick {
+pub(super) fn kept(samples: &ByVersion<Sample>) -> slot::Tick {
     let of = |sample: &Sample| counted_of(sample, &Latency::default(), None);
     slot::Tick { blue: of(&samples.blue), green: of(&samples.green), beside: None, routes: Vec::new() }
 }
@@ -263,7 +269,7 @@ fn health(counted: &slot::Counted) -> Health {
     })
 }
 
-fn buckets(latency: &Latency) -> Buckets {
+pub(super) fn buckets(latency: &Latency) -> Buckets {
     latency.buckets().map(|(edge, count)| (micros(edge), count)).collect()
 }
 

@@ -14,6 +14,7 @@ use super::deeds::DeedsStatus;
 use super::drawn::Drawn;
 use super::mirroring::MirrorStatus;
 use super::ramping::RampStatus;
+use super::replicas::ReplicaStatus;
 use super::revision::Revision;
 use super::watching::WatchStatus;
 use crate::config::Config;
@@ -80,6 +81,9 @@ pub struct Status {
     /// Of the same window, what is evidence; absent where no routes are configured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteStatus>,
+    /// The other replicas, where this one adds up what all of them count; absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaStatus>,
     #[serde(skip)]
     pub revision: Revision,
     #[serde(skip)]
@@ -243,6 +247,7 @@ impl Status {
             difference: None,
             signals: course.signals().each().map(|(name, _)| name.to_owned()).collect(),
             routes: RouteStatus::all(course, &compared_routes),
+            replicas: vec![],
             revision: Revision::default(),
             windows: course.windows().each().map(|window| WindowStatus::new(&course.policy().routes, window)).collect(),
             comparison: course.compared(),

@@ -55,7 +55,7 @@ impl Control {
             Kind::RouteTakenBack => {
                 tracing::warn!(event = kind, actor, %epoch, weight, sentence, "one route goes to blue");
             }
-            Kind::Shedding | Kind::ActionFailed | Kind::ActionForPeople => {
+            Kind::Shedding | Kind::ReplicaLeftOut | Kind::ActionFailed | Kind::ActionForPeople => {
                 tracing::warn!(event = kind, actor, %epoch, sentence);
             }
             Kind::Frozen | Kind::Irreversible | Kind::JournalFailed | Kind::NotRecovered => {
@@ -96,6 +96,7 @@ impl Control {
         let max_weight = Some(self.config.versions.green.max_weight).filter(|weight| !weight.is_full());
         let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
         let (ramp, revision, actions) = (self.ramp_status(), self.revision, self.deeds_status());
-        Arc::new(Status { max_weight, ramp, mirror, cohorts, difference, actions, revision, ..status })
+        let replicas = self.replica_status();
+        Arc::new(Status { replicas, max_weight, ramp, mirror, cohorts, difference, actions, revision, ..status })
     }
 }

@@ -34,7 +34,7 @@ impl Course {
 
     pub(super) fn exposure_from(&self, now: Duration) -> Option<Exposure> {
         let plan = self.plan()?;
-        let false_alarm = self.policy.compare.unwrap_or_default().false_alarm;
+        let false_alarm = self.policy.compare.unwrap_or_default().false_alarm * self.voice.share();
         let horizon = plan.monitoring.max(SHORTEST_HORIZON);
         let settings = Settings { budget: u64::from(plan.budget?.get()), horizon, false_alarm };
         Some(Exposure::new(settings, now))

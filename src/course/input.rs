@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::voice::Voice;
 use crate::gate::crossing::Tally;
 use crate::gate::signal::Posted;
 use crate::gate::streak::Row;
@@ -40,6 +41,8 @@ pub enum Input<'a> {
     },
     /// Whether the release may go on, as the core has asked.
     Answered(Answered),
+    /// Several proxies judge the release, and this one has that voice from here on.
+    Voice(Voice),
     /// The process has started anew: everything but the state is forgotten.
     Restarted,
 }

@@ -18,11 +18,12 @@ mod rules;
 mod taken_back;
 mod testers;
 mod trying;
+mod voice;
 mod warming;
 
 use std::time::Duration;
 
-use crate::gate::compare::{Comparison, Suspicion};
+use crate::gate::compare::{Comparison, Settings, Suspicion};
 use crate::gate::exposure::Exposure;
 use crate::gate::signal::Signals;
 use crate::gate::{Evidence, Gate, Policy, RouteNumber, Verdict};
@@ -38,6 +39,7 @@ use mirroring::Mirroring;
 use recovering::Watch;
 use testers::Testers;
 use trying::Trial;
+pub use voice::Voice;
 use warming::{Missing, Warming};
 
 /// The deciding core of one proxy.
@@ -78,6 +80,8 @@ pub struct Course {
     trials: Vec<Trial>,
     /// What the gate went by in its last ruling that changed something.
     grounds: Option<Grounds>,
+    /// In the judgement of several proxies.
+    voice: Voice,
 }
 
 /// Whether the comparison believes what is measured.
@@ -125,6 +129,7 @@ impl Course {
             watch: None,
             trials: Vec::new(),
             grounds: None,
+            voice: Voice::default(),
             policy,
             planned: planned.into(),
         };
@@ -165,6 +170,10 @@ impl Course {
             Input::Rules { policy, changed } => {
                 self.judge_by(*policy, now);
                 Ok(vec![changed.into()])
+            }
+            Input::Voice(voice) => {
+                self.speak_as(voice);
+                Ok(vec![])
             }
             Input::Restarted => {
                 self.signals = Signals::default();
@@ -322,7 +331,9 @@ impl Course {
 
     fn compared_with(&self, history: &Evidence, now: Duration) -> Option<Comparison> {
         let planned = self.plan().map_or(UNPLANNED, Plan::duration);
-        let comparison = self.policy.compare.map(|settings| Comparison::new(settings, history, planned, now));
+        let comparison = self.policy.compare.zip(self.false_alarm()).map(|(settings, false_alarm)| {
+            Comparison::new(Settings { false_alarm, ..settings }, history, planned, now)
+        });
         comparison.map(|comparison| self.with_routes(comparison, now))
     }
 

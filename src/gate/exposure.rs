@@ -132,6 +132,11 @@ impl Exposure {
         }
     }
 
+    /// As [`crate::gate::compare::Comparison::judge_at`].
+    pub const fn judge_at(&mut self, false_alarm: f64) {
+        self.settings.false_alarm = false_alarm;
+    }
+
     /// What a journal keeps of it.
     pub const fn known(&self) -> Known {
         self.known

@@ -184,5 +184,20 @@ impl Chunk {
     }
 }
 
+/// Some slots as bytes, for those who keep or send them by themselves.
+pub fn plain(slots: &[Slot]) -> Vec<u8> {
+    let (mut bytes, mut before) = (Vec::new(), Duration::ZERO);
+    for slot in slots {
+        code::write(slot, before, &mut bytes);
+        before = slot.after;
+    }
+    bytes
+}
+
+/// None where the bytes are not what [`plain`] makes.
+pub fn of_plain(bytes: &[u8]) -> Option<Vec<Slot>> {
+    code::read(bytes)
+}
+
 #[cfg(test)]
 mod tests;

@@ -123,6 +123,11 @@ impl Mirrored {
         }
     }
 
+    /// What another proxy has counted.
+    pub fn told(epoch: Epoch, compared: [u64; Compared::ALL.len()], samples: ByVersion<Sample>) -> Mirrored {
+        Mirrored { epoch, compared, samples, ..Mirrored::default() }
+    }
+
     pub fn of(&self, copied: Copied) -> u64 {
         self.copied[copied.index()]
     }

@@ -1,5 +1,5 @@
 //! Counting what passes: [`record`], [`shard`], [`gauges`], [`clients`], [`cohorts`], [`handshakes`], [`proxy_headers`], [`sheds`], [`shields`], [`overrides`], [`mirrored`], [`routes`] and [`templates`] on the worker, [`sample`] is what both add up, [`tick`],
-//! [`window`] and `route_windows` on the control thread.
+//! [`window`] and `route_windows` on the control thread, [`replicas`] adds up what several proxies count.
 //!
 //! A worker writes into a shard of its own and hands it over whole, so no lock and no cache line is shared on the way
 //! of a request. What a version took and what its client saw are kept apart where they differ. The control thread adds the shards of all workers up, once a tick, and keeps the sliding windows that the
@@ -13,6 +13,7 @@ pub mod mirrored;
 pub mod overrides;
 pub mod proxy_headers;
 pub mod record;
+pub mod replicas;
 mod route_windows;
 pub mod routes;
 mod sample;

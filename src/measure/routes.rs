@@ -3,7 +3,7 @@
 //! Of one route a shard takes 2 × 21 KiB of latencies at most, and a fifth of that where the slowest requests take ten times
 //! as long as the quickest; and 2 × 5 KiB more where clients are sticky.
 
-use super::clients::{Clients, MOST_CLIENTS_OF_ROUTE};
+use super::clients::{Clients, Keys, MOST_CLIENTS_OF_ROUTE};
 use super::record::{Count, FailedAt, Record, Took, Unanswered, count_in};
 use super::sample::Sample;
 use crate::gate::{ByVersion, Charge, Evidence, Latency, RouteMark, RouteNumber, Version};
@@ -193,6 +193,10 @@ impl RouteSums {
                 sum.of_mut(version).merge(place.clients.of(version));
             }
         }
+    }
+
+    pub(super) fn keys(&self) -> Vec<ByVersion<Keys>> {
+        self.clients.iter().map(|clients| ByVersion::build(|version| clients.of(version).keys())).collect()
     }
 
     pub(super) fn end(&self, ticks: &mut RouteTicks) {

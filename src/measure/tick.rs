@@ -3,6 +3,7 @@
 use super::clients::Clients;
 use super::gauges::Gauges;
 use super::mirrored::Mirrored;
+use super::replicas::Drawers;
 use super::routes::{RouteSums, RouteTicks, RouteWaits};
 use super::shard::{Collector, FailedAt, Sample, Shard};
 use super::shields::InEpoch;
@@ -164,6 +165,15 @@ impl Collectors {
         tick.arm.clients = arm_clients.count();
         routes.end(&mut tick.routes);
         tick
+    }
+
+    /// Whose requests the last tick had.
+    pub fn drawers(&self) -> Drawers {
+        Drawers {
+            versions: ByVersion::build(|version| self.clients.of(version).keys()),
+            arm: self.arm_clients.keys(),
+            routes: self.routes.keys(),
+        }
     }
 }
 

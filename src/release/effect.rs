@@ -82,6 +82,10 @@ pub enum Kind {
     Shedding,
     /// It is again.
     Ramped,
+    /// What another replica counts is not in the sum.
+    ReplicaLeftOut,
+    /// It is again.
+    ReplicaBack,
     /// The journal could not be written.
     JournalFailed,
     /// What the runbook says was done.
@@ -129,6 +133,8 @@ impl Kind {
             Kind::Restarted => "restarted",
             Kind::Shedding => "shedding",
             Kind::Ramped => "ramped",
+            Kind::ReplicaLeftOut => "replicaLeftOut",
+            Kind::ReplicaBack => "replicaBack",
             Kind::JournalFailed => "journalFailed",
             Kind::ActionDone => "actionDone",
             Kind::ActionFailed => "actionFailed",

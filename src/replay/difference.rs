@@ -47,11 +47,13 @@ fn holds(whole: &Value, part: &Value) -> bool {
     }
 }
 
-/// The proxy speaks for itself of how blue takes traffic back, and of what is done elsewhere.
+/// The proxy speaks for itself of how blue takes traffic back, of other replicas, and of what is done elsewhere.
 fn is_of_course(record: &DecisionRecord) -> bool {
-    const BESIDE: [Kind; 6] = [
+    const BESIDE: [Kind; 8] = [
         Kind::Shedding,
         Kind::Ramped,
+        Kind::ReplicaLeftOut,
+        Kind::ReplicaBack,
         Kind::ActionDone,
         Kind::ActionFailed,
         Kind::ActionSkipped,

@@ -1,5 +1,6 @@
 //! What is done about releases outside of the proxy, against a server that records what comes.
 
+mod cluster;
 mod configuration;
 mod crash;
 mod kinds;

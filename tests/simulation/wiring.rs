@@ -9,6 +9,7 @@ use portcullis::config::Config;
 use portcullis::control::command::Commands;
 use portcullis::control::event::{Event, Events};
 use portcullis::control::ledger::Ledger;
+use portcullis::control::replicas;
 use portcullis::control::restore::Beginning;
 use portcullis::control::series::Series;
 use portcullis::control::status::{Names, Status};
@@ -64,6 +65,7 @@ pub fn wire(config: &Config, beginning: Beginning, ledger: Ledger, collectors: V
         lending,
         asking,
         together: portcullis::control::together::Together::Alone,
+        replicas: replicas::link().1,
     };
     let outputs = Outputs { status: publish, events, series: Series::default(), wanted };
     let task = tokio::spawn(Control::new(config, beginning, inputs, outputs).run());

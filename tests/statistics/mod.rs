@@ -18,6 +18,7 @@ mod draw;
 mod false_alarms;
 mod late;
 mod latency;
+mod replicas;
 mod routes;
 
 use std::fmt::Write as _;

@@ -12,6 +12,7 @@ mod github;
 mod grafana;
 mod http;
 mod jira;
+mod kubernetes;
 mod manual;
 mod pagerduty;
 mod slack;
@@ -25,9 +26,11 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 
+use super::cluster::Cluster;
 use super::context::Context;
 use super::exchange::{Answer, IDEMPOTENCY_KEY, Next, Request, TEST, retry_after};
 use super::reach::Reach;
+use crate::config::runbook::kind::Kubernetes;
 use crate::config::runbook::{Action, Kind, Unrendered};
 
 /// What became of one attempt. Sentences hold no secrets.
@@ -90,6 +93,7 @@ pub async fn deliver(action: &Action, context: &Context, reach: &Reach) -> Attem
             Kind::Manual(manual) => manual::list(manual, context).map(Attempt::from),
             Kind::ChangeWindow(window) => Ok(change_window::look(window).into()),
             Kind::Email(email) => email::send(email, context, reach, action.timeout).await.map(Attempt::from),
+            Kind::Kubernetes(kubernetes) => in_cluster(kubernetes, context).await,
             of_requests => converse(of_requests, context, reach).await,
         }
     };
@@ -131,6 +135,7 @@ fn next(kind: &Kind, context: &Context, answers: &[Answer]) -> Result<Next, Unre
         Kind::Jira(jira) => jira::next(jira, context, answers),
         Kind::GitHub(github) => github::next(github, context, answers),
         Kind::Grafana(grafana) => grafana::next(grafana, context, answers),
+        Kind::Kubernetes(own) => kubernetes::next(own, kubernetes::SOME_NAMESPACE, context, answers),
         Kind::Exec(_) | Kind::Smoke(_) | Kind::Manual(_) | Kind::Email(_) | Kind::ChangeWindow(_) => {
             Ok(Next::Failed { why: format!("{} is not a request", kind.name()) })
         }
@@ -138,16 +143,42 @@ fn next(kind: &Kind, context: &Context, answers: &[Answer]) -> Result<Next, Unre
 }
 
 async fn converse(kind: &Kind, context: &Context, reach: &Reach) -> Result<Attempt, Unrendered> {
+    let send =
+        async |request: Request| reach.send(request).await.map_err(|error| unsent(error.is_final(), error.to_string()));
+    exchanged(context, |answers| next(kind, context, answers), send).await
+}
+
+async fn in_cluster(kubernetes: &Kubernetes, context: &Context) -> Result<Attempt, Unrendered> {
+    let cluster = match Cluster::reached().await {
+        Ok(cluster) => cluster,
+        Err(error) => return Ok(unsent(error.is_final(), error.to_string()).into()),
+    };
+    let next = |answers: &[Answer]| kubernetes::next(kubernetes, &cluster.namespace, context, answers);
+    let send = async |request: Request| {
+        cluster.send(request).await.map_err(|error| unsent(error.is_final(), error.to_string()))
+    };
+    exchanged(context, next, send).await
+}
+
+/// What becomes of an attempt in which something could not be sent.
+fn unsent(is_final: bool, why: String) -> End {
+    if is_final { End::Failed { why } } else { End::Retry { why, after: None } }
+}
+
+async fn exchanged(
+    context: &Context,
+    next: impl Fn(&[Answer]) -> Result<Next, Unrendered>,
+    send: impl AsyncFn(Request) -> Result<Answer, End>,
+) -> Result<Attempt, Unrendered> {
     let mut answers: Vec<Answer> = Vec::new();
     let end = loop {
-        match next(kind, context, &answers)? {
+        match next(&answers)? {
             Next::Send(_) if answers.len() == MOST_REQUESTS => {
                 break End::Failed { why: format!("no end after {MOST_REQUESTS} requests") };
             }
-            Next::Send(request) => match reach.send(marked(*request, context)?).await {
+            Next::Send(request) => match send(marked(*request, context)?).await {
                 Ok(answer) => answers.push(answer),
-                Err(error) if error.is_final() => break End::Failed { why: error.to_string() },
-                Err(error) => break End::Retry { why: error.to_string(), after: None },
+                Err(end) => break end,
             },
             Next::Delivered { sentence, remembered } => break End::Delivered { sentence, remembered },
             Next::Retry { why, after } => break End::Retry { why, after },

@@ -8,6 +8,7 @@ use super::kind::github::github;
 use super::kind::grafana::grafana;
 use super::kind::http::http;
 use super::kind::jira::jira;
+use super::kind::kubernetes::kubernetes;
 use super::kind::manual::manual;
 use super::kind::pagerduty::pagerduty;
 use super::kind::slack::slack;
@@ -21,7 +22,7 @@ use crate::config::report::{Scope, Wrong};
 use crate::gate::Version;
 
 /// The keys that name a kind.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "http",
     "webhook",
     "exec",
@@ -35,6 +36,7 @@ const KINDS: [&str; 14] = [
     "email",
     "github",
     "grafana",
+    "kubernetes",
     "changeWindow",
 ];
 
@@ -55,6 +57,7 @@ impl RawAction {
             self.email.is_some(),
             self.github.is_some(),
             self.grafana.is_some(),
+            self.kubernetes.is_some(),
             self.change_window.is_some(),
         ];
         KINDS.into_iter().zip(written).filter_map(|(kind, written)| written.then_some(kind)).collect()
@@ -117,6 +120,10 @@ pub(super) fn kind(scope: &mut Scope<'_, '_>, raw: RawAction, moment: Moment, ar
     }
     if let Some(raw) = raw.grafana {
         return grafana(&mut scope.key("grafana"), raw.0, around).map(|grafana| Kind::Grafana(Box::new(grafana)));
+    }
+    if let Some(raw) = raw.kubernetes {
+        return kubernetes(&mut scope.key("kubernetes"), raw.0, around)
+            .map(|kubernetes| Kind::Kubernetes(Box::new(kubernetes)));
     }
     if let Some(raw) = raw.change_window {
         if moment.asks().is_none() {

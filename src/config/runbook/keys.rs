@@ -8,6 +8,7 @@ use super::kind::github::RawGitHub;
 use super::kind::grafana::RawGrafana;
 use super::kind::http::RawHttp;
 use super::kind::jira::RawJira;
+use super::kind::kubernetes::RawKubernetes;
 use super::kind::manual::RawManual;
 use super::kind::pagerduty::RawPagerDuty;
 use super::kind::slack::RawSlack;
@@ -34,6 +35,7 @@ pub(in crate::config) fn kind_keys(pattern: &[&str]) -> &'static [&'static str] 
         ["email"] => keys::<RawEmail>(),
         ["github"] => keys::<RawGitHub>(),
         ["grafana"] => keys::<RawGrafana>(),
+        ["kubernetes"] => keys::<RawKubernetes>(),
         _ => &[],
     }
 }
@@ -66,6 +68,12 @@ pub(in crate::config) fn example(pattern: &[&str]) -> Option<&'static str> {
         [_, "*", "github", "repository"] => "repository: example/checkout",
         [_, "*", "grafana", "url"] => "url: https://grafana.example.com",
         [_, "*", "grafana", "token"] => "token: env:GRAFANA_TOKEN",
+        [_, "*", "kubernetes", "undo"] => "undo: checkout-green",
+        [_, "*", "kubernetes", "scale"] => "scale: checkout-green",
+        [_, "*", "kubernetes", "annotate"] => "annotate: deployment/checkout-green",
+        [_, "*", "kubernetes", "annotations"] => "annotations: { example.com/why: \"{{ reason }}\" }",
+        [_, "*", "kubernetes", "event"] => "event: deployment/checkout-green",
+        [_, "*", "kubernetes", "reason"] => "reason: RolledBack",
         [_, "*", _, "url"] => "url: \"https://flags.example.com/checkout\"",
         [_, "*", _, "headers"] => "headers: { x-team: checkout }",
         [_, "*", _, "bearer"] => "bearer: env:FLAGS_TOKEN",

@@ -16,6 +16,7 @@ use super::kind::github::RawGitHub;
 use super::kind::grafana::RawGrafana;
 use super::kind::http::RawHttp;
 use super::kind::jira::RawJira;
+use super::kind::kubernetes::RawKubernetes;
 use super::kind::manual::RawManual;
 use super::kind::pagerduty::RawPagerDuty;
 use super::kind::slack::RawSlack;
@@ -73,6 +74,7 @@ pub(in crate::config) struct RawAction {
     pub(super) email: Option<Mapping<RawEmail>>,
     pub(super) github: Option<Mapping<RawGitHub>>,
     pub(super) grafana: Option<Mapping<RawGrafana>>,
+    pub(super) kubernetes: Option<Mapping<RawKubernetes>>,
     pub(super) change_window: Option<Mapping<RawChangeWindow>>,
 }
 

@@ -183,6 +183,11 @@ impl Comparison {
         }
     }
 
+    /// Convicts with at most this chance of a false alarm from here on; what is known stays.
+    pub const fn judge_at(&mut self, false_alarm: f64) {
+        self.settings.false_alarm = false_alarm;
+    }
+
     /// Compares these routes by themselves as well, from nothing.
     pub fn follow_routes<'a>(&mut self, routes: impl IntoIterator<Item = RoutePast<'a>>, now: Duration) {
         self.routes = ByRoute::new(&self.settings, routes, self.planned, now);

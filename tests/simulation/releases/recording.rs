@@ -132,6 +132,7 @@ fn decisions(course: &mut Course, slot: &Slot, now: Duration) -> Result<Vec<Stri
         Recorded::Rare(Rare::Mirrored(tick)) => course.take(Input::Mirrored(&slots::samples(&tick)), now),
         Recorded::Rare(Rare::Endpoint(news)) => course.take(Input::Endpoint(news), now),
         Recorded::Rare(Rare::Restarted { .. }) => course.take(Input::Restarted, now),
+        Recorded::Rare(Rare::Voice(voice)) => course.take(Input::Voice(voice), now),
         Recorded::Rare(Rare::Changed(changed) | Rare::Rules { changed, .. }) => {
             course.take(Input::Changed(changed), now)
         }

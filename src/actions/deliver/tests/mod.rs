@@ -5,6 +5,7 @@ mod email;
 mod github;
 mod grafana;
 mod jira;
+mod kubernetes;
 mod pagerduty;
 mod slack;
 mod teams;

@@ -14,7 +14,8 @@ export const KINDS = {
   paused: "Paused", resumed: "Resumed", probing: "Looks closer", acquitted: "Acquitted", frozen: "Frozen", thawed: "Thawed",
   irreversible: "Would have rolled back", promoted: "Promoted", completed: "Completed", rolledBack: "Rolled back",
   routeTakenBack: "Route taken back", notified: "Notice", endpointsChanged: "Endpoints changed", reloaded: "Reloaded",
-  restarted: "Restarted", shedding: "Sheds load", ramped: "Takes all load again", journalFailed: "Journal failed",
+  restarted: "Restarted", shedding: "Sheds load", ramped: "Takes all load again",
+  replicaLeftOut: "Replica left out", replicaBack: "Replica back", journalFailed: "Journal failed",
 };
 
 /** Kinds that somebody has to know of. */

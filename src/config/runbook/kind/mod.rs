@@ -8,6 +8,7 @@ pub mod github;
 pub mod grafana;
 pub mod http;
 pub mod jira;
+pub mod kubernetes;
 pub mod manual;
 pub mod pagerduty;
 pub mod slack;
@@ -26,6 +27,7 @@ pub use github::GitHub;
 pub use grafana::Grafana;
 pub use http::Http;
 pub use jira::Jira;
+pub use kubernetes::Kubernetes;
 pub use manual::Manual;
 pub use pagerduty::PagerDuty;
 pub use slack::Slack;
@@ -49,6 +51,7 @@ pub enum Kind {
     Email(Box<Email>),
     GitHub(Box<GitHub>),
     Grafana(Box<Grafana>),
+    Kubernetes(Box<Kubernetes>),
     /// In the moments alone that are asked before something.
     ChangeWindow(ChangeWindow),
 }
@@ -70,6 +73,7 @@ impl Kind {
             Kind::Email(_) => "email",
             Kind::GitHub(_) => "github",
             Kind::Grafana(_) => "grafana",
+            Kind::Kubernetes(_) => "kubernetes",
             Kind::ChangeWindow(_) => "changeWindow",
         }
     }
@@ -90,6 +94,7 @@ impl Kind {
             Kind::Email(email) => email.needs(),
             Kind::GitHub(github) => github.needs(),
             Kind::Grafana(grafana) => grafana.needs(),
+            Kind::Kubernetes(kubernetes) => kubernetes.needs(),
         }
     }
 }
