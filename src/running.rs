@@ -201,7 +201,7 @@ pub fn start_with(
     if let (Some(joining), Some(ends)) = (kubernetes, ends) {
         let (status, events, reloading) = (status.clone(), events.clone(), reloading.clone());
         let proxy = kubernetes::Proxy { commands: commands.clone(), status, events, reloading, wanted, findings };
-        let part = kubernetes::Part { lifecycle: phase, admin: admin_address, ends, leader: lead };
+        let part = kubernetes::Part { lifecycle: phase, admin: admin_address, ends, leader: lead, link: link.clone() };
         joining.join(proxy, part);
     }
     let listeners = Arc::new(ArcSwapOption::from_pointee(offered));

@@ -80,6 +80,7 @@ mod systemd;
 mod takeover;
 mod terminal;
 mod tls;
+mod together;
 mod tracing;
 mod unix;
 mod upgrades;

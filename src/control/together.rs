@@ -62,7 +62,7 @@ pub enum Order {
 }
 
 /// Whether this replica takes the steps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
     Leads,
     /// Another one does, or none that is known.

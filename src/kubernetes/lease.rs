@@ -12,6 +12,8 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, timeout};
 
+use super::peers::Peer;
+
 /// Of the Leases of replicas: whose replicas they are.
 pub const ROLLOUT: &str = "portcullis.dev/rollout";
 
@@ -43,13 +45,6 @@ pub(super) struct Election {
 pub(super) enum Elected {
     This { until: Instant },
     Other { holder: Option<String> },
-}
-
-/// Another replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    pub name: String,
-    pub admin: String,
 }
 
 impl Leases {

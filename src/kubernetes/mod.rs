@@ -41,6 +41,7 @@ use crate::admin::Leader;
 use crate::config::{Config, Endpoint, Secret};
 use crate::control::command::Commands;
 use crate::control::event::Events;
+use crate::control::replicas::Link;
 use crate::control::status::Status;
 use crate::control::together::Ends;
 use crate::gate::Version;
@@ -121,6 +122,7 @@ pub struct Part {
     pub admin: SocketAddr,
     pub ends: Ends,
     pub leader: watch::Sender<Leader>,
+    pub link: Link,
 }
 
 /// What everything on the thread works on.
@@ -240,7 +242,7 @@ impl Cluster {
     fn hub(
         &self,
         settings: &Settings,
-        Part { lifecycle, admin, ends, leader }: Part,
+        Part { lifecycle, admin, ends, leader, link }: Part,
         status: watch::Receiver<Arc<Status>>,
         leads: watch::Sender<bool>,
     ) -> Hub {
@@ -253,7 +255,8 @@ impl Cluster {
             admin: format!("http://{host}:{}", admin.port()),
             lasts: settings.lease,
         };
-        Hub { leases, ends, status, lifecycle, leads, leader }
+        let token = settings.peer_token.clone();
+        Hub { leases, ends, status, lifecycle, leads, leader, token, link }
     }
 
     /// Merges a patch into the status. False where that was not taken: because the resource has changed since, or nobody

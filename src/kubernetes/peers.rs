@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{self, Secret};
 use crate::control::replicas::published::Told;
 use crate::control::replicas::{Link, Word, packed};
+use crate::control::together::Place;
 use crate::course::Voice;
 
 /// Another replica.
@@ -31,17 +32,10 @@ pub struct Peer {
     pub admin: String,
 }
 
-/// What this replica is to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// It adds up what all of them count, and takes the steps.
-    Leads,
-    Follows,
-}
-
 /// This replica among the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Among {
+    /// Whoever leads adds up what all of them count.
     pub place: Place,
     /// All but this one.
     pub others: Arc<[Peer]>,

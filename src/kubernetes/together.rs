@@ -9,10 +9,13 @@ use kube::api::PostParams;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::lease::{CONFLICT, Elected, Election, Leases, Peer};
+use super::lease::{CONFLICT, Elected, Election, Leases};
+use super::peers::{self, Peer};
 use super::resource::{GatedRollout, GatedRolloutStatus, LatchStatus, VerdictStatus};
 use super::{Cluster, PROXY};
 use crate::admin::Leader;
+use crate::config::Secret;
+use crate::control::replicas::Link;
 use crate::control::status::Status;
 use crate::control::together::{Body, Ends, Order, Place, Word};
 use crate::proxy::{Lifecycle, Phase};
@@ -29,6 +32,10 @@ pub(super) struct Hub {
     pub(super) leads: watch::Sender<bool>,
     /// For those who ask this replica.
     pub(super) leader: watch::Sender<Leader>,
+    /// What it shows the others.
+    pub(super) token: Option<Secret>,
+    /// For what the others count.
+    pub(super) link: Link,
 }
 
 /// Nobody waits longer for an answer of the API server.
@@ -47,14 +54,17 @@ struct Known(VecDeque<Arc<GatedRollout>>);
 
 /// Takes part, until the process ends.
 pub(super) async fn follow(cluster: &Cluster, hub: Hub) {
-    let Hub { leases, ends, status, lifecycle, leads, leader } = hub;
+    let Hub { leases, ends, status, lifecycle, leads, leader, token, link } = hub;
     let Ends { words, orders, place } = ends;
     let (found, others) = watch::channel(Vec::new());
+    let (among, joined) = watch::channel(peers::Among { place: Place::Follows, others: Arc::default() });
     tokio::join!(
         elect(&leases, &words, &leader, others.clone(), lifecycle.clone()),
         meet(&leases, &found, lifecycle),
         carry(cluster, orders, &words, &status, &others, &place),
         is_placed(place.clone(), leads),
+        is_among(place.clone(), others.clone(), among),
+        peers::follow(joined, token, link),
     );
 }
 
@@ -62,6 +72,30 @@ async fn is_placed(mut place: watch::Receiver<Place>, leads: watch::Sender<bool>
     while place.changed().await.is_ok() {
         let is_leader = *place.borrow_and_update() == Place::Leads;
         leads.send_if_modified(|known| std::mem::replace(known, is_leader) != is_leader);
+    }
+}
+
+/// Tells whoever asks the others who they are, and whether this one is to ask them.
+async fn is_among(
+    mut place: watch::Receiver<Place>,
+    mut others: watch::Receiver<Vec<Peer>>,
+    among: watch::Sender<peers::Among>,
+) {
+    loop {
+        let others_now = others.borrow_and_update().as_slice().into();
+        let now = peers::Among { place: *place.borrow_and_update(), others: others_now };
+        among.send_if_modified(|known| {
+            let is_new = *known != now;
+            *known = now;
+            is_new
+        });
+        let changed = tokio::select! {
+            changed = place.changed() => changed,
+            changed = others.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
     }
 }
 
