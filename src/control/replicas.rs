@@ -188,7 +188,7 @@ impl Control {
         published.push(&counted, known);
     }
 
-    /// None where this one does not add up others.
+    /// Empty where this one does not add up others.
     pub(super) fn replica_status(&self) -> Vec<ReplicaStatus> {
         let replicas = &self.inputs.replicas;
         let of = |(replica, standing): (&String, &Standing)| {
