@@ -186,7 +186,7 @@ fn the_leader_convicts_green_of_what_others_alone_have_seen() {
         Some("comparison"),
         "{told:?}"
     );
-    assert_eq!((one.status().state, other.status().state), ("stepping", "stepping"));
+    assert!([&one, &other].iter().all(|follower| follower.status().state != "rolledBack"));
 }
 
 #[test]
