@@ -94,6 +94,7 @@ pub fn start(config: &Config, data: Option<&Path>, origin: Origin) -> Result<Run
 }
 
 /// As [`start`], by a resource of Kubernetes.
+#[expect(clippy::too_many_lines, reason = "the one place where all parts are wired")]
 pub fn start_with(
     config: &Config,
     data: Option<&Path>,

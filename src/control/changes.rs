@@ -235,10 +235,8 @@ impl Control {
     /// Serves by `live` from the next request on.
     pub(super) fn serve(&mut self, live: Live) {
         let (before, live) = (self.inputs.routing.live(), Arc::new(live));
-        let cohorts = match self.keeps_beside() {
-            true => self.inputs.routing.table().cohorts,
-            false => self.cohorts(&live.settings),
-        };
+        let cohorts = self.inputs.routing.table().cohorts;
+        let cohorts = if self.keeps_beside() { cohorts } else { self.cohorts(&live.settings) };
         let taken_back = self.taken_back(&live);
         self.inputs.routing.serve_with(&live, self.course.epoch(), cohorts, taken_back);
         self.served(&before, &live);

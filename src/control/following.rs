@@ -20,7 +20,7 @@ impl Control {
         let Some(among) = self.inputs.together.others_mut() else { return };
         let now = among.now();
         let effects = match word {
-            Word::Heard(heard) => among.replica.heard(heard, now),
+            Word::Heard(heard) => among.replica.heard(*heard, now),
             Word::Wrote { by, written } => among.replica.wrote(by, written, now),
             Word::Leads { until } => {
                 let lease = among.lease(until);
@@ -268,7 +268,10 @@ impl Control {
             let Some(among) = self.inputs.together.others_mut() else { return };
             let may_go_on = among.may_step() || !among.leads();
             let is_due = |(since, _): &(Instant, Command)| may_go_on || since.elapsed() > LONGEST_WAIT;
-            let Some((_, command)) = among.waiting.pop_front_if(|waiting| is_due(waiting)) else { return };
+            if !among.waiting.front().is_some_and(is_due) {
+                return;
+            }
+            let Some((_, command)) = among.waiting.pop_front() else { return };
             if may_go_on {
                 self.obey(command);
             } else {

@@ -39,7 +39,7 @@ pub struct Told {
 /// What `control` is told.
 #[derive(Debug)]
 pub enum Word {
-    Heard(Heard<String, Body>),
+    Heard(Box<Heard<String, Body>>),
     Wrote {
         by: Stamp,
         written: Written<String>,

@@ -84,8 +84,8 @@ impl Leases {
     /// None if it is this replica's.
     async fn stand(&self, election: &mut Election, now: Instant) -> kube::Result<Option<String>> {
         let Some(lease) = self.api.get_opt(&self.rollout).await? else {
-            let lease = Lease { metadata: self.named(&self.rollout), spec: Some(self.spec(None)) };
-            return self.taken(self.api.create(&PostParams::default(), &lease).await);
+            let lease = Lease { metadata: named(&self.rollout), spec: Some(self.spec(None)) };
+            return taken(self.api.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let version = lease.resource_version().unwrap_or_default();
@@ -103,17 +103,8 @@ impl Leases {
             Some(holder) if holder != self.replica && now - since < lasts => Ok(Some(holder)),
             Some(_) | None => {
                 let lease = Lease { spec: Some(self.spec(Some(&spec))), ..lease };
-                self.taken(self.api.replace(&self.rollout, &PostParams::default(), &lease).await)
+                taken(self.api.replace(&self.rollout, &PostParams::default(), &lease).await)
             }
-        }
-    }
-
-    /// Whoever was faster has it.
-    fn taken(&self, written: kube::Result<Lease>) -> kube::Result<Option<String>> {
-        match written {
-            Ok(_) => Ok(None),
-            Err(kube::Error::Api(status)) if status.code == CONFLICT => Ok(Some(String::new())),
-            Err(error) => Err(error),
         }
     }
 
@@ -137,7 +128,7 @@ impl Leases {
     /// Shows the others that this replica is there.
     pub(super) async fn show(&self) -> kube::Result<()> {
         let name = self.own();
-        let mut metadata = self.named(&name);
+        let mut metadata = named(&name);
         let label = (ROLLOUT.to_owned(), self.rollout.clone());
         let annotation = (ADMIN.to_owned(), self.admin.clone());
         let Some(lease) = self.api.get_opt(&name).await? else {
@@ -173,10 +164,6 @@ impl Leases {
         format!("{}-{}", self.rollout, self.replica)
     }
 
-    fn named(&self, name: &str) -> ObjectMeta {
-        ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
-    }
-
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
         let now = MicroTime(jiff::Timestamp::now());
         let before = before.cloned().unwrap_or_default();
@@ -190,6 +177,19 @@ impl Leases {
             ..before
         }
     }
+}
+
+/// Whoever was faster has it.
+fn taken(written: kube::Result<Lease>) -> kube::Result<Option<String>> {
+    match written {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == CONFLICT => Ok(Some(String::new())),
+        Err(error) => Err(error),
+    }
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
 /// HTTP's 409.

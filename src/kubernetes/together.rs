@@ -253,7 +253,7 @@ fn heard_of(resource: Arc<GatedRollout>, how: How, known: &mut Known) -> Option<
         }
     };
     known.keep(resource);
-    Some(Word::Heard(Heard { version, shared, how }))
+    Some(Word::Heard(Box::new(Heard { version, shared, how })))
 }
 
 fn shared(status: &GatedRolloutStatus) -> Result<Option<Shared<Body>>, serde_json::Error> {

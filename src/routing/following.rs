@@ -1,7 +1,8 @@
 //! Routing as another replica does.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic;
 
 use super::{Roles, Route, Routing, Shared, Table};
 use crate::gate::route::RouteSet;
@@ -20,14 +21,14 @@ impl<L> Routing<L> {
     pub fn follow(&self, live: &Arc<L>, epoch: Epoch, roles: Roles, route: Route) -> bool {
         self.replace(|shared| {
             let before = shared.table;
-            let table = if before.epoch == epoch {
-                before.followed(roles, route)?
-            } else if before.epoch < epoch {
-                self.streak.store(Streak::opened(epoch).pack(), Ordering::Release);
-                let mirror = matches!(route, Route::Split(_)).then_some(Weight::ZERO);
-                Table { epoch, roles, route, mirror, ..Table::default() }
-            } else {
-                return None;
+            let table = match before.epoch.cmp(&epoch) {
+                Ordering::Equal => before.followed(roles, route)?,
+                Ordering::Less => {
+                    self.streak.store(Streak::opened(epoch).pack(), atomic::Ordering::Release);
+                    let mirror = matches!(route, Route::Split(_)).then_some(Weight::ZERO);
+                    Table { epoch, roles, route, mirror, ..Table::default() }
+                }
+                Ordering::Greater => return None,
             };
             Some(Shared { table, live: Arc::clone(live), ..shared.clone() })
         })

@@ -236,7 +236,7 @@ fn a_change_at_a_follower_is_the_leaders_and_without_a_leader_nobody_takes_it() 
         let answered = follower.call("PUT", "/v1/weight", &json!({ "weight": 60 }));
         (answered.status == 503).then(|| answered.text())
     });
-    assert!(refused.contains("leads"), "{refused}");
+    assert!(refused.contains("lead"), "{refused}");
     assert_eq!(follower.status()["weight"], 30.0);
     assert_eq!(follower.post("/v1/release/rollback", &json!({})).status, 200, "a rollback waits for nobody");
     assert!(is_rolled_back(&follower.status()));
