@@ -70,6 +70,17 @@ fn condition(resource: &Value, kind: &str) -> String {
     found.map(|condition| format!("{} {}", text(condition, "status"), text(condition, "reason"))).unwrap_or_default()
 }
 
+/// How many of the Events have this reason.
+fn times(events: &[Value], reason: &str) -> usize {
+    events.iter().filter(|event| event["reason"] == reason).count()
+}
+
+/// The same once there is one: it is told after it is done.
+fn told_times(server: &ApiServer, reason: &str) -> usize {
+    server.until_there(reason, EVENTS, |events| times(events, reason) > 0);
+    times(&server.all(EVENTS), reason)
+}
+
 /// Who answers a GET.
 fn served_by(proxy: &Proxy) -> String {
     proxy.get("/").text()

@@ -24,6 +24,7 @@ const NOT_STARTED: &str = "ReleaseNotStarted";
 /// Begins releases for as long as this replica leads.
 pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Receiver<Acceptance>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut told = None;
     loop {
         look.tick().await;
         if proxy.commands.is_closed() {
@@ -44,10 +45,17 @@ pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Re
             acceptance.verdict == Verdict::Accepted && acceptance.generation == resource.metadata.generation
         };
         let Some(green) = accepting::green(&resource).filter(|_| is_accepted) else { continue };
+        let why = held_back(&green, &status, &known);
+        if let Some(why) = why
+            && told.as_ref() != Some(&(green.clone(), why))
+        {
+            tracing::info!(green, why, "no release begins");
+        }
         // Before it begins: a version is never begun twice by itself, whatever ends in between.
-        if is_due(&green, &status, &known) && released(cluster, &resource, &green).await {
+        if why.is_none() && released(cluster, &resource, &green).await {
             begin(cluster, proxy, &resource, &green).await;
         }
+        told = why.map(|why| (green, why));
     }
 }
 
@@ -55,13 +63,20 @@ fn is_open(status: &Status) -> bool {
     !matches!(status.state, "idle" | "completed" | "rolledBack")
 }
 
-/// Whether a release of `green` is to begin: it is neither blue nor the last that was released, or rolled back, and somebody
-/// can answer its requests.
-fn is_due(green: &str, status: &Status, known: &GatedRolloutStatus) -> bool {
+/// Why no release of `green` begins; none where one is due.
+fn held_back(green: &str, status: &Status, known: &GatedRolloutStatus) -> Option<&'static str> {
     let rolled_back = known.record.as_ref().and_then(|record| record.get("rolledBack")).and_then(Value::as_str);
-    let is_old = [Some(PENDING), Some(status.blue.version.as_str()), known.released.as_deref(), rolled_back];
+    if green == PENDING {
+        return Some("its Deployment is not known yet");
+    }
+    if green == status.blue.version {
+        return Some("it is blue");
+    }
+    if known.released.as_deref() == Some(green) || rolled_back == Some(green) {
+        return Some("it was released before; the annotation portcullis.dev/start releases it once more");
+    }
     let waits = status.green.version == green && status.green.healthy_endpoints == 0;
-    !is_old.contains(&Some(green)) && !waits
+    waits.then_some("no endpoint of it takes requests yet")
 }
 
 /// True once the resource has it that a release of `green` was begun.

@@ -69,8 +69,7 @@ fn row_87_a_command_whose_annotation_cannot_be_taken_away_at_first_is_carried_ou
     annotate(&server, "weight", "10");
     assert_eq!(carried_out(&server, "weight"), None);
     assert_eq!(proxy.status()["weight"], 10.0);
-    let set = server.all(EVENTS).into_iter().filter(|event| event["reason"] == "WeightSet").count();
-    assert_eq!(set, 1);
+    assert_eq!(told_times(&server, "WeightSet"), 1);
 }
 
 #[test]

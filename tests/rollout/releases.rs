@@ -25,6 +25,8 @@ fn a_new_green_is_a_release_once_and_a_rolled_back_one_does_not_begin_again() {
     );
     assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
     server.until("it is degraded", ROLLOUTS, NAME, |resource| condition(resource, "Healthy") == "False RolledBack");
+    let why = proxy.until_logged("no release begins")["why"].clone();
+    assert!(why.as_str().is_some_and(|why| why.starts_with("it was released before")), "{why}");
     // Nothing that is not another green begins one.
     server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
     server.until("it is taken", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 2);
@@ -35,10 +37,8 @@ fn a_new_green_is_a_release_once_and_a_rolled_back_one_does_not_begin_again() {
     until_half(&proxy);
     let status = proxy.status();
     assert_eq!((status["epoch"].clone(), status["green"]["version"].clone()), (json!(2), json!("v3")));
-    let told: Vec<String> =
-        server.all(EVENTS).iter().map(|event| event["reason"].as_str().expect("text").to_owned()).collect();
-    assert_eq!(told.iter().filter(|reason| *reason == "Started").count(), 2, "{told:?}");
-    assert_eq!(told.iter().filter(|reason| *reason == "RolledBack").count(), 1, "{told:?}");
+    server.until_there("two releases", EVENTS, |events| times(events, "Started") == 2);
+    assert_eq!(told_times(&server, "RolledBack"), 1);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_green_without_an_endpoint_that_answers_waits_for_one() {
     let service = json!({ "version": "v2", "service": { "name": "shop-green", "port": "http" } });
     server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), service));
     let proxy = Proxy::start_by_resource(&server, NAME, &[]);
-    server.until("it is told", ROLLOUTS, NAME, |resource| condition(resource, "Progressing") == "False Idle");
+    assert_eq!(proxy.until_logged("no release begins")["why"], "no endpoint of it takes requests yet");
     assert_eq!(proxy.status()["epoch"], 0);
     server.put(SLICES, slice("shop-green", green.address.port(), &[pod("a", "127.0.0.1", json!({ "ready": true }))]));
     until_half(&proxy);

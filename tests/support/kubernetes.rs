@@ -150,6 +150,12 @@ impl ApiServer {
         }
     }
 
+    /// Waits until the objects of a collection are as `wanted`.
+    #[track_caller]
+    pub fn until_there(&self, what: &str, collection: &str, wanted: impl Fn(&[Value]) -> bool) {
+        super::eventually(what, || wanted(&self.all(collection)).then_some(()));
+    }
+
     /// From here on every connection ends, until [`ApiServer::up`].
     pub fn down(&self) {
         self.state.known().is_down = true;
