@@ -17,6 +17,7 @@ mod bodies;
 mod budget;
 mod clients;
 mod clock;
+mod cluster;
 mod cohorts;
 mod commands;
 mod crash;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::message::find;
 
@@ -16,12 +16,24 @@ pub struct Backend {
 
 struct Inner {
     status: AtomicU16,
+    /// Of requests whose target begins with [`LATE`].
+    late_status: AtomicU16,
+    moments: Mutex<Moments>,
     delay_micros: AtomicU64,
     requests: AtomicU64,
     /// Of requests whose target begins with [`LATE`].
     late: AtomicU64,
     stopped: AtomicBool,
     streams: Mutex<Vec<TcpStream>>,
+}
+
+/// When requests were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    /// The first whose target begins with [`LATE`].
+    pub first_late: Option<Instant>,
+    /// The last of all.
+    pub last: Option<Instant>,
 }
 
 /// How the target of a request begins that was started after the moment that a test marks.
@@ -38,6 +50,8 @@ impl Backend {
         let address = listener.local_addr().expect("a bound socket");
         let inner = Arc::new(Inner {
             status: AtomicU16::new(status),
+            late_status: AtomicU16::new(status),
+            moments: Mutex::default(),
             delay_micros: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             late: AtomicU64::new(0),
@@ -64,6 +78,17 @@ impl Backend {
     /// Every answer from here on has this status.
     pub fn answer(&self, status: u16) {
         self.inner.status.store(status, Ordering::SeqCst);
+        self.answer_late(status);
+    }
+
+    /// Every answer from here on to a request whose target begins with [`LATE`] has this status.
+    pub fn answer_late(&self, status: u16) {
+        self.inner.late_status.store(status, Ordering::SeqCst);
+    }
+
+    /// Those since this was asked.
+    pub fn moments(&self) -> Moments {
+        std::mem::take(&mut *self.inner.moments.lock().expect("no test panics with the lock held"))
     }
 
     /// Every answer from here on takes this long.
@@ -99,22 +124,33 @@ impl Inner {
         self.streams.lock().expect("no test panics with the lock held")
     }
 
+    fn note(&self, is_late: bool) {
+        let now = Instant::now();
+        let mut moments = self.moments.lock().expect("no test panics with the lock held");
+        moments.last = Some(now);
+        if is_late {
+            moments.first_late.get_or_insert(now);
+        }
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let mut head = Vec::new();
         let mut bytes = [0; 4096];
         loop {
             while let Some(end) = find(&head, b"\r\n\r\n") {
                 let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-                if target.starts_with(LATE.as_bytes()) {
+                let is_late = target.starts_with(LATE.as_bytes());
+                if is_late {
                     self.late.fetch_add(1, Ordering::SeqCst);
                 }
+                self.note(is_late);
                 self.requests.fetch_add(1, Ordering::SeqCst);
                 head.drain(..end + 4);
                 let delay = self.delay_micros.load(Ordering::SeqCst);
                 if delay > 0 {
                     std::thread::sleep(Duration::from_micros(delay));
                 }
-                let status = self.status.load(Ordering::SeqCst);
+                let status = if is_late { &self.late_status } else { &self.status }.load(Ordering::SeqCst);
                 let answer = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: 2\r\n\r\nok");
                 if stream.write_all(answer.as_bytes()).is_err() {
                     return;

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+pub mod cluster;
 pub mod collector;
 pub mod command;
 pub mod events;

@@ -101,6 +101,14 @@ impl Proxy {
         Proxy::launch(&[], text, level, &[])
     }
 
+    /// Starts a replica of what the custom resource `NAMESPACE/NAME` says, with these arguments and this environment.
+    pub fn of_resource(program: &[&str], resource: &str, arguments: &[&str], environment: &[(&str, &OsStr)]) -> Proxy {
+        let words = [program, &[env!("CARGO_BIN_EXE_portcullis"), "run", "--resource", resource], arguments].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env("RUST_LOG", "info").envs(environment.iter().copied()).stdin(Stdio::null());
+        Proxy::serving(command, PathBuf::new())
+    }
+
     fn launch(program: &[&str], text: &str, level: &str, arguments: &[&OsStr]) -> Proxy {
         Proxy::launch_with([Stdio::null(), Stdio::inherit()], program, text, level, arguments)
     }
@@ -135,6 +143,7 @@ impl Proxy {
         Proxy::serving(command, PathBuf::new())
     }
 
+    /// Waits until what `command` runs serves, and removes `file` after it.
     fn serving(mut command: Command, file: PathBuf) -> Proxy {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary is built");
         let stderr = BufReader::new(child.stderr.take().expect("it was piped"));

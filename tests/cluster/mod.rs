@@ -1,0 +1,13 @@
+//! Replicas of the real binary as one, over a real API server. The step `kubernetes` of tests/run brings it along.
+
+mod apart;
+mod cable;
+mod relay;
+mod releases;
+mod rights;
+mod rollback;
+mod rollout;
+mod schema;
+mod slices;
+
+pub use rollout::{LEASE, NAME, Replica, Rollout};
