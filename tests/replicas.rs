@@ -167,7 +167,7 @@ fn the_leader_convicts_green_of_what_others_alone_have_seen() {
     let blue = Upstream::ok();
     let compares = |enabled: bool| {
         let rest = format!(
-            "gate: {{ compare: {{ enabled: {enabled} }}, triggers: [{{ name: slow, metric: latency, quantile: 0.99, above: 30s }}] }}"
+            "gate: {{ compare: {{ enabled: {enabled} }}, triggers: [{{ name: slow, metric: latency, quantile: 0.99, above: 20s }}] }}"
         );
         in_front(blue.address, green.address, &rest)
     };
