@@ -28,7 +28,7 @@ pub(super) enum NoAnswer {
     Broken(String),
 }
 
-/// A list of ReplicaSets has all pod templates of a Deployment in it.
+/// A list of `ReplicaSets` has all pod templates of a Deployment in it.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
 
 impl Cluster {

@@ -19,8 +19,9 @@ use super::report::{Report, Scope, Wrong};
 use super::runbook::{self, RawRunbook, Runbook};
 use super::secret::Vault;
 use super::source::{self, Excerpts, Source};
-use super::{Config, Http2, RequestIds, Rules};
+use super::{AfterRollback, Config, Http2, RequestIds, Rules};
 use crate::gate::ByVersion;
+use crate::gate::policy::First;
 use crate::release::Weight;
 
 mod admin;
@@ -218,8 +219,8 @@ fn config(
     };
     let ejection = settings::ejection(&mut root.key("ejection"), raw.ejection.unwrap_or_default().0);
     let drain = settings::drain(&mut root.key("drain"), raw.drain.unwrap_or_default().0);
-    let after_rollback = raw.after_rollback.unwrap_or_default().0;
-    let after_rollback = settings::after_rollback(&mut root.key("afterRollback"), after_rollback, drain);
+    let after_rollback = raw.after_rollback.unwrap_or_default();
+    let after_rollback = settings::after_rollback(&mut root.key("afterRollback"), after_rollback.0, drain);
     let http2 = settings::http2(&mut root.key("http2"), raw.http2);
     let tls = raw.tls.map(|raw| tls::tls(&mut root.key("tls"), raw.0, files, http2.unwrap_or(Http2::Off)));
     let access_log = settings::access_log(&mut root.key("accessLog"), raw.access_log);
@@ -230,8 +231,8 @@ fn config(
     let plan = raw.release.and_then(|raw| release::plan(&mut root.key("release"), raw.0, max_weight));
     let is_off = matches!(raw.shield, Some(Switch::Off));
     let elsewhere = if is_off { routes::Shielded::Nothing } else { routes::Shielded::Something };
-    let routes = raw.routes.map(|raw| routes::routes(&mut root.key("routes"), raw, timeouts, elsewhere));
-    let routes = routes.unwrap_or_else(|| Some(Vec::new()));
+    let read_routes = |raw| routes::routes(&mut root.key("routes"), raw, timeouts, elsewhere);
+    let routes = raw.routes.map_or_else(|| Some(Vec::new()), read_routes);
     let policy = gate::policy(&mut root, raw.gate.map(|gate| gate.0), routes, response_head, plan.as_ref());
     let cohorts = raw.cohorts.map_or(Some(vec![]), |raw| cohorts::cohorts(&mut root.key("cohorts"), raw));
     let sticky = raw.sticky.and_then(|raw| sticky::sticky(&mut root.key("sticky"), raw.0));
@@ -244,15 +245,12 @@ fn config(
     let journal = settings::journal(&mut root.key("journal"), raw.journal.unwrap_or_default().0);
     let runbook = runbook(&mut root, raw.runbook.map(|raw| raw.0), files);
     let (trace_context, otlp) = tracing?;
-    if let (Some((policy, ..)), Some(runbook), NamedFiles::In(_)) = (&policy, &runbook, files) {
-        first::refuse_unknown(&mut root.key("gate"), &policy.first, runbook);
-    }
-    if let (Some(runbook), Some(after_rollback)) = (&runbook, &after_rollback) {
-        scaling::refuse_early(&mut root.key("runbook"), runbook, after_rollback.drain);
+    if let Some(runbook) = &runbook {
+        let first = policy.as_ref().filter(|_| matches!(files, NamedFiles::In(_))).map(|(policy, ..)| &policy.first);
+        refuse_of_runbook(&mut root, runbook, first.map(Vec::as_slice), after_rollback.as_ref());
     }
     let (mut policy, routes, learn_routes) = policy?;
-    let cohorts = cohorts?;
-    let after_rollback = after_rollback?;
+    let (cohorts, after_rollback) = (cohorts?, after_rollback?);
     policy.watch = after_rollback.watch;
     policy.cohorts = cohorts.iter().map(|cohort| cohort.name.clone()).collect();
     if let Some(plan) = &plan {
@@ -295,6 +293,21 @@ fn config(
         warnings: Warnings::default(),
         file: None,
     })
+}
+
+/// What an action cannot do as the rest of the file is.
+fn refuse_of_runbook(
+    root: &mut Scope<'_, '_>,
+    runbook: &Runbook,
+    first: Option<&[First]>,
+    after_rollback: Option<&AfterRollback>,
+) {
+    if let Some(first) = first {
+        first::refuse_unknown(&mut root.key("gate"), first, runbook);
+    }
+    if let Some(after_rollback) = after_rollback {
+        scaling::refuse_early(&mut root.key("runbook"), runbook, after_rollback.drain);
+    }
 }
 
 fn too_many(scope: &mut Scope<'_, '_>, key: &str, count: usize, most: usize) -> Option<()> {

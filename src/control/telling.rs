@@ -97,6 +97,6 @@ impl Control {
         let (difference, mirror, cohorts) = (self.difference(), self.mirror_status(), self.cohort_status());
         let (ramp, revision, actions) = (self.ramp_status(), self.revision, self.deeds_status());
         let replicas = self.replica_status();
-        Arc::new(Status { replicas, max_weight, ramp, mirror, cohorts, difference, actions, revision, ..status })
+        Arc::new(Status { max_weight, ramp, mirror, cohorts, difference, actions, replicas, revision, ..status })
     }
 }

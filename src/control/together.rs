@@ -232,7 +232,7 @@ impl Among {
 
     pub(super) fn is_placed(&self) {
         let place = if self.leads() { Place::Leads } else { Place::Follows };
-        self.place.send_if_modified(|known| std::mem::replace(known, place.clone()) != place);
+        self.place.send_if_modified(|known| std::mem::replace(known, place) != place);
     }
 
     /// Has it done by whoever carries it out.

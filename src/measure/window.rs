@@ -353,13 +353,13 @@ mod tests {
     fn promise_5_what_blue_did_before_greens_latencies_began_is_told_apart() {
         let mut windows = windows(&[10]);
         let at = Duration::from_secs;
-        let mut timed = sample(1);
-        timed.evidence.latency.record(Duration::from_millis(5));
+        let (timed, mut cold) = (sample(1), sample(1));
+        cold.evidence.latency.clear();
         let since = |windows: &Windows| {
             windows.window(at(10), Span::Head).since_change.map(|since| (since.blue.requests, since.green.requests))
         };
         for second in 1..4 {
-            windows.add(ByVersion { blue: &timed, green: &sample(1) }, at(second));
+            windows.add(ByVersion { blue: &timed, green: &cold }, at(second));
         }
         assert_eq!(since(&windows), None, "green warms up");
         for second in 4..6 {
@@ -377,7 +377,7 @@ mod tests {
             windows.window(ten, Span::Head).since_change.map(|since| (since.blue.requests, since.green.requests))
         };
         windows.add(ByVersion { blue: &sample(3), green: &sample(5) }, at(1));
-        assert_eq!(since(&windows), None);
+        assert_eq!(since(&windows), Some((3, 5)), "green's latencies have begun");
         windows.weight_changed(at(5));
         windows.add(ByVersion { blue: &sample(1), green: &sample(2) }, at(5));
         windows.add(ByVersion { blue: &sample(1), green: &sample(4) }, at(6));

@@ -26,7 +26,7 @@ const UNDONE: &str = "portcullis.dev/undone-by";
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// What the template of a ReplicaSet has more than that of its Deployment.
+/// What the template of a `ReplicaSet` has more than that of its Deployment.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// Annotations that say something of the Deployment as it is, and not of a revision (`kubectl rollout undo` keeps the same).
@@ -274,7 +274,7 @@ fn selector(selector: &Value) -> String {
     labels.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
-/// The Deployment's own ReplicaSet with the last revision but one, and that.
+/// The Deployment's own `ReplicaSet` with the last revision but one, and that.
 fn before<'v>(deployment: &Value, sets: &'v Value) -> Option<(u64, &'v Value)> {
     let uid = &deployment["metadata"]["uid"];
     let is_own = |set: &&Value| {

@@ -1,7 +1,9 @@
 //! What this proxy has counted, kept for the replica that adds it up.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[expect(clippy::disallowed_types, reason = "`control` and the API hold it for one push or one look")]
+use std::sync::Mutex;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -50,6 +52,7 @@ pub struct TickTold {
 
 /// The last ticks. `control` adds one and others read them: each holds the lock for no longer than that takes.
 #[derive(Clone, Debug)]
+#[expect(clippy::disallowed_types, reason = "as above")]
 pub struct Published {
     session: Arc<str>,
     ring: Arc<Mutex<Ring>>,
@@ -120,7 +123,7 @@ impl Published {
     pub async fn told(&self, after: Option<u64>) -> Told {
         let mut newest = self.newest.subscribe();
         let known = after.unwrap_or_default();
-        let is_news = |newest: &u64| *newest > known || *newest < known;
+        let is_news = |newest: &u64| *newest != known;
         let waited = tokio::time::timeout(LONGEST_WAIT, newest.wait_for(is_news)).await;
         // A moment without news is an answer as well.
         drop(waited);

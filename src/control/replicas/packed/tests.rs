@@ -18,8 +18,8 @@ fn sample(random: &mut fastrand::Rng) -> Sample {
 
 /// What control may come to in one tick, with everything that there can be.
 fn tick(random: &mut fastrand::Rng) -> (Tick, Drawers) {
-    let mut tick = Tick::default();
-    tick.arm = Part { sample: sample(random), ..Part::default() };
+    let arm = Part { sample: sample(random), ..Part::default() };
+    let mut tick = Tick { arm, ..Tick::default() };
     tick.samples = ByVersion { blue: sample(random), green: sample(random) };
     tick.samples.blue.add(&tick.arm.sample);
     tick.late = ByVersion { blue: sample(random), green: sample(random) };
@@ -55,10 +55,10 @@ fn tick(random: &mut fastrand::Rng) -> (Tick, Drawers) {
     (tick, drawers)
 }
 
+type TickTold = (slot::Tick, slot::Tick, u64, InEpoch, Option<[u64; 4]>, Option<slot::Tick>, Option<slot::Tick>);
+
 /// Everything of a tick that is told, as it is told.
-fn told(
-    tick: &Tick,
-) -> (slot::Tick, slot::Tick, u64, InEpoch, Option<[u64; 4]>, Option<slot::Tick>, Option<slot::Tick>) {
+fn told(tick: &Tick) -> TickTold {
     let mut counted = slots::tick(tick, ByVersion::default());
     without_clients(&mut counted);
     let mirrored = tick.mirrored.as_deref();
