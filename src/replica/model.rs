@@ -8,9 +8,8 @@ mod node;
 mod properties;
 mod world;
 
-use std::time::Instant;
-
 use stateright::{Checker, Model};
+use tokio::time::Instant;
 
 use world::{Bounds, World};
 

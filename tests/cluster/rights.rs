@@ -166,9 +166,12 @@ fn what_the_account_may_not_do_is_forbidden_and_what_the_replicas_do_is_all_that
     assert_eq!(used, rights(NEEDED).into_iter().map(|(verb, resource, _)| (verb, resource)).collect());
 }
 
+/// Verbs with what they are of.
+type Rights = BTreeSet<(String, String)>;
+
 /// What the account has asked for without anybody in its place, by the API server's own record: what was done, and what was
 /// refused.
-fn used(cluster: &Cluster, account: &str) -> (BTreeSet<(String, String)>, BTreeSet<(String, String)>) {
+fn used(cluster: &Cluster, account: &str) -> (Rights, Rights) {
     let log = std::fs::read_to_string(cluster.folder().join("audit.log")).expect("it is written");
     let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
     // The last line may not be whole yet.

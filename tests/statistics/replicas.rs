@@ -128,10 +128,10 @@ impl Fleet {
             }
             let now = seconds(at);
             let mut sum = Tick::default();
-            for replica in 0..REPLICAS {
+            for (replica, name) in names.iter().enumerate() {
                 let away = self.away(replica, at);
                 if away.is_some() && self.heard == Heard::ComeAndGo {
-                    replicas.forget(&names[replica]);
+                    replicas.forget(name);
                     continue;
                 }
                 let own = self.weight(at - self.follows_after(replica));
@@ -140,7 +140,7 @@ impl Fleet {
                 played.failed += counted.tick.samples.green.evidence.failures;
                 match (replica, self.heard) {
                     (LEADER, _) => sum = counted.tick,
-                    (_, Heard::AtOnce) => replicas.take(&names[replica], now, counted),
+                    (_, Heard::AtOnce) => replicas.take(name, now, counted),
                     (_, _) => told.push((at + away.unwrap_or_default() + lag(replica), replica, now, counted)),
                 }
             }

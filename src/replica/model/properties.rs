@@ -59,7 +59,7 @@ pub(super) fn breaks(last: Option<&Shared<Release>>, next: &Shared<Release>, wor
         Some(0) if next.step == last.step + 1 && !last.is_held => None,
         Some(0) if next.step == last.step + 1 => Some("a step was taken over a pause"),
         Some(0) => Some("a step was skipped, or taken back"),
-        Some(1) if last.epoch > 0 && !world.is_through(&last) => Some("a release began in the middle of another"),
+        Some(1) if last.epoch > 0 && !world.is_through(last) => Some("a release began in the middle of another"),
         Some(1) if next.step == 1 || next.is_latched => None,
         Some(_) => Some("a release began in its middle, or an epoch was left out"),
     }

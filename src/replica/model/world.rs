@@ -72,7 +72,7 @@ impl World {
         World { bounds }
     }
 
-    pub(super) const fn is_through(&self, release: &Release) -> bool {
+    pub(super) const fn is_through(&self, release: Release) -> bool {
         release.is_latched || release.step == self.bounds.steps
     }
 }
@@ -236,7 +236,7 @@ impl Model for World {
                 actions.push(Action::LearnsThatItsLeaseIsLost(number));
             }
             let may_step = replica.may_step(state.now()) && !node.waits;
-            if may_step && home.epoch < epochs && (home.epoch == 0 || self.is_through(home)) {
+            if may_step && home.epoch < epochs && (home.epoch == 0 || self.is_through(*home)) {
                 actions.push(Action::Opens(number));
             }
             if may_step && home.epoch > 0 && !home.is_held && !home.is_latched && home.step < steps {
