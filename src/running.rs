@@ -364,7 +364,9 @@ const MOST_ROOM: i32 = 1 << 20;
 /// What is shown before the first tick.
 fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
-    let course = Course::new(config.policy.clone(), beginning.planned(config), beginning.state.clone(), now);
+    let mut course = Course::new(config.policy.clone(), beginning.planned(config), beginning.state.clone(), now);
+    course.set_exposed(beginning.exposed);
+    course.set_watch(beginning.watch.clone(), now);
     let (names, rollback) = (Names::new(&beginning.holding(config)), beginning.rollback.clone());
     Status::new(&names, &course, beginning.table, &routing.live().upstreams, rollback, Timestamp::now(), now)
 }

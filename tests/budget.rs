@@ -38,8 +38,11 @@ fn a_good_green_gets_through_by_ever_larger_weights_and_a_restart_does_not_set_i
     let second = bench.events.until("stepped").data["weight"].as_f64().expect("a weight");
     assert!(second > first && second <= 2.0 * first + 0.01, "{first}, then {second}");
     assert!(bench.proxy.metrics().contains("portcullis_release_budget_requests 200"));
-    let text = bench.text.clone();
+    let excess = |bench: &Bench| bench.proxy.status()["exposure"]["excessAtMost"].as_f64().expect("a share");
+    let (before, text) = (excess(&bench), bench.text.clone());
     bench.crash_and_start(&text);
+    let after = excess(&bench);
+    assert!(after < before.midpoint(1.0), "{before}, and {after} after the restart: 1 is to know nothing");
     let next = bench.events.until("stepped").data["weight"].as_f64().expect("a weight");
     assert!(next > second, "{second}, and {next} after the restart");
     bench.events.until("promoted");
