@@ -33,7 +33,8 @@
 //! - [`telemetry`]: every metric name and label, and the logs.
 //! - [`uuid`](mod@uuid): names that nobody else has.
 //!
-//! The workers, `control` and the admin API never wait for each other. A worker hands its counts to `control` through a
+//! The workers, `control` and the admin API never wait for each other, but that of replicas `control` puts down, and the API
+//! picks up, what was counted under one lock. A worker hands its counts to `control` through a
 //! queue of its own and reads one pointer; `control` publishes its status through a watch, and the names that it wants followed
 //! through another, whose addresses come back through a queue; the admin API sends commands and waits for their answer.
 //!

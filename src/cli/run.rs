@@ -99,7 +99,7 @@ impl Run {
             peer_token: peer_token.map_err(|wrong| anyhow!("--peer-token: {wrong}"))?,
             data: self.data.clone(),
         };
-        let kubernetes::Started { config, joining, .. } = kubernetes::start(settings)?;
+        let kubernetes::Started { config, joining } = kubernetes::start(settings)?;
         // Secrets that are mounted are renewed under a pod.
         let mut watched = Watched::default();
         watched.has_changed(None, &config.files());

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::conditions::{self, Acceptance, Verdict};
 use super::resource::GatedRollout;
-use super::{Cluster, Heard, Proxy, deployments, keeping};
+use super::{Cluster, Proxy, deployments, keeping};
 use crate::config::{self, Config, Environment, Faults};
 use crate::control::command::Failed;
 use crate::control::status::Status;
@@ -42,7 +42,7 @@ const UNHEARD: Duration = Duration::from_secs(5);
 
 /// Waits for a resource that can be used. What is wrong with one that cannot is told. Where nobody answers, one that was kept
 /// is used.
-pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>, Heard) {
+pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>) {
     let mut seen = cluster.seen.clone();
     let mut told = None;
     if timeout(UNHEARD, seen.changed()).await.is_err() {
@@ -50,7 +50,7 @@ pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>, Hear
         match kept.map(|kept| (read(&kept), kept)) {
             Some((Ok(config), kept)) => {
                 tracing::warn!("the API server does not answer: the resource is taken as it was kept");
-                return (config, Arc::new(kept), Heard::Before);
+                return (config, Arc::new(kept));
             }
             Some((Err(faults), _)) => tracing::error!(%faults, "the resource that was kept is not usable"),
             None => tracing::warn!("the API server does not answer, and is waited for"),
@@ -62,7 +62,7 @@ pub(super) async fn first(cluster: &Cluster) -> (Config, Arc<GatedRollout>, Hear
         seen.changed().await.expect("the resource is followed for as long as the thread runs");
         let resource = seen.borrow_and_update().clone();
         match resource.map(|resource| (read(&resource), resource)) {
-            Some((Ok(config), resource)) => return (config, resource, Heard::Now),
+            Some((Ok(config), resource)) => return (config, resource),
             Some((Err(faults), resource)) => {
                 let verdict = Verdict::Faulty(conditions::told(&faults));
                 let acceptance = Acceptance { generation: resource.metadata.generation, verdict };

@@ -80,18 +80,7 @@ pub struct Settings {
 /// What a proxy begins with.
 pub struct Started {
     pub config: Config,
-    /// As it was when the configuration was made of it.
-    pub resource: Arc<GatedRollout>,
-    pub heard: Heard,
     pub joining: Joining,
-}
-
-/// Whether what a proxy begins with is what the API server has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    Now,
-    /// Nobody answers: it was kept from before.
-    Before,
 }
 
 /// How the thread and a proxy find each other.
@@ -183,7 +172,7 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
             return;
         }
     };
-    let (config, resource, heard) = accepting::first(&cluster).await;
+    let (config, resource) = accepting::first(&cluster).await;
     let (join, joined) = oneshot::channel();
     let (services, asked) = mpsc::channel(ASKED);
     let (listen, listener) = oneshot::channel();
@@ -192,7 +181,7 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
     let pods = pods_of(&config, &services).await;
     let longest_stop = settings.lease * 2 / 3;
     let joining = Joining { seen: cluster.seen.clone(), pods, services, longest_stop, proxy: join };
-    if begin.send(Ok(Started { config, resource: Arc::clone(&resource), heard, joining })).is_err() {
+    if begin.send(Ok(Started { config, joining })).is_err() {
         return;
     }
     let Ok((proxy, part)) = joined.await else { return };
