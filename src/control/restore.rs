@@ -300,10 +300,10 @@ pub fn record(course: &Course, table: Table, names: &Names, times: Times, rollba
         },
         state: state.name().to_owned(),
         weight: state.weight().basis_points(),
-        step: match state.run().map(|run| run.stage) {
-            Some(Stage::Step { index, .. }) => u32::try_from(index).ok(),
-            Some(Stage::Manual | Stage::Delay | Stage::Exposing | Stage::Monitoring) | None => None,
-        },
+        step: state
+            .run()
+            .and_then(|run| run.step_number(course.plan()))
+            .and_then(|number| u32::try_from(number - 1).ok()),
         blue: name(Version::Blue),
         green: name(Version::Green),
         stable: name(Version::Blue),

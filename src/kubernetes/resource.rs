@@ -41,7 +41,7 @@ pub struct GatedRolloutStatus {
     /// Percent: green's share of new requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
-    /// The step of the plan, from 1.
+    /// The step of the plan, from 1; one more than there are in the monitoring at 100 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u32>,
     /// The version that is trusted.

@@ -40,7 +40,8 @@ fn row_87_an_api_server_that_is_away_moves_no_traffic_and_what_was_seen_meanwhil
     let mut replicas = rollout.replicas();
     rollout.release("v2");
     replicas.iter().for_each(|replica| drop(replica.until_weight(50.0)));
-    let step = rollout.until_state("stepping")["step"].clone();
+    let step = rollout.until("the step", |status| status["weight"] == 50.0)["step"].clone();
+    assert_eq!(step, 1);
 
     cluster.stop_api_server();
     let ends = Instant::now() + away();
@@ -212,7 +213,7 @@ fn row_89_a_replica_that_was_stopped_is_on_blue_soon_after_it_goes_on() {
     let mut replicas = rollout.replicas();
     rollout.release("v2");
     replicas.iter().for_each(|replica| drop(replica.until_weight(50.0)));
-    let leader = rollout.until_state("stepping")["leader"].clone();
+    let leader = rollout.until("the step", |status| status["weight"] == 50.0)["leader"].clone();
     // The leader, which believes that it leads when it goes on.
     replicas.sort_by_key(|replica| leader == replica.name);
     replicas[2].calm();

@@ -28,7 +28,7 @@ fn row_88_three_replicas_take_each_step_once_and_are_at_the_same_weight() {
         replicas.iter().for_each(|replica| drop(replica.until_weight(weight)));
         rollout.annotate("approve", "a test");
     }
-    rollout.until_state("promoted");
+    assert_eq!(rollout.until_state("promoted")["step"], 4);
     replicas.iter().for_each(|replica| drop(replica.until_weight(100.0)));
     rollout.annotate("promote", "a test");
     rollout.until_state("completed");

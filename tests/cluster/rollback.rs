@@ -37,8 +37,7 @@ fn a_fault_that_one_replica_sees_takes_all_of_them_back_to_blue() {
         bad.mark();
         let rolled_back = told.until("rolledBack").at;
         replicas.iter().for_each(|replica| drop(replica.until_state("rolledBack")));
-        let latch = rollout.until_state("rolledBack")["latch"].clone();
-        assert_eq!(latch["epoch"], run + 1, "{latch}");
+        rollout.until("the latch", |status| status["latch"]["epoch"] == run + 1);
         bad.stop();
         let (first_bad, last) = until_quiet(&rollout);
         of_fault.push(last.duration_since(first_bad));
