@@ -306,9 +306,11 @@ impl Control {
         difference(&self.versions(), &declared(&self.config))
     }
 
-    /// A release that ends in a rollback is remembered by its version.
+    /// A release that ends in a rollback is remembered by its version, unless a newer one has taken its place.
     pub(super) fn remember_rollback(&mut self) {
-        if let State::RolledBack { cause, .. } = self.course.state() {
+        if let State::RolledBack { cause, .. } = self.course.state()
+            && !cause.is_superseded()
+        {
             self.rolled_back = Some((self.name(Version::Green).to_owned(), cause.reason.clone()));
         }
     }

@@ -80,7 +80,7 @@ impl Deeds {
 }
 
 /// The moment that a decision of this kind is.
-fn moment_of(kind: Kind) -> Option<Moment> {
+fn moment_of(kind: Kind, is_found_bad: bool) -> Option<Moment> {
     match kind {
         Kind::Paused | Kind::Frozen | Kind::Irreversible | Kind::AwaitingApproval | Kind::GateRefused => {
             Some(Moment::Paused)
@@ -88,7 +88,8 @@ fn moment_of(kind: Kind) -> Option<Moment> {
         Kind::Recovered => Some(Moment::Recovered),
         Kind::NotRecovered => Some(Moment::NotRecovered),
         Kind::Trying => Some(Moment::First),
-        Kind::RolledBack => Some(Moment::RolledBack),
+        // Nobody is to be called because a newer green has taken the place of this one.
+        Kind::RolledBack => is_found_bad.then_some(Moment::RolledBack),
         Kind::Completed => Some(Moment::Promoted),
         _ => None,
     }
@@ -100,7 +101,8 @@ impl Control {
         let begins = std::mem::take(&mut self.deeds.begins);
         let now = Timestamp::now();
         let first = events.first().filter(|_| begins).map(|event| (Moment::Started, event));
-        let others = events.iter().filter_map(|event| Some((moment_of(event.kind)?, event)));
+        let is_found_bad = self.course.state().is_found_bad();
+        let others = events.iter().filter_map(|event| Some((moment_of(event.kind, is_found_bad)?, event)));
         let mut come = Vec::new();
         for (moment, event) in first.into_iter().chain(others) {
             if moment == Moment::First {

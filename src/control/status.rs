@@ -28,6 +28,7 @@ use crate::gate::verdict::duration;
 use crate::gate::{ByVersion, Evidence, RouteNumber, Routes, Verdict, Version};
 use crate::live::Upstreams;
 use crate::measure::window::STATUS_WINDOW;
+use crate::release::input::SUPERSEDED;
 use crate::release::{Cause, Epoch, Weight};
 use crate::routing::Table;
 pub use planned::{AwaitedStatus, DeadlineStatus, PlanStatus, StepStatus};
@@ -195,6 +196,15 @@ impl Rollback {
 }
 
 impl Status {
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, "idle" | "completed" | "rolledBack")
+    }
+
+    /// Whether the last rollback was for a newer green.
+    pub fn is_superseded(&self) -> bool {
+        self.rollback.as_ref().is_some_and(|rollback| rollback.trigger == SUPERSEDED)
+    }
+
     pub fn new(
         names: &Names,
         course: &Course,

@@ -53,6 +53,7 @@ impl Course {
                 | Input::Approve { .. }
                 | Input::Promote { .. }
                 | Input::Withdraw { .. }
+                | Input::Supersede { .. }
                 | Input::Restarted,
             ) => true,
         }
@@ -82,8 +83,10 @@ impl Course {
             State::Idle { .. } | State::Completed { .. } => self.verdict = Verdict::wait(NO_RELEASE),
             State::Open(_) => {}
         }
-        let is_rolled_back = matches!(self.state, State::RolledBack { .. });
-        if is_rolled_back && !matches!(before, State::RolledBack { .. }) && before.epoch() == self.state.epoch() {
+        if self.state.is_found_bad()
+            && !matches!(before, State::RolledBack { .. })
+            && before.epoch() == self.state.epoch()
+        {
             self.begin_watch(if was_completed { Weight::FULL } else { before.weight() }, now);
         }
     }

@@ -301,7 +301,7 @@ impl Course {
             self.history.exchange();
             self.routes.exchange();
         }
-        if !was_rolled_back && matches!(self.state, State::RolledBack { .. }) {
+        if !was_rolled_back && self.state.is_found_bad() {
             self.begin_watch(if was_completed { Weight::FULL } else { weight }, now);
         }
         Ok(effects)

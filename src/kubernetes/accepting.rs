@@ -10,8 +10,9 @@ use super::conditions::{self, Acceptance, Verdict};
 use super::resource::GatedRollout;
 use super::{Cluster, Proxy, deployments, keeping};
 use crate::config::{self, Config, Environment, Faults};
-use crate::control::command::Failed;
+use crate::control::command::{Failed, Refused};
 use crate::control::status::Status;
+use crate::gate::Version;
 use crate::reload::NotReloaded;
 
 /// Who reads the configuration again.
@@ -90,7 +91,7 @@ pub(super) async fn follow(
     let mut status = proxy.status.clone();
     let mut known = said(first);
     loop {
-        let is_refused = matches!(publish.borrow().verdict, Verdict::Refused(_));
+        let is_refused = matches!(publish.borrow().verdict, Verdict::Refused(_) | Verdict::OtherGreen(_));
         let at = place(&status.borrow_and_update());
         let news = tokio::select! {
             changed = seen.changed() => changed,
@@ -115,6 +116,9 @@ pub(super) async fn follow(
                 Verdict::Accepted
             }
             Err(NotReloaded::Faults(faults)) => Verdict::Faulty(conditions::told(&faults)),
+            Err(NotReloaded::Failed(Failed::Refused(
+                refused @ Refused::VersionOfOpen { version: Version::Green, .. },
+            ))) => Verdict::OtherGreen(refused.to_string()),
             Err(NotReloaded::Failed(Failed::Refused(refused))) => Verdict::Refused(refused.to_string()),
             Err(NotReloaded::NoFile | NotReloaded::NoResource | NotReloaded::Failed(Failed::Gone)) => continue,
         };

@@ -28,6 +28,8 @@ pub(super) enum Verdict {
     Faulty(String),
     /// It cannot hold while the process runs, or the release.
     Refused(String),
+    /// It has another green than the release that is open.
+    OtherGreen(String),
 }
 
 /// A message of a condition is at most so long (`metav1.Condition`).
@@ -84,7 +86,9 @@ fn accepted(verdict: &Verdict) -> Told {
     match verdict {
         Verdict::Accepted => (TRUE, "Valid", "the spec is what the proxy goes by".to_owned()),
         Verdict::Faulty(faults) => (FALSE, "Faults", format!("everything is as it was before this spec:\n{faults}")),
-        Verdict::Refused(why) => (FALSE, "Refused", format!("everything is as it was before this spec: {why}")),
+        Verdict::Refused(why) | Verdict::OtherGreen(why) => {
+            (FALSE, "Refused", format!("everything is as it was before this spec: {why}"))
+        }
     }
 }
 
@@ -100,6 +104,9 @@ fn progressing(status: &Status) -> Told {
         "paused" => (TRUE, "Paused", held()),
         "promoted" => (TRUE, "Monitoring", of("watching")),
         "completed" => (FALSE, "Completed", format!("{} serves everything", status.blue.version)),
+        "rolledBack" if status.is_superseded() => {
+            (FALSE, "Superseded", format!("{} serves everything until a newer green is there", status.blue.version))
+        }
         "rolledBack" => (FALSE, "RolledBack", format!("{} serves everything", status.blue.version)),
         _ => (FALSE, "Idle", "no release is open".to_owned()),
     }
@@ -110,8 +117,10 @@ fn healthy(status: &Status) -> Told {
         return (FALSE, "NoEndpoints", format!("no endpoint of {} takes requests", status.blue.version));
     }
     match &status.rollback {
-        Some(rollback) if status.state == "rolledBack" => (FALSE, "RolledBack", rollback.reason.clone()),
-        Some(_) | None => (TRUE, "Serving", "blue takes requests, and green was not rolled back".to_owned()),
+        Some(rollback) if status.state == "rolledBack" && !status.is_superseded() => {
+            (FALSE, "RolledBack", rollback.reason.clone())
+        }
+        Some(_) | None => (TRUE, "Serving", "blue takes requests, and green was not found bad".to_owned()),
     }
 }
 

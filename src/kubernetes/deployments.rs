@@ -6,19 +6,26 @@ use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::runtime::watcher::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::resource::{Candidate, GatedRollout, GatedRolloutStatus};
+use super::resource::{Candidate, GatedRollout, GatedRolloutStatus, Template};
+use super::superseding::Superseding;
 use super::watching::{changes, settings};
-use super::{Cluster, fields};
+use super::{Cluster, Proxy, fields};
 
 /// What green is called until its Deployment is known. No release begins of it.
 pub(super) const PENDING: &str = "pending";
 
+/// What green is called while its Deployment is of blue's version.
+pub(super) const SAME: &str = "none";
+
 /// What of a template its digest shows in a version that its tag does not tell from another.
 const SHORT: usize = 8;
+
+/// As many templates as a Deployment keeps revisions unless it says otherwise.
+const REMEMBERED: usize = 10;
 
 /// The Deployment that a spec names for green, and the label that names its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +49,21 @@ pub(super) fn version(resource: &GatedRollout) -> Option<String> {
     let Named { deployment, .. } = Named::of(resource)?;
     let known = resource.status.as_ref().and_then(|status| status.candidate.as_ref());
     let known = known.filter(|candidate| candidate.deployment == deployment);
-    Some(known.map_or_else(|| PENDING.to_owned(), |candidate| candidate.version.clone()))
+    let blue = resource.spec.keys.get("blue").and_then(|blue| blue.get("version")).and_then(Value::as_str);
+    Some(match known.map(|candidate| candidate.version.as_str()) {
+        None => PENDING.to_owned(),
+        Some(version) if Some(version) == blue => SAME.to_owned(),
+        Some(version) => version.to_owned(),
+    })
 }
 
 /// Keeps the status' candidate to what the Deployment is, for as long as this replica leads.
-pub(super) async fn follow(cluster: &Cluster, blue: impl Fn() -> String) {
+pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy) {
     let mut seen = cluster.seen.clone();
     loop {
         let named = seen.borrow_and_update().as_deref().and_then(Named::of);
         match named {
-            Some(named) => follow_one(cluster, &named, &mut seen, &blue).await,
+            Some(named) => follow_one(cluster, &named, &mut seen, proxy).await,
             None if seen.changed().await.is_err() => return,
             None => {}
         }
@@ -59,12 +71,13 @@ pub(super) async fn follow(cluster: &Cluster, blue: impl Fn() -> String) {
 }
 
 /// Returns when the spec names another.
-async fn follow_one(cluster: &Cluster, named: &Named, seen: &mut super::Seen, blue: &impl Fn() -> String) {
+async fn follow_one(cluster: &Cluster, named: &Named, seen: &mut super::Seen, proxy: &Proxy) {
     let api: Api<Deployment> = Api::namespaced(cluster.api.clone().into_client(), &cluster.namespace);
     let wanted = settings().fields(&format!("metadata.name={}", named.deployment));
     let mut changes = std::pin::pin!(changes(api, wanted, "deployment"));
     let mut leading: watch::Receiver<bool> = cluster.leading.clone();
     let mut known: Option<Deployment> = None;
+    let mut superseding = Superseding::default();
     loop {
         tokio::select! {
             Some(change) = changes.next() => match change {
@@ -81,16 +94,27 @@ async fn follow_one(cluster: &Cluster, named: &Named, seen: &mut super::Seen, bl
             Ok(()) = leading.changed() => {}
         }
         let Some(resource) = seen.borrow().clone() else { continue };
-        let status = resource.status_or_none();
-        if let Some(deployment) = known.as_ref().filter(|deployment| cluster.leads() && is_rolled_out(deployment))
-            && let Some(candidate) = candidate(deployment, named, &status, &blue())
-        {
+        let Some(deployment) = known.as_ref().filter(|_| cluster.leads()) else { continue };
+        let blue = proxy.status.borrow().blue.version.clone();
+        let Some(candidate) = candidate(deployment, named, &resource.status_or_none(), &blue) else { continue };
+        if is_rolled_out(deployment) {
             tracing::info!(deployment = named.deployment, version = candidate.version, "a new pod template");
             let version = resource.metadata.resource_version.clone();
             let patch = json!({ "metadata": { "resourceVersion": version }, "status": { "candidate": candidate } });
             // On a conflict the resource has changed, and is seen next.
             cluster.patch_status(&patch).await;
         }
+        // While the pods of the version that is released go, others come that are not of it.
+        if let Some(before) = candidate.earlier.first() {
+            superseding.end(cluster, proxy, &before.version, &candidate.reason(), &candidate.actor).await;
+        }
+    }
+}
+
+impl Candidate {
+    /// Of the release of it, and of the end of the one before.
+    pub(super) fn reason(&self) -> String {
+        format!("Deployment {} has a new pod template", self.deployment)
     }
 }
 
@@ -111,18 +135,30 @@ fn candidate(deployment: &Deployment, named: &Named, status: &GatedRolloutStatus
     if known.is_some_and(|known| known.template == digest) {
         return None;
     }
+    let actor = fields::writer(&deployment.metadata, &["spec", "template"]);
+    let earlier = known.map(earlier).unwrap_or_default();
+    if let Some(known) = earlier.iter().find(|known| known.template == digest) {
+        let version = known.version.clone();
+        return Some(Candidate { deployment: named.deployment.clone(), version, template: digest, actor, earlier });
+    }
     let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
     let name = match &named.version_label {
         Some(label) => labels?.get(label)?.clone(),
         None => tag(template.spec.as_ref()?.containers.first()?.image.as_deref()?),
     };
     // The same tag with another template is another version, but at first sight: blue may be what green is.
-    let is_taken = known.is_some_and(|known| known.version == name)
+    let is_taken = earlier.iter().any(|known| known.version == name)
         || status.released.as_deref() == Some(name.as_str())
         || known.is_some() && blue == name;
     let version = if is_taken { format!("{name}-{}", &digest[..SHORT]) } else { name };
-    let actor = fields::writer(&deployment.metadata, &["spec", "template"]);
-    Some(Candidate { deployment: named.deployment.clone(), version, template: digest, actor })
+    Some(Candidate { deployment: named.deployment.clone(), version, template: digest, actor, earlier })
+}
+
+/// What a candidate is and was, the newest first.
+fn earlier(known: &Candidate) -> Vec<Template> {
+    let now = Template { template: known.template.clone(), version: known.version.clone() };
+    let before = known.earlier.iter().filter(|earlier| earlier.template != known.template).cloned();
+    std::iter::once(now).chain(before).take(REMEMBERED).collect()
 }
 
 /// Of an image: its tag, or the beginning of its digest where it has none.
@@ -145,8 +181,6 @@ fn digest(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn deployment(image: &str, label: &str, counts: [i32; 3]) -> Deployment {
@@ -228,6 +262,9 @@ mod tests {
         let candidate =
             candidate(&deployment("shop:v2", "a", [2, 2, 2]), &named(None), &GatedRolloutStatus::default(), "v1");
         let status = Some(GatedRolloutStatus { candidate, ..Default::default() });
-        assert_eq!(version(&GatedRollout { status, ..pending }).as_deref(), Some("v2"));
+        let mut known = GatedRollout { status, ..pending };
+        assert_eq!(version(&known).as_deref(), Some("v2"));
+        known.spec.keys.insert("blue".to_owned(), json!({ "version": "v2" }));
+        assert_eq!(version(&known).as_deref(), Some(SAME), "two versions have two names");
     }
 }

@@ -21,6 +21,7 @@ pub mod place;
 mod releasing;
 pub mod resource;
 mod services;
+mod superseding;
 mod telling;
 mod together;
 mod watching;
@@ -190,11 +191,10 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
     _ = listen.send(services::Listener { wanted: proxy.wanted.clone(), findings: proxy.findings.clone() });
     let acceptance = Acceptance { generation: resource.metadata.generation, verdict: Verdict::Accepted };
     let (accept, accepted) = watch::channel(acceptance);
-    let blue = || proxy.status.borrow().blue.version.clone();
     tokio::join!(
         accepting::follow(&cluster, &proxy, &resource, &accept),
         conditions::follow(&cluster, &proxy, accepted.clone()),
-        deployments::follow(&cluster, blue),
+        deployments::follow(&cluster, &proxy),
         releasing::follow(&cluster, &proxy, accepted.clone()),
         commands::follow(&cluster, &proxy, &accepted),
         telling::follow(&cluster, &proxy),

@@ -1,4 +1,4 @@
-//! A new green in the spec is a new release.
+//! A new green in the spec is a new release, and the end of the one before it.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::conditions::{Acceptance, Verdict};
-use super::deployments::PENDING;
+use super::deployments::{PENDING, SAME};
 use super::resource::{GatedRollout, GatedRolloutStatus};
+use super::superseding::Superseding;
 use super::telling::{self, Tone};
-use super::{Cluster, Proxy, accepting, fields};
+use super::{Cluster, PROXY, Proxy, accepting, fields};
 use crate::control::command::{Change, NewRelease};
 use crate::control::revision::Seen;
 use crate::control::status::Status;
@@ -24,7 +25,7 @@ const NOT_STARTED: &str = "ReleaseNotStarted";
 /// Begins releases for as long as this replica leads.
 pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Receiver<Acceptance>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let mut told = None;
+    let (mut told, mut superseding) = (None, Superseding::default());
     loop {
         look.tick().await;
         if proxy.commands.is_closed() {
@@ -33,18 +34,20 @@ pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Re
         let Some(resource) = cluster.seen.borrow().clone().filter(|_| cluster.leads()) else { continue };
         let known = resource.status_or_none();
         let status = proxy.status.borrow().clone();
-        if is_open(&status) {
+        let acceptance = accepted.borrow().clone();
+        let verdict = Some(acceptance.verdict).filter(|_| acceptance.generation == resource.metadata.generation);
+        if status.is_open() {
             // Whoever has begun it.
             if known.released.as_deref() != Some(status.green.version.as_str()) {
                 released(cluster, &resource, &status.green.version).await;
             }
+            if let (Some(Verdict::OtherGreen(_)), Some(green)) = (verdict, accepting::green(&resource)) {
+                let (actor, reason) = why_now(&resource, &green);
+                superseding.end(cluster, proxy, &status.green.version, &reason, &actor).await;
+            }
             continue;
         }
-        let is_accepted = {
-            let acceptance = accepted.borrow();
-            acceptance.verdict == Verdict::Accepted && acceptance.generation == resource.metadata.generation
-        };
-        let Some(green) = accepting::green(&resource).filter(|_| is_accepted) else { continue };
+        let Some(green) = accepting::green(&resource).filter(|_| verdict == Some(Verdict::Accepted)) else { continue };
         let why = held_back(&green, &status, &known);
         if let Some(why) = why
             && told.as_ref() != Some(&(green.clone(), why))
@@ -59,18 +62,17 @@ pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Re
     }
 }
 
-fn is_open(status: &Status) -> bool {
-    !matches!(status.state, "idle" | "completed" | "rolledBack")
-}
-
 /// Why no release of `green` begins; none where one is due.
 fn held_back(green: &str, status: &Status, known: &GatedRolloutStatus) -> Option<&'static str> {
     let rolled_back = known.record.as_ref().and_then(|record| record.get("rolledBack")).and_then(Value::as_str);
     if green == PENDING {
         return Some("its Deployment is not known yet");
     }
-    if green == status.blue.version {
+    if green == SAME || green == status.blue.version {
         return Some("it is blue");
+    }
+    if known.candidate.as_ref().is_some_and(|candidate| candidate.version == green && candidate.actor == PROXY) {
+        return Some("a runbook has put it there; the annotation portcullis.dev/start releases it");
     }
     if known.released.as_deref() == Some(green) || rolled_back == Some(green) {
         return Some("it was released before; the annotation portcullis.dev/start releases it once more");
@@ -86,19 +88,21 @@ async fn released(cluster: &Cluster, resource: &GatedRollout, green: &str) -> bo
 }
 
 async fn begin(cluster: &Cluster, proxy: &Proxy, resource: &GatedRollout, green: &str) {
-    let candidate = resource.status.as_ref().and_then(|status| status.candidate.as_ref());
-    let candidate = candidate.filter(|candidate| candidate.version == green);
-    let (actor, reason) = match candidate {
-        Some(candidate) => {
-            (candidate.actor.clone(), format!("Deployment {} has a new pod template", candidate.deployment))
-        }
-        None => (fields::writer(&resource.metadata, &["spec"]), "spec.green has a new version".to_owned()),
-    };
+    let (actor, reason) = why_now(resource, green);
     let endpoints = proxy.reloading.admin.load().green.clone();
     let found = proxy.reloading.lookups.of(&endpoints).await;
     let wanted = NewRelease { green: None, terms: Terms::Configured, actor, reason };
     if let Err(failed) = proxy.commands.send_if(Seen::Whatever, Change::Release(wanted), found).await {
         tracing::warn!(green, %failed, "a release did not begin");
         telling::tell(cluster, Tone::Warning, NOT_STARTED, &format!("{green}: {failed}")).await;
+    }
+}
+
+/// Who has made `green` what is to be released, and how.
+fn why_now(resource: &GatedRollout, green: &str) -> (String, String) {
+    let candidate = resource.status.as_ref().and_then(|status| status.candidate.as_ref());
+    match candidate.filter(|candidate| candidate.version == green) {
+        Some(candidate) => (candidate.actor.clone(), candidate.reason()),
+        None => (fields::writer(&resource.metadata, &["spec"]), "spec.green has a new version".to_owned()),
     }
 }

@@ -122,6 +122,16 @@ pub struct Candidate {
     pub template: String,
     /// Who has changed it.
     pub actor: String,
+    /// What it was before, the newest first: a template that comes back is the version that it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Template>,
+}
+
+/// A pod template by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+pub struct Template {
+    pub template: String,
+    pub version: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]

@@ -8,6 +8,9 @@ use super::{Epoch, Weight};
 /// The cause's trigger when a person rolled back.
 pub const OPERATOR: &str = "operator";
 
+/// The cause's trigger when a newer green has taken the place of the one that was released.
+pub const SUPERSEDED: &str = "superseded";
+
 /// The cause's trigger when no step was taken for too long.
 pub const PROGRESS_DEADLINE: &str = "progress-deadline";
 
@@ -36,8 +39,9 @@ pub const CLIENT_ERRORS: &str = "client-errors";
 pub const MAX_WEIGHT: &str = "max-weight";
 
 /// No trigger of the policy may have one of these names.
-pub const RESERVED: [&str; 11] = [
+pub const RESERVED: [&str; 12] = [
     OPERATOR,
+    SUPERSEDED,
     PROGRESS_DEADLINE,
     APPROVAL_DEADLINE,
     LOW_TRAFFIC,
@@ -74,6 +78,15 @@ pub struct Cause {
 impl Cause {
     pub(super) fn by_hand(actor: String, reason: &str) -> Cause {
         Cause { trigger: OPERATOR.to_owned(), reason: because(format!("rolled back by {actor}"), reason), actor }
+    }
+
+    pub(super) fn superseded(actor: String, reason: &str) -> Cause {
+        Cause { trigger: SUPERSEDED.to_owned(), reason: because(format!("superseded by {actor}"), reason), actor }
+    }
+
+    /// Whether green was at fault, or somebody has said so.
+    pub fn is_superseded(&self) -> bool {
+        self.trigger == SUPERSEDED
     }
 }
 
@@ -156,6 +169,11 @@ pub enum Input {
         actor: String,
         reason: String,
         acknowledged: Acknowledged,
+    },
+    /// There is a newer green: this one ends without fault.
+    Supersede {
+        actor: String,
+        reason: String,
     },
     /// The gate, or a worker, rolls back.
     RollBack(Cause),

@@ -22,6 +22,7 @@ use super::plan::Ruling;
 use super::{Approval, Epoch, Moment, OnLowTraffic, Plan, Weight};
 pub use approval::{AWAITS_APPROVAL, Awaited, Consent};
 use ending::irreversible;
+use ending::supersede;
 pub(super) use ending::withdraw;
 
 /// A release under way.
@@ -115,6 +116,7 @@ impl Run {
             Input::Withdraw { actor, reason, acknowledged } => {
                 withdraw(self.epoch, actor, &reason, acknowledged, plan).map(Next::RolledBack)
             }
+            Input::Supersede { actor, reason } => supersede(self.epoch, actor, &reason, plan).map(Next::RolledBack),
             Input::Judged(judged) => Ok(self.judged(judged, plan, now)),
             Input::Promote { actor, reason } => self.promote(actor, &reason, now),
             Input::SetWeight { weight, actor, reason } => self.set_weight(weight, &actor, &reason).map(Next::Open),

@@ -76,14 +76,19 @@ impl State {
                 | Input::Pause { .. }
                 | Input::Resume { .. }
                 | Input::Approve { .. }
-                | Input::Promote { .. },
+                | Input::Promote { .. }
+                | Input::Supersede { .. },
             ) => {
                 let refusal = Refusal::Latched { epoch, reason: cause.reason.clone() };
                 Err((State::RolledBack { epoch, cause }, refusal))
             }
             (
                 state @ (State::Idle { .. } | State::Completed { .. }),
-                Input::Pause { .. } | Input::Resume { .. } | Input::Approve { .. } | Input::Promote { .. },
+                Input::Pause { .. }
+                | Input::Resume { .. }
+                | Input::Approve { .. }
+                | Input::Promote { .. }
+                | Input::Supersede { .. },
             ) => Err((state, Refusal::NoRelease)),
             (
                 state @ (State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. }),
@@ -122,6 +127,11 @@ impl State {
             State::Open(run) => Some(run),
             State::Idle { .. } | State::Completed { .. } | State::RolledBack { .. } => None,
         }
+    }
+
+    /// Rolled back, and not because there is a newer green.
+    pub fn is_found_bad(&self) -> bool {
+        matches!(self, State::RolledBack { cause, .. } if !cause.is_superseded())
     }
 
     /// The name used in the API and in metric labels.

@@ -72,15 +72,52 @@ fn a_green_without_an_endpoint_that_answers_waits_for_one() {
 }
 
 #[test]
-fn a_green_that_is_named_while_a_release_is_open_is_released_when_that_has_ended() {
+fn a_newer_green_ends_the_open_release_without_calling_anybody_and_has_its_own() {
     let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
-    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), version("v2", &[green.address])));
+    let pager = crate::support::Backend::answering(200);
+    let page = json!({ "name": "page", "http": { "url": format!("http://{}/page", pager.address) } });
+    let runbook = json!({ "allow": ["127.0.0.1"], "rolledBack": [page] });
+    let mut resource = rollout(version("v1", &[blue.address]), version("v2", &[green.address]));
+    resource["spec"]["runbook"] = runbook;
+    server.put(ROLLOUTS, resource);
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    until_half(&proxy);
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "version": "v3" } } }));
+    let status = proxy.until(|status| status["green"]["version"] == "v3" && status["weight"] == 50.0);
+    assert_eq!((&status["epoch"], &status["rollback"]), (&json!(2), &Value::Null));
+    server.until("it is taken", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
+    let told = crate::support::eventually("the event", || {
+        server.all(EVENTS).into_iter().find(|event| event["reason"] == "RolledBack")
+    });
+    let note = told["note"].as_str().expect("a note");
+    assert!(note.starts_with("superseded by") && note.contains("spec.green has a new version"), "{note}");
+    // It was not found bad, so it begins by itself when it comes back.
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "version": "v2" } } }));
+    let status = proxy.until(|status| status["green"]["version"] == "v2" && status["weight"] == 50.0);
+    assert_eq!(status["epoch"], 3);
+    // What is found bad calls people, once.
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    crate::support::eventually("the page", || (pager.count() > 0).then_some(()));
+    assert_eq!(pager.count(), 1);
+}
+
+#[test]
+fn a_newer_green_waits_for_the_end_of_a_release_that_is_irreversible() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    let mut resource = rollout(version("v1", &[blue.address]), version("v2", &[green.address]));
+    resource["spec"]["release"]["irreversible"] = json!("a migration");
+    server.put(ROLLOUTS, resource);
     let proxy = Proxy::start_by_resource(&server, NAME, &[]);
     until_half(&proxy);
     server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "version": "v3" } } }));
     server.until("why not", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "False Refused");
+    let told = crate::support::eventually("the event", || {
+        server.all(EVENTS).into_iter().find(|event| event["reason"] == "ReleaseNotSuperseded")
+    });
+    assert!(told["note"].as_str().expect("a note").contains("release 1 is irreversible (a migration)"), "{told:#}");
     assert_eq!(proxy.status()["green"]["version"], "v2");
-    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    let all_the_same = json!({ "reason": "a test", "irreversible": true });
+    assert_eq!(proxy.post("/v1/release/rollback", &all_the_same).status, 200);
     let status = proxy.until(|status| status["green"]["version"] == "v3" && status["weight"] == 50.0);
     assert_eq!(status["epoch"], 2);
     server.until("it is taken", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");

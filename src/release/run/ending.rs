@@ -61,6 +61,14 @@ pub(in crate::release) fn withdraw(
     }
 }
 
+/// A release that is irreversible goes on to its end.
+pub(super) fn supersede(epoch: Epoch, actor: String, reason: &str, plan: Option<&Plan>) -> Result<Cause, Refusal> {
+    match irreversible(plan) {
+        Some(reason) => Err(Refusal::Irreversible { epoch, reason: reason.to_owned() }),
+        None => Ok(Cause::superseded(actor, reason)),
+    }
+}
+
 pub(super) fn irreversible(plan: Option<&Plan>) -> Option<&str> {
     plan.and_then(|plan| plan.irreversible.as_deref())
 }

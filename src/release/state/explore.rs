@@ -213,6 +213,7 @@ fn happenings(plan: Option<&Plan>) -> Vec<Happening> {
         Input::Promote { actor: actor(), reason: reason() },
         withdraw(Acknowledged::No),
         withdraw(Acknowledged::Yes),
+        Input::Supersede { actor: actor(), reason: reason() },
         Input::RollBack(bad()),
         Input::Hold(held()),
         Input::Probe(held()),

@@ -64,6 +64,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("promote", Input::Promote { actor: ann(), reason: reason() }),
         ("withdraw", withdraw(Acknowledged::No)),
         ("withdraw!", withdraw(Acknowledged::Yes)),
+        ("supersede", Input::Supersede { actor: ann(), reason: reason() }),
         ("rollBack", Input::RollBack(bad())),
         ("hold", Input::Hold(held("slow"))),
         ("probe", Input::Probe(held("streak"))),

@@ -104,7 +104,8 @@ fn only_operators_are_refused(Done { before, happening, result, after }: &Done) 
                 | Input::Resume { .. }
                 | Input::Approve { .. }
                 | Input::Promote { .. }
-                | Input::Withdraw { .. } => true,
+                | Input::Withdraw { .. }
+                | Input::Supersede { .. } => true,
                 Input::RollBack(_)
                 | Input::TakeBack(_)
                 | Input::Hold(_)
