@@ -24,8 +24,8 @@ pub(super) const SAME: &str = "none";
 /// What of a template its digest shows in a version that its tag does not tell from another.
 const SHORT: usize = 8;
 
-/// As many templates as a Deployment keeps revisions unless it says otherwise.
-const REMEMBERED: usize = 10;
+/// As many versions as a Deployment keeps revisions unless it says otherwise.
+pub(super) const REMEMBERED: usize = 10;
 
 /// The Deployment that a spec names for green, and the label that names its version.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::conditions::{Acceptance, Verdict};
-use super::deployments::{PENDING, SAME};
+use super::deployments::{PENDING, REMEMBERED, SAME};
 use super::resource::{GatedRollout, GatedRolloutStatus};
 use super::superseding::Superseding;
 use super::telling::{self, Tone};
@@ -47,6 +47,10 @@ pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Re
             }
             continue;
         }
+        if let Some(bad) = rolled_back(&known).filter(|bad| !known.found_bad.iter().any(|before| before == bad)) {
+            found_bad(cluster, &resource, bad, &known.found_bad).await;
+            continue;
+        }
         let Some(green) = accepting::green(&resource).filter(|_| verdict == Some(Verdict::Accepted)) else { continue };
         let why = held_back(&green, &status, &known);
         if let Some(why) = why
@@ -64,7 +68,6 @@ pub(super) async fn follow(cluster: &Cluster, proxy: &Proxy, accepted: watch::Re
 
 /// Why no release of `green` begins; none where one is due.
 fn held_back(green: &str, status: &Status, known: &GatedRolloutStatus) -> Option<&'static str> {
-    let rolled_back = known.record.as_ref().and_then(|record| record.get("rolledBack")).and_then(Value::as_str);
     if green == PENDING {
         return Some("its Deployment is not known yet");
     }
@@ -74,7 +77,7 @@ fn held_back(green: &str, status: &Status, known: &GatedRolloutStatus) -> Option
     if known.candidate.as_ref().is_some_and(|candidate| candidate.version == green && candidate.actor == PROXY) {
         return Some("a runbook has put it there; the annotation portcullis.dev/start releases it");
     }
-    if known.released.as_deref() == Some(green) || rolled_back == Some(green) {
+    if known.released.as_deref() == Some(green) || known.found_bad.iter().any(|bad| bad == green) {
         return Some("it was released before; the annotation portcullis.dev/start releases it once more");
     }
     let waits = status.green.version == green && status.green.healthy_endpoints == 0;
@@ -85,6 +88,18 @@ fn held_back(green: &str, status: &Status, known: &GatedRolloutStatus) -> Option
 async fn released(cluster: &Cluster, resource: &GatedRollout, green: &str) -> bool {
     let version = &resource.metadata.resource_version;
     cluster.patch_status(&json!({ "metadata": { "resourceVersion": version }, "status": { "released": green } })).await
+}
+
+/// The version that was rolled back last, unless a newer one took its place.
+fn rolled_back(known: &GatedRolloutStatus) -> Option<&str> {
+    known.record.as_ref()?.get("rolledBack")?.as_str()
+}
+
+/// Has the resource know it for longer than until the next one.
+async fn found_bad(cluster: &Cluster, resource: &GatedRollout, green: &str, before: &[String]) {
+    let version = &resource.metadata.resource_version;
+    let all: Vec<&str> = std::iter::once(green).chain(before.iter().map(String::as_str)).take(REMEMBERED).collect();
+    cluster.patch_status(&json!({ "metadata": { "resourceVersion": version }, "status": { "foundBad": all } })).await;
 }
 
 async fn begin(cluster: &Cluster, proxy: &Proxy, resource: &GatedRollout, green: &str) {

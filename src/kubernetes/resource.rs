@@ -74,6 +74,9 @@ pub struct GatedRolloutStatus {
     /// The last green that a release was begun of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released: Option<String>,
+    /// The versions that were rolled back last, the newest first: none of them is released by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found_bad: Vec<String>,
     /// The last annotation that was a command, and what became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<CarriedOut>,

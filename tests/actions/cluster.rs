@@ -72,7 +72,8 @@ fn a_rollback_undoes_greens_deployment_with_what_a_kubeconfig_says() {
     let [found, sets, patch] = &server.until(3)[..] else { panic!("more than three") };
     assert_eq!(found.target, "/apis/apps/v1/namespaces/shop/deployments/green");
     assert_eq!(sets.target, "/apis/apps/v1/namespaces/shop/replicasets?labelSelector=app%3Dgreen");
-    assert_eq!((patch.method.as_str(), patch.target.as_str()), ("PATCH", found.target.as_str()));
+    let undone = format!("{}?fieldManager=portcullis", found.target);
+    assert_eq!((patch.method.as_str(), &patch.target), ("PATCH", &undone));
     assert_eq!(header(patch, "authorization").as_deref(), Some("Bearer t0ken"));
     assert_eq!(header(patch, "content-type").as_deref(), Some("application/json-patch+json"));
     let said = body(patch);
@@ -155,9 +156,17 @@ fn a_trial_of_a_runbook_shows_what_would_be_done_and_asks_the_cluster_for_a_dry_
         String::from_utf8(output.stdout).expect("text")
     };
     let shown = test(&[]);
-    assert!(shown.contains("PATCH /apis/apps/v1/namespaces/other/deployments/green/scale?dryRun=All"), "{shown}");
+    assert!(
+        shown.contains(
+            "PATCH /apis/apps/v1/namespaces/other/deployments/green/scale?fieldManager=portcullis&dryRun=All"
+        ),
+        "{shown}"
+    );
     assert_eq!(server.count(), 0);
     let sent = test(&["--send"]);
     assert!(sent.contains("deployment green was scaled to 0"), "{sent}");
-    assert_eq!(server.until(1)[0].target, "/apis/apps/v1/namespaces/other/deployments/green/scale?dryRun=All");
+    assert_eq!(
+        server.until(1)[0].target,
+        "/apis/apps/v1/namespaces/other/deployments/green/scale?fieldManager=portcullis&dryRun=All"
+    );
 }

@@ -39,6 +39,9 @@ const OF_DEPLOYMENT: [&str; 6] = [
     "deprecated.deployment.rollback.to",
 ];
 
+/// Who has written what is changed, as the API server tells it.
+const MANAGER: &str = "portcullis";
+
 const JSON_PATCH: HeaderValue = HeaderValue::from_static("application/json-patch+json");
 const MERGE_PATCH: HeaderValue = HeaderValue::from_static("application/merge-patch+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -92,8 +95,8 @@ impl Within<'_> {
 
     /// What changes something; a trial changes nothing, and the API server says all the same whether it would.
     fn change(self, method: Method, path: &str, content: HeaderValue, body: &Value) -> Result<Request, Unrendered> {
-        let trial = if self.context.now.test { "?dryRun=All" } else { "" };
-        let request = request(method, &format!("{path}{trial}"))?;
+        let trial = if self.context.now.test { "&dryRun=All" } else { "" };
+        let request = request(method, &format!("{path}?fieldManager={MANAGER}{trial}"))?;
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, content)]);
         Ok(Request { headers, body: Bytes::from(body.to_string()), ..request })
     }

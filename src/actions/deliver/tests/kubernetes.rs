@@ -65,7 +65,10 @@ fn an_undo_brings_the_template_of_the_revision_before_back_as_kubectl_does() {
         [set("d-1", "9", "shop:v0"), set("d-1", "12", "shop:v2"), set("d-1", "10", "shop:v1"), set("x", "11", "y")];
     let answers = [found, sets(&all)];
     let third = sent(&undo, &context, &answers);
-    assert_eq!((third.method.as_str(), third.uri.to_string()), ("PATCH", DEPLOYMENT.to_owned()));
+    assert_eq!(
+        (third.method.as_str(), third.uri.to_string()),
+        ("PATCH", format!("{DEPLOYMENT}?fieldManager=portcullis"))
+    );
     assert_eq!(third.headers["content-type"], "application/json-patch+json");
     assert_eq!(
         body(&third),
@@ -113,7 +116,10 @@ fn a_deployment_is_scaled_and_an_object_annotated_by_a_patch_that_may_come_twice
     let context = context(facts(Moment::RolledBack), vec![]);
     let scale = action(Moment::RolledBack, "{ after: 30s, kubernetes: { scale: checkout-green, namespace: shop } }");
     let request = sent(&scale, &context, &[]);
-    assert_eq!((request.method.as_str(), request.uri.to_string()), ("PATCH", format!("{DEPLOYMENT}/scale")));
+    assert_eq!(
+        (request.method.as_str(), request.uri.to_string()),
+        ("PATCH", format!("{DEPLOYMENT}/scale?fieldManager=portcullis"))
+    );
     assert_eq!(request.headers["content-type"], "application/merge-patch+json");
     assert_eq!(body(&request), json!({ "spec": { "replicas": 0 } }));
     assert_eq!(delivered(&scale, &context, &[answer(200, "{}")])["replicas"], "0");
@@ -123,7 +129,7 @@ fn a_deployment_is_scaled_and_an_object_annotated_by_a_patch_that_may_come_twice
                  \"{{ green }}: {{ reason }}\" } } }";
     let annotate = action(Moment::RolledBack, entry);
     let request = sent(&annotate, &context, &[]);
-    let path = "/apis/portcullis.dev/v1alpha1/namespaces/shop/gatedrollouts/checkout";
+    let path = "/apis/portcullis.dev/v1alpha1/namespaces/shop/gatedrollouts/checkout?fieldManager=portcullis";
     assert_eq!((request.method.as_str(), request.uri.to_string()), ("PATCH", path.to_owned()));
     let why = "v2: errorRate of green is 12.50 %";
     assert_eq!(body(&request), json!({ "metadata": { "annotations": { "shop.example/why": why } } }));
@@ -136,7 +142,7 @@ fn an_event_is_about_an_object_and_there_once_however_often_it_is_sent() {
     assert_eq!(line(&sent(&event, &context, &[])), "GET /api/v1/namespaces/shop/services/checkout");
     let found = answer(200, r#"{"metadata":{"uid":"s-1"}}"#);
     let request = sent(&event, &context, std::slice::from_ref(&found));
-    assert_eq!(request.uri.to_string(), "/apis/events.k8s.io/v1/namespaces/shop/events");
+    assert_eq!(request.uri.to_string(), "/apis/events.k8s.io/v1/namespaces/shop/events?fieldManager=portcullis");
     let said = body(&request);
     assert_eq!(
         said["regarding"],
@@ -163,7 +169,7 @@ fn a_trial_asks_the_cluster_and_changes_nothing() {
     let trial = Context::new(facts(Moment::RolledBack), Now::sample(), vec![], &Runbook::default());
     let scale = action(Moment::RolledBack, "{ after: 30s, kubernetes: { scale: checkout-green } }");
     let request = sent(&scale, &trial, &[]);
-    let path = "/apis/apps/v1/namespaces/NAMESPACE/deployments/checkout-green/scale?dryRun=All";
+    let path = "/apis/apps/v1/namespaces/NAMESPACE/deployments/checkout-green/scale?fieldManager=portcullis&dryRun=All";
     assert_eq!(request.uri.to_string(), path);
 }
 
