@@ -291,7 +291,9 @@ fn the_flag_goes_off_before_the_rollback_and_green_is_rolled_back_where_that_doe
     says(&off.body, &["checkout v1.2.0: "]);
     let status = field.proxy.until(|status| status["state"] == "rolledBack");
     let reason = status["rollback"]["reason"].as_str().expect("a reason");
-    assert!(reason.contains("`flagOff` was tried") && reason.contains("has not helped"), "{reason}");
+    // A loaded machine sends few in that second.
+    let is_no_help = ["has not helped", "too few to say that it has helped"].iter().any(|why| reason.contains(why));
+    assert!(reason.contains("`flagOff` was tried") && is_no_help, "{reason}");
     drop(load);
     let calls = field.services.calls();
     let at = |line: &str| calls.iter().position(|call| call.line == line);
