@@ -2,6 +2,7 @@
 
 mod apart;
 mod cable;
+mod deployments;
 mod relay;
 mod releases;
 mod rights;
