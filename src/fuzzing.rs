@@ -4,19 +4,21 @@
 use crate::{admin, journal, takeover};
 
 pub use crate::config::fuzzing::{configuration, values};
+pub use crate::control::replicas::fuzzing::replicas;
 pub use crate::proxy::{answers, fields, frames, proxy_header, requests};
 
 /// It panics where what it holds is broken.
 pub type Target = fn(&[u8]);
 
 /// By the names of their programs, and of the folders of their corpora.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("answers", answers),
     ("configuration", configuration),
     ("fields", fields),
     ("frames", frames),
     ("proxy_header", proxy_header),
     ("records", records),
+    ("replicas", replicas),
     ("requests", requests),
     ("values", values),
 ];

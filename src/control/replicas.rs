@@ -4,6 +4,8 @@
 //! A proxy that is alone does nothing of all this. Who the others are, and who adds up, somebody else finds out and says
 //! through a [`Link`]; `control` waits for nobody.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub mod packed;
 pub mod published;
 

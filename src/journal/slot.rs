@@ -194,9 +194,9 @@ pub fn plain(slots: &[Slot]) -> Vec<u8> {
     bytes
 }
 
-/// None where the bytes are not what [`plain`] makes.
-pub fn of_plain(bytes: &[u8]) -> Option<Vec<Slot>> {
-    code::read(bytes)
+/// None where the bytes are not what [`plain`] makes of so many slots at most.
+pub fn of_plain(bytes: &[u8], most: usize) -> Option<Vec<Slot>> {
+    code::read_up_to(bytes, most)
 }
 
 #[cfg(test)]

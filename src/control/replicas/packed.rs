@@ -18,6 +18,12 @@ use crate::release::Epoch;
 /// Changes with every change of what is packed; replicas of two formats leave each other out.
 pub const FORMAT: u32 = 1;
 
+/// Bytes of a tick: four thousand sticky clients of both versions and of the arm, and some hundreds on each route, take less.
+pub const LONGEST: usize = 1 << 20;
+
+/// What is counted, what is shown, and what is beside them.
+const MOST_SLOTS: usize = 3;
+
 /// What a tick has beside its counts; all of it is rare.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -84,7 +90,10 @@ pub fn pack(tick: &Tick, drawers: &Drawers) -> Vec<u8> {
 /// None where `packed` is not what [`pack`] makes, or holds what nobody can have counted in so many routes. Mirrored requests are
 /// of `epoch`.
 pub fn unpack(packed: &[u8], routes: usize, epoch: Epoch) -> Option<(Tick, Drawers)> {
-    let mut slots = slot::of_plain(packed)?.into_iter().map(|slot| slot.input).peekable();
+    if packed.len() > LONGEST {
+        return None;
+    }
+    let mut slots = slot::of_plain(packed, MOST_SLOTS)?.into_iter().map(|slot| slot.input).peekable();
     let Some(Input::Tick(counted)) = slots.next() else { return None };
     let shown = slots.next_if(|input| matches!(input, Input::Tick(_)));
     let beside = match slots.next() {
@@ -172,11 +181,9 @@ fn beside(tick: &Tick, drawers: &Drawers) -> Beside {
     }
 }
 
-/// No replica has so many requests in a tick; sums of what is within this do not overflow.
-const MOST: u64 = 1 << 40;
-
-/// A histogram counts in 32 bits.
-const MOST_IN_BUCKET: u64 = 1 << 31;
+/// No replica has so many requests in a tick, not even in one that is ten seconds late; and a histogram, which counts in 32 bits,
+/// has room for some dozen of them in one bucket.
+const MOST: u64 = 1 << 26;
 
 impl Beside {
     fn is_sound(&self, routes: usize) -> bool {
@@ -236,9 +243,7 @@ fn is_sound(tick: &slot::Tick, routes: usize) -> bool {
 fn counts_are_sound(counted: &Counted) -> bool {
     let Counted { requests, failures, head, whole, waiting, .. } = counted;
     let buckets = [Some(head), whole.as_ref(), Some(waiting)].into_iter().flatten();
-    failures <= requests
-        && *requests <= MOST
-        && buckets.flat_map(Buckets::iter).all(|(_, count)| count <= MOST_IN_BUCKET)
+    failures <= requests && *requests <= MOST && buckets.flat_map(Buckets::iter).all(|(_, count)| count <= MOST)
 }
 
 /// Whether `part` can have been drawn from `whole`: the rest is tested against it.

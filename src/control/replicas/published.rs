@@ -1,17 +1,21 @@
 //! What this proxy has counted, kept for the replica that adds it up.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
 #[expect(clippy::disallowed_types, reason = "`control` and the API hold it for one push or one look")]
 use std::sync::Mutex;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::packed;
+use crate::gate::route::MOST_ROUTES;
 use crate::measure::replicas::{Counted, Split};
 use crate::release::{Epoch, Weight};
 use crate::uuid::uuid;
@@ -28,7 +32,9 @@ pub struct Told {
     /// The number of the newest tick; 0 before the first.
     pub newest: u64,
     /// The routes that are told apart in the ticks, by number.
+    #[serde(deserialize_with = "at_most::<_, String, _, { MOST_ROUTES + 1 }>")]
     pub routes: Arc<[String]>,
+    #[serde(deserialize_with = "at_most::<_, TickTold, _, MOST_TOLD>")]
     pub ticks: Vec<TickTold>,
 }
 
@@ -81,7 +87,7 @@ const MOST_TICKS: usize = 600;
 const MOST_BYTES: usize = 4 << 20;
 
 /// What is told at once: enough to catch up with a minute in a few answers.
-const MOST_TOLD: usize = 200;
+pub const MOST_TOLD: usize = 200;
 
 /// An answer is not held back for longer, so that whoever waits for it knows that this replica lives.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -167,9 +173,43 @@ impl Tick {
 impl TickTold {
     /// What it holds, where `routes` are told apart; none where it cannot have been counted.
     pub fn counted(&self, routes: usize) -> Option<Counted> {
+        if self.packed.len() > packed::LONGEST.div_ceil(3) * 4 {
+            return None;
+        }
         let packed = data_encoding::BASE64.decode(self.packed.as_bytes()).ok()?;
         let (tick, drawers) = packed::unpack(&packed, routes, self.epoch)?;
         let split = Split { epoch: self.epoch, weight: self.weight, taken_back: self.taken_back };
         Some(Counted { split, tick, drawers })
+    }
+}
+
+/// A list, which is refused before it is held where it has more elements.
+fn at_most<'de, D, T, L, const MOST: usize>(deserializer: D) -> Result<L, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+    L: From<Vec<T>>,
+{
+    deserializer.deserialize_seq(AtMost::<T, MOST>(PhantomData)).map(L::from)
+}
+
+struct AtMost<T, const MOST: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for AtMost<T, MOST> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MOST}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = list.next_element()? {
+            if elements.len() == MOST {
+                return Err(A::Error::custom(format_args!("it has more than {MOST} elements")));
+            }
+            elements.push(element);
+        }
+        Ok(elements)
     }
 }

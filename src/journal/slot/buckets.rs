@@ -38,7 +38,7 @@ impl FromIterator<(u64, u64)> for Buckets {
         for (micros, count) in counts {
             let index = index_of(micros);
             match buckets.last_mut() {
-                Some((last, total)) if *last == index => *total += count,
+                Some((last, total)) if *last == index => *total = total.saturating_add(count),
                 _ => buckets.push((index, count)),
             }
         }
@@ -46,7 +46,7 @@ impl FromIterator<(u64, u64)> for Buckets {
         buckets.dedup_by(|later, kept| {
             let same = later.0 == kept.0;
             if same {
-                kept.1 += later.1;
+                kept.1 = kept.1.saturating_add(later.1);
             }
             same
         });

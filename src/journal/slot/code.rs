@@ -160,10 +160,18 @@ fn buckets(buckets: &Buckets, to: &mut Vec<u8>) {
 struct Rest<'a>(&'a [u8]);
 
 pub(in crate::journal) fn read(bytes: &[u8]) -> Option<Vec<Slot>> {
+    read_up_to(bytes, usize::MAX)
+}
+
+/// None of more slots as well.
+pub(super) fn read_up_to(bytes: &[u8], most: usize) -> Option<Vec<Slot>> {
     let mut rest = Rest(bytes);
     let mut slots = Vec::new();
     let mut after = Duration::ZERO;
     while !rest.0.is_empty() {
+        if slots.len() == most {
+            return None;
+        }
         after = after.checked_add(Duration::from_nanos(rest.number()?))?;
         let input = match rest.byte()? {
             TICK => {
@@ -228,8 +236,8 @@ impl Rest<'_> {
     }
 
     fn routes(&mut self) -> Option<Vec<OnRoute>> {
-        // Without one it would be another kind of tick.
-        let number = self.number()?.checked_sub(1)?;
+        // Without one it would be another kind of tick, and a byte tells no more apart than this.
+        let number = self.number()?.checked_sub(1).filter(|number| *number <= u64::from(u8::MAX))?;
         let mut routes = Vec::new();
         for _ in 0..=number {
             routes.push(OnRoute { number: self.byte()?, blue: self.counted()?, green: self.counted()? });

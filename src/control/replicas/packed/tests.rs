@@ -131,3 +131,14 @@ fn what_nobody_can_have_counted_is_refused_whole() {
         assert!(unpack(broken, 0, Epoch::default()).is_none(), "{broken:?}");
     }
 }
+
+#[test]
+fn what_is_too_long_or_holds_too_many_slots_is_refused_before_it_is_read_whole() {
+    let empty = Slot { after: Duration::ZERO, input: Input::Tick(Box::default()) };
+    let packed = |slots: usize| slot::plain(&vec![empty.clone(); slots]);
+    assert!(unpack(&packed(2), 0, Epoch::default()).is_some());
+    assert!(unpack(&packed(4), 0, Epoch::default()).is_none());
+    assert!(unpack(&packed(LONGEST / 2), 0, Epoch::default()).is_none());
+    let long = Slot { after: Duration::ZERO, input: Input::Other(" ".repeat(LONGEST).into()) };
+    assert!(unpack(&slot::plain(&[empty, long]), 0, Epoch::default()).is_none());
+}
