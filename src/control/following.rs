@@ -33,6 +33,7 @@ impl Control {
             }
         };
         self.act(effects);
+        self.look_whether_it_stood_still();
         self.begin_to_lead();
         if let Some(among) = self.inputs.together.others_mut() {
             among.is_placed();
@@ -181,12 +182,21 @@ impl Control {
             self.carry_out(effect, decided, now, &mut events);
         }
         self.beside();
+        self.look_whether_it_was_in_time();
         let mut replies = replies.into_iter();
         let first = replies.next();
         self.keep_to_act_on(&events);
         self.decided(events, first, now);
         replies.for_each(|reply| self.answer(reply));
         self.kept();
+    }
+
+    /// The process may have stood still on the way to what was just routed, and the lease run out.
+    fn look_whether_it_was_in_time(&mut self) {
+        if let Some(among) = self.inputs.together.others_mut() {
+            let effects = among.replica.went(among.now());
+            self.act(effects);
+        }
     }
 
     pub(super) fn keep_to_act_on(&mut self, events: &[Event]) {

@@ -251,6 +251,11 @@ impl<V: Clone, B: Body> Replica<V, B> {
         effects
     }
 
+    /// What was waiting for its write holds by now; the process may have stood still on the way there.
+    pub fn went(&mut self, now: Duration) -> Vec<Effect<V, B>> {
+        if self.leads_surely(now) { vec![] } else { self.woke() }
+    }
+
     fn doubt(&mut self) -> Vec<Effect<V, B>> {
         self.trust = Trust::Lost;
         vec![self.read()]

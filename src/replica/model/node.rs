@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Body, Decision, Effect, Replica, Stamp, Write, Written};
+use super::super::{Body, Decision, Effect, Heard, Replica, Stamp, Write, Written};
 use super::world::seconds;
 
 /// A release, as small as it can be and still go wrong.
@@ -28,16 +28,39 @@ pub(super) struct Node {
     pub routed: (u8, u8),
     /// The last epoch whose latch it has heard of, or decided, or was written when it started or woke.
     pub knows_latched: u8,
+    /// Where its thread is.
+    pub at: At,
+    /// What it routes was raised after its lease had run out.
+    pub is_late: bool,
     pub is_cut: bool,
     /// Up to which version it was told by its watch.
     pub watched: u8,
+}
+
+/// A thread may stand still anywhere; between these places it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum At {
+    /// It waits for whatever comes.
+    Rest,
+    /// It has found that what it waited for holds, and is to route it.
+    Raise,
+    /// It has routed it, and is to look at the clock.
+    Look,
 }
 
 /// What is under way; to and from a process, for a later one does not know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Packet {
     Write(Write<u8, Release>),
-    Wrote { by: Stamp, written: Written<u8> },
+    Wrote {
+        by: Stamp,
+        written: Written<u8>,
+    },
+    /// The answer to the last read.
+    Answer {
+        process: u32,
+        heard: Heard<u8, Release>,
+    },
 }
 
 impl Body for Release {
@@ -55,6 +78,7 @@ impl Packet {
         match self {
             Packet::Write(write) => write.shared.by.process,
             Packet::Wrote { by, .. } => by.process,
+            Packet::Answer { process, .. } => *process,
         }
     }
 }
@@ -64,13 +88,11 @@ impl Node {
         for effect in effects {
             match effect {
                 Effect::Follow(release) => self.follow(release),
-                Effect::Go => {
-                    self.waits = false;
-                    self.routed = (self.home.epoch, self.home.step);
-                }
+                Effect::Go => self.at = At::Raise,
                 Effect::Kept => {}
                 Effect::ServeBlue => {
                     self.waits = false;
+                    self.is_late = false;
                     self.routed.1 = 0;
                 }
                 Effect::Begin => {
@@ -78,8 +100,11 @@ impl Node {
                     self.carry_out(effects, air, now);
                 }
                 Effect::Write(write) => _ = air.insert(Packet::Write(write)),
-                // It is asked until it has an answer, and the answer is of that moment.
-                Effect::Read(_) => {}
+                // It is asked until it has an answer; the answer to an earlier one is not waited for any more.
+                Effect::Read(_) => {
+                    let process = self.replica.process;
+                    air.retain(|packet| !matches!(packet, Packet::Answer { process: of, .. } if *of == process));
+                }
             }
         }
     }
@@ -91,6 +116,7 @@ impl Node {
             return;
         }
         self.home = release;
+        self.is_late = false;
         self.routed = (release.epoch, if release.is_latched { 0 } else { release.step });
     }
 }

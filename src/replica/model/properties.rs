@@ -4,7 +4,7 @@ use stateright::Property;
 
 use super::super::Shared;
 use super::super::debt::Debt;
-use super::node::{Node, Release};
+use super::node::{At, Node, Release};
 use super::world::{State, World};
 
 pub(super) fn all() -> Vec<Property<World>> {
@@ -14,6 +14,16 @@ pub(super) fn all() -> Vec<Property<World>> {
             |_: &World, state: &State| {
                 state.nodes.iter().all(|node| node.routed.1 == 0 || node.routed.0 > node.knows_latched)
             },
+        ),
+        Property::always("green gets nothing that was not written before", |_, state: &State| {
+            let was_written = |(epoch, step): (u8, u8)| {
+                state.history.iter().any(|shared| shared.body.epoch == epoch && shared.body.step >= step)
+            };
+            state.nodes.iter().all(|node| node.routed.1 == 0 || was_written(node.routed))
+        }),
+        Property::always(
+            "no replica leaves it at a raise that it has carried out after its lease",
+            |_, state: &State| state.nodes.iter().all(|node| !node.is_late || node.at == At::Look),
         ),
         Property::always(
             "when all has been said, every replica does what is written, and a latch is",
@@ -31,6 +41,9 @@ pub(super) fn all() -> Vec<Property<World>> {
         Property::sometimes("a latch comes after the end of its release", |world: &World, state: &State| {
             let [.., before, last] = state.history.as_slice() else { return false };
             last.body.is_latched && !before.body.is_latched && before.body.step == world.bounds.steps
+        }),
+        Property::sometimes("a raise is carried out after its lease", |_, state: &State| {
+            state.nodes.iter().any(|node| node.is_late)
         }),
         Property::sometimes("two believe that they lead", |_, state: &State| {
             state.nodes.iter().filter(|node| node.replica.leads()).count() > 1
@@ -71,7 +84,7 @@ fn is_quiet(state: &State) -> bool {
         let has_heard = usize::from(node.watched) == state.history.len();
         let asks = node.replica.flight.is_some() || node.replica.reading.is_some();
         let waits = matches!(node.replica.debt, Debt::Raise { .. } | Debt::State { .. });
-        !node.is_cut && has_heard && !asks && !waits
+        node.at == At::Rest && !node.is_cut && has_heard && !asks && !waits
     };
     state.nodes.iter().all(is_quiet)
 }

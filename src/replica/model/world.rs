@@ -6,7 +6,7 @@ use std::time::Duration;
 use stateright::{Model, Property};
 
 use super::super::{Decision, Effect, Heard, How, Lease, Replica, Shared, Write, Written};
-use super::node::{Node, Packet, Release};
+use super::node::{At, Node, Packet, Release};
 use super::properties;
 
 /// Of the search. Misfortunes are answers that are given up, cuts, long stops and crashes.
@@ -50,6 +50,8 @@ pub(super) enum Action {
     Reads(usize),
     Watches(usize),
     TimePasses,
+    Raises(usize),
+    Looks(usize),
     Renews(usize),
     LearnsThatItsLeaseIsLost(usize),
     Opens(usize),
@@ -78,50 +80,25 @@ impl World {
 }
 
 impl State {
-    fn begin(bounds: &Bounds) -> State {
-        let mut state = State {
-            now: 0,
-            history: Vec::new(),
-            lease: None,
-            nodes: Vec::new(),
-            air: BTreeSet::new(),
-            raises: 0,
-            convictions: 0,
-            holds: 0,
-            misfortunes: 0,
-            processes: 0,
-            broken: None,
-        };
-        for _ in 0..bounds.replicas {
-            let node = state.started();
-            state.nodes.push(node);
-        }
-        state
+    pub(super) fn is_answered(&self, process: u32) -> bool {
+        self.air.iter().any(|packet| matches!(packet, Packet::Answer { process: of, .. } if *of == process))
     }
 
-    /// At the first step of a release: the search is about what comes then, new starts among it.
-    fn under_way(world: &World) -> State {
-        let mut state = State::begin(&world.bounds);
-        let all = 0..world.bounds.replicas;
-        let mut script: Vec<Action> = all.clone().map(Action::Reads).collect();
-        script.extend([Action::Renews(0), Action::Reads(0)]);
-        let does = |state: State, action| world.next_state(&state, action).expect("it changes something");
-        state = script.into_iter().fold(state, does);
-        for action in [None, Some(Action::Opens(0))] {
-            state = action.into_iter().fold(state, does);
-            while let Some(packet) = state.air.first().cloned() {
-                state = does(state, Action::Arrives(packet));
-            }
-            state = all.clone().map(Action::Watches).fold(state, does);
-        }
-        state
-    }
-
-    fn started(&mut self) -> Node {
+    pub(super) fn started(&mut self) -> Node {
         self.processes += 1;
         let (replica, effects) = Replica::new(self.processes);
         let (home, watched) = (Release::default(), self.history.len() as u8);
-        let mut node = Node { replica, home, waits: false, routed: (0, 0), knows_latched: 0, is_cut: false, watched };
+        let mut node = Node {
+            replica,
+            home,
+            waits: false,
+            routed: (0, 0),
+            knows_latched: 0,
+            at: At::Rest,
+            is_late: false,
+            is_cut: false,
+            watched,
+        };
         node.carry_out(effects, &mut self.air, self.now);
         node
     }
@@ -161,6 +138,7 @@ impl State {
             Packet::Wrote { by, written } => {
                 self.with(node, |node, now| node.replica.wrote(by, written, now));
             }
+            Packet::Answer { heard, .. } => self.hear(node, heard),
         }
     }
 
@@ -213,8 +191,9 @@ impl Model for World {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let Bounds { time, epochs, steps, convictions, holds, misfortunes, .. } = self.bounds;
         for packet in &state.air {
-            let is_cut = state.node_of(packet.process()).is_some_and(|node| state.nodes[node].is_cut);
-            if !is_cut {
+            let node = state.node_of(packet.process()).map(|node| &state.nodes[node]);
+            let is_heard = matches!(packet, Packet::Write(_)) || node.is_none_or(|node| node.at == At::Rest);
+            if is_heard && node.is_none_or(|node| !node.is_cut) {
                 actions.push(Action::Arrives(packet.clone()));
             }
         }
@@ -223,7 +202,15 @@ impl Model for World {
         }
         for (number, node) in state.nodes.iter().enumerate() {
             let Node { replica, home, .. } = node;
-            if !node.is_cut && replica.reading.is_some() {
+            match node.at {
+                At::Rest => {}
+                At::Raise => actions.push(Action::Raises(number)),
+                At::Look => actions.push(Action::Looks(number)),
+            }
+            if node.at != At::Rest {
+                continue;
+            }
+            if !node.is_cut && replica.reading.is_some() && !state.is_answered(replica.process) {
                 actions.push(Action::Reads(number));
             }
             if !node.is_cut && usize::from(node.watched) < state.history.len() {
@@ -276,9 +263,11 @@ impl Model for World {
         match action {
             Action::Arrives(packet) => state.arrive(packet, self),
             Action::Reads(number) => {
-                let how = How::Read(state.nodes[number].replica.reading.expect("it is asked"));
-                let version = state.history.len() as u8;
-                state.hear(Some(number), Heard { version, shared: state.history.last().copied(), how });
+                let replica = &state.nodes[number].replica;
+                let how = How::Read(replica.reading.expect("it is asked"));
+                let (process, version) = (replica.process, state.history.len() as u8);
+                let heard = Heard { version, shared: state.history.last().copied(), how };
+                state.air.insert(Packet::Answer { process, heard });
             }
             Action::Watches(number) => {
                 state.nodes[number].watched += 1;
@@ -287,6 +276,17 @@ impl Model for World {
                 state.hear(Some(number), Heard { version, shared, how: How::Watched });
             }
             Action::TimePasses => state.now += 1,
+            Action::Raises(number) => {
+                let now = state.now();
+                let node = &mut state.nodes[number];
+                (node.at, node.waits) = (At::Look, false);
+                node.routed = (node.home.epoch, node.home.step);
+                node.is_late = !node.replica.leads_surely(now);
+            }
+            Action::Looks(number) => {
+                state.nodes[number].at = At::Rest;
+                state.with(Some(number), |node, now| node.replica.went(now));
+            }
             Action::Renews(number) => {
                 state.lease = Some((number, state.now));
                 let until = seconds(state.now + RELIES);
@@ -343,6 +343,7 @@ impl Model for World {
                 state.air.retain(|packet| matches!(packet, Packet::Write(_)) || living.contains(&packet.process()));
             }
         }
+        let state = state.alike();
         (state != *last).then_some(state)
     }
 
