@@ -5,19 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use portcullis::admin::Hop;
 use portcullis::config::{self, Config, Environment, Secret};
 use portcullis::control::command::{Again, Candidate, Change, NewRelease};
 use portcullis::control::event::Event;
 use portcullis::control::status::Status;
 use portcullis::control::together::Place;
-use portcullis::kubernetes::peers::{self, Among, Peer};
+use portcullis::kubernetes::peers::{self, Among, Asking, Peer};
 use portcullis::release::{Acknowledged, Input, Kind, Terms, Weight};
 use portcullis::running::{self, Origin, Running};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, watch};
 
-use crate::support::{Client, Upstream, config as text, eventually};
+use crate::support::{Authority, Client, Signed, Upstream, config as text, eventually};
 
 struct Replica {
     running: Option<Running>,
@@ -39,7 +40,8 @@ impl Replica {
         let running = running::start(config, None, Origin::Configuration).expect("free ports");
         let (among, followed) = watch::channel(Among { place: Place::Follows, others: Arc::default() });
         let link = running.replicas.clone();
-        let asks = std::thread::spawn(move || runtime().block_on(peers::follow(followed, token, link)));
+        let asking = Asking { hop: Hop::of(&running.reloading), token };
+        let asks = std::thread::spawn(move || runtime().block_on(peers::follow(followed, asking, link)));
         let events = running.events.listen();
         Replica { running: Some(running), among: Some(among), events, asks: Some(asks) }
     }
@@ -258,6 +260,47 @@ fn replicas_are_asked_with_a_token_and_a_proxy_that_is_alone_tells_nothing() {
     let response = Client::connect(alone.admin).send(request).response();
     assert_eq!(response.status, 409, "{}", response.text());
     runtime().block_on(alone.drain());
+}
+
+#[test]
+fn replicas_whose_admin_api_is_over_tls_are_known_by_their_certificates_and_others_are_shown_nothing() {
+    let (blue, green, folder) = (Upstream::ok(), Upstream::ok(), tempfile::tempdir().expect("a folder"));
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    std::fs::write(folder.path().join("ca.pem"), &ours.pem).expect("it is written");
+    let of = |name: &str, signed: &Signed| {
+        let pair = signed.write(folder.path(), name);
+        let admin = format!("admin: {{ listen: 127.0.0.1:0, tls: {{ certificates: [{pair}], clientCa: ca.pem }} }}");
+        let text = text(&[blue.address], &[green.address], "");
+        Replica::start(&parsed(&text.replace("admin: { listen: 127.0.0.1:0 }", &admin), folder.path()), None)
+    };
+    // For no address: none of them is known by that.
+    let shown = ours.sign(&["proxy.shop"]);
+    let leader = of("leader", &shown);
+    let known = [("same", shown), ("renewed", ours.sign(&["proxy.shop"]))];
+    let unknown = [("other-name", ours.sign(&["blue.shop"])), ("other-authority", theirs.sign(&["proxy.shop"]))];
+    let bare = Replica::start(&in_front(blue.address, green.address, ""), None);
+    let secured: Vec<(&str, Replica)> =
+        known.iter().chain(&unknown).map(|(name, signed)| (*name, of(name, signed))).collect();
+    let at = |(name, replica): &(&str, Replica)| {
+        let admin = format!("https://{}", replica.running().admin);
+        Peer { name: (*name).to_owned(), admin }
+    };
+    let mut others: Vec<Peer> = secured.iter().map(at).collect();
+    others.push(bare.peer("bare"));
+    secured.iter().for_each(|(_, replica)| replica.is(Place::Follows, &[leader.peer("leader")]));
+    bare.is(Place::Follows, &[leader.peer("leader")]);
+    leader.is(Place::Leads, &others);
+    let replicas = leader.until("each is counted or left out", |status| {
+        (status.replicas.len() == others.len()).then(|| status.replicas.clone())
+    });
+    for replica in replicas {
+        let why = replica.why.unwrap_or_default();
+        match replica.replica.as_str() {
+            "same" | "renewed" => assert!(replica.counted, "{}: {why}", replica.replica),
+            "bare" => assert!(why.contains("is without TLS, which this one's admin API has"), "{why}"),
+            name => assert!(!replica.counted && why.contains("certificate"), "{name}: {why}"),
+        }
+    }
 }
 
 fn all(status: &Status) -> u64 {

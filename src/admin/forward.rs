@@ -8,14 +8,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Uri, header};
+use http::{HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Context;
+use super::hop::Hop;
 use super::problem::Problem;
 use super::versions::BODY_BYTES;
 
@@ -52,22 +50,27 @@ pub(super) async fn to_leader(
     match leader {
         Leader::This => Ok(next.run(request).await),
         Leader::Other { admin: Some(admin) } if !request.headers().contains_key(FORWARDED) => {
-            match timeout(LONGEST, send(&admin, request, context.settings().deadline)).await {
+            match timeout(LONGEST, send(&context, &admin, request)).await {
                 Ok(answered) => answered,
-                Err(_) => Err(Problem::LeaderSilent(format!("no answer within {} s", LONGEST.as_secs()))),
+                Err(_) => Err(silent(&admin, &format!("no answer within {} s", LONGEST.as_secs()))),
             }
         }
         Leader::Other { .. } => Err(Problem::NoLeader),
     }
 }
 
-async fn send(admin: &str, request: Request, deadline: Duration) -> Result<Response, Problem> {
-    let silent = |error: &dyn std::fmt::Display| Problem::LeaderSilent(error.to_string());
-    let at: Uri = admin.parse().map_err(|error| silent(&error))?;
-    let authority = at.authority().ok_or_else(|| silent(&"its address is none"))?;
+fn silent(admin: &str, why: &dyn std::fmt::Display) -> Problem {
+    Problem::LeaderSilent { admin: admin.to_owned(), why: why.to_string() }
+}
+
+async fn send(context: &Context, admin: &str, request: Request) -> Result<Response, Problem> {
+    let deadline = context.settings().deadline;
+    let silent = |error: &dyn std::fmt::Display| silent(admin, error);
     let (parts, body) = request.into_parts();
     let bytes = timeout(deadline, axum::body::to_bytes(body, BODY_BYTES)).await;
     let bytes = bytes.map_err(|_| Problem::TooSlow(deadline))?.map_err(|_| Problem::TooLong(BODY_BYTES))?;
+    let hop = Hop::of(&context.reloading);
+    let (mut sender, authority) = hop.connect::<Full<Bytes>>(admin).await.map_err(|error| silent(&error))?;
     let mut hop = http::Request::new(Full::new(bytes));
     *hop.method_mut() = parts.method;
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -77,24 +80,9 @@ async fn send(admin: &str, request: Request, deadline: Duration) -> Result<Respo
     let host = HeaderValue::try_from(authority.as_str()).map_err(|error| silent(&error))?;
     hop.headers_mut().insert(header::HOST, host);
     hop.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
-    let port = authority.port_u16().unwrap_or(80);
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, port)).await.map_err(|error| silent(&error))?;
-    let handshake = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| silent(&error))?;
-    let exchange = async {
-        let answer = sender.send_request(hop).await.map_err(|error| silent(&error))?;
-        let (mut parts, body) = answer.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| silent(&error))?;
-        NOT_PASSED_ON.iter().for_each(|name| _ = parts.headers.remove(name));
-        Ok(Response::from_parts(parts, Body::from(body.to_bytes())).into_response())
-    };
-    tokio::pin!(exchange);
-    tokio::select! {
-        answered = &mut exchange => answered,
-        ended = connection => match ended {
-            Ok(()) => exchange.await,
-            Err(error) => Err(silent(&error)),
-        },
-    }
+    let answer = sender.send_request(hop).await.map_err(|error| silent(&error))?;
+    let (mut parts, body) = answer.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| silent(&error))?;
+    NOT_PASSED_ON.iter().for_each(|name| _ = parts.headers.remove(name));
+    Ok(Response::from_parts(parts, Body::from(body.to_bytes())).into_response())
 }

@@ -2,7 +2,7 @@
 //!
 //! [`endpoints`] is the table of all of them, and [`openapi`] what is told of it. [`api`] holds those that show and change the
 //! release of the moment, [`fate`] the one that pipelines wait at, [`versions`] those that change the versions, [`signals`] what
-//! others tell, [`events`] what happens, [`releases`] what is recorded, [`reports`] how a release is told, [`replica`] what others add up, [`dashboard`] the page
+//! others tell, [`events`] what happens, [`releases`] what is recorded, [`reports`] how a release is told, [`replica`] what others add up, [`forward`] what is for the leader, [`hop`] the way to it, [`dashboard`] the page
 //! for a browser. [`listen`] is where they are connected to, [`access`] who
 //! may use them, [`changes`] what every change has in common, [`once`] what was sent before; [`body`] and [`query`] read what is
 //! sent, [`words`] says what is wrong with it, [`problem`] turns every error into a problem document.
@@ -18,6 +18,7 @@ mod fate;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod hop;
 mod listen;
 mod once;
 pub mod openapi;
@@ -58,6 +59,7 @@ use crate::telemetry::Exposition;
 pub use dashboard::Past;
 use endpoints::{Body, Endpoint, Needs, Whose};
 pub use forward::Leader;
+pub use hop::{Hop, Unreachable};
 use once::Once;
 use problem::Problem;
 

@@ -69,8 +69,10 @@ pub(super) enum Problem {
     Leaving,
     #[error("no replica is known to lead, so nobody takes this; a rollback is done by any, at once")]
     NoLeader,
-    #[error("the replica that leads did not take this: {0}")]
-    LeaderSilent(String),
+    #[error(
+        "this replica does not lead, and the one that does was not reached: {why}; ask that one itself, at {admin}"
+    )]
+    LeaderSilent { admin: String, why: String },
     #[error("there is nothing at this path")]
     NotFound,
     #[error("the method is not allowed here")]
@@ -145,7 +147,7 @@ impl Problem {
             Problem::Failed(Failed::Refused(Refused::AboveMost { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::Failed(Failed::Refused(Refused::Follows { .. } | Refused::Unsure))
             | Problem::NoLeader
-            | Problem::LeaderSilent(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Problem::LeaderSilent { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed(Failed::Refused(_)) | Problem::NoJournal | Problem::NoReplica => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::NoFile | NotReloaded::NoResource) => StatusCode::CONFLICT,
             Problem::NotReloaded(NotReloaded::Faults(_)) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -5,7 +5,7 @@
 //! [`quantity`], [`report`] collects what is wrong on the way, [`fault`] shows it in the manner of rustc.
 //!
 //! What comes from outside of the text: [`reference`] puts variables of an [`environment`] in place of `${NAME}`, and
-//! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`transport`] for connections to
+//! [`secret`] reads what may not stand in the text, [`tls`] makes something of certificates, [`alike`] between proxies that have the same, [`transport`] for connections to
 //! endpoints. No file is read but that of the tokens, their secrets, certificates with keys, and those that the system trusts.
 //! [`overriding`] is who may choose a version, [`admin`] who may look and operate. [`schema`](mod@schema) is the file's JSON Schema, [`structural`] that of a resource of Kubernetes. [`terms`](mod@terms) reads a plan that is not in a configuration, by the same rules.
 
@@ -25,6 +25,7 @@ use crate::gate::{ByVersion, Policy};
 use crate::release::{Plan, Weight};
 
 mod admin;
+mod alike;
 mod cohort;
 mod drain;
 mod endpoint;

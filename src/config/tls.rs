@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -10,15 +10,20 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::Http2;
+use super::{Http2, alike};
 
 /// What the listener needs to speak TLS, whole.
 #[derive(Clone)]
 pub struct Tls {
     server: Arc<ServerConfig>,
+    identities: Arc<BySni>,
+    /// What signs the certificates of clients.
+    clients: Option<Arc<RootCertStore>>,
+    /// Made when another proxy is asked for the first time.
+    client: Arc<OnceLock<Arc<ClientConfig>>>,
     files: Arc<[PathBuf]>,
 }
 
@@ -76,14 +81,19 @@ impl Tls {
     ) -> Result<Tls, Unfit> {
         let builder = ServerConfig::builder_with_provider(provider());
         let builder = builder.with_protocol_versions(versions).map_err(broken)?;
-        let builder = match clients {
-            Clients::All => builder.with_no_client_auth(),
-            Clients::SignedBy(roots) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        let clients = match clients {
+            Clients::All => None,
+            Clients::SignedBy(roots) => Some(Arc::new(roots)),
+        };
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(roots) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider()).build();
                 builder.with_client_cert_verifier(verifier.map_err(broken)?)
             }
         };
-        let mut server = builder.with_cert_resolver(Arc::new(BySni(identities)));
+        let identities = Arc::new(BySni(identities));
+        let mut server = builder.with_cert_resolver(Arc::clone(&identities) as Arc<dyn ResolvesServerCert>);
         let protocols: &[&[u8]] = match http2 {
             Http2::Off => &[b"http/1.1"],
             Http2::On { .. } => &[b"h2", b"http/1.1"],
@@ -91,11 +101,18 @@ impl Tls {
         server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // What is known of a session is with the client, sealed, so that workers share nothing and hold nothing for it.
         server.ticketer = ring::Ticketer::new().map_err(broken)?;
-        Ok(Tls { server: Arc::new(server), files: files.into() })
+        let (server, client) = (Arc::new(server), Arc::default());
+        Ok(Tls { server, identities, clients, client, files: files.into() })
     }
 
     pub fn server(&self) -> &Arc<ServerConfig> {
         &self.server
+    }
+
+    /// What another proxy of the same configuration is asked by. Reads what the system trusts where nobody has yet.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        let make = || Arc::new(alike::client(&self.identities.0, self.clients.as_deref()));
+        Arc::clone(self.client.get_or_init(make))
     }
 
     /// All that it was read from.
@@ -129,6 +146,10 @@ impl Identity {
 
     pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// From when until when others take it.

@@ -15,7 +15,7 @@ use super::tls::{Identity, authorities, provider};
 use super::validate::read_text;
 
 /// What protocols are called where TLS agrees on one (RFC 7301).
-const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP1: &[u8] = b"http/1.1";
 pub const HTTP2: &[u8] = b"h2";
 
 /// Sessions that are kept of one endpoint to be resumed: a server gives two at a time, and each is good for one connection.

@@ -13,6 +13,7 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, timeout};
 
 use super::peers::Peer;
+use crate::admin::Hop;
 
 /// Of the Leases of replicas: whose replicas they are.
 pub const ROLLOUT: &str = "portcullis.dev/rollout";
@@ -26,8 +27,9 @@ pub(super) struct Leases {
     /// The resource's name, which is that of the Lease that elects.
     pub(super) rollout: String,
     pub(super) replica: String,
-    /// Where its admin listener is.
-    pub(super) admin: String,
+    /// Where its admin listener is, and by what it is spoken to.
+    pub(super) authority: String,
+    pub(super) hop: Hop,
     pub(super) lasts: Duration,
 }
 
@@ -130,7 +132,7 @@ impl Leases {
         let name = self.own();
         let mut metadata = named(&name);
         let label = (ROLLOUT.to_owned(), self.rollout.clone());
-        let annotation = (ADMIN.to_owned(), self.admin.clone());
+        let annotation = (ADMIN.to_owned(), self.hop.url(&self.authority));
         let Some(lease) = self.api.get_opt(&name).await? else {
             metadata.labels = Some(BTreeMap::from([label]));
             metadata.annotations = Some(BTreeMap::from([annotation]));

@@ -38,7 +38,7 @@ use serde_json::Value;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::admin::Leader;
+use crate::admin::{Hop, Leader};
 use crate::config::{Config, Endpoint, Secret};
 use crate::control::command::Commands;
 use crate::control::event::Events;
@@ -55,6 +55,7 @@ pub use accepting::read;
 use conditions::{Acceptance, Verdict};
 pub use definition::definition;
 use lease::Leases;
+use peers::Asking;
 pub use place::Place;
 pub use resource::GatedRollout;
 use together::Hub;
@@ -186,7 +187,7 @@ async fn work(settings: Settings, begin: std::sync::mpsc::Sender<Result<Started,
         return;
     }
     let Ok((proxy, part)) = joined.await else { return };
-    let hub = cluster.hub(&settings, part, proxy.status.clone(), leads);
+    let hub = cluster.hub(&settings, part, &proxy, leads);
     cluster.keep(&resource);
     _ = listen.send(services::Listener { wanted: proxy.wanted.clone(), findings: proxy.findings.clone() });
     let acceptance = Acceptance { generation: resource.metadata.generation, verdict: Verdict::Accepted };
@@ -232,20 +233,22 @@ impl Cluster {
         &self,
         settings: &Settings,
         Part { lifecycle, admin, ends, leader, link }: Part,
-        status: watch::Receiver<Arc<Status>>,
+        proxy: &Proxy,
         leads: watch::Sender<bool>,
     ) -> Hub {
         let host = settings.advertise.clone().unwrap_or_else(|| admin.ip().to_string());
         let host = if host.contains(':') { format!("[{}]", host.trim_matches(['[', ']'])) } else { host };
+        let hop = Hop::of(&proxy.reloading);
         let leases = Leases {
             api: Api::namespaced(self.api.clone().into_client(), &self.namespace),
             rollout: self.name.clone(),
             replica: self.replica.clone(),
-            admin: format!("http://{host}:{}", admin.port()),
+            authority: format!("{host}:{}", admin.port()),
+            hop: hop.clone(),
             lasts: settings.lease,
         };
-        let token = settings.peer_token.clone();
-        Hub { leases, ends, status, lifecycle, leads, leader, token, link }
+        let (status, asking) = (proxy.status.clone(), Asking { hop, token: settings.peer_token.clone() });
+        Hub { leases, ends, status, lifecycle, leads, leader, asking, link }
     }
 
     /// Merges a patch into the status. False where that was not taken: because the resource has changed since, or nobody

@@ -7,18 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::uri::Authority;
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use hyper::client::conn::http1::SendRequest;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::TlsConnector;
 
-use crate::config::{self, Secret};
+use crate::admin::{Hop, Unreachable};
+use crate::config::Secret;
 use crate::control::replicas::published::Told;
 use crate::control::replicas::{Link, Word, packed};
 use crate::control::together::Place;
@@ -41,15 +39,23 @@ pub struct Among {
     pub others: Arc<[Peer]>,
 }
 
+/// How the others are asked.
+#[derive(Clone)]
+pub struct Asking {
+    pub hop: Hop,
+    /// What they are shown.
+    pub token: Option<Secret>,
+}
+
 /// Why nothing was heard.
 #[derive(Debug, thiserror::Error)]
 enum Unheard {
-    #[error("`{0}` is no URL of an admin API")]
-    Url(String),
-    #[error("it cannot be connected to: {0}")]
-    Connect(#[from] std::io::Error),
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     #[error("it gave no answer: {0}")]
     Http(#[from] hyper::Error),
+    #[error("it cannot be asked: {0}")]
+    Request(#[from] http::Error),
     #[error("it gave no answer within {} s", LONGEST_ANSWER.as_secs())]
     Silent,
     #[error("it answered {0}: {1}")]
@@ -81,7 +87,7 @@ const LARGEST_ANSWER: usize = 16 << 20;
 
 /// Tells `control` what voice this replica has, and what the others count as long as it leads. Ends with the proxy, or with whoever
 /// knows the others.
-pub async fn follow(mut among: watch::Receiver<Among>, token: Option<Secret>, link: Link) {
+pub async fn follow(mut among: watch::Receiver<Among>, asking: Asking, link: Link) {
     let mut asked: BTreeMap<String, (Peer, AbortHandle)> = BTreeMap::new();
     loop {
         let Among { place, others } = among.borrow_and_update().clone();
@@ -106,7 +112,7 @@ pub async fn follow(mut among: watch::Receiver<Among>, token: Option<Secret>, li
         }
         for peer in wanted {
             asked.entry(peer.name.clone()).or_insert_with(|| {
-                let asking = ask(peer.clone(), token.clone(), link.clone());
+                let asking = ask(peer.clone(), asking.clone(), link.clone());
                 (peer.clone(), tokio::spawn(asking).abort_handle())
             });
         }
@@ -118,12 +124,12 @@ pub async fn follow(mut among: watch::Receiver<Among>, token: Option<Secret>, li
 }
 
 /// Asks one replica for as long as the proxy runs.
-async fn ask(peer: Peer, token: Option<Secret>, link: Link) {
+async fn ask(peer: Peer, asking: Asking, link: Link) {
     let (mut connection, mut known) = (None, None);
     let mut heard = Instant::now();
     loop {
         let began = Instant::now();
-        let answer = timeout(LONGEST_ANSWER, tell(&peer, token.as_ref(), &mut connection, known.as_ref())).await;
+        let answer = timeout(LONGEST_ANSWER, tell(&peer, &asking, &mut connection, known.as_ref())).await;
         // What lay around while this process stood still is older than it says.
         let answer = match answer {
             Ok(answer) if began.elapsed() <= LONGEST_ANSWER => answer,
@@ -197,15 +203,13 @@ fn words(replica: &str, told: Told, known: &mut Option<Known>) -> Result<Vec<Wor
 
 async fn tell(
     peer: &Peer,
-    token: Option<&Secret>,
-    connection: &mut Option<SendRequest<Empty<Bytes>>>,
+    Asking { hop, token }: &Asking,
+    connection: &mut Option<(SendRequest<Empty<Bytes>>, Authority)>,
     known: Option<&Known>,
 ) -> Result<Told, Unheard> {
-    let admin: Uri = peer.admin.parse().map_err(|_| Unheard::Url(peer.admin.clone()))?;
-    let authority = admin.authority().ok_or_else(|| Unheard::Url(peer.admin.clone()))?;
-    let sender = match connection {
-        Some(sender) if !sender.is_closed() => sender,
-        _ => connection.insert(connect(&admin).await?),
+    let (sender, authority) = match connection {
+        Some(known) if !known.0.is_closed() => known,
+        _ => connection.insert(hop.connect(&peer.admin).await?),
     };
     sender.ready().await?;
     let after = known.map(|known| format!("?after={}", known.number)).unwrap_or_default();
@@ -216,7 +220,7 @@ async fn tell(
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
     }
-    let request = request.body(Empty::new()).map_err(|error| Unheard::Url(error.to_string()))?;
+    let request = request.body(Empty::new())?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
@@ -231,34 +235,3 @@ async fn tell(
 
 /// Of what an answer says, in a sentence.
 const LONGEST_DETAIL: usize = 200;
-
-async fn connect(admin: &Uri) -> Result<SendRequest<Empty<Bytes>>, Unheard> {
-    let unfit = || Unheard::Url(admin.to_string());
-    let secured = match admin.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        Some(_) | None => return Err(unfit()),
-    };
-    let host = admin.host().ok_or_else(unfit)?.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, admin.port_u16().unwrap_or(if secured { 443 } else { 80 }))).await?;
-    stream.set_nodelay(true)?;
-    if !secured {
-        return speak(stream).await;
-    }
-    let transport = config::of_client(None, None).map_err(std::io::Error::other)?;
-    let name = config::server_name(host).ok_or_else(unfit)?;
-    speak(TlsConnector::from(Arc::new(transport.client_of_http1())).connect(name, stream).await?).await
-}
-
-async fn speak<S>(stream: S) -> Result<SendRequest<Empty<Bytes>>, Unheard>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "the connection to a replica ended");
-        }
-    });
-    Ok(sender)
-}

@@ -10,11 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::lease::{CONFLICT, Elected, Election, Leases};
-use super::peers::{self, Peer};
+use super::peers::{self, Asking, Peer};
 use super::resource::{GatedRollout, GatedRolloutStatus, LatchStatus, VerdictStatus};
 use super::{Cluster, PROXY};
 use crate::admin::Leader;
-use crate::config::Secret;
 use crate::control::replicas::Link;
 use crate::control::status::Status;
 use crate::control::together::{Body, Ends, Order, Place, Word};
@@ -32,8 +31,7 @@ pub(super) struct Hub {
     pub(super) leads: watch::Sender<bool>,
     /// For those who ask this replica.
     pub(super) leader: watch::Sender<Leader>,
-    /// What it shows the others.
-    pub(super) token: Option<Secret>,
+    pub(super) asking: Asking,
     /// For what the others count.
     pub(super) link: Link,
 }
@@ -54,7 +52,7 @@ struct Known(VecDeque<Arc<GatedRollout>>);
 
 /// Takes part, until the process ends.
 pub(super) async fn follow(cluster: &Cluster, hub: Hub) {
-    let Hub { leases, ends, status, lifecycle, leads, leader, token, link } = hub;
+    let Hub { leases, ends, status, lifecycle, leads, leader, asking, link } = hub;
     let Ends { words, orders, place } = ends;
     let (found, others) = watch::channel(Vec::new());
     let (among, joined) = watch::channel(peers::Among { place: Place::Follows, others: Arc::default() });
@@ -64,7 +62,7 @@ pub(super) async fn follow(cluster: &Cluster, hub: Hub) {
         carry(cluster, orders, &words, &status, &others, &place),
         is_placed(place.clone(), leads),
         is_among(place.clone(), others.clone(), among),
-        peers::follow(joined, token, link),
+        peers::follow(joined, asking, link),
     );
 }
 
