@@ -123,7 +123,13 @@ async fn look(
     };
     loop {
         // Of the question as well, by the time of its facts.
-        let now = Now { key: key(action, facts, 0, 0), occurrence: 0, minutes: 0, resolved: false, test: false };
+        let now = Now {
+            key: format!("{}:0", key(&action.name, facts, 0)),
+            occurrence: 0,
+            minutes: 0,
+            resolved: false,
+            test: false,
+        };
         let context = Context::new(facts.clone(), now, earlier.to_vec(), runbook);
         let done = deliver(action, &context, reach).await;
         if let Some((time, why)) = waits(action, &done) {

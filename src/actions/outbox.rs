@@ -4,6 +4,7 @@
 //! Actions of one moment run side by side, so that one that hangs holds up no other. One waits for those before it that say
 //! `onFailure: stop`, and for those whose answers it names.
 
+mod once;
 mod schedule;
 mod sheet;
 
@@ -52,6 +53,14 @@ pub struct Order {
     pub earlier: Vec<Remembered>,
 }
 
+/// What tells an action from the others.
+#[derive(Clone, Copy)]
+enum Keyed {
+    ByOccasion,
+    /// The moment comes once in it.
+    ByRelease,
+}
+
 /// Actions of one release, those that come again among them. What is beyond is told and not done.
 const MOST_OF_RELEASE: usize = 1_000;
 
@@ -88,17 +97,17 @@ impl Outbox {
     /// A moment of a release has come.
     pub fn happen(&mut self, facts: &Facts, now: Timestamp) {
         let actions = self.runbook.at(facts.moment).cloned().collect();
-        self.enter(facts, actions, now);
+        self.enter(facts, actions, Keyed::ByOccasion, now);
     }
 
     /// As [`Outbox::happen`], of the actions with these names alone.
     pub fn happen_only(&mut self, facts: &Facts, names: &[String], now: Timestamp) {
         let named = |action: &&Arc<Action>| names.contains(&action.name);
         let actions = self.runbook.at(facts.moment).filter(named).cloned().collect();
-        self.enter(facts, actions, now);
+        self.enter(facts, actions, Keyed::ByOccasion, now);
     }
 
-    fn enter(&mut self, facts: &Facts, actions: Vec<Arc<Action>>, now: Timestamp) {
+    fn enter(&mut self, facts: &Facts, actions: Vec<Arc<Action>>, keyed: Keyed, now: Timestamp) {
         let (epoch, moment) = (facts.epoch, facts.moment);
         if moment == Moment::Recovered {
             self.resolve(epoch);
@@ -127,7 +136,12 @@ impl Outbox {
         sheet.occasions.push(occasion);
         for action in actions {
             let due = due_at(action.after, facts.at);
-            let record = sheet.enter(&action, facts, number, 0, due).record.clone();
+            let key = match keyed {
+                Keyed::ByOccasion => sheet::key(&action.name, facts, number),
+                Keyed::ByRelease => sheet::key_of_release(&action.name, facts),
+            };
+            let place = sheet::Place { occasion: number, occurrence: 0 };
+            let record = sheet.enter(&action, facts, place, &key, due).record.clone();
             let (number, is_beyond) = (record.number, sheet.entries.len() > MOST_OF_RELEASE);
             self.changes.doing.actions.push(record);
             if is_beyond {
@@ -305,7 +319,9 @@ impl Outbox {
         let first = due_at(action.after, facts.at);
         let next = next_occurrence(first, every, record.occurrence, now);
         if let Some((occurrence, due)) = next.filter(|_| sheet.entries.len() < MOST_OF_RELEASE) {
-            let entry = sheet.enter(&action, &facts, record.occasion, occurrence, due);
+            let place = sheet::Place { occasion: record.occasion, occurrence };
+            let key = record.key.rsplit_once(':').map_or(record.key.as_str(), |(key, _)| key);
+            let entry = sheet.enter(&action, &facts, place, key, due);
             self.changes.doing.actions.push(entry.record.clone());
         }
     }

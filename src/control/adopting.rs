@@ -21,14 +21,21 @@ impl Control {
     pub(super) fn follow(&mut self, body: Body) {
         // What a worker has latched outlives what others have not heard of.
         self.catch_up();
-        let Body { record, told } = body;
+        let Body { record, told, began, .. } = body;
         let is_latched_here = matches!(self.course.state(), State::RolledBack { .. });
         if is_latched_here && record.epoch == self.course.epoch().number() && record.latch.is_none() {
             return;
         }
+        if record.epoch > self.course.epoch().number() {
+            self.tell_alone();
+        }
         self.let_go();
+        if let Some(began) = began {
+            self.deeds.began_at(record.epoch, began);
+        }
         if let Some(among) = self.inputs.together.others_mut() {
             among.to_act_on.clear();
+            among.unwritten = None;
             among.serves_blue = false;
         }
         let before = self.inputs.routing.live();
@@ -78,7 +85,7 @@ impl Control {
             id: ReleaseHeader::id_of(&green, epoch),
             blue: name(Version::Blue),
             green,
-            started: Timestamp::now(),
+            started: self.deeds.began(epoch).unwrap_or_else(Timestamp::now),
             ended: None,
             outcome: Outcome::Open,
         };

@@ -30,7 +30,7 @@ pub(super) struct Deeds {
     /// The release of this epoch began then.
     began: Option<(u32, Timestamp)>,
     /// One has begun whose first event is yet to come.
-    begins: bool,
+    pub(super) begins: bool,
     /// The triggers that try something before they roll back, whose events are yet to come.
     pub(super) tries: VecDeque<String>,
 }
@@ -74,8 +74,17 @@ impl Deeds {
 
     /// A release of this epoch has begun.
     pub(super) fn begin(&mut self, epoch: u32) {
-        self.began = Some((epoch, Timestamp::now()));
+        self.began_at(epoch, Timestamp::now());
         self.begins = true;
+    }
+
+    /// As another replica says.
+    pub(super) fn began_at(&mut self, epoch: u32, at: Timestamp) {
+        self.began = Some((epoch, at));
+    }
+
+    pub(super) fn began(&self, epoch: u32) -> Option<Timestamp> {
+        self.began.filter(|(of, _)| *of == epoch).map(|(_, at)| at)
     }
 }
 
@@ -114,8 +123,14 @@ impl Control {
                 continue;
             }
             come.push(moment);
-            if self.deeds.outbox.runbook().at(moment).next().is_some() || moment == Moment::Recovered {
-                let facts = self.facts(moment, event);
+            if self.deeds.outbox.runbook().at(moment).next().is_none() && moment != Moment::Recovered {
+                continue;
+            }
+            let facts = self.facts(moment, event);
+            if moment == Moment::RolledBack && !self.inputs.together.is_alone() {
+                let all: Vec<String> = self.deeds.outbox.runbook().names_at(moment);
+                self.deeds.outbox.happen_once(&facts, &all, now);
+            } else {
                 self.deeds.outbox.happen(&facts, now);
             }
         }
@@ -139,7 +154,7 @@ impl Control {
         let header = self.inputs.ledger.header().filter(|header| header.epoch == epoch).cloned();
         let header = header.unwrap_or_else(|| {
             let (blue, green) = (self.name(Version::Blue).to_owned(), self.name(Version::Green).to_owned());
-            let began = self.deeds.began.filter(|(of, _)| *of == epoch).map_or(event.at, |(_, at)| at);
+            let began = self.deeds.began(epoch).unwrap_or(event.at);
             let id = ReleaseHeader::id_of(&green, epoch);
             ReleaseHeader {
                 epoch,
@@ -174,7 +189,7 @@ impl Control {
             },
             actor: event.actor.clone(),
             at: event.at,
-            started: header.started,
+            started: self.deeds.began(epoch).unwrap_or(header.started),
             irreversible: plan.and_then(|plan| plan.irreversible),
             measured: Measured { window: basis.window, blue: basis.counts.blue, green: basis.counts.green },
         }
@@ -206,7 +221,7 @@ impl Control {
     }
 
     /// Has the journal keep what has changed, and tells what has ended.
-    fn keep_deeds(&mut self) {
+    pub(super) fn keep_deeds(&mut self) {
         let changes = self.deeds.outbox.changes();
         if changes.is_empty() {
             return;

@@ -7,6 +7,7 @@ use super::event::Event;
 use super::obeying::refuse;
 use super::together::{Among, Body, Held, LONGEST_WAIT, MOST_WAITING, Order, Told, Word};
 use super::{Control, PROXY};
+use crate::config::runbook::Moment;
 use crate::course::{Input, Steps};
 use crate::release::{self, Effect, Kind, Weight};
 use crate::replica::{self, Decision, Lease};
@@ -20,6 +21,10 @@ impl Control {
         let Some(among) = self.inputs.together.others_mut() else { return };
         let now = among.now();
         let effects = match word {
+            Word::Owes(owed) => {
+                among.owed = owed;
+                vec![]
+            }
             Word::Heard(heard) => among.replica.heard(*heard, now),
             Word::Wrote { by, written } => among.replica.wrote(by, written, now),
             Word::Leads { until } => {
@@ -146,9 +151,14 @@ impl Control {
         let told =
             told.map(|event| Told { kind: event.kind, actor: event.actor.clone(), sentence: event.sentence.clone() });
         let record = self.state_record_by(self.table_to_be());
+        let began = self.deeds.began(record.epoch);
+        let to_do = match decision {
+            Decision::Latches => self.deeds.outbox.runbook().names_at(Moment::RolledBack),
+            Decision::Raises | Decision::Keeps => Vec::new(),
+        };
         let Some(among) = self.inputs.together.others_mut() else { return };
         let now = among.now();
-        let effects = among.replica.decide(decision, Body { record, told }, now);
+        let effects = among.replica.decide(decision, Body { record, told, began, to_do }, now);
         self.act(effects);
     }
 
@@ -201,6 +211,9 @@ impl Control {
 
     pub(super) fn keep_to_act_on(&mut self, events: &[Event]) {
         if let Some(among) = self.inputs.together.others_mut() {
+            if events.iter().any(|event| event.kind == Kind::RolledBack) {
+                among.unwritten = Some(Instant::now());
+            }
             among.to_act_on.extend_from_slice(events);
         }
     }
@@ -209,6 +222,7 @@ impl Control {
     fn kept(&mut self) {
         let Some(among) = self.inputs.together.others_mut() else { return };
         among.told = among.replica.turn();
+        among.unwritten = None;
         let events = std::mem::take(&mut among.to_act_on);
         if events.is_empty() {
             return;
@@ -224,6 +238,7 @@ impl Control {
     pub(super) fn let_go(&mut self) {
         let Some(among) = self.inputs.together.others_mut() else { return };
         let Some(Held { replies, .. }) = among.held.take() else { return };
+        self.deeds.begins = false;
         replies.into_iter().for_each(|reply| refuse(reply, Refused::Overtaken));
     }
 

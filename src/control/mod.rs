@@ -2,8 +2,9 @@
 //!
 //! [`command`] is how others ask, [`obeying`] what is made of it, [`changes`] what they may change while the process runs, [`status`] and [`event`] what they are told. [`recording`] has [`ledger`] record, which holds reports back
 //! until the journal has them; [`slots`] is the core's input as it is recorded; [`restore`] begins from what was; [`revision`] tells which state somebody has seen;
-//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`replicas`] what several proxies tell each other of what they count, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
+//! [`lending`] gives the journal to a process that takes over, [`collecting`] is the way in of what is counted, [`noticing`] what the workers did by themselves, [`mirroring`] what becomes of copies, [`cohorts`] who is on green before others, [`taken_back`] which routes go to blue alone, [`telling`] the way out, [`deeds`] what is done about it elsewhere, [`acting`] by which of several replicas, [`outliers`] keeps one bad endpoint from being taken for a bad version, [`client_errors`] warns of them, [`replicas`] what several proxies tell each other of what they count, [`felt`] is what clients saw of failures, [`memory`] sheds requests before it runs out, [`ramping`] those that come back to a blue that suffers from them, [`learning`] finds routes, [`series`] and [`drawn`] are what charts are made of, [`asking`] is how it is found out whether a release may go on, [`watching`] what is told of blue after a rollback. It has a thread of its own, which neither the data plane nor the admin API can starve.
 
+mod acting;
 mod adopting;
 pub mod asking;
 pub mod changes;
@@ -282,6 +283,7 @@ impl Control {
         let health = ByVersion::build(|version| live.upstreams.health(roles.section(version)));
         self.feed(&Input::Tick { counted: &tick, health }, None).expect("no operator asks for it");
         self.look_at_refuge(health.blue);
+        self.see_to_actions();
         self.settle_felt();
         self.look_at_ramp(&own);
         self.chart();

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -26,6 +27,12 @@ pub struct Body {
     /// The decision that it is of.
     #[serde(default)]
     pub told: Option<Told>,
+    /// When its release began, by the clock of the replica that began it: the same for all. None of a program that does not say.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// What is to be done about its latch, for the write that brings it; what is left of that is told elsewhere.
+    #[serde(skip)]
+    pub to_do: Vec<String>,
 }
 
 /// A decision, as its event tells it.
@@ -52,6 +59,22 @@ pub enum Word {
     Follows {
         leader: Option<String>,
     },
+    /// What is left to be done about a latch, as far as it is for this replica to do.
+    Owes(Option<Owed>),
+}
+
+/// The actions of the rollback of an epoch that are not known to have ended, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    pub epoch: u32,
+    pub left: Vec<String>,
+}
+
+/// Those of them that have ended here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acted {
+    pub epoch: u32,
+    pub done: Vec<String>,
 }
 
 /// What `control` wants done. Every write is answered, and every read until a later one is wanted.
@@ -77,6 +100,7 @@ pub struct Ends {
     pub orders: mpsc::Receiver<Order>,
     /// As of the last word.
     pub place: watch::Receiver<Place>,
+    pub acted: watch::Receiver<Acted>,
 }
 
 /// The other replicas.
@@ -95,6 +119,8 @@ pub struct Among {
     words: mpsc::Receiver<Word>,
     orders: mpsc::Sender<Order>,
     place: watch::Sender<Place>,
+    pub(super) acted: watch::Sender<Acted>,
+    pub(super) owed: Option<Owed>,
     /// The actor of the replica that leads.
     pub(super) leader: Option<String>,
     /// Since the lease was won: the release has been taken over.
@@ -102,6 +128,8 @@ pub struct Among {
     pub(super) held: Option<Held>,
     /// Told here, and to be acted on by whoever gets it written.
     pub(super) to_act_on: Vec<Event>,
+    /// Since then there is a rollback among them.
+    pub(super) unwritten: Option<Instant>,
     pub(super) waiting: VecDeque<(Instant, Command)>,
     /// The turn of the last state that was followed or written.
     pub(super) told: u64,
@@ -150,6 +178,7 @@ impl Together {
         let (words, told) = mpsc::channel(WORDS);
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (place, placed) = watch::channel(Place::default());
+        let (acted, has_acted) = watch::channel(Acted::default());
         let (replica, first) = Replica::new(fastrand::u32(1..));
         let among = Among {
             replica,
@@ -157,10 +186,13 @@ impl Together {
             words: told,
             orders,
             place,
+            acted,
+            owed: None,
             leader: None,
             has_begun: false,
             held: None,
             to_act_on: Vec::new(),
+            unwritten: None,
             waiting: VecDeque::new(),
             told: 0,
             serves_blue: true,
@@ -168,7 +200,8 @@ impl Together {
             longest_stop,
             first,
         };
-        (Together::Among(Box::new(among)), Ends { words, orders: ordered, place: placed })
+        let ends = Ends { words, orders: ordered, place: placed, acted: has_acted };
+        (Together::Among(Box::new(among)), ends)
     }
 
     pub(super) fn is_alone(&self) -> bool {
@@ -224,6 +257,11 @@ impl Among {
     /// Whether the process has stood still since the last time.
     pub(super) fn has_stood_still(&mut self) -> bool {
         self.ticked.elapsed() > self.longest_stop
+    }
+
+    /// Nobody else can have led for longer than this without having been heard of here, if there is anything to be heard.
+    pub(super) fn has_waited_long_to_write(&self) -> bool {
+        self.unwritten.is_some_and(|since| since.elapsed() > self.longest_stop)
     }
 
     pub(super) fn ticks(&mut self) {

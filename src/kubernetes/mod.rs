@@ -3,12 +3,13 @@
 //! [`resource`] is its type, [`definition`] what the API server is told of it. [`place`] is where it is, [`watching`] follows
 //! it, [`keeping`] remembers it, [`accepting`] makes a configuration of its `spec`, [`releasing`] a release of a new green, which [`deployments`] may find.
 //! [`services`] finds endpoints, [`commands`] is what annotations ask for. [`conditions`] and [`telling`] are what is said of all
-//! this, [`fields`] who has written what. [`peers`] asks the other replicas what they count.
+//! this, [`fields`] who has written what. [`peers`] asks the other replicas what they count, [`acting`] is about who acts on a rollback.
 //!
 //! Nothing here is waited for by `control` or the data plane: it sends commands as the admin API does, and reads the status that
 //! `control` publishes. While the API server is away everything is as it was.
 
 mod accepting;
+mod acting;
 pub mod commands;
 mod conditions;
 mod definition;

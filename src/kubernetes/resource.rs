@@ -54,6 +54,9 @@ pub struct GatedRolloutStatus {
     /// Set when the epoch was rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latch: Option<LatchStatus>,
+    /// What is left to be done about the last latch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actions: Option<ActionsStatus>,
     /// The replica that takes the steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
@@ -114,6 +117,16 @@ pub struct LatchStatus {
     pub actor: String,
     #[schemars(with = "String")]
     pub at: Timestamp,
+}
+
+/// The actions of a rollback that have not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
+pub struct ActionsStatus {
+    pub epoch: u32,
+    /// Who sees to them for as long as it is there: whoever has written the latch.
+    pub replica: String,
+    /// Their names.
+    pub left: Vec<String>,
 }
 
 /// What a Deployment's pod template is called.

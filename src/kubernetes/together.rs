@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::lease::{CONFLICT, Elected, Election, Leases};
 use super::peers::{self, Asking, Peer};
-use super::resource::{GatedRollout, GatedRolloutStatus, LatchStatus, VerdictStatus};
-use super::{Cluster, PROXY};
+use super::resource::{ActionsStatus, GatedRollout, GatedRolloutStatus, LatchStatus, VerdictStatus};
+use super::{Cluster, PROXY, acting};
 use crate::admin::Leader;
 use crate::control::replicas::Link;
 use crate::control::status::Status;
@@ -46,6 +46,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// The objects that a write may still be about. The versions that `control` knows are among the last.
 const KEPT: usize = 16;
 
+/// The other replicas; none before they were met.
+pub(super) type Met = Option<Vec<Peer>>;
+
 /// The resource in the versions that `control` was told of.
 #[derive(Default)]
 struct Known(VecDeque<Arc<GatedRollout>>);
@@ -53,8 +56,8 @@ struct Known(VecDeque<Arc<GatedRollout>>);
 /// Takes part, until the process ends.
 pub(super) async fn follow(cluster: &Cluster, hub: Hub) {
     let Hub { leases, ends, status, lifecycle, leads, leader, asking, link } = hub;
-    let Ends { words, orders, place } = ends;
-    let (found, others) = watch::channel(Vec::new());
+    let Ends { words, orders, place, acted } = ends;
+    let (found, others) = watch::channel(None);
     let (among, joined) = watch::channel(peers::Among { place: Place::Follows, others: Arc::default() });
     tokio::join!(
         elect(&leases, &words, &leader, others.clone(), lifecycle.clone()),
@@ -63,6 +66,7 @@ pub(super) async fn follow(cluster: &Cluster, hub: Hub) {
         is_placed(place.clone(), leads),
         is_among(place.clone(), others.clone(), among),
         peers::follow(joined, asking, link),
+        acting::follow(cluster, &words, place.clone(), others.clone(), acted),
     );
 }
 
@@ -76,11 +80,11 @@ async fn is_placed(mut place: watch::Receiver<Place>, leads: watch::Sender<bool>
 /// Tells whoever asks the others who they are, and whether this one is to ask them.
 async fn is_among(
     mut place: watch::Receiver<Place>,
-    mut others: watch::Receiver<Vec<Peer>>,
+    mut others: watch::Receiver<Met>,
     among: watch::Sender<peers::Among>,
 ) {
     loop {
-        let others_now = others.borrow_and_update().as_slice().into();
+        let others_now = others.borrow_and_update().clone().unwrap_or_default().into();
         let now = peers::Among { place: *place.borrow_and_update(), others: others_now };
         among.send_if_modified(|known| {
             let is_new = *known != now;
@@ -102,7 +106,7 @@ async fn elect(
     leases: &Leases,
     words: &mpsc::Sender<Word>,
     leader: &watch::Sender<Leader>,
-    mut others: watch::Receiver<Vec<Peer>>,
+    mut others: watch::Receiver<Met>,
     mut lifecycle: Lifecycle,
 ) {
     let mut election = Election::default();
@@ -117,7 +121,7 @@ async fn elect(
             Elected::Other { holder } => {
                 led = false;
                 let holder = holder.filter(|holder| !holder.is_empty());
-                let at = |holder: &String| others.borrow().iter().find(|peer| peer.name == *holder).cloned();
+                let at = |holder: &String| others.borrow().iter().flatten().find(|peer| peer.name == *holder).cloned();
                 leader.send_replace(Leader::Other { admin: holder.as_ref().and_then(at).map(|peer| peer.admin) });
                 Word::Follows { leader: holder }
             }
@@ -140,7 +144,7 @@ async fn elect(
 }
 
 /// Shows the others that this replica is there, and looks who they are.
-async fn meet(leases: &Leases, found: &watch::Sender<Vec<Peer>>, mut lifecycle: Lifecycle) {
+async fn meet(leases: &Leases, found: &watch::Sender<Met>, mut lifecycle: Lifecycle) {
     while *lifecycle.borrow_and_update() == Phase::Serving {
         let met = timeout(LONGEST_ANSWER, async {
             leases.show().await?;
@@ -148,7 +152,8 @@ async fn meet(leases: &Leases, found: &watch::Sender<Vec<Peer>>, mut lifecycle: 
         });
         match met.await {
             Ok(Ok(others)) => {
-                found.send_if_modified(|known| std::mem::replace(known, others.clone()) != others);
+                let met = Some(others);
+                found.send_if_modified(|known| std::mem::replace(known, met.clone()) != met);
             }
             Ok(Err(error)) => tracing::debug!(%error, "the other replicas were not met"),
             Err(_) => tracing::debug!("the other replicas were not met: no answer"),
@@ -166,7 +171,7 @@ async fn carry(
     mut orders: mpsc::Receiver<Order>,
     words: &mpsc::Sender<Word>,
     status: &watch::Receiver<Arc<Status>>,
-    others: &watch::Receiver<Vec<Peer>>,
+    others: &watch::Receiver<Met>,
     place: &watch::Receiver<Place>,
 ) {
     let mut known = Known::default();
@@ -192,7 +197,7 @@ async fn carry(
                                 Place::Leads => Some(cluster.replica.clone()),
                                 Place::Follows => was.leader.clone(),
                             };
-                            let replicas = u32::try_from(others.borrow().len() + 1).ok();
+                            let replicas = u32::try_from(others.borrow().iter().flatten().count() + 1).ok();
                             let told = GatedRolloutStatus { leader, replicas, ..was };
                             let told = told.with(&shared, &cluster.replica, &status.borrow());
                             put(cluster, GatedRollout { status: Some(told), ..GatedRollout::clone(&resource) }).await
@@ -294,7 +299,10 @@ impl GatedRolloutStatus {
         let record = &body.record;
         let weight = Weight::from_basis_points(record.weight).unwrap_or_default();
         let verdict = &status.verdict;
+        let is_news = record.latch.is_some() && self.actions.as_ref().is_none_or(|known| known.epoch != record.epoch);
+        let actions = || ActionsStatus { epoch: record.epoch, replica: replica.to_owned(), left: body.to_do.clone() };
         GatedRolloutStatus {
+            actions: if is_news { Some(actions()) } else { self.actions.clone() },
             turn: i64::try_from(*turn).ok(),
             by: Some(format!("{replica}/{process}/{number}")),
             epoch: Some(record.epoch),

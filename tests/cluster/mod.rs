@@ -1,5 +1,6 @@
 //! Replicas of the real binary as one, over a real API server. The step `kubernetes` of tests/run brings it along.
 
+mod actions;
 mod apart;
 mod cable;
 mod deployments;

@@ -1,5 +1,7 @@
 //! Replicas that act as one (CHECKLIST rows 88 and 89): three of the real binary in front of an API server of the test's own.
 
+mod actions;
+mod forwarding;
 mod relay;
 
 use serde_json::{Value, json};
@@ -38,15 +40,21 @@ fn half() -> Value {
 impl Team {
     /// Three replicas, whose green answers with this status.
     fn of_three(release: Value, green: u16) -> Team {
+        Team::with(release, green, &json!({}), &[])
+    }
+
+    /// With these keys beside or instead of the usual ones, and these arguments.
+    fn with(release: Value, green: u16, keys: &Value, arguments: &[&str]) -> Team {
         let server = ApiServer::start();
         let endpoints = [answering(200, "blue"), answering(green, "green")];
         let [blue, green] = [0, 1].map(|number| endpoints[number].address.to_string());
-        let spec = json!({
+        let mut spec = json!({
             "listen": "127.0.0.1:0", "admin": { "listen": "127.0.0.1:0" }, "workers": 1, "shield": false,
             "blue": { "version": "v1", "endpoints": [blue] }, "green": { "version": "v2", "endpoints": [green] },
             "release": release,
             "gate": { "minimumRequests": 10, "triggers": [{ "name": "meltdown", "metric": "errorRate", "above": "10%" }] },
         });
+        spec.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
         server.put(
             ROLLOUTS,
             json!({
@@ -57,7 +65,7 @@ impl Team {
         let relays: Vec<Relay> = (0..3).map(|_| Relay::to(server.address())).collect();
         let start = |(number, relay): (usize, &Relay)| {
             let name = format!("r{number}");
-            let arguments = ["--replica", &name, "--lease", LEASE];
+            let arguments = [&["--replica", &name, "--lease", LEASE], arguments].concat();
             Some(Proxy::start_by_kubeconfig(&relay.kubeconfig(), NAME, &arguments))
         };
         let replicas = relays.iter().enumerate().map(start).collect();

@@ -24,6 +24,13 @@ pub(super) struct Entry {
     pub(super) under_way: bool,
 }
 
+/// Of which moment it is, and which of those that come again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) occasion: u32,
+    pub(super) occurrence: u32,
+}
+
 /// How those stand that an action waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Before<'s> {
@@ -54,15 +61,15 @@ impl Sheet {
         &mut self,
         action: &Action,
         facts: &Facts,
-        occasion: u32,
-        occurrence: u32,
+        Place { occasion, occurrence }: Place,
+        key: &str,
         due: Timestamp,
     ) -> &Entry {
         let record = ActionRecord {
             epoch: facts.epoch,
             number: self.entries.last().map_or(0, |last| last.record.number + 1),
             occasion,
-            key: key(action, facts, occasion, occurrence),
+            key: format!("{key}:{occurrence}"),
             name: action.name.clone(),
             kind: action.kind.name().to_owned(),
             moment: facts.moment.name().to_owned(),
@@ -127,11 +134,18 @@ impl Sheet {
 }
 
 /// Tells this action from every other there ever is, and goes into headers: without a journal epochs begin anew with each
-/// process, so the time is part of it.
-pub(crate) fn key(action: &Action, facts: &Facts, occasion: u32, occurrence: u32) -> String {
-    let (service, green, name) = (plain(&facts.service), plain(&facts.green), plain(&action.name));
+/// process, so the time is part of it. Those that come again have their number behind it.
+pub(crate) fn key(name: &str, facts: &Facts, occasion: u32) -> String {
+    let (service, green, name) = (plain(&facts.service), plain(&facts.green), plain(name));
     let (epoch, moment, at) = (facts.epoch, facts.moment.name(), facts.at.as_millisecond());
-    format!("{service}:{green}-{epoch}:{moment}-{occasion}:{at}:{name}:{occurrence}")
+    format!("{service}:{green}-{epoch}:{moment}-{occasion}:{at}:{name}")
+}
+
+/// Likewise, and the same wherever the moment is entered, which the release has once.
+pub(super) fn key_of_release(name: &str, facts: &Facts) -> String {
+    let (service, green, name) = (plain(&facts.service), plain(&facts.green), plain(name));
+    let (epoch, moment, started) = (facts.epoch, facts.moment.name(), facts.started.as_millisecond());
+    format!("{service}:{green}-{epoch}:{moment}:{started}:{name}")
 }
 
 /// As much of a name as a key has.

@@ -224,3 +224,36 @@ fn what_was_broken_off_is_done_again_at_once_and_counts_as_no_attempt() {
     assert_eq!(played.due(), ["a"]);
     assert_eq!(played.actions[&(1, 0)].attempts, 0);
 }
+
+#[test]
+fn what_several_processes_enter_is_entered_once_in_each_and_by_keys_that_all_make_alike() {
+    let runbook = "  rolledBack:\n  - { name: page, manual: { text: a } }\n  - { name: undo, manual: { text: b } }\n";
+    let facts = |at: &str| {
+        let facts = Facts::sample(Moment::RolledBack, "checkout", "v1", "v2");
+        Facts { at: at.parse().expect("a time"), ..facts }
+    };
+    let (here, there) = (facts("2026-01-31T13:14:15Z"), facts("2026-01-31T13:14:20Z"));
+    let both = ["page".to_owned(), "undo".to_owned()];
+    let mut played = Played::by(runbook);
+    // Moments of before number the occasions otherwise.
+    played.happen(Moment::Paused, 7);
+    played.outbox.happen_once(&here, &both[..1], played.now);
+    played.outbox.happen_once(&there, &both, played.now);
+    played.outbox.happen_once(&there, &both, played.now);
+    played.after(10);
+    assert_eq!(played.due(), ["page", "undo"]);
+    played.end("page", End::Delivered { sentence: String::new(), remembered: BTreeMap::new() });
+    assert!(played.outbox.is_through(&there, "page"));
+    assert!(!played.outbox.is_through(&there, "undo"));
+    assert!(played.outbox.is_through(&there, "gone"), "the runbook has no such action any more");
+
+    let mut other = Played::by(runbook);
+    other.outbox.happen_once(&there, &both, other.now);
+    let keys = |played: &Played| -> Vec<String> { played.outbox.records().map(|record| record.key.clone()).collect() };
+    assert_eq!(keys(&played), keys(&other));
+    // The resource was made anew, and counts its releases from 1 once more.
+    let anew = Facts { started: "2026-02-28T13:00:00Z".parse().expect("a time"), ..there };
+    assert!(!other.outbox.is_through(&anew, "page"));
+    other.outbox.happen_once(&anew, &both, other.now);
+    assert_eq!(other.outbox.records().count(), 4);
+}

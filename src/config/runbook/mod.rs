@@ -86,6 +86,17 @@ impl Runbook {
         self.actions.iter().filter(move |(of, _)| *of == moment).map(|(_, action)| action)
     }
 
+    pub fn names_at(&self, moment: Moment) -> Vec<String> {
+        self.at(moment).map(|action| action.name.clone()).collect()
+    }
+
+    /// Those of a moment that tell of it and change nothing, nor wait for one that does.
+    pub fn telling_at(&self, moment: Moment) -> Vec<String> {
+        let telling = || self.at(moment).filter(|action| action.kind.only_tells());
+        let is_of_them = |name: &String| telling().any(|action| action.name == *name);
+        telling().filter(|action| action.needs.iter().all(is_of_them)).map(|action| action.name.clone()).collect()
+    }
+
     pub fn action(&self, name: &str) -> Option<&Arc<Action>> {
         self.actions.iter().map(|(_, action)| action).find(|action| action.name == name)
     }

@@ -78,6 +78,23 @@ impl Kind {
         }
     }
 
+    /// Whether it tells people, or programs for them, and changes nothing that a release is about.
+    pub const fn only_tells(&self) -> bool {
+        match self {
+            Kind::Webhook(_)
+            | Kind::Manual(_)
+            | Kind::Slack(_)
+            | Kind::Teams(_)
+            | Kind::PagerDuty(_)
+            | Kind::CloudEvents(_)
+            | Kind::Jira(_)
+            | Kind::Email(_)
+            | Kind::GitHub(_)
+            | Kind::Grafana(_) => true,
+            Kind::Http(_) | Kind::Exec(_) | Kind::Smoke(_) | Kind::Kubernetes(_) | Kind::ChangeWindow(_) => false,
+        }
+    }
+
     /// The actions whose answers its templates name.
     pub(in crate::config) fn needs(&self) -> BTreeSet<String> {
         match self {
