@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::Control;
 use super::event::Event;
 use super::together::{Acted, Owed};
+use crate::config::Runbook;
 use crate::config::runbook::Moment;
 use crate::release::{Kind, State};
 
@@ -43,7 +44,8 @@ impl Control {
 
     /// What is left to be done about the rollback that the resource has, as far as it is this replica's.
     fn do_what_is_left(&mut self) {
-        let Some(event) = self.rollback_event() else { return };
+        let at = self.rollback.as_ref().map(|rollback| rollback.at);
+        let Some(event) = rollback_event(self.course.state(), at) else { return };
         let epoch = event.epoch.number();
         let owed = self.inputs.together.others().and_then(|among| among.owed.clone());
         let Some(Owed { left, .. }) = owed.filter(|owed| owed.epoch == epoch && !owed.left.is_empty()) else { return };
@@ -60,12 +62,51 @@ impl Control {
         }
         self.keep_deeds();
     }
+}
 
-    /// The rollback, as whoever decided it has told it.
-    fn rollback_event(&self) -> Option<Event> {
-        let state @ State::RolledBack { cause, .. } = self.course.state() else { return None };
-        let event = Event::new(Kind::RolledBack, cause.actor.clone(), cause.reason.clone(), state);
-        let at = self.rollback.as_ref().map_or(event.at, |rollback| rollback.at);
-        Some(Event { at, ..event })
+/// What is to be done about a latch, by name: nothing about one that a newer green has brought.
+pub(super) fn to_do(state: &State, runbook: &Runbook) -> Vec<String> {
+    if state.is_found_bad() { runbook.names_at(Moment::RolledBack) } else { Vec::new() }
+}
+
+/// The rollback, as whoever decided it has told it; none where nobody has to hear of it.
+fn rollback_event(state: &State, at: Option<Timestamp>) -> Option<Event> {
+    let State::RolledBack { cause, .. } = state else { return None };
+    let event = Event::new(Kind::RolledBack, cause.actor.clone(), cause.reason.clone(), state);
+    state.is_found_bad().then(|| Event { at: at.unwrap_or(event.at), ..event })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::release::input::{GATE, SUPERSEDED};
+    use crate::release::{Cause, Epoch};
+
+    #[test]
+    fn nobody_owes_anything_for_a_release_that_a_newer_green_has_ended() {
+        let text = r#"
+listen: 127.0.0.1:0
+admin: { listen: 127.0.0.1:0 }
+blue: { version: v1, endpoints: ["127.0.0.1:9001"] }
+green: { version: v2, endpoints: ["127.0.0.1:9002"] }
+runbook: { rolledBack: [{ name: page, manual: { text: a } }] }
+"#;
+        let config = config::parse(text, "test", Path::new(""), &Environment::default());
+        let runbook = config.unwrap_or_else(|faults| panic!("{faults}")).runbook;
+        let check = |trigger: &str, owed: &[&str]| {
+            let cause = Cause { trigger: trigger.to_owned(), reason: "a test".to_owned(), actor: "alice".to_owned() };
+            let state = State::RolledBack { epoch: Epoch::from(7), cause };
+            assert_eq!(to_do(&state, &runbook), owed, "{trigger}");
+            let at: Timestamp = "2026-01-31T13:14:15Z".parse().expect("a time");
+            let told = rollback_event(&state, Some(at)).map(|event| (event.at, event.epoch.number(), event.sentence));
+            assert_eq!(told, (!owed.is_empty()).then(|| (at, 7, "a test".to_owned())), "{trigger}");
+        };
+        check("meltdown", &["page"]);
+        check(GATE, &["page"]);
+        check(SUPERSEDED, &[]);
+        assert_eq!(rollback_event(&State::Idle { epoch: Epoch::from(7) }, None).map(|event| event.kind), None);
     }
 }

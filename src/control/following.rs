@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
+use super::acting::to_do;
 use super::command::{Change, Command, Refused, Reply};
 use super::event::Event;
 use super::obeying::refuse;
 use super::together::{Among, Body, Held, LONGEST_WAIT, MOST_WAITING, Order, Told, Word};
 use super::{Control, PROXY};
-use crate::config::runbook::Moment;
 use crate::course::{Input, Steps};
 use crate::release::{self, Effect, Kind, Weight};
 use crate::replica::{self, Decision, Lease};
@@ -153,7 +153,7 @@ impl Control {
         let record = self.state_record_by(self.table_to_be());
         let began = self.deeds.began(record.epoch);
         let to_do = match decision {
-            Decision::Latches => self.deeds.outbox.runbook().names_at(Moment::RolledBack),
+            Decision::Latches => to_do(self.course.state(), self.deeds.outbox.runbook()),
             Decision::Raises | Decision::Keeps => Vec::new(),
         };
         let Some(among) = self.inputs.together.others_mut() else { return };
@@ -210,8 +210,9 @@ impl Control {
     }
 
     pub(super) fn keep_to_act_on(&mut self, events: &[Event]) {
+        let is_found_bad = self.course.state().is_found_bad();
         if let Some(among) = self.inputs.together.others_mut() {
-            if events.iter().any(|event| event.kind == Kind::RolledBack) {
+            if is_found_bad && events.iter().any(|event| event.kind == Kind::RolledBack) {
                 among.unwritten = Some(Instant::now());
             }
             among.to_act_on.extend_from_slice(events);
