@@ -174,6 +174,15 @@ fn a_request_says_nothing_that_the_proxy_says_of_itself_and_no_password_in_its_a
 }
 
 #[test]
+fn an_action_waits_for_the_others_whose_answers_its_texts_and_its_condition_name() {
+    let own = "when: \"actions.chat.result == 'none' and actions.undo.result == 'done'\", \
+               http: { url: \"https://x\", body: \"{{ actions.ticket.key }} {{ actions.chat.key }}\" }";
+    let entries = format!("  - {{ name: undo, {EXEC} }}\n  - {{ name: ticket, {HTTP} }}\n  - {{ name: chat, {own} }}");
+    let needs = actions(Moment::RolledBack, &entries).remove(2).needs.clone();
+    assert_eq!(needs.into_iter().collect::<Vec<_>>(), ["ticket", "undo"]);
+}
+
+#[test]
 fn what_is_tried_first_is_an_action_of_that_moment() {
     let told = |first: &str, more: &str| {
         let trigger = format!("name: meltdown, metric: errorRate, above: 10%, {more}first: {first}");
