@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::support::bench::GATE;
 use super::support::{Backend, Bench, Proxy, Upstream, config, portcullis, printed, refused, stdout};
 
 const PLAN: &str = "{ steps: [{ weight: 20%, bake: 300ms }], monitoring: 300ms }";
@@ -143,6 +144,35 @@ fn without_wait_the_exit_code_is_that_of_the_moment() {
     assert!(usage.contains("--wait"), "{usage}");
     let usage = refused(&gate(&["--wait", "--timeout", "soon"]), 2);
     assert!(usage.contains("is not a duration"), "{usage}");
+}
+
+#[test]
+fn a_release_that_waits_for_people_is_undecided_and_the_pipeline_hears_for_what_and_waits_on() {
+    let approval = "steps: [{ weight: 20%, bake: 100ms, approval: true }], monitoring: 100ms";
+    let gate = "runbook: { beforeStart: [{ name: owner, manual: { text: Ask the owner } }] }";
+    for (plan, runbook, event, told) in [
+        (approval, "", "awaitingApproval", "the bake is over, and the step waits for an approval"),
+        (
+            "steps: [{ weight: 20%, bake: 100ms }], monitoring: 100ms",
+            gate,
+            "gateRefused",
+            "`beforeStart` has refused: `owner` is for people: Ask the owner",
+        ),
+    ] {
+        let bench = Bench::with(&format!("release: {{ {plan} }}\n{GATE}{runbook}\n"));
+        bench.operate("start");
+        bench.events.until(event);
+        let url = bench.url();
+        let waited = portcullis(&["gate", "--wait", "--timeout", "100ms", "--admin", &url], &[]);
+        let said = stdout(&waited);
+        assert_eq!(waited.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("undecided (epoch 1, paused): {told}")), "{said}");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| portcullis(&["gate", "--wait", "--timeout", "20s", "--admin", &url], &[]));
+            bench.operate("approve");
+            assert_eq!(waiting.join().expect("it ends").status.code(), Some(0));
+        });
+    }
 }
 
 #[test]

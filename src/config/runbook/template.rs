@@ -147,6 +147,7 @@ fn told(error: &Error) -> String {
     let kind = match error.kind() {
         ErrorKind::UndefinedError => "something is asked for that there is not".to_owned(),
         ErrorKind::OutOfFuel => "it never comes to an end".to_owned(),
+        ErrorKind::WriteFailure => return format!("it becomes longer than {LONGEST} bytes"),
         other => other.to_string(),
     };
     match (error.detail(), error.line()) {
@@ -252,7 +253,7 @@ struct Bounded(Vec<u8>);
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > LONGEST {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {LONGEST} bytes")));
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -260,5 +261,35 @@ impl Write for Bounded {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(text: &str) -> Result<String, String> {
+        let template = Template::compile(text, Markup::Plain, &BTreeSet::new()).map_err(|flaw| flaw.message)?;
+        let facts = Value::from(minijinja::value::Serde(&*SAMPLE));
+        template.render(&facts).map_err(|unrendered| unrendered.to_string())
+    }
+
+    #[test]
+    fn what_is_true_is_written_as_json_has_it_and_what_there_is_not_as_nothing() {
+        assert_eq!(rendered("{{ test }} {{ resolved }} [{{ irreversible }}]"), Ok("true false []".to_owned()));
+        assert_eq!(rendered("{{ measured.green.errorRate | percent }}"), Ok("12.50 %".to_owned()));
+        assert_eq!(rendered("{{ 5400 | duration }}"), Ok("90 min".to_owned()));
+    }
+
+    #[test]
+    fn a_template_comes_to_an_end_and_is_no_longer_than_any_message() {
+        let loops = |times: u32, text: &str| {
+            format!("{{% for a in range({times}) %}}{{% for b in range({times}) %}}{text}{{% endfor %}}{{% endfor %}}")
+        };
+        let endless = rendered(&loops(1_000, "")).expect_err("a million steps");
+        assert!(endless.contains("never comes to an end"), "{endless}");
+        assert_eq!(rendered(&loops(16, &"x".repeat(1_024))).map(|text| text.len()), Ok(LONGEST));
+        let long = rendered(&loops(17, &"x".repeat(1_024))).expect_err("more than a quarter of a MiB");
+        assert_eq!(long, format!("it becomes longer than {LONGEST} bytes"));
     }
 }

@@ -9,6 +9,7 @@ use crate::config::Runbook;
 use crate::config::quantity::{duration, quoted};
 use crate::config::raw::{Element, Quantity};
 use crate::config::report::{Scope, Wrong};
+use crate::config::runbook::Moment;
 use crate::gate::policy::First;
 use crate::gate::trigger::{Action, Trigger};
 
@@ -43,12 +44,17 @@ pub(super) fn first(scope: &mut Scope<'_, '_>, raw: RawFirst, trigger: &Trigger)
     (run.len() == count).then(|| First { trigger: trigger.name.clone(), run, wait })
 }
 
-/// Refuses names of no action.
+/// Refuses names of what is not carried out when something is tried: a rollback would wait for nothing.
 pub(super) fn refuse_unknown(scope: &mut Scope<'_, '_>, all: &[First], runbook: &Runbook) {
     for First { trigger, run, .. } in all {
-        for name in run.iter().filter(|name| runbook.action(name).is_none()) {
-            let message = format!("the trigger {} tries {}, which is no action", quoted(trigger), quoted(name));
-            scope.wrong("triggers", Wrong::new(message, "write an action of that name among `runbook.first`"));
+        let is_there = |name: &&String| runbook.at(Moment::First).any(|action| action.name == **name);
+        for name in run.iter().filter(|name| !is_there(name)) {
+            let message = format!(
+                "the trigger {} tries {}, which is no action of `runbook.first`",
+                quoted(trigger),
+                quoted(name)
+            );
+            scope.wrong("triggers", Wrong::new(message, "write an action of that name there"));
         }
     }
 }

@@ -220,6 +220,9 @@ fn promise_5_after_a_change_of_the_weight_blue_is_seen_at_the_times_of_greens_re
     // Blue's few requests since then prove nothing, and neither do those of a time without any.
     check_shifted([(0, 50), (0, 950)], [(75, 500), (5, 20)], crossed((75, 550), (5, 24), Doubtful, true));
     check_shifted([(0, 50), (0, 950)], [(75, 500), (0, 0)], crossed((75, 550), (0, 950), Clear, false));
+    // In a time without any of blue's it is taken to have been as it was in the rest: no better, no less sure and no surer.
+    check_shifted([(91, 700), (900, 10_000)], [(39, 300), (0, 0)], crossed((130, 1_000), (900, 10_000), Clear, false));
+    check_shifted([(50, 100), (20, 30)], [(50, 100), (0, 0)], crossed((100, 200), (20, 30), Doubtful, false));
 }
 
 #[test]
@@ -232,4 +235,62 @@ fn promise_5_a_bound_relative_to_blue_takes_blue_at_the_times_of_greens_requests
         matches!(cross(&relative, window), Crossing::Crossed { .. })
     };
     assert!(!crosses(75) && crosses(20));
+}
+
+#[test]
+fn promise_5_by_a_bound_relative_to_blue_chance_is_judged_by_the_worse_of_blue_as_it_was_and_at_the_times_of_green() {
+    let relative = trigger(Condition::FailuresAboveBlue { times: times(2.0), floor: share(0.05) });
+    let tally = |(bad, units)| Tally { bad, units };
+    // Of green's 110 requests 16 failed, all but ten of them since the change. At the times of those blue failed 6 % of its own,
+    // or 7 % at the times of the others: by half of that it would be no chance.
+    for blue in [[(0, 190), (6, 100)], [(14, 190), (0, 100)]] {
+        let [before, since] = blue;
+        let both = (before.0 + since.0, before.1 + since.1);
+        let total = ByVersion { green: counted((16, 110)), blue: counted(both) };
+        let since = ByVersion { green: counted((16, 100)), blue: counted(since) };
+        let window = Window { total: total.as_ref(), since_change: Some(since.as_ref()) };
+        let measured = ByVersion { green: tally((16, 110)), blue: tally(both) };
+        let expected = Crossing::Crossed { measured, blue: BlueStands::Near, shifted: false };
+        assert_eq!(cross(&relative, window), expected, "{blue:?}");
+    }
+}
+
+#[test]
+fn promise_5_a_quantile_relative_to_blue_may_be_passed_as_often_as_blue_did_at_the_times_of_greens_requests() {
+    let quantile = Quantile::try_from(0.95).expect("in range");
+    let floor = Duration::from_millis(10);
+    let relative = trigger(Condition::LatencyAboveBlue { quantile, span: Span::Head, times: times(5.0), floor });
+    // Both begin to be slow, a fifth of blue's requests, and so few of all that its own quantile does not show it.
+    let crossing = |slow: u64| {
+        let since = ByVersion { green: timed(&[(500 - slow, 6), (slow, 100)]), blue: timed(&[(400, 6), (100, 100)]) };
+        let mut total = ByVersion { green: timed(&[(50, 6)]), blue: timed(&[(9_500, 6)]) };
+        total.green.add(&since.green);
+        total.blue.add(&since.blue);
+        cross(&relative, Window { total: total.as_ref(), since_change: Some(since.as_ref()) })
+    };
+    assert_eq!(crossing(90), Crossing::Within);
+    assert!(matches!(crossing(250), Crossing::Crossed { blue: BlueStands::Clear, .. }));
+}
+
+#[test]
+fn promise_5_so_many_bad_requests_of_green_and_not_one_less_are_no_chance() {
+    let tally = |(bad, units)| Tally { bad, units };
+    // Computed apart from this code. The first of them: of fifty requests of blue none was bad, so it is taken to be one of 51,
+    // by which as many as 8 of 50 come in less than one of ten thousand windows.
+    for (units, blue, least) in [
+        (50, (0, 50), 8),
+        (10, (0, 50), 5),
+        (20, (1, 20), 10),
+        (500, (0, 10_000), 3),
+        (100, (50, 1_000), 17),
+        (1_000, (50, 1_000), 84),
+        (2_000, (20, 2_000), 44),
+        (5_000, (500, 10_000), 320),
+    ] {
+        let beyond = |bad| is_beyond_chance(tally((bad, units)), tally(blue));
+        assert_eq!((beyond(least - 1), beyond(least)), (false, true), "{least} of {units}, blue {blue:?}");
+    }
+    assert!(is_beyond_chance(tally((50, 50)), tally((0, 50))), "all of them");
+    assert!(!is_beyond_chance(tally((0, 100)), tally((50, 100))), "green is the better one");
+    assert!(!is_beyond_chance(tally((2, 100)), tally((0, 1))), "one request of blue says nothing of its rate");
 }

@@ -62,7 +62,7 @@ fn the_first_action_of_a_release_creates_its_issue() {
 
 #[test]
 fn the_later_ones_move_it_and_comment_on_it() {
-    let entry = ENTRY.replace("project: OPS", "project: OPS, transition: done");
+    let entry = ENTRY.replace("project: OPS", "project: OPS, transition: done, eta: 30m");
     let action = action(Moment::Recovered, &entry);
     let known = earlier("jira", &[("key", "OPS-7"), ("label", "portcullis-checkout-v2-7")]);
     let context = context(facts(Moment::Recovered), vec![known]);
@@ -78,6 +78,7 @@ fn the_later_ones_move_it_and_comment_on_it() {
     let said = text(&body(&comment)["body"]);
     assert!(said.contains("checkout: v1 is well after the rollback of v2\n"), "{said}");
     assert!(said.contains("Status: resolved, all traffic is on v1"), "{said}");
+    assert!(!said.contains("Expected to be well"), "{said}");
     let answers = [offers, answer(204, ""), answer(201, "{}")];
     assert_eq!(delivered(&action, &context, &answers)["key"], "OPS-7");
 }

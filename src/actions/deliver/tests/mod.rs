@@ -53,7 +53,8 @@ fn facts(moment: Moment) -> Facts {
 }
 
 fn context(facts: Facts, earlier: Vec<Remembered>) -> Context {
-    let now = Now { key: format!("v2-7/{}/told/0", facts.moment.name()), test: false, ..Now::sample() };
+    let key = format!("v2-7/{}/told/0", facts.moment.name());
+    let now = Now { key, resolved: !facts.moment.lasts(), test: false, ..Now::sample() };
     Context::new(facts, now, earlier, &Runbook::default())
 }
 
