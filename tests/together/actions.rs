@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{NAME, ROLLOUTS, Team, half, is_half, is_rolled_back};
+use super::{LEASES, NAME, ROLLOUTS, Team, half, is_half, is_rolled_back};
 use crate::actions::{DONE, Recorder, header};
 use crate::support::{Request, Upstream, eventually};
 
@@ -13,7 +13,7 @@ use crate::support::{Request, Upstream, eventually};
 fn runbook(recorder: &Recorder) -> Value {
     let url = recorder.url();
     let tell = json!({ "name": "tell", "webhook": { "url": format!("{url}/tell") } });
-    let flag = json!({ "name": "flag", "http": { "url": format!("{url}/flag"), "json": {} } });
+    let flag = json!({ "name": "flag", "http": { "url": format!("{url}/flag"), "body": "{{ reason }}" } });
     json!({ "runbook": { "allow": ["127.0.0.1"], "rolledBack": [tell, flag] } })
 }
 
@@ -42,13 +42,15 @@ fn row_89_people_are_told_of_a_rollback_that_cannot_be_written_and_the_rest_is_d
     for replica in (0..3).filter(|number| *number != cut) {
         assert!(is_half(&team.replica(replica).status()), "they have heard nothing");
     }
-    assert!(of(&recorder.until(1), "/flag").is_empty(), "a flag that the others still need is not touched");
 
     team.relays[cut].mend();
     team.until_all(is_rolled_back);
     until_nothing_is_left(&team);
     let all = recorder.until(2);
     assert_eq!((of(&all, "/tell").len(), of(&all, "/flag").len()), (1, 1));
+    let flag = all.iter().find(|request| request.target == "/flag").expect("it has come");
+    let reason = String::from_utf8_lossy(&flag.body);
+    assert_eq!(reason, "rolled back by local: a test", "a flag that the others still need is not touched");
 }
 
 #[test]
@@ -92,6 +94,11 @@ fn row_88_what_a_replica_has_not_done_about_its_rollback_when_it_dies_another_do
     let status = |team: &Team| team.server.get(ROLLOUTS, NAME).expect("it is there")["status"].clone();
     eventually("the latch is written", || status(&team)["latch"].is_object().then_some(()));
     assert_eq!(status(&team)["actions"], json!({ "epoch": 1, "replica": format!("r{leader}"), "left": ["tell"] }));
+    // What has not ended is not taken out, for as long as it lives.
+    let renewed = || team.server.history(LEASES, &format!("{NAME}-r{leader}")).len();
+    let before = renewed();
+    eventually("it lives", || (renewed() > before + 3).then_some(()));
+    assert_eq!(status(&team)["actions"]["left"], json!(["tell"]));
     team.replicas[leader].take().expect("it lives").crash();
     until_nothing_is_left(&team);
     let told = of(&recorder.until(2), "/tell");

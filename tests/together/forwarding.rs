@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use super::{LEASE, NAME, ROLLOUTS, Team, half, is_half};
+use super::{LEASE, LEASES, NAME, ROLLOUTS, Team, half, is_half};
 use crate::support::{Authority, Client, Hello, eventually, folder};
-
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases";
 
 #[test]
 fn a_change_at_a_follower_reaches_a_leader_whose_admin_api_is_over_tls() {

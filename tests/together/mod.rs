@@ -10,6 +10,7 @@ use crate::support::{ApiServer, Proxy, Upstream, eventually};
 use relay::Relay;
 
 const ROLLOUTS: &str = "/apis/portcullis.dev/v1alpha1/namespaces/shop/gatedrollouts";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases";
 const NAME: &str = "checkout";
 
 /// Short, so that another replica leads soon; the machine may be slow.
@@ -156,8 +157,7 @@ fn row_88_a_leader_that_stood_still_while_another_led_rolls_back_with_the_rest()
         let lease = resource["spec"]["holderIdentity"].as_str().unwrap_or_default();
         !lease.is_empty() && lease != format!("r{stopped}")
     };
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/shop/leases";
-    team.server.until("another leads", leases, NAME, leads_anew);
+    team.server.until("another leads", LEASES, NAME, leads_anew);
     team.replica(stopped).signal("CONT");
     team.until_all(is_rolled_back);
     assert_eq!(serves(team.replica(stopped)), "blue");
