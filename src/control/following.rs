@@ -272,9 +272,9 @@ impl Control {
             }
             _ if !among.leads() => Refused::Follows { leader: among.leader.clone() },
             _ if among.may_step() => return Some(command),
-            Change::Operator(release::Input::Pause { .. }) if among.has_begun => return Some(command),
+            Change::Operator(release::Input::Pause { .. }) if among.may_keep() => return Some(command),
             Change::Operator(release::Input::SetWeight { weight: asked, .. })
-                if among.has_begun && is_open && *asked <= weight =>
+                if among.may_keep() && is_open && *asked <= weight =>
             {
                 return Some(command);
             }

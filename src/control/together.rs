@@ -250,6 +250,11 @@ impl Among {
         self.has_begun && self.held.is_none() && self.replica.may_step(self.now())
     }
 
+    /// Whether what gives green no more may be decided: it is not taken back by what is heard next.
+    pub(super) fn may_keep(&self) -> bool {
+        self.has_begun && self.replica.is_sure()
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.replica.leads()
     }

@@ -73,7 +73,8 @@ pub enum Lease {
 pub enum Decision {
     /// Green gets more: not before it is written. Only while [`Replica::may_step`].
     Raises,
-    /// Green gets no more than before. It holds already; a follower keeps it to itself.
+    /// Green gets no more than before. It holds already; a follower keeps it to itself, and so does whoever is not sure of the
+    /// state that it was decided on: what is followed next takes its place.
     Keeps,
     /// The epoch is latched, and that holds already.
     Latches,
@@ -170,6 +171,12 @@ impl<V: Clone, B: Body> Replica<V, B> {
         matches!(self.lease, Lease::Held { .. })
     }
 
+    /// Whether what is known here may be gone by. Otherwise what was decided last may never have been, and is taken back by
+    /// [`Effect::Follow`].
+    pub fn is_sure(&self) -> bool {
+        self.trust == Trust::Kept
+    }
+
     /// How many states there were before the one that is gone by.
     pub fn turn(&self) -> u64 {
         self.known.as_ref().map_or(0, |known| known.turn)
@@ -182,7 +189,7 @@ impl<V: Clone, B: Body> Replica<V, B> {
             (Decision::Latches, _) => self.debt = Debt::Latch { by, body },
             (Decision::Raises | Decision::Keeps, Debt::Latch { .. }) => {}
             (Decision::Keeps, Debt::Raise { .. }) | (Decision::Raises, _) => self.debt = Debt::Raise { by, body },
-            (Decision::Keeps, Debt::Nothing | Debt::State { .. }) if self.leads() => {
+            (Decision::Keeps, Debt::Nothing | Debt::State { .. }) if self.leads() && self.is_sure() => {
                 self.debt = Debt::State { by, body };
             }
             (Decision::Keeps, Debt::Nothing | Debt::State { .. }) => {}
@@ -205,6 +212,10 @@ impl<V: Clone, B: Body> Replica<V, B> {
             Some(_) | None if was_lost => self.follow(),
             Some(_) | None => vec![],
         };
+        if was_lost && matches!(effects.as_slice(), [Effect::Kept]) {
+            // It is its own, and does not hold here any more.
+            effects.extend(self.follow());
+        }
         effects.extend(self.begin());
         effects.extend(self.pay(now));
         effects

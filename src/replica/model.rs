@@ -19,15 +19,16 @@ use tokio::time::Instant;
 
 use world::{Bounds, World};
 
-/// Two replicas, and three of which less can happen.
-const SMALL: [Bounds; 2] = [
+/// Two replicas, by what goes wrong.
+const SMALL: [Bounds; 3] = [
+    Bounds { replicas: 2, time: 1, epochs: 1, steps: 2, convictions: 0, holds: 1, misfortunes: 1, writes: 4 },
     Bounds { replicas: 2, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 0, misfortunes: 1, writes: 4 },
     Bounds { replicas: 2, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 1, misfortunes: 0, writes: 4 },
 ];
 
 const LARGE: [Bounds; 3] = [
-    Bounds { replicas: 2, time: 2, epochs: 1, steps: 3, convictions: 1, holds: 1, misfortunes: 2, writes: 6 },
-    Bounds { replicas: 2, time: 4, epochs: 2, steps: 2, convictions: 1, holds: 0, misfortunes: 1, writes: 6 },
+    Bounds { replicas: 2, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 1, misfortunes: 1, writes: 5 },
+    Bounds { replicas: 2, time: 4, epochs: 2, steps: 2, convictions: 1, holds: 0, misfortunes: 0, writes: 6 },
     Bounds { replicas: 3, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 0, misfortunes: 1, writes: 4 },
 ];
 

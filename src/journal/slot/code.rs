@@ -237,7 +237,7 @@ impl Rest<'_> {
 
     fn routes(&mut self) -> Option<Vec<OnRoute>> {
         // Without one it would be another kind of tick, and a byte tells no more apart than this.
-        let number = self.number()?.checked_sub(1).filter(|number| *number <= u64::from(u8::MAX))?;
+        let number = self.number()?.checked_sub(1).filter(|number| u8::try_from(*number).is_ok())?;
         let mut routes = Vec::new();
         for _ in 0..=number {
             routes.push(OnRoute { number: self.byte()?, blue: self.counted()?, green: self.counted()? });

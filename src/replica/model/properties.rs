@@ -5,7 +5,7 @@ use stateright::Property;
 use super::super::Shared;
 use super::super::debt::Debt;
 use super::node::{At, Node, Release};
-use super::world::{State, World};
+use super::world::{LEFT_ALONE, State, World};
 
 pub(super) fn all() -> Vec<Property<World>> {
     vec![
@@ -35,23 +35,25 @@ pub(super) fn all() -> Vec<Property<World>> {
         Property::sometimes("a release comes to its end", |world: &World, state: &State| {
             state.nodes.iter().all(|node| node.routed == (1, world.bounds.steps))
         }),
-        Property::sometimes("a rollback comes to all", |_, state: &State| {
-            is_quiet(state) && state.nodes.iter().all(|node| node.home.is_latched)
+        Property::sometimes("a rollback comes to all", |world: &World, state: &State| {
+            world.bounds.convictions == 0 || is_quiet(state) && state.nodes.iter().all(|node| node.home.is_latched)
         }),
         Property::sometimes("a latch comes after the end of its release", |world: &World, state: &State| {
             let [.., before, last] = state.history.as_slice() else { return false };
-            last.body.is_latched && !before.body.is_latched && before.body.step == world.bounds.steps
+            world.bounds.convictions == 0
+                || last.body.is_latched && !before.body.is_latched && before.body.step == world.bounds.steps
         }),
         Property::sometimes("a raise is carried out after its lease", |_, state: &State| {
             state.nodes.iter().any(|node| node.is_late)
         }),
-        Property::sometimes("two believe that they lead", |_, state: &State| {
-            state.nodes.iter().filter(|node| node.replica.leads()).count() > 1
+        Property::sometimes("two believe that they lead", |world: &World, state: &State| {
+            world.bounds.time < LEFT_ALONE || state.nodes.iter().filter(|node| node.replica.leads()).count() > 1
         }),
         Property::sometimes("a replica has convicted what others went on with", |world: &World, state: &State| {
             let owes = |node: &Node| matches!(node.replica.debt, Debt::Latch { .. }) && node.is_cut;
             let steps = state.history.iter().filter(|shared| shared.body.step > 1).count();
-            world.bounds.misfortunes == 0 || steps > 0 && state.nodes.iter().any(owes)
+            let cannot = world.bounds.misfortunes == 0 || world.bounds.convictions == 0;
+            cannot || steps > 0 && state.nodes.iter().any(owes)
         }),
     ]
 }

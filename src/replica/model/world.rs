@@ -24,7 +24,7 @@ pub(super) struct Bounds {
 
 /// How long whoever has the lease relies on it, and how long others leave it alone.
 const RELIES: u8 = 1;
-const LEFT_ALONE: u8 = 2;
+pub(super) const LEFT_ALONE: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
