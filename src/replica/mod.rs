@@ -11,6 +11,8 @@
 mod debt;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -185,12 +187,15 @@ impl<V: Clone, B: Body> Replica<V, B> {
     /// Something was decided here: `body` is the state after it.
     pub fn decide(&mut self, decision: Decision, body: B, now: Duration) -> Vec<Effect<V, B>> {
         let by = self.stamp();
+        let over = self.flight.as_ref().map(|flight| flight.by).filter(|flight| self.debt.is_over(*flight));
         match (decision, &self.debt) {
             (Decision::Latches, _) => self.debt = Debt::Latch { by, body },
             (Decision::Raises | Decision::Keeps, Debt::Latch { .. }) => {}
-            (Decision::Keeps, Debt::Raise { .. }) | (Decision::Raises, _) => self.debt = Debt::Raise { by, body },
+            (Decision::Keeps, Debt::Raise { .. }) | (Decision::Raises, _) => {
+                self.debt = Debt::Raise { by, over, body };
+            }
             (Decision::Keeps, Debt::Nothing | Debt::State { .. }) if self.leads() && self.is_sure() => {
-                self.debt = Debt::State { by, body };
+                self.debt = Debt::State { by, over, body };
             }
             (Decision::Keeps, Debt::Nothing | Debt::State { .. }) => {}
         }
@@ -212,8 +217,8 @@ impl<V: Clone, B: Body> Replica<V, B> {
             Some(_) | None if was_lost => self.follow(),
             Some(_) | None => vec![],
         };
-        if was_lost && matches!(effects.as_slice(), [Effect::Kept]) {
-            // It is its own, and does not hold here any more.
+        if was_lost && matches!(effects.as_slice(), [] | [Effect::Kept]) {
+            // It is its own, or before one of its own, and does not hold here any more.
             effects.extend(self.follow());
         }
         effects.extend(self.begin());
@@ -281,6 +286,11 @@ impl<V: Clone, B: Body> Replica<V, B> {
         match debt {
             Debt::Raise { by: own, .. } if own == by && self.leads_surely(now) => vec![Effect::Go],
             Debt::State { by: own, .. } | Debt::Latch { by: own, .. } if own == by => vec![Effect::Kept],
+            // More was decided here while it was written: that is written next, and what it says holds or waits already.
+            Debt::Raise { over: Some(over), .. } | Debt::State { over: Some(over), .. } if over == by => {
+                self.debt = debt;
+                vec![]
+            }
             // A rollback wins every merge.
             Debt::Latch { by, body } if body.epoch() >= epoch && !is_latched => {
                 self.debt = Debt::Latch { by, body };
@@ -329,7 +339,9 @@ impl<V: Clone, B: Body> Replica<V, B> {
         }
         let (by, body) = match &self.debt {
             Debt::Nothing => return None,
-            Debt::Raise { by, body } | Debt::State { by, body } if self.leads_surely(now) => (*by, body.clone()),
+            Debt::Raise { by, body, .. } | Debt::State { by, body, .. } if self.leads_surely(now) => {
+                (*by, body.clone())
+            }
             Debt::Raise { .. } | Debt::State { .. } => return None,
             Debt::Latch { by, body } => (*by, body.clone()),
         };
