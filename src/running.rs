@@ -362,7 +362,7 @@ fn raise_limit() {
 const MOST_ROOM: i32 = 1 << 20;
 
 /// What is shown before the first tick.
-fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
+pub(crate) fn first_status(config: &Config, beginning: &Beginning, routing: &Routing<Live>) -> Status {
     let now = beginning.clock;
     let mut course = Course::new(config.policy.clone(), beginning.planned(config), beginning.state.clone(), now);
     course.set_exposed(beginning.exposed);

@@ -62,12 +62,19 @@ impl Control {
                 replica::Effect::Follow(body) => self.follow(body),
                 replica::Effect::Go => self.go(),
                 replica::Effect::Kept => self.kept(),
-                replica::Effect::Begin => self.share(Decision::Keeps, None),
+                replica::Effect::Begin => self.begin_to_share(),
                 replica::Effect::ServeBlue => self.serve_blue(),
                 replica::Effect::Write(write) => self.order(Order::Write(Box::new(write))),
                 replica::Effect::Read(number) => self.order(Order::Read(number)),
             }
         }
+    }
+
+    /// There is nothing that others have written: what holds here is what all go by, as after a restart without others.
+    fn begin_to_share(&mut self) {
+        let record = self.state_record();
+        self.follow(Body { record, told: None });
+        self.share(Decision::Keeps, None);
     }
 
     fn order(&mut self, order: Order) {
@@ -147,6 +154,10 @@ impl Control {
     pub(super) fn share(&mut self, decision: Decision, told: Option<&Event>) {
         if self.inputs.together.is_alone() {
             return;
+        }
+        if decision == Decision::Latches {
+            // What waits for its write was of the release that ends here.
+            self.let_go();
         }
         let told =
             told.map(|event| Told { kind: event.kind, actor: event.actor.clone(), sentence: event.sentence.clone() });

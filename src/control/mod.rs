@@ -58,7 +58,7 @@ use crate::measure::window::SHORTEST_SLOT;
 use crate::release::{self, Effect, Kind, Question, Refusal, State};
 use crate::replica::Decision;
 use crate::resolve::{Found as Resolved, Wanted};
-use crate::routing::{Notice, Route, Routing};
+use crate::routing::{Notice, Routing};
 use crate::telemetry::Telemetry;
 use client_errors::ClientErrors;
 use cohorts::Served;
@@ -226,17 +226,22 @@ impl Control {
                 _ = tick.tick() => self.tick(),
                 _ = upkeep.tick() => self.inputs.telemetry.upkeep(),
             }
-            self.obey_waiting();
-            self.ask();
-            let (due, late) = self.inputs.ledger.due();
-            if let Some(late) = late {
-                self.journal_failed(&late);
-            }
-            self.told(due);
-            self.do_what_is_due();
-            self.publish();
+            self.follow_up();
         }
         self.inputs.ledger.close();
+    }
+
+    /// What is to be done after whatever has happened.
+    fn follow_up(&mut self) {
+        self.obey_waiting();
+        self.ask();
+        let (due, late) = self.inputs.ledger.due();
+        if let Some(late) = late {
+            self.journal_failed(&late);
+        }
+        self.told(due);
+        self.do_what_is_due();
+        self.publish();
     }
 
     /// What a restart means for the release that was open.
@@ -329,29 +334,6 @@ impl Control {
         Ok(())
     }
 
-    /// What was decided holds: it is recorded, and told.
-    fn decided(&mut self, mut events: Vec<Event>, reply: Option<Reply>, now: Duration) {
-        let completed = matches!(self.course.state(), State::Completed { .. });
-        if completed && self.inputs.routing.table().route == Route::Latched {
-            // A worker's latch came before the completion, which must not be written down.
-            events.clear();
-            self.catch_up();
-        }
-        if events.is_empty() && reply.is_none() {
-            return;
-        }
-        let ended = self.outcome().map(|outcome| (Timestamp::now(), outcome));
-        self.record(events, ended, reply, now);
-    }
-
-    fn outcome(&self) -> Option<Outcome> {
-        match self.course.state() {
-            State::RolledBack { .. } => Some(Outcome::RolledBack),
-            State::Completed { .. } => Some(Outcome::Promoted),
-            State::Idle { .. } | State::Open(_) => None,
-        }
-    }
-
     fn carry_out(&mut self, effect: Effect, decided: Instant, now: Duration, events: &mut Vec<Event>) {
         let routing = &self.inputs.routing;
         match effect {
@@ -365,7 +347,8 @@ impl Control {
                 self.rolled_back(latched.then(|| decided.elapsed()));
             }
             Effect::Revert { epoch } => {
-                let reverted = routing.revert(epoch);
+                // The completion may still wait for its write.
+                let reverted = routing.revert(epoch) || routing.latch(epoch);
                 self.rolled_back(reverted.then(|| decided.elapsed()));
             }
             Effect::Route { epoch, weight } => _ = routing.route(epoch, weight),

@@ -9,9 +9,33 @@ use super::command::Reply;
 use super::event::{Event, Place};
 use super::restore::{self, Times};
 use crate::journal::{DecisionRecord, Outcome, StateRecord};
-use crate::routing::Table;
+use crate::release::State;
+use crate::routing::{Route, Table};
 
 impl Control {
+    /// What was decided holds: it is recorded, and told.
+    pub(super) fn decided(&mut self, mut events: Vec<Event>, reply: Option<Reply>, now: Duration) {
+        let completed = matches!(self.course.state(), State::Completed { .. });
+        if completed && self.inputs.routing.table().route == Route::Latched {
+            // A worker's latch came before the completion, which must not be written down.
+            events.clear();
+            self.catch_up();
+        }
+        if events.is_empty() && reply.is_none() {
+            return;
+        }
+        let ended = self.outcome().map(|outcome| (Timestamp::now(), outcome));
+        self.record(events, ended, reply, now);
+    }
+
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match self.course.state() {
+            State::RolledBack { .. } => Some(Outcome::RolledBack),
+            State::Completed { .. } => Some(Outcome::Promoted),
+            State::Idle { .. } | State::Open(_) => None,
+        }
+    }
+
     /// Has the journal keep `events` as decisions of the moment `now`; they are told when it has them.
     pub(super) fn record(
         &mut self,

@@ -103,7 +103,7 @@ impl Link {
 }
 
 impl Replicas {
-    pub(super) async fn heard(&mut self) -> Option<Word> {
+    pub(crate) async fn heard(&mut self) -> Option<Word> {
         self.words.recv().await
     }
 }

@@ -286,3 +286,6 @@ impl Among {
         vec![]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,3 +213,6 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for AtMost<T, MOS
         Ok(elements)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,26 @@ fn what_nobody_can_have_counted_is_refused_whole() {
     refused("a route that is none", &|tick| {
         tick.routes = vec![slot::OnRoute { number: 1, ..slot::OnRoute::default() }];
     });
+    let refused_beside = |what: &str, change: &dyn Fn(&mut Beside)| {
+        let packed = |beside: &Beside| {
+            let value = serde_json::to_value(beside).expect("plain data");
+            let inputs = [Input::Tick(Box::default()), Input::Other(value)];
+            slot::plain(&inputs.map(|input| Slot { after: Duration::ZERO, input }))
+        };
+        let mut beside = Beside { shielded: 1, to_blue: Some([1, 1, 0]), ..Beside::default() };
+        assert!(unpack(&packed(&beside), 1, Epoch::default()).is_some());
+        change(&mut beside);
+        assert!(unpack(&packed(&beside), 1, Epoch::default()).is_none(), "{what}");
+    };
+    let none = || Marks(Vec::new(), 0);
+    let keyed = |blue: Marks, routes: usize| {
+        let routes = (0..routes).map(|_| [none(), none()]).collect();
+        Some(Keyed { blue, green: none(), arm: none(), routes })
+    };
+    refused_beside("more answers of the shield than there are", &|beside| beside.shielded = u64::MAX);
+    refused_beside("more failures than blue was given", &|beside| beside.to_blue = Some([u64::MAX, 0, 0]));
+    refused_beside("clients of a route that is none", &|beside| beside.keys = keyed(none(), 2));
+    refused_beside("clients in no order", &|beside| beside.keys = keyed(Marks(vec![2, 1], 0), 1));
     for broken in [&b""[..], &[0xff; 40], &[0, 0, 0, 0, 0, 0, 0, 0, 0]] {
         assert!(unpack(broken, 0, Epoch::default()).is_none(), "{broken:?}");
     }
