@@ -250,4 +250,38 @@ mod tests {
             assert!(percent(wrong).is_err_and(|why| why.contains("from 0 to 100")), "{wrong}");
         }
     }
+    #[test]
+    fn each_annotation_is_the_input_of_its_name_with_its_value_as_the_reason() {
+        let (actor, reason) = ("kubectl".to_owned(), "7".to_owned());
+        let with = |input: fn(String, String) -> Input| input(actor.clone(), reason.clone());
+        let withdraw =
+            |acknowledged: Acknowledged| Input::Withdraw { actor: actor.clone(), reason: reason.clone(), acknowledged };
+        let weight = Weight::from_percent(7.0).expect("a weight");
+        for (command, expected) in [
+            (Command::Rollback, withdraw(Acknowledged::No)),
+            (Command::RollbackIrreversible, withdraw(Acknowledged::Yes)),
+            (Command::Pause, with(|actor, reason| Input::Pause { actor, reason })),
+            (Command::Resume, with(|actor, reason| Input::Resume { actor, reason })),
+            (Command::Approve, with(|actor, reason| Input::Approve { actor, reason })),
+            (Command::Promote, with(|actor, reason| Input::Promote { actor, reason })),
+            (Command::Weight, Input::SetWeight { weight, actor: actor.clone(), reason: String::new() }),
+        ] {
+            let Ok(Change::Operator(input)) = command.change("7", "kubectl".to_owned()) else {
+                panic!("{command:?} is an operator's");
+            };
+            assert_eq!(input, expected);
+        }
+        let Ok(Change::Release(begun)) = Command::Start.change("7", "kubectl".to_owned()) else {
+            panic!("a start is a release");
+        };
+        assert_eq!((begun.green, begun.actor, begun.reason), (None, actor, reason));
+    }
+
+    #[test]
+    fn any_replica_rolls_back_and_everything_else_is_the_leaders() {
+        let for_all: Vec<&str> = ORDER.into_iter().filter(|command| command.is_for_all()).map(Command::name).collect();
+        assert_eq!(for_all, ["rollback", "rollback-irreversible"]);
+        let safe: Vec<&str> = ORDER.into_iter().filter(|command| command.is_safe_twice()).map(Command::name).collect();
+        assert_eq!(safe, ["rollback", "rollback-irreversible", "pause"]);
+    }
 }

@@ -182,11 +182,90 @@ fn patch(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::{self, Environment};
+    use crate::control::restore::Beginning;
+    use crate::control::status::Rollback;
+    use crate::live::{Addresses, Live};
+    use crate::release::Cause;
+    use crate::routing::Routing;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
+    }
+
+    /// The status of a proxy whose blue serves.
+    pub(in crate::kubernetes) fn status() -> Status {
+        let text = "listen: 127.0.0.1:1\nadmin: { listen: 127.0.0.1:2 }\nblue: { version: v1, endpoints: [\"127.0.0.1:3\"] }\n\
+                    green: { version: v2, endpoints: [\"127.0.0.1:4\"] }\n";
+        let config = config::parse(text, "a file", Path::new(""), &Environment::default());
+        let (config, beginning) = (config.unwrap_or_else(|faults| panic!("{faults}")), Beginning::default());
+        let live = Arc::new(Live::new(&config, &Addresses::default()));
+        let routing = Routing::to(live, beginning.table, None, tokio::sync::mpsc::channel(1).0);
+        crate::running::first_status(&config, &beginning, &routing)
+    }
+
+    /// Status and reason of a condition.
+    fn shown(kind: &str, status: &Status) -> (String, String) {
+        let all = conditions(&acceptance(1, Verdict::Accepted), Some(status), &[], at(1));
+        let found = all.into_iter().find(|condition| condition.kind == kind).expect("all are told");
+        (found.status, found.reason)
+    }
+
+    #[test]
+    fn progressing_is_true_exactly_while_a_release_is_under_way() {
+        let waits = format!("{AWAITS_APPROVAL}: somebody has to look");
+        for (state, pause, told, reason) in [
+            ("idle", None, FALSE, "Idle"),
+            ("stepping", None, TRUE, "Stepping"),
+            ("paused", Some("lunch"), TRUE, "Paused"),
+            ("paused", Some(waits.as_str()), TRUE, "AwaitingApproval"),
+            ("promoted", None, TRUE, "Monitoring"),
+            ("completed", None, FALSE, "Completed"),
+            ("rolledBack", None, FALSE, "RolledBack"),
+        ] {
+            let status = Status { state, pause: pause.map(str::to_owned), ..status() };
+            assert_eq!(shown("Progressing", &status), (told.to_owned(), reason.to_owned()), "{state}");
+        }
+    }
+
+    #[test]
+    fn healthy_is_false_after_a_rollback_until_the_next_release_begins_and_where_blue_has_no_endpoint() {
+        let cause = Cause { trigger: "t".to_owned(), reason: "too many".to_owned(), actor: "gate".to_owned() };
+        let rollback = Some(Rollback::new(&cause, at(1), None));
+        let rolled_back = Status { state: "rolledBack", rollback: rollback.clone(), ..status() };
+        assert_eq!(shown("Healthy", &rolled_back), (FALSE.to_owned(), "RolledBack".to_owned()));
+        let next = Status { state: "stepping", rollback, ..status() };
+        assert_eq!(shown("Healthy", &next), (TRUE.to_owned(), "Serving".to_owned()));
+        let mut away = status();
+        away.blue.healthy_endpoints = 0;
+        assert_eq!(shown("Healthy", &away), (FALSE.to_owned(), "NoEndpoints".to_owned()));
+    }
+
+    #[test]
+    fn what_is_told_is_of_the_generation_that_was_read_and_written_where_a_sentence_alone_is_another() {
+        let paused = |why: &str| Status { state: "paused", pause: Some(why.to_owned()), ..status() };
+        let accepted = acceptance(7, Verdict::Accepted);
+        let known = GatedRolloutStatus {
+            conditions: conditions(&accepted, Some(&paused("lunch")), &[], at(1)),
+            observed_generation: Some(7),
+            ..GatedRolloutStatus::default()
+        };
+        assert_eq!(patch(&known, &accepted, Some(&paused("lunch")), at(2)), None);
+        let other = patch(&known, &accepted, Some(&paused("dinner")), at(2)).expect("another sentence");
+        let progressing = &other["status"]["conditions"][1];
+        assert_eq!((&progressing["message"], &other["status"]["observedGeneration"]), (&json!("dinner"), &json!(7)));
+        let again = patch(
+            &GatedRolloutStatus { observed_generation: Some(6), ..known },
+            &accepted,
+            Some(&paused("lunch")),
+            at(2),
+        );
+        assert_eq!(again.expect("another generation")["status"]["observedGeneration"], 7);
     }
 
     fn acceptance(generation: i64, verdict: Verdict) -> Acceptance {

@@ -236,6 +236,26 @@ mod tests {
         let other = again("b").expect("another template");
         assert!(other.version.starts_with("v2-") && other.version.len() == 3 + SHORT, "{}", other.version);
         assert_eq!(version_of("shop:v3", None, &status, "v1").as_deref(), Some("v3"));
+        // What was released long before the last candidate, and what has become blue.
+        let candidate = Candidate { version: "v3".to_owned(), earlier: vec![], ..other };
+        let later = GatedRolloutStatus { candidate: Some(candidate), ..status };
+        let is_another = |version: Option<String>| version.is_some_and(|version| version.starts_with("v2-"));
+        assert!(is_another(version_of("shop:v2", None, &later, "v1")), "released");
+        let completed = GatedRolloutStatus { released: Some("v3".to_owned()), ..later };
+        assert!(is_another(version_of("shop:v2", None, &completed, "v2")), "blue");
+    }
+
+    #[test]
+    fn what_is_known_of_one_deployment_says_nothing_of_another() {
+        let candidate =
+            candidate(&deployment("shop:v2", "a", [2, 2, 2]), &named(None), &GatedRolloutStatus::default(), "v1");
+        let other = candidate.map(|known| Candidate { deployment: "other".to_owned(), ..known });
+        let status = GatedRolloutStatus { candidate: other, ..Default::default() };
+        assert_eq!(version_of("shop:v2", None, &status, "v1").as_deref(), Some("v2"));
+        let spec = json!({ "metadata": { "name": "shop" }, "apiVersion": "", "kind": "",
+            "spec": { "green": { "deployment": "shop-green" } }, "status": status });
+        let resource: GatedRollout = serde_json::from_value(spec).expect("a resource");
+        assert_eq!(version(&resource).as_deref(), Some(PENDING));
     }
 
     #[test]
@@ -243,6 +263,9 @@ mod tests {
         for (counts, expected) in [([2, 2, 2], true), ([3, 2, 2], false), ([2, 1, 2], false), ([2, 2, 1], false)] {
             assert_eq!(is_rolled_out(&deployment("shop:v2", "a", counts)), expected, "{counts:?}");
         }
+        let mut scaled_down = deployment("shop:v2", "a", [0, 0, 0]);
+        scaled_down.spec.as_mut().expect("it has one").replicas = Some(0);
+        assert!(!is_rolled_out(&scaled_down), "no pod is of it");
         let mut stale = deployment("shop:v2", "a", [2, 2, 2]);
         stale.metadata.generation = Some(3);
         assert!(!is_rolled_out(&stale));

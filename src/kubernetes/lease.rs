@@ -196,3 +196,6 @@ fn named(name: &str) -> ObjectMeta {
 
 /// HTTP's 409.
 pub(super) const CONFLICT: u16 = 409;
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ async fn tell(
 
 /// Of what an answer says, in a sentence.
 const LONGEST_DETAIL: usize = 200;
+
+#[cfg(test)]
+mod tests;

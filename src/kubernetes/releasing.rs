@@ -121,3 +121,42 @@ fn why_now(resource: &GatedRollout, green: &str) -> (String, String) {
         None => (fields::writer(&resource.metadata, &["spec"]), "spec.green has a new version".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::conditions::tests::status;
+
+    #[test]
+    fn a_release_begins_of_a_green_that_is_neither_blue_nor_was_released_nor_rolled_back_and_has_an_endpoint() {
+        let none = GatedRolloutStatus::default();
+        assert_eq!(held_back("v2", &status(), &none), None);
+        let why = |green: &str, known: &GatedRolloutStatus| held_back(green, &status(), known).unwrap_or_default();
+        assert_eq!(why(PENDING, &none), "its Deployment is not known yet");
+        assert_eq!((why("v1", &none), why(SAME, &none)), ("it is blue", "it is blue"));
+        let released = GatedRolloutStatus { released: Some("v2".to_owned()), ..none.clone() };
+        let found_bad = GatedRolloutStatus { found_bad: vec!["v9".to_owned(), "v2".to_owned()], ..none.clone() };
+        for known in [released, found_bad] {
+            assert!(why("v2", &known).starts_with("it was released before"), "{known:?}");
+            assert_eq!(held_back("v3", &status(), &known), None);
+        }
+        let mut away = status();
+        away.green.healthy_endpoints = 0;
+        assert_eq!(held_back("v2", &away, &none), Some("no endpoint of it takes requests yet"));
+        assert_eq!(held_back("v3", &away, &none), None, "whose endpoints are looked at when it begins");
+    }
+
+    #[test]
+    fn a_release_is_open_from_its_first_step_to_its_end() {
+        for (state, expected) in [
+            ("idle", false),
+            ("stepping", true),
+            ("paused", true),
+            ("promoted", true),
+            ("completed", false),
+            ("rolledBack", false),
+        ] {
+            assert_eq!(Status { state, ..status() }.is_open(), expected, "{state}");
+        }
+    }
+}

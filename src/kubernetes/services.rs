@@ -217,3 +217,37 @@ impl<K: Resource> Listed<K> {
         self.all.as_ref().map(|all| all.keys().cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str) -> Pod {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.to_owned());
+        pod
+    }
+
+    #[test]
+    fn a_list_anew_replaces_what_was_known_and_half_of_one_is_none() {
+        let mut listed = Listed::default();
+        let names = |listed: &Listed<Pod>| listed.names().map(|names| names.into_iter().collect::<Vec<_>>());
+        listed.take(Event::Init);
+        listed.take(Event::InitApply(pod("a")));
+        assert_eq!(names(&listed), None, "it is not whole");
+        // It breaks off, and begins anew.
+        listed.take(Event::Init);
+        listed.take(Event::InitApply(pod("b")));
+        listed.take(Event::InitApply(pod("c")));
+        listed.take(Event::InitDone);
+        assert_eq!(names(&listed), Some(vec!["b".to_owned(), "c".to_owned()]));
+        listed.take(Event::Apply(pod("d")));
+        listed.take(Event::Delete(pod("b")));
+        assert_eq!(names(&listed), Some(vec!["c".to_owned(), "d".to_owned()]));
+        listed.take(Event::Init);
+        assert_eq!(names(&listed), Some(vec!["c".to_owned(), "d".to_owned()]), "what was seen last holds meanwhile");
+        listed.take(Event::InitApply(pod("d")));
+        listed.take(Event::InitDone);
+        assert_eq!(names(&listed), Some(vec!["d".to_owned()]));
+    }
+}

@@ -110,3 +110,29 @@ fn bounded(note: &str) -> String {
     let end = (0..=LONGEST_NOTE - '…'.len_utf8()).rev().find(|end| note.is_char_boundary(*end));
     format!("{}…", &note[..end.unwrap_or_default()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::resource::GatedRolloutSpec;
+
+    #[test]
+    fn an_event_is_about_the_resource_has_a_name_of_its_own_and_is_no_longer_than_kubernetes_takes() {
+        let mut resource = GatedRollout::new("checkout", GatedRolloutSpec::default());
+        (resource.metadata.namespace, resource.metadata.uid) = (Some("shop".to_owned()), Some("u-1".to_owned()));
+        let tone = tone(Kind::RolledBack);
+        let told = event(&resource, "r0", tone, &reason(Kind::RolledBack), &"ä".repeat(LONGEST_NOTE));
+        let regarding = told.regarding.clone().expect("the resource");
+        assert_eq!((regarding.name.as_deref(), regarding.uid.as_deref()), (Some("checkout"), Some("u-1")));
+        assert_eq!(
+            (regarding.kind.as_deref(), told.metadata.namespace.as_deref()),
+            (Some("GatedRollout"), Some("shop"))
+        );
+        assert_eq!((told.reason.as_deref(), told.type_.as_deref()), (Some("RolledBack"), Some("Warning")));
+        assert_eq!(told.reporting_instance.as_deref(), Some("r0"));
+        assert!(told.note.is_some_and(|note| note.len() <= LONGEST_NOTE && note.ends_with('…')));
+        let again = event(&resource, "r0", Tone::Normal, "Stepped", "to 10 %");
+        assert_ne!(again.metadata.name, told.metadata.name);
+        assert_eq!((again.type_.as_deref(), again.note.as_deref()), (Some("Normal"), Some("to 10 %")));
+    }
+}

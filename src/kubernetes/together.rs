@@ -357,3 +357,6 @@ impl Known {
         self.0.iter().rev().find(|known| known.metadata.resource_version.as_deref() == Some(version)).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

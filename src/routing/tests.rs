@@ -166,3 +166,73 @@ fn what_is_served_and_the_places_of_its_cohorts_change_at_once_and_in_their_own_
     routing.serve_with(&live, first, before, RouteSet::default());
     assert!(routing.table().cohorts().is_none(), "of a release that is over");
 }
+
+/// Where another replica routes, as [`Routing::follow`] has it.
+fn follow(routing: &Routing, epoch: Epoch, route: Route) -> bool {
+    routing.follow(&routing.live(), epoch, routing.table().roles, route)
+}
+
+#[test]
+fn a_latch_and_a_completion_outlive_what_another_replica_has_not_heard_of() {
+    let (routing, _notices) = routing();
+    let first = Epoch::default().next();
+    assert!(follow(&routing, first, Route::Split(percent(50.0))));
+    assert!(follow(&routing, first, Route::Split(percent(20.0))), "less as well as more");
+    assert_eq!(routing.table().weight(), percent(20.0));
+    assert!(routing.latch(first));
+    for route in [Route::Split(percent(50.0)), Route::Completed] {
+        assert!(!follow(&routing, first, route), "{route:?}");
+        assert_eq!(routing.table().route, Route::Latched);
+    }
+    let second = first.next();
+    assert!(follow(&routing, second, Route::Split(percent(50.0))));
+    for route in [Route::Split(percent(100.0)), Route::Latched, Route::Completed] {
+        assert!(!follow(&routing, first, route), "an older epoch: {route:?}");
+        assert_eq!((routing.table().epoch, routing.table().weight()), (second, percent(50.0)));
+    }
+    assert!(routing.complete(second));
+    assert!(!follow(&routing, second, Route::Split(percent(100.0))));
+    assert_eq!(routing.table().route, Route::Completed);
+    // And its rollback, which gives the roles back.
+    let live = routing.live();
+    assert!(routing.follow(&live, second, Roles::AsConfigured, Route::Latched));
+    assert_eq!((routing.table().route, routing.table().roles), (Route::Latched, Roles::AsConfigured));
+}
+
+#[test]
+fn a_release_that_is_followed_is_open_from_the_first_request_on_and_blamed_for_no_failure_of_another() {
+    let (routing, _notices) = routing();
+    let first = Epoch::default().next();
+    assert!(follow(&routing, first, Route::Split(percent(50.0))));
+    assert!(routing.table().is_open(), "for copies and testers");
+    observe(&routing, Version::Green, Charge::Failed);
+    assert!(follow(&routing, first.next(), Route::Split(percent(50.0))));
+    let failures = fail_until_latched(&routing);
+    let (afresh, _other) = self::routing();
+    assert!(afresh.route(first, percent(50.0)));
+    assert_eq!(failures, fail_until_latched(&afresh), "as many as without the one before");
+    assert!(follow(&routing, first.next().next(), Route::Latched) && !routing.table().is_open());
+}
+
+#[test]
+fn routes_that_were_taken_back_are_on_green_when_it_has_become_blue_elsewhere() {
+    let (routing, _notices) = routing();
+    let rule = RouteRule { name: "a".to_owned(), goes: Goes::Judged, rollback: RollbackOf::Route };
+    let set = RouteSet::named(["a"], &Routes::new(vec![rule]), 0);
+    let first = Epoch::default().next();
+    assert!(routing.route(first, percent(50.0)) && routing.take_back(first, set));
+    assert!(follow(&routing, first, Route::Split(percent(100.0))) && routing.table().taken_back == set);
+    assert!(routing.follow(&routing.live(), first, Roles::Exchanged, Route::Completed));
+    assert_eq!((routing.table().taken_back, routing.table().roles), (RouteSet::default(), Roles::Exchanged));
+}
+
+#[test]
+fn a_release_that_is_rolled_back_before_it_was_opened_is_latched_nevertheless() {
+    let (routing, _notices) = routing();
+    let first = Epoch::default().next();
+    routing.open_shut(first);
+    assert_eq!((routing.table().epoch, routing.table().weight()), (first, Weight::ZERO));
+    assert!(routing.latch(first) && !routing.route(first, percent(50.0)));
+    routing.open_shut(first);
+    assert_eq!(routing.table().route, Route::Latched);
+}

@@ -127,6 +127,20 @@ mod tests {
         check(&[], "service:shop", None, &[]);
     }
 
+    /// `publishNotReadyAddresses` of a Service has pods ready that end, and an older slice does not say who serves.
+    #[test]
+    fn a_pod_that_ends_is_leaving_whatever_else_is_said_of_it_and_serves_as_far_as_it_is_ready() {
+        let http = json!([{ "name": "http", "port": 80 }]);
+        let ready = pod("a", "10.0.0.1", &json!({ "ready": true }));
+        let ends = pod("b", "10.0.0.2", &json!({ "ready": true, "terminating": true }));
+        let ended = pod("c", "10.0.0.3", &json!({ "ready": false, "terminating": true }));
+        let both = json!([ready, ends, ended]);
+        check(&[slice("IPv4", &http, &both)], "service:shop", None, &["10.0.0.1:80"]);
+        check(&[slice("IPv4", &http, &json!([ends, ended]))], "service:shop", None, &["10.0.0.2:80"]);
+        let two = json!({ "addresses": ["10.0.0.4", "10.0.0.5"], "conditions": {} });
+        check(&[slice("IPv4", &http, &json!([two]))], "service:shop", None, &["10.0.0.4:80"]);
+    }
+
     #[test]
     fn a_port_is_found_by_its_name_by_its_number_or_because_it_is_the_only_one() {
         let two = json!([{ "name": "http", "port": 8080 }, { "name": "metrics", "port": 9100 }]);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::gate::{Charge, Evidence};
 use crate::measure::shard::{Sample, Took};
+use crate::measure::{Compared, InEpoch, Mirrored};
 
 const PERCENT: fn(f64) -> Weight = |percent| Weight::from_percent(percent).expect("in range");
 
@@ -161,4 +162,83 @@ fn routes_are_added_by_their_own_numbers_and_those_unknown_here_to_what_is_on_no
     replicas.add_to(&mut sum, &Drawers::default(), split(3, 1.0), at(0));
     let of: Vec<u64> = sum.routes.places.iter().map(|place| place.judged.green.requests).collect();
     assert_eq!(of, [2, 1 + 3]);
+}
+
+#[test]
+fn what_the_shield_did_what_copies_came_to_and_what_testers_asked_for_is_added_up() {
+    let (mut replicas, one) = (Replicas::default(), split(3, 1.0));
+    let told = |requests: u64| {
+        let samples = || ByVersion { blue: sample(requests, 0), green: sample(requests, 1) };
+        let mut told = counted(one, 1);
+        told.tick.shielded = InEpoch { given: requests, answered: 1, failed: 0 };
+        told.tick.mirrored = Some(Box::new(Mirrored::told(one.epoch, [requests, 0, 0, 0], samples())));
+        told.tick.overridden = Some(Box::new(samples()));
+        told.tick.late.green = sample(requests, 0);
+        told
+    };
+    replicas.take("b", at(0), told(2));
+    replicas.take("c", at(0), told(3));
+    let mut sum = Tick::default();
+    replicas.add_to(&mut sum, &Drawers::default(), one, at(0));
+    assert_eq!((sum.shielded.given, sum.shielded.answered), (5, 2));
+    let mirrored = sum.mirrored.as_deref().expect("copies were told");
+    assert_eq!((mirrored.epoch, mirrored.compared(Compared::ALL[0])), (one.epoch, 5));
+    assert_eq!(mirrored.samples.green.evidence.requests, 5);
+    let overridden = sum.overridden.as_deref().expect("testers were told");
+    assert_eq!((overridden.blue.evidence.requests, overridden.green.evidence.failures), (5, 2));
+    assert_eq!(sum.late.green.evidence.requests, 5);
+}
+
+#[test]
+fn what_waits_is_added_in_blues_arm_and_on_routes_while_the_split_is_the_present_one() {
+    let (mut replicas, one, ten) = (Replicas::default(), split(3, 1.0), split(3, 10.0));
+    let mut told = waits(counted(one, 1), &[10]);
+    told.tick.arm.waiting.record(at(10));
+    told.tick.routes.places = vec![RouteTick::default(); 2];
+    told.tick.routes.places[1].waiting.green.record(at(10));
+    replicas.take("b", at(100), told);
+    let mut waiting = |split: Split, now: u64| {
+        let mut sum = Tick::default();
+        sum.routes.places = vec![RouteTick::default(); 2];
+        replicas.add_to(&mut sum, &Drawers::default(), split, at(now));
+        [sum.waiting.green.len(), sum.arm.waiting.len(), sum.routes.places[1].waiting.green.len()]
+    };
+    assert_eq!(waiting(one, 100), [1, 1, 1]);
+    assert_eq!(waiting(ten, 200), [0, 0, 0]);
+    assert_eq!(waiting(one, 300), [0, 0, 0], "of before the weight changed and came back");
+}
+
+#[test]
+fn what_is_late_is_no_evidence_of_routes_and_its_clients_are_nobodys() {
+    let (mut replicas, one) = (Replicas::default(), split(3, 1.0));
+    let keys = |marks: &[u16]| Keys::new(marks.to_vec(), 0).expect("they rise");
+    let of = |marks: &[u16]| {
+        let both = || ByVersion { blue: Keys::default(), green: keys(marks) };
+        Drawers { versions: both(), arm: Keys::default(), routes: vec![both()] }
+    };
+    let on_route = |split: Split, marks: &[u16]| {
+        let mut told = counted(split, 1);
+        let judged = ByVersion { blue: Evidence::default(), green: sample(4, 0).evidence };
+        told.tick.routes.places = vec![RouteTick { judged, ..RouteTick::default() }];
+        Counted { drawers: of(marks), ..told }
+    };
+    replicas.take("b", at(0), on_route(one, &[1, 2]));
+    replicas.take("c", at(0), on_route(split(3, 10.0), &[3, 4]));
+    let mut sum = Tick::default();
+    sum.routes.places = vec![RouteTick::default()];
+    replicas.add_to(&mut sum, &of(&[2, 5]), one, at(0));
+    let place = &sum.routes.places[0];
+    assert_eq!((place.judged.green.requests, sum.clients.green, place.clients.green), (4, Some(3), Some(3)));
+}
+
+#[test]
+fn routes_that_are_numbered_anew_keep_who_waits_and_whose_requests_they_are() {
+    let mut told = counted(split(3, 1.0), 1);
+    told.tick.routes.places = vec![RouteTick::default(); 2];
+    told.tick.routes.places[0].waiting.green.record(at(10));
+    told.drawers.routes = vec![ByVersion::default(); 2];
+    told.drawers.routes[0].green = Keys::new(vec![7], 0).expect("one");
+    told.renumber(&[1, 0], 2);
+    assert_eq!(told.tick.routes.places.iter().map(|place| place.waiting.green.len()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(told.drawers.routes.iter().map(|keys| keys.green.marks().len()).collect::<Vec<_>>(), [0, 1]);
 }

@@ -165,6 +165,31 @@ fn an_event_is_about_an_object_and_there_once_however_often_it_is_sent() {
 }
 
 #[test]
+fn a_paused_deployment_is_not_undone_and_every_kind_of_selector_finds_its_sets() {
+    let (undo, context) = (action(Moment::RolledBack, UNDO), context(facts(Moment::RolledBack), vec![]));
+    let found =
+        |spec: Value| answer(200, &json!({ "metadata": { "name": "checkout-green" }, "spec": spec }).to_string());
+    let paused = failed(&undo, &context, &[found(json!({ "paused": true, "selector": {} }))]);
+    assert_eq!(paused, "deployment checkout-green is paused: nothing is rolled out, and nothing undone");
+    let expression = |key: &str, operator: &str| json!({ "key": key, "operator": operator, "values": ["x", "y"] });
+    let expressions = json!([expression("a", "NotIn"), expression("b", "Exists"), expression("c", "DoesNotExist")]);
+    let asked = sent(&undo, &context, &[found(json!({ "selector": { "matchExpressions": expressions } }))]);
+    let query = asked.uri.query().expect("a selector").to_owned();
+    let selector = percent_encoding::percent_decode_str(&query).decode_utf8_lossy().into_owned();
+    assert_eq!(selector, "labelSelector=a notin (x,y),b,!c");
+}
+
+#[test]
+fn a_note_is_no_longer_than_an_event_takes() {
+    let context = context(facts(Moment::RolledBack), vec![]);
+    let entry =
+        format!("{{ kubernetes: {{ event: service/checkout, namespace: shop, note: {} }} }}", "x".repeat(3_000));
+    let event = action(Moment::RolledBack, &entry);
+    let said = body(&sent(&event, &context, &[answer(403, "{}")]));
+    assert!(said["note"].as_str().is_some_and(|note| note.len() <= 1_024 && note.starts_with("xxx")), "{said:#}");
+}
+
+#[test]
 fn a_trial_asks_the_cluster_and_changes_nothing() {
     let trial = Context::new(facts(Moment::RolledBack), Now::sample(), vec![], &Runbook::default());
     let scale = action(Moment::RolledBack, "{ after: 30s, kubernetes: { scale: checkout-green } }");
