@@ -39,6 +39,11 @@ impl Hop {
         Hop(Arc::clone(&reloading.admin))
     }
 
+    #[cfg(test)]
+    pub(crate) fn by(config: &config::Config) -> Hop {
+        Hop(Arc::new(ArcSwap::from_pointee(AdminSettings::new(config))))
+    }
+
     /// Where others reach this one, by its address.
     pub fn url(&self, authority: &str) -> String {
         let scheme = if self.0.load().tls.is_some() { "https" } else { "http" };

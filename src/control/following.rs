@@ -73,7 +73,8 @@ impl Control {
     /// There is nothing that others have written: what holds here is what all go by, as after a restart without others.
     fn begin_to_share(&mut self) {
         let record = self.state_record();
-        self.follow(Body { record, told: None });
+        let began = self.deeds.began(record.epoch);
+        self.follow(Body { record, told: None, began, to_do: Vec::new() });
         self.share(Decision::Keeps, None);
     }
 

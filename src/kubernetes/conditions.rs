@@ -187,7 +187,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::{self, Environment};
+    use crate::config::{self, Config, Environment};
     use crate::control::restore::Beginning;
     use crate::control::status::Rollback;
     use crate::live::{Addresses, Live};
@@ -198,12 +198,16 @@ pub(super) mod tests {
         Timestamp::from_second(second).expect("a time")
     }
 
-    /// The status of a proxy whose blue serves.
-    pub(in crate::kubernetes) fn status() -> Status {
+    pub(in crate::kubernetes) fn config() -> Config {
         let text = "listen: 127.0.0.1:1\nadmin: { listen: 127.0.0.1:2 }\nblue: { version: v1, endpoints: [\"127.0.0.1:3\"] }\n\
                     green: { version: v2, endpoints: [\"127.0.0.1:4\"] }\n";
         let config = config::parse(text, "a file", Path::new(""), &Environment::default());
-        let (config, beginning) = (config.unwrap_or_else(|faults| panic!("{faults}")), Beginning::default());
+        config.unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    /// The status of a proxy whose blue serves.
+    pub(in crate::kubernetes) fn status() -> Status {
+        let (config, beginning) = (config(), Beginning::default());
         let live = Arc::new(Live::new(&config, &Addresses::default()));
         let routing = Routing::to(live, beginning.table, None, tokio::sync::mpsc::channel(1).0);
         crate::running::first_status(&config, &beginning, &routing)

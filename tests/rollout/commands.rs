@@ -37,6 +37,10 @@ fn annotations_set_the_weight_pause_resume_and_roll_back_and_are_taken_away() {
     assert_eq!(proxy.status()["weight"], 25.0);
     annotate(&server, "pause", "lunch");
     assert_eq!(carried_out(&server, "pause"), None);
+    assert_eq!(told_times(&server, "Paused"), 1);
+    annotate(&server, "resume", "");
+    assert_eq!(carried_out(&server, "resume"), None);
+    assert_eq!(proxy.status()["state"], "stepping");
     annotate(&server, "rollback", "enough");
     assert_eq!(carried_out(&server, "rollback"), None);
     let status = proxy.status();
@@ -73,8 +77,28 @@ fn row_87_a_command_whose_annotation_cannot_be_taken_away_at_first_is_carried_ou
 }
 
 #[test]
-fn status_and_release_work_on_the_resource_by_a_kubeconfig() {
+fn the_same_annotation_is_a_command_whenever_it_is_written_in_the_name_of_whoever_writes_it() {
     let (server, proxy, _endpoints) = released();
+    let by = |manager: &str| {
+        json!({ "metadata": { "annotations": { "portcullis.dev/pause": "lunch" }, "managedFields": [
+            { "manager": manager, "time": "2026-01-01T00:00:00Z", "operation": "Update",
+                "fieldsV1": { "f:metadata": { "f:annotations": { "f:portcullis.dev/pause": {} } } } },
+        ] } })
+    };
+    for manager in ["kubectl-annotate", "a-pipeline"] {
+        server.patch(ROLLOUTS, NAME, &by(manager));
+        let told = server
+            .until("it is carried out", ROLLOUTS, NAME, |resource| resource["status"]["command"]["actor"] == manager);
+        assert_eq!(told["status"]["command"]["value"], "lunch");
+        assert_eq!(proxy.status()["state"], "paused");
+        annotate(&server, "resume", "back");
+        assert_eq!(carried_out(&server, "resume"), None);
+    }
+}
+
+#[test]
+fn status_and_release_work_on_the_resource_by_a_kubeconfig() {
+    let (server, proxy, [_blue, green]) = released();
     let kubeconfig = server.kubeconfig();
     let environment = [("KUBECONFIG", kubeconfig.to_str().expect("text"))];
     let by_resource = |arguments: &[&str]| portcullis(&[arguments, &["--resource", NAME]].concat(), &environment);
@@ -85,6 +109,14 @@ fn status_and_release_work_on_the_resource_by_a_kubeconfig() {
     assert_eq!(proxy.status()["weight"], 5.0);
     let told = refused(&by_resource(&["release", "approve"]), 1);
     assert!(told.contains("has no step that waits for an approval"), "{told}");
+    // What the plan of a resource says is not said by a command.
+    let told = refused(&by_resource(&["release", "start", "--irreversible", "a migration"]), 1);
+    assert!(told.contains("a resource has its plan in `spec.release`"), "{told}");
+    printed(&by_resource(&["release", "promote", "--reason", "by hand"]));
+    assert_eq!(proxy.status()["weight"], 100.0);
+    printed(&by_resource(&["weight", "5"]));
+    // The same command once more is another one.
+    printed(&by_resource(&["weight", "5"]));
     let shown = printed(&by_resource(&["release", "rollback", "--reason", "by hand", "--json"]));
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(
@@ -92,4 +124,10 @@ fn status_and_release_work_on_the_resource_by_a_kubeconfig() {
         (&json!("rollback"), &json!("RolledBack"))
     );
     assert_eq!(proxy.status()["state"], "rolledBack");
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "service": { "name": "shop" }, "endpoints": null } } }));
+    let endpoint = green.address.to_string();
+    printed(&by_resource(&["release", "start", "--green", "v3", "--endpoint", &endpoint]));
+    let spec = server.get(ROLLOUTS, NAME).expect("it is there")["spec"]["green"].clone();
+    assert_eq!(spec, json!({ "version": "v3", "endpoints": [endpoint] }));
+    proxy.until(|status| status["green"]["version"] == "v3" && status["weight"] == 50.0);
 }

@@ -45,6 +45,15 @@ fn a_changed_pod_template_is_a_release_when_its_pods_are_there_and_its_version_i
         note.contains("Deployment shop-green has a new pod template") && note.ends_with("(argocd-controller)"),
         "{note}"
     );
+    // Another one in its place.
+    assert_eq!(proxy.post("/v1/release/rollback", &json!({ "reason": "a test" })).status, 200);
+    let mut other = deployment("registry.example.com/shop:v9", 2);
+    other["metadata"]["name"] = "shop-other".into();
+    server.put(DEPLOYMENTS, other);
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "green": { "deployment": "shop-other" } } }));
+    proxy.until(|status| status["green"]["version"] == "v9" && status["weight"] == 50.0);
+    let known = server.get(ROLLOUTS, NAME).expect("it is there")["status"]["candidate"].clone();
+    assert_eq!((&known["deployment"], &known["version"]), (&json!("shop-other"), &json!("v9")));
 }
 
 /// A release of v2 at a half, of the Deployment's second template.

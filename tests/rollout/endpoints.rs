@@ -31,6 +31,7 @@ fn the_pods_of_a_service_come_and_go_while_the_proxy_serves() {
     server.put(ROLLOUTS, rollout(blue, version("v2", &[])));
     let proxy = Proxy::start_by_resource(&server, NAME, &[]);
     assert_eq!(served_by(&proxy), "first", "from the first request on");
+    assert!(server.requests().iter().all(|request| !request.contains("/pods?")), "which a role need not allow");
     server.put(SLICES, slice("shop", port, &[pod("a", "127.0.0.1", ready()), pod("b", "127.0.0.2", ready())]));
     until_endpoints(&proxy, 2);
     eventually("the second pod serves", || (served_by(&proxy) == "second").then_some(()));
@@ -43,6 +44,22 @@ fn the_pods_of_a_service_come_and_go_while_the_proxy_serves() {
     server.delete(SLICES, "shop-1");
     eventually("nobody is left", || (proxy.get("/").status == 503).then_some(()));
     server.until("it is degraded", ROLLOUTS, NAME, |resource| condition(resource, "Healthy") == "False NoEndpoints");
+    // Another Service in its place, and nobody follows this one any more.
+    server.put(SLICES, slice("other", port, &[pod("b", "127.0.0.2", ready())]));
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "blue": { "service": { "name": "other" } } } }));
+    eventually("its pod serves", || (served_by(&proxy) == "second").then_some(()));
+    eventually("nobody follows the one before", || {
+        let before = server.requests().len();
+        let of = |requests: &[String], service: &str| {
+            let watches = requests.iter().skip(before).filter(|request| request.contains("/endpointslices?"));
+            watches.filter(|request| request.contains(service)).count()
+        };
+        for round in 1..=2 {
+            server.end_watches();
+            server.until_requested("a new watch", |requests| of(requests, "service-name%3Dother") >= round);
+        }
+        (of(&server.requests(), "service-name%3Dshop") == 0).then_some(())
+    });
     drop(second);
 }
 

@@ -48,6 +48,10 @@ fn row_87_a_watch_that_ends_goes_on_where_it_was() {
     server.put(SLICES, slice("shop", other.address.port(), &[pod("b", "127.0.0.1", ready())]));
     crate::support::eventually("the new pod serves", || (served_by(&proxy) == "other").then_some(()));
     assert_eq!(lists(&server.requests()), before, "nothing had to be listed anew");
+    // One that is silently gone is noticed within a minute.
+    let requests = server.requests();
+    let mut watches = requests.iter().filter(|request| request.contains("watch="));
+    assert!(watches.all(|request| request.contains("timeoutSeconds=60")), "{requests:#?}");
 }
 
 #[test]
@@ -97,4 +101,37 @@ fn row_87_a_start_without_the_api_server_goes_by_the_resource_that_was_kept() {
     server.patch(ROLLOUTS, NAME, &json!({ "spec": { "blue": { "endpoints": [other.address.to_string()] } } }));
     server.up();
     crate::support::eventually("the spec of today is taken", || (served_by(&proxy) == "other").then_some(()));
+    // And kept in the place of the one before.
+    server.until("it is accepted", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 2);
+    drop(proxy);
+    server.down();
+    let proxy = Proxy::start_by_resource(&server, NAME, &arguments);
+    assert_eq!(served_by(&proxy), "other");
+}
+
+#[test]
+fn row_87_a_spec_that_was_changed_and_changed_back_while_nobody_could_see_it_is_observed() {
+    let (server, proxy, _endpoints) = before_service();
+    server.until("it is accepted", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 1);
+    server.down();
+    proxy.until_logged("not followed: what was seen last holds");
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
+    server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": null } }));
+    server.forget();
+    server.up();
+    server.until("it is observed", ROLLOUTS, NAME, |resource| resource["status"]["observedGeneration"] == 3);
+}
+
+#[test]
+fn row_87_a_resource_that_was_deleted_while_nobody_could_see_it_is_gone() {
+    let (server, proxy, _endpoints) = before_service();
+    server.down();
+    proxy.until_logged("not followed: what was seen last holds");
+    server.delete(ROLLOUTS, NAME);
+    server.forget();
+    server.up();
+    crate::support::eventually("it is not there", || {
+        (proxy.post("/v1/config/reload", &json!({})).status == 409).then_some(())
+    });
+    assert_eq!(served_by(&proxy), "blue");
 }

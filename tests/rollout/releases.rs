@@ -132,3 +132,15 @@ fn a_newer_green_waits_for_the_end_of_a_release_that_is_irreversible() {
     assert_eq!(status["epoch"], 2);
     server.until("it is taken", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
 }
+
+#[test]
+fn a_release_that_somebody_began_by_hand_is_one_as_well() {
+    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
+    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), version("none", &[])));
+    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
+    server.until("it is accepted", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
+    let begun = json!({ "green": { "version": "v7", "endpoints": [green.address.to_string()] } });
+    crate::support::eventually("it leads", || (proxy.post("/v1/release", &begun).status == 200).then_some(()));
+    server.until("it is told", ROLLOUTS, NAME, |resource| resource["status"]["released"] == "v7");
+    assert_eq!(times(&server.all(EVENTS), "ReleaseNotStarted"), 0);
+}

@@ -25,6 +25,7 @@ fn a_resource_is_waited_for_and_what_is_wrong_with_it_is_told_at_once() {
         starting.join().expect("it serves")
     });
     assert_eq!(served_by(&proxy), "blue");
+    assert_eq!(proxy.logged("the resource is not usable, and waited for").len(), 1, "what it writes is no news");
     let taken =
         server.until("it is accepted", ROLLOUTS, NAME, |resource| condition(resource, "Accepted") == "True Valid");
     assert_eq!(

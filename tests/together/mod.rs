@@ -176,6 +176,10 @@ fn row_88_a_rollback_at_any_replica_is_that_of_all() {
     team.until_all(is_rolled_back);
     let told = team.server.until("it is written", ROLLOUTS, NAME, |resource| resource["status"]["latch"].is_object());
     assert_eq!(told["status"]["latch"]["reason"], "rolled back by local: a test");
+    // Whoever writes it is no leader by that.
+    let leader = team.leader();
+    assert_ne!(leader, follower);
+    assert!(told["status"]["by"].as_str().is_some_and(|by| by.starts_with(&format!("r{follower}/"))), "{told:#}");
 }
 
 #[test]
@@ -245,22 +249,52 @@ fn row_89_a_replica_that_starts_reads_of_a_latch_before_green_gets_anything() {
 }
 
 #[test]
+fn row_87_what_is_annotated_is_carried_out_and_told_once_whoever_sees_it() {
+    let team = Team::of_three(half(), 200);
+    team.until_all(is_half);
+    let events = || team.server.all("/apis/events.k8s.io/v1/namespaces/shop/events");
+    let times = |reason: &str| events().iter().filter(|event| event["reason"] == reason).count();
+    for percent in [40.0, 30.0, 20.0, 10.0] {
+        let value = format!("{percent}");
+        let annotation = json!({ "metadata": { "annotations": { "portcullis.dev/weight": value } } });
+        team.server.patch(ROLLOUTS, NAME, &annotation);
+        let told = team
+            .server
+            .until("it is carried out", ROLLOUTS, NAME, |resource| resource["status"]["command"]["value"] == value);
+        assert!(told["status"]["command"]["refused"].is_null(), "{told:#}");
+        team.until_all(|status| status["weight"] == percent);
+    }
+    team.server.patch(
+        ROLLOUTS,
+        NAME,
+        &json!({ "metadata": { "annotations": { "portcullis.dev/rollback": "enough" } } }),
+    );
+    team.until_all(is_rolled_back);
+    eventually("all is told", || (times("RolledBack") > 0).then_some(()));
+    assert_eq!([times("Started"), times("WeightSet"), times("RolledBack")], [1, 4, 1]);
+    assert_eq!([times("CommandRefused"), times("ReleaseNotStarted")], [0, 0]);
+}
+
+#[test]
 fn a_change_at_a_follower_is_the_leaders_and_without_a_leader_nobody_takes_it() {
     let team = Team::of_three(half(), 200);
     team.until_all(is_half);
     let follower = team.replica(team.follower());
-    eventually("it knows where the leader is", || {
-        let changed = follower.call("PUT", "/v1/weight", &json!({ "weight": 30, "reason": "a test" }));
-        (changed.status == 200).then_some(())
+    let mut asked = 29.0;
+    eventually("it knows where the leader is, and the leader who else is there", || {
+        asked += 1.0;
+        let changed = follower.call("PUT", "/v1/weight", &json!({ "weight": asked, "reason": "a test" }));
+        let replicas = team.server.get(ROLLOUTS, NAME).map(|resource| resource["status"]["replicas"].clone());
+        (changed.status == 200 && replicas == Some(json!(3))).then_some(())
     });
-    team.until_all(|status| status["weight"] == 30.0);
+    team.until_all(|status| status["weight"] == asked);
     team.server.down();
     let refused = eventually("nobody leads", || {
         let answered = follower.call("PUT", "/v1/weight", &json!({ "weight": 60 }));
         (answered.status == 503).then(|| answered.text())
     });
     assert!(refused.contains("lead"), "{refused}");
-    assert_eq!(follower.status()["weight"], 30.0);
+    assert_eq!(follower.status()["weight"], asked);
     assert_eq!(follower.post("/v1/release/rollback", &json!({})).status, 200, "a rollback waits for nobody");
     assert!(is_rolled_back(&follower.status()));
     team.server.up();

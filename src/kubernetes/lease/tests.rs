@@ -10,6 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::super::conditions;
 use super::*;
 
 /// What is asked of it, and how it is at the moment.
@@ -42,7 +43,8 @@ impl Server {
             api: Api::namespaced(Client::new(service, "shop"), "shop"),
             rollout: "checkout".to_owned(),
             replica: name.to_owned(),
-            admin: format!("http://{name}:9090"),
+            authority: format!("{name}:9090"),
+            hop: Hop::by(&conditions::tests::config()),
             lasts: Duration::from_secs(seconds),
         }
     }
@@ -195,7 +197,7 @@ async fn replicas_find_each_other_where_they_are_now_and_neither_themselves_nor_
     let peer = |name: &str, admin: &str| Peer { name: name.to_owned(), admin: admin.to_owned() };
     assert_eq!(a.others().await.expect("it is there"), [peer("b", "http://b:9090")]);
     // It started anew, at another port.
-    let again = Leases { admin: "http://b:7070".to_owned(), ..b };
+    let again = Leases { authority: "b:7070".to_owned(), ..b };
     again.show().await.expect("it is there");
     assert_eq!(a.others().await.expect("it is there"), [peer("b", "http://b:7070")]);
     let mut known = server.0.lock().await;

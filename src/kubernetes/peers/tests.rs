@@ -1,6 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::super::conditions;
 use super::*;
 use crate::control::replicas::published::TickTold;
 use crate::control::replicas::{Replicas, link};
@@ -61,6 +62,10 @@ fn what_another_version_packs_and_what_cannot_have_been_counted_is_taken_by_nobo
     assert_eq!(made(told("one", &[2, 3]), &mut known), Ok((vec![], 2)), "both are counted when they come as they are");
 }
 
+fn asking() -> Asking {
+    Asking { hop: Hop::by(&conditions::tests::config()), token: None }
+}
+
 /// Somebody who can be asked, and what he is called.
 async fn listener(name: &str) -> (TcpListener, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -87,7 +92,7 @@ async fn who_leads_asks_each_where_it_is_now_and_who_follows_asks_nobody() {
     let ((first, at_first), (second, at_second)) = (listener("b").await, listener("b").await);
     let ((third, other), (link, mut replicas)) = (listener("c").await, link());
     let (tell, told) = watch::channel(among(Place::Follows, &[&at_first, &other]));
-    let following = tokio::spawn(follow(told, None, link));
+    let following = tokio::spawn(follow(told, asking(), link));
     let Some(Word::Voice(Voice::Own { among: 2 })) = replicas.heard().await else { panic!("it follows, of three") };
     tell.send_replace(among(Place::Leads, &[&at_second]));
     second.accept().await.expect("it is asked");
@@ -124,7 +129,7 @@ async fn one_that_answers_and_counts_nothing_is_left_out() {
         }
     });
     let (_tell, told) = watch::channel(among(Place::Leads, &[&peer]));
-    let following = tokio::spawn(follow(told, None, link));
+    let following = tokio::spawn(follow(told, asking(), link));
     let Word::Silent { replica, why } = word(&mut replicas).await else { panic!("it has counted nothing") };
     assert_eq!((replica.as_str(), why.as_str()), ("b", "it answers, and has counted nothing for 2 s"));
     following.abort();

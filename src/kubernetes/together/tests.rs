@@ -23,7 +23,8 @@ fn record(latch: Option<Latch>) -> StateRecord {
 
 fn written(latch: Option<Latch>) -> GatedRolloutStatus {
     let by = Stamp { process: 12, number: 5 };
-    let shared = Shared { turn: 9, by, body: Body { record: record(latch), told: None } };
+    let shared =
+        Shared { turn: 9, by, body: Body { record: record(latch), told: None, began: None, to_do: Vec::new() } };
     let before =
         GatedRolloutStatus { leader: Some("r0".to_owned()), released: Some("v2".to_owned()), ..Default::default() };
     before.with(&shared, "checkout-7/x", &conditions::tests::status())
