@@ -231,19 +231,6 @@ impl Control {
         self.inputs.ledger.close();
     }
 
-    /// What is to be done after whatever has happened.
-    fn follow_up(&mut self) {
-        self.obey_waiting();
-        self.ask();
-        let (due, late) = self.inputs.ledger.due();
-        if let Some(late) = late {
-            self.journal_failed(&late);
-        }
-        self.told(due);
-        self.do_what_is_due();
-        self.publish();
-    }
-
     /// What a restart means for the release that was open.
     fn begin(&mut self, found: &Found) {
         if let Some(difference) = self.difference() {

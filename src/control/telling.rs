@@ -14,6 +14,19 @@ use crate::release::Kind;
 use crate::telemetry::Named;
 
 impl Control {
+    /// What is to be done after whatever has happened.
+    pub(super) fn follow_up(&mut self) {
+        self.obey_waiting();
+        self.ask();
+        let (due, late) = self.inputs.ledger.due();
+        if let Some(late) = late {
+            self.journal_failed(&late);
+        }
+        self.told(due);
+        self.do_what_is_due();
+        self.publish();
+    }
+
     /// A failed write is an alarm, and undoes nothing.
     pub(super) fn journal_failed(&mut self, error: &WriteError) {
         self.inputs.telemetry.journal_failed();

@@ -4,6 +4,7 @@
 mod commands;
 mod counting;
 mod following;
+mod judging;
 mod stops;
 mod writes;
 

@@ -146,17 +146,22 @@ impl State {
 /// The writes by which it would know that they are its own.
 fn waits_for(node: &Node) -> impl Iterator<Item = Stamp> + use<> {
     let owed = match &node.replica.debt {
-        Debt::Nothing => None,
-        Debt::Raise { by, .. } | Debt::State { by, .. } | Debt::Latch { by, .. } => Some(*by),
+        Debt::Nothing => [None; 2],
+        Debt::Raise { by, over, .. } | Debt::State { by, over, .. } => [Some(*by), *over],
+        Debt::Latch { by, .. } => [Some(*by), None],
     };
-    owed.into_iter().chain(node.replica.flight.as_ref().map(|shared| shared.by))
+    owed.into_iter().flatten().chain(node.replica.flight.as_ref().map(|shared| shared.by))
 }
 
 fn each_stamp(node: &mut Node, mut does: impl FnMut(&mut Stamp)) {
     let replica = &mut node.replica;
     match &mut replica.debt {
         Debt::Nothing => {}
-        Debt::Raise { by, .. } | Debt::State { by, .. } | Debt::Latch { by, .. } => does(by),
+        Debt::Raise { by, over, .. } | Debt::State { by, over, .. } => {
+            does(by);
+            over.iter_mut().for_each(&mut does);
+        }
+        Debt::Latch { by, .. } => does(by),
     }
     replica.flight.iter_mut().for_each(|shared| does(&mut shared.by));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::replicas::{ReplicaStatus, Word as Heard};
-use crate::control::together::tests::following::{SLOW, counted};
+use crate::control::together::tests::judging::{SLOW, counted, of_routes};
 use crate::course::Voice;
 use crate::measure::replicas::{Counted, Drawers, Split};
 
@@ -180,4 +180,15 @@ async fn who_has_a_small_part_of_the_false_alarm_needs_more_whenever_it_got_it()
         let after = convicted_after(&mut of_voice(&config, None, Some(OWN))).await;
         assert!(before == after && after > alone, "{alone} {before} {after}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_while_another_route_went_to_blue_is_of_another_split() {
+    let (mut store, mut leader) = releasing(&of_routes());
+    leader.speaks_as(Voice::Sum);
+    leader.fails_on("a");
+    leader.is_served(&mut store);
+    leader.ticks();
+    let told = leader.link.published.told(None).await;
+    assert_eq!(told.ticks.iter().map(|tick| tick.taken_back).collect::<Vec<_>>(), [1]);
 }
