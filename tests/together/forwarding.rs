@@ -79,7 +79,7 @@ fn a_change_is_handed_on_whole_in_the_name_of_its_caller_and_over_one_hop() {
                 "blue": version("v1"), "green": version("v2") },
         }),
     );
-    let proxy = Proxy::start_by_resource(&server, NAME, &["--replica", "r0"]);
+    let proxy = Proxy::start_by_resource(&server, NAME, &["--replica", "r0", "--lease", "3s"]);
     let host = format!("Host: {}", proxy.admin);
     let (mine, body) = ("Authorization: Bearer let-me-do-it", "{\"weight\": 7}");
     let change = |fields: &[&str]| {
