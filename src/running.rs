@@ -159,7 +159,7 @@ pub fn start_with(
     let (asking, answering) = actions::asking::channel();
     let (looked_up, routed) = (lookups.clone(), Arc::clone(&routing));
     answering.spawn(move |runbook| {
-        actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Some(Arc::clone(&routed)))
+        actions::reach::Reach::new(looked_up.clone(), Arc::clone(&runbook.allow), Arc::clone(&routed))
     })?;
     let (link, replicas) = replicas::link();
     let inputs = Inputs {

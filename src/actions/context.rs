@@ -107,3 +107,25 @@ fn ways_to_write(secret: &str) -> [String; 3] {
     let percent = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string();
     [secret.to_owned(), json[1..json.len() - 1].to_owned(), percent]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_90_a_secret_is_covered_however_it_is_written_and_whole_where_another_is_a_part_of_it() {
+        let facts = Facts::sample(Moment::RolledBack, "checkout", "v1", "v2");
+        let context = Context::new(facts, Now::sample(), vec![], &Runbook::default());
+        for secret in ["k3y", "k3y\"of/all", "b c"] {
+            context.hide(secret.to_owned());
+        }
+        for (text, expected) in [
+            ("k3y and k3y\"of/all", "*** and ***"),
+            (r#"{"token":"k3y\"of/all"}"#, r#"{"token":"***"}"#),
+            ("/x?t=k3y%22of%2Fall&u=b%20c", "/x?t=***&u=***"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(context.masked(text), expected);
+        }
+    }
+}

@@ -154,3 +154,32 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let date = Timestamp::try_from(httpdate::parse_http_date(value).ok()?).ok()?;
     Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_in_seconds_or_by_a_date_when_to_come_again() {
+        let after =
+            |value: &'static str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]));
+        assert_eq!((after("120"), after("soon")), (Some(Duration::from_secs(120)), None));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "it is over");
+        assert!(after("Tue, 01 Jan 2999 00:00:00 GMT") > Some(Duration::from_secs(1 << 30)));
+    }
+
+    #[test]
+    fn a_text_that_is_json_is_sent_as_json_and_whoever_says_what_it_is_knows_better() {
+        let kind = |text: &str, said: Option<&str>| {
+            let request = Request::post("https://x").expect("an address");
+            let request = match said {
+                Some(said) => request.header(CONTENT_TYPE, said).expect("a header"),
+                None => request,
+            };
+            request.text(text.to_owned()).headers[CONTENT_TYPE].to_str().expect("text").to_owned()
+        };
+        assert_eq!(kind("{\"a\": 1}", None), "application/json");
+        assert_eq!(kind("{a", None), "text/plain; charset=utf-8");
+        assert_eq!(kind("{\"a\": 1}", Some("application/vnd.a+json")), "application/vnd.a+json");
+    }
+}

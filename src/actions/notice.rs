@@ -165,3 +165,48 @@ fn counted(counted: &Counted, window: &str) -> String {
 pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::facts::Now;
+    use crate::config::Runbook;
+
+    fn notice(facts: Facts, now: Now) -> Notice {
+        Notice::new(&Context::new(facts, now, vec![], &Runbook::default()))
+    }
+
+    fn said<'n>(notice: &'n Notice, name: &str) -> Option<&'n str> {
+        notice.facts.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn an_update_says_after_how_long_it_comes_and_whether_it_is_over_and_a_trial_that_it_is_one() {
+        let facts = Facts::sample(Moment::RolledBack, "checkout", "v1", "v2");
+        let now = Now { test: false, ..Now::sample() };
+        let first = notice(facts.clone(), now.clone());
+        assert_eq!((said(&first, "Update"), first.headline.as_str()), (None, "checkout: v2 was rolled back to v1"));
+        let later = notice(facts.clone(), Now { occurrence: 1, minutes: 15, ..now.clone() });
+        assert_eq!(said(&later, "Update"), Some("after 15 min, not resolved yet"));
+        let over = notice(facts.clone(), Now { minutes: 60, resolved: true, ..now });
+        assert_eq!(said(&over, "Update"), Some("after 60 min, resolved since"));
+        assert_eq!(notice(facts, Now::sample()).headline, "[test] checkout: v2 was rolled back to v1");
+    }
+
+    #[test]
+    fn green_has_a_weight_where_it_has_one_and_nobody_but_a_person_rolls_an_irreversible_release_back() {
+        let of = |moment, weight| {
+            let irreversible = Some("a migration".to_owned());
+            let facts = Facts { weight, irreversible, ..Facts::sample(moment, "checkout", "v1", "v2") };
+            notice(facts, Now::sample())
+        };
+        assert_eq!(said(&of(Moment::Started, 5.0), "Weight"), Some("5 % to v2"));
+        assert_eq!(said(&of(Moment::RolledBack, 0.0), "Weight"), None);
+        let paused = of(Moment::Paused, 5.0);
+        assert_eq!(
+            (said(&paused, "Weight"), paused.status.as_str()),
+            (None, "halted at 5 % for v2, waits for a person")
+        );
+        assert_eq!(said(&paused, "Irreversible"), Some("a migration"));
+    }
+}

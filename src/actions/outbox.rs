@@ -19,7 +19,7 @@ use super::facts::{Facts, Now};
 use crate::config::Runbook;
 use crate::config::runbook::{Action, Moment};
 use crate::journal::{ActionRecord, ActionResult, Doing, OccasionRecord};
-use schedule::{BACK_OFFS, due_at, next_attempt, next_occurrence};
+use schedule::{BACK_OFFS, due_at, next_attempt, next_occurrence, occurrence_at};
 use sheet::{Entry, Sheet};
 pub(crate) use sheet::{key, plain};
 
@@ -233,7 +233,8 @@ impl Outbox {
                 return None;
             }
         }
-        let since = record.due.duration_since(facts.at);
+        // What it is due at moves with each attempt, and what it says does not.
+        let since = occurrence_at(&action, facts.at, record.occurrence).duration_since(facts.at);
         let told = Now {
             key: record.key.clone(),
             occurrence: comes_again,

@@ -34,8 +34,7 @@ pub struct Reach {
     lookups: Lookups,
     /// Hosts, as URLs have them, that may have any address.
     allow: Arc<[String]>,
-    /// None where nothing is proxied.
-    routing: Option<Arc<Routing<Live>>>,
+    routing: Arc<Routing<Live>>,
 }
 
 /// Why nothing was sent, or nothing came back.
@@ -63,7 +62,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 static TRUSTED: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| Arc::new(Transport::default().client_of_http1()));
 
 impl Reach {
-    pub fn new(lookups: Lookups, allow: Arc<[String]>, routing: Option<Arc<Routing<Live>>>) -> Reach {
+    pub fn new(lookups: Lookups, allow: Arc<[String]>, routing: Arc<Routing<Live>>) -> Reach {
         Reach { lookups, allow, routing }
     }
 
@@ -111,8 +110,7 @@ impl Reach {
 
     /// The endpoints of a version as of now, with how they are connected to.
     pub fn endpoints(&self, version: Version) -> Vec<(Arc<Known>, Transport)> {
-        let Some(routing) = &self.routing else { return Vec::new() };
-        let (live, section) = (routing.live(), routing.table().roles.section(version));
+        let (live, section) = (self.routing.live(), self.routing.table().roles.section(version));
         let transport = live.transports.of(section);
         live.upstreams.of(section).iter().map(|known| (Arc::clone(known), transport.clone())).collect()
     }

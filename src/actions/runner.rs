@@ -110,7 +110,7 @@ async fn run(
         };
         match word {
             Some(Word::Do(order)) => {
-                let reach = Reach::new(lookups.clone(), Arc::clone(&order.runbook.allow), Some(Arc::clone(&routing)));
+                let reach = Reach::new(lookups.clone(), Arc::clone(&order.runbook.allow), Arc::clone(&routing));
                 let (epoch, number, tell) = (order.epoch, order.number, tell.clone());
                 let handle = under_way.spawn_local(async move {
                     let attempt = Some(attempt(*order, &reach).await);

@@ -121,7 +121,7 @@ fn reach(config: &Config) -> anyhow::Result<(Reach, watch::Sender<Wanted>)> {
     let started = resolve::start(wanted).context("names cannot be looked up")?;
     let live = Arc::new(Live::new(config, &started.first));
     let routing = Arc::new(Routing::to(live, Table::default(), None, mpsc::channel(1).0));
-    Ok((Reach::new(started.lookups, Arc::clone(&config.runbook.allow), Some(routing)), keep))
+    Ok((Reach::new(started.lookups, Arc::clone(&config.runbook.allow), routing), keep))
 }
 
 fn is_taken(attempt: &Attempt) -> bool {

@@ -7,7 +7,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::{Recorder, body, header, recorded, roll_back, start, until_ended, with_runbook};
-use crate::support::{Proxy, Upstream, eventually, folder};
+use crate::support::{Proxy, Upstream, config, eventually, folder, portcullis, stdout};
 
 #[test]
 fn a_feature_flag_is_switched_off_by_a_patch_with_a_bearer_token_and_everybody_can_read_that_it_was() {
@@ -142,6 +142,60 @@ fn smoke_checks_ask_every_endpoint_of_blue_for_status_and_body() {
     assert!(actions[1]["sentence"].as_str().is_some_and(|said| said.contains("/cart?x=1 of blue at")), "{actions:#?}");
     let asked: Vec<String> = blue.requests().into_iter().map(|request| request.target).collect();
     assert_eq!(asked.iter().filter(|target| *target == "/healthz").count(), 3);
+}
+
+#[test]
+fn promise_3_smoke_checks_pass_by_the_status_that_is_wanted_at_every_endpoint_and_where_there_is_one() {
+    let well = || Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nall ok");
+    let (blue, other, data) =
+        (well(), Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad"), folder());
+    let runbook = "runbook:\n  rolledBack:\n  \
+                   - { name: every, retries: 0, smoke: { checks: [{ path: /healthz, contains: ok }] } }\n  \
+                   - { name: status, retries: 0, smoke: { checks: [{ path: /, status: 204 }] } }\n";
+    let proxy = Proxy::start_in(data.path(), &config(&[blue.address, other.address], &[blue.address], runbook));
+    roll_back(&proxy);
+    let actions = until_ended(&proxy, 2);
+    let said = |index: usize| actions[index]["sentence"].as_str().expect("a sentence").to_owned();
+    assert_eq!(said(0), format!("/healthz of blue at {}: the body has no \"ok\"", other.address));
+    assert!(said(1).ends_with(": the answer was 200 OK, not 204 No Content"), "{}", said(1));
+
+    let of_nobody = data.path().join("nobody.yaml");
+    let runbook = "runbook: { beforeStart: [{ smoke: { checks: [{ path: / }] } }] }";
+    std::fs::write(&of_nobody, config(&[blue.address], &[], runbook)).expect("a folder");
+    let sent = stdout(&portcullis(&["runbook", "test", "--send", &of_nobody.display().to_string()], &[]));
+    assert!(sent.contains("-> failed, and would be tried again: green has no endpoint"), "{sent}");
+}
+
+#[test]
+fn a_program_runs_in_its_folder() {
+    let (blue, data) = (Upstream::ok(), folder());
+    let at = std::fs::canonicalize(data.path()).expect("a folder");
+    let runbook = format!("  rolledBack:\n  - exec: {{ command: [pwd], folder: {} }}\n", at.display());
+    let proxy = Proxy::start_in(data.path(), &with_runbook(&blue, &runbook));
+    roll_back(&proxy);
+    assert_eq!(until_ended(&proxy, 1)[0]["remembered"]["output"], at.display().to_string());
+}
+
+#[test]
+fn an_answer_without_end_is_done_as_soon_as_enough_is_known_of_it_and_holds_up_nobody_else() {
+    let (blue, receiver, data) = (Upstream::ok(), Recorder::new(), folder());
+    let endless = Upstream::scripted(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\n\r\n");
+        while connection.offer(&[b'x'; 4096]) {}
+    });
+    let silent = Upstream::silent();
+    let runbook = format!(
+        "  rolledBack:\n  - {{ timeout: 1h, http: {{ url: \"http://{}/\" }} }}\n  - {{ timeout: 1h, http: {{ url: \"http://{}/\" }} }}\n  \
+         - http: {{ url: \"{}\" }}\n",
+        silent.address,
+        endless.address,
+        receiver.url()
+    );
+    let proxy = Proxy::start_in(data.path(), &with_runbook(&blue, &runbook));
+    roll_back(&proxy);
+    let results: Vec<_> = until_ended(&proxy, 2).iter().map(|action| action["result"].clone()).collect();
+    assert_eq!(results, ["pending", "done", "done"]);
 }
 
 #[test]

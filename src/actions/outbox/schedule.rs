@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use rapidhash::quality::SeedableState;
 
-use crate::config::runbook::{After, Every};
+use crate::config::runbook::{Action, After, Every};
 
 /// After the first failed attempt, and twice as long after each one more, up to the longest.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -43,6 +43,12 @@ pub(super) fn next_attempt(key: &str, attempts: u32, after: Option<Duration>, no
     let part = (hash >> 11) as f64 / (1_u64 << 53) as f64;
     let wait = doubled.mul_f64(1.0 + JITTER * part);
     later(now, wait.max(after.unwrap_or_default().min(LONGEST_SAID)))
+}
+
+/// When an action is due for the first time, or as one of those that come again.
+pub(super) fn occurrence_at(action: &Action, at: Timestamp, occurrence: u32) -> Timestamp {
+    let first = due_at(action.after, at);
+    action.every.map_or(first, |every| later(first, every.interval.saturating_mul(occurrence)))
 }
 
 /// The next of those that come again, and when; what was missed is left out.

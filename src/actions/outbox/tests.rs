@@ -257,3 +257,77 @@ fn what_several_processes_enter_is_entered_once_in_each_and_by_keys_that_all_mak
     other.outbox.happen_once(&anew, &both, other.now);
     assert_eq!(other.outbox.records().count(), 4);
 }
+
+#[test]
+fn an_attempt_knows_how_long_after_the_moment_it_was_due_and_whether_that_has_ended() {
+    let runbook = "  promoted:\n  - { name: p, manual: { text: p } }\n";
+    let mut played = Played::by(&format!("{TWO}{runbook}"));
+    played.happen(Moment::RolledBack, 1);
+    played.due();
+    let told = |played: &mut Played| {
+        let orders = played.outbox.due(usize::MAX, played.now);
+        let [Order { now, .. }] = &orders[..] else { panic!("{orders:?}") };
+        (now.minutes, now.resolved)
+    };
+    played.after(305);
+    assert_eq!(told(&mut played), (5, false));
+    played.end("b", retry());
+    played.happen(Moment::Recovered, 1);
+    played.after(600);
+    assert_eq!(told(&mut played), (5, true), "blue is well");
+    played.end("b", retry());
+    played.after(600);
+    assert_eq!(told(&mut played), (5, true), "the same in every attempt");
+    let mut played = Played::by(runbook);
+    played.happen(Moment::Promoted, 1);
+    assert_eq!(told(&mut played), (0, true), "it does not last");
+}
+
+#[test]
+fn an_update_comes_again_though_what_it_waited_for_at_first_has_failed() {
+    let mut played = Played::by(
+        "  rolledBack:\n  - { name: a, onFailure: stop, manual: { text: a } }\n  - { name: b, every: 15m, manual: { text: b } }\n",
+    );
+    played.happen(Moment::RolledBack, 1);
+    assert_eq!(played.due(), ["a"]);
+    played.end("a", End::Failed { why: "no".to_owned() });
+    assert_eq!(played.due(), [""; 0]);
+    played.after(900);
+    assert_eq!(played.due(), ["b"]);
+    assert_eq!(played.results()[1], ("b", ActionResult::Skipped));
+}
+
+#[test]
+fn an_action_waits_for_no_answer_that_is_due_after_it() {
+    let mut played = Played::by(
+        "  rolledBack:\n  - { name: ticket, after: 1h, manual: { text: a } }\n  - { name: chat, manual: { text: \"{{ actions.ticket.result }}\" } }\n",
+    );
+    played.happen(Moment::RolledBack, 1);
+    assert_eq!(played.due(), ["chat"]);
+}
+
+#[test]
+fn after_a_restart_what_failed_of_one_moment_stops_nothing_of_the_next() {
+    let runbook =
+        "  paused:\n  - { name: a, onFailure: stop, manual: { text: a } }\n  - { name: b, manual: { text: b } }\n";
+    let mut played = Played::by(runbook);
+    played.happen(Moment::Paused, 1);
+    played.due();
+    played.end("a", End::Failed { why: "no".to_owned() });
+    assert_eq!(played.due(), [""; 0]);
+    let mut played = played.restart();
+    played.happen(Moment::Paused, 1);
+    assert_eq!(played.due(), ["a"]);
+    played.end("a", done());
+    assert_eq!(played.due(), ["b"]);
+}
+
+#[test]
+fn an_action_that_a_reload_has_put_at_another_moment_is_not_carried_out_at_this_one() {
+    let mut played = Played::by(TWO);
+    played.happen(Moment::RolledBack, 1);
+    let Played { outbox, .. } = Played::by(&TWO.replace("rolledBack", "promoted"));
+    played.outbox.follow(Arc::clone(outbox.runbook()));
+    assert_eq!(played.due(), [""; 0]);
+    assert_eq!(played.results()[0], ("a", ActionResult::Failed));
+}

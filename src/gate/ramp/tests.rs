@@ -1,6 +1,8 @@
 use super::*;
 use crate::gate::Charge;
 
+mod limit;
+
 const TICK: Duration = Duration::from_millis(100);
 const LENGTH: Duration = Duration::from_secs(30);
 
@@ -200,28 +202,6 @@ fn requests_that_hang_show_that_blue_suffers_though_none_has_ended() {
     assert_eq!(ramp.limit(), Some(5), "as many as it had before");
     let said = ramp.suffering().expect("it suffers").sentence();
     assert!(said.starts_with("half of blue's answers take ") && said.ends_with(", 20 ms before"), "{said}");
-}
-
-#[test]
-fn a_limit_rises_where_half_of_it_waits_or_one_was_refused_and_not_where_nobody_needs_more() {
-    // Ten windows of quick requests, of which so many wait at a time and so many of each tick are refused.
-    let limit_after = |waiting: u64, refused: u64| {
-        let mut ramp = ramp(0);
-        let mut look = |tick: u32, took_ms: u64, of_blue: u64, refused: u64| {
-            let mut ended = Evidence::default();
-            (0..100).for_each(|_| ended.record(Charge::Served, Some(Duration::from_millis(took_ms))));
-            let look = Look { ended: &ended, waiting: &Latency::default(), of_blue, of_green: 0, refused };
-            ramp.look(&look, TICK * tick);
-            ramp.limit()
-        };
-        (201..=205).for_each(|tick| _ = look(tick, 900, 100, 0));
-        assert_eq!(look(206, 900, 100, 0), Some(5));
-        (207..=235).for_each(|tick| _ = look(tick, 20, waiting, refused));
-        look(236, 20, waiting, refused)
-    };
-    assert_eq!((limit_after(0, 0), limit_after(2, 0)), (Some(5), Some(5)));
-    let (by_half, by_refusal) = (limit_after(3, 0), limit_after(0, 1));
-    assert!(by_half > Some(5) && by_refusal > by_half, "{by_half:?} {by_refusal:?}");
 }
 
 #[test]

@@ -127,3 +127,18 @@ fn a_status_is_of_a_deployment_or_a_commit() {
         assert!(faults.contains(expected), "{faults}");
     }
 }
+
+#[test]
+fn a_deployment_to_another_environment_or_of_another_repository_is_not_this_one() {
+    let action = action(Moment::Promoted, ENTRY);
+    let own = [("deployment", "43"), ("repository", "shop/checkout"), ("environment", "production")];
+    for (other, value) in [("environment", "staging"), ("repository", "shop/cart")] {
+        let known = own.map(|(name, known)| (name, if name == other { value } else { known }));
+        let context = context(facts(Moment::Promoted), vec![earlier("github", &known)]);
+        let looked_up = line(&sent(&action, &context, &[]));
+        assert!(
+            looked_up.starts_with("GET https://api.github.com/repos/shop/checkout/deployments?ref="),
+            "{looked_up}"
+        );
+    }
+}

@@ -7,6 +7,7 @@ mod grafana;
 mod jira;
 mod kubernetes;
 mod pagerduty;
+mod request;
 mod slack;
 mod teams;
 
