@@ -218,11 +218,3 @@ fn what_is_wrong_with_it_is_told_by_its_key() {
         assert!(faults.contains(told), "{entry}: {faults}");
     }
 }
-
-#[test]
-fn a_deployment_that_is_paused_is_not_undone_in_vain() {
-    let (undo, context) = (action(Moment::RolledBack, UNDO), context(facts(Moment::RolledBack), vec![]));
-    let paused = answer(200, &json!({ "metadata": {}, "spec": { "paused": true } }).to_string());
-    let why = failed(&undo, &context, &[paused]);
-    assert_eq!(why, "deployment checkout-green is paused: nothing is rolled out, and nothing undone");
-}
