@@ -27,7 +27,7 @@ fn row_89_a_replica_that_is_cut_off_tells_people_of_its_rollback_and_changes_not
     });
     let rollout = Rollout::between(cluster, "standalone", blue, green, spec);
     let relay = Relay::to(cluster.address());
-    let mut replicas = vec![rollout.replica("a"), rollout.replica("b"), rollout.replica_by(&[], "c", relay.address)];
+    let mut replicas = [rollout.replica("a"), rollout.replica("b"), rollout.replica_by(&[], "c", relay.address)];
     rollout.release("v2");
     replicas.iter().for_each(|replica| drop(replica.until_weight(50.0)));
 
