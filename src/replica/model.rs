@@ -28,7 +28,7 @@ const SMALL: [Bounds; 3] = [
 
 const LARGE: [Bounds; 3] = [
     Bounds { replicas: 2, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 1, misfortunes: 1, writes: 5 },
-    Bounds { replicas: 2, time: 4, epochs: 2, steps: 2, convictions: 1, holds: 0, misfortunes: 0, writes: 6 },
+    Bounds { replicas: 2, time: 2, epochs: 2, steps: 1, convictions: 1, holds: 0, misfortunes: 0, writes: 5 },
     Bounds { replicas: 3, time: 2, epochs: 1, steps: 2, convictions: 1, holds: 0, misfortunes: 1, writes: 4 },
 ];
 
