@@ -257,6 +257,17 @@ pub fn duration(duration: Duration) -> String {
     format!("{} ms", trimmed(millis, if millis < 10.0 { 2 } else { 0 }))
 }
 
+/// A time to be waited for, which nobody wants to know to the second where it is long.
+pub fn wait(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    match (minutes / 60, minutes % 60) {
+        _ if time < Duration::from_secs(60) => duration(time),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 fn trimmed(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
@@ -283,6 +294,15 @@ mod tests {
             (Duration::from_secs(7200), "2 h"),
         ] {
             assert_eq!(duration(given), expected);
+        }
+        for (given, expected) in [
+            (Duration::from_millis(1500), "1.5 s"),
+            (Duration::from_secs(60), "1 min"),
+            (Duration::from_millis(90_500), "2 min"),
+            (Duration::from_secs(7200), "2 h"),
+            (Duration::from_millis(231_945_320), "64 h 26 min"),
+        ] {
+            assert_eq!(wait(given), expected);
         }
         assert_eq!(quantile_name(Quantile::try_from(0.999).expect("in range")), "P99.9");
     }

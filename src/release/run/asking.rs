@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Run;
-use crate::gate::verdict::duration;
+use crate::gate::verdict::{duration, wait};
 use crate::release::effect::{Effect, Kind};
 use crate::release::gates::{Answer, Answered, AtGate, Gates, Moment, Question, Stands};
 use crate::release::input::{PLAN, Refusal, because};
@@ -54,7 +54,7 @@ impl Run {
             Answer::Refuse { sentence } => (Kind::GateRefused, Stands::Refused, refused(name, &sentence)),
             Answer::Wait { time, sentence } => {
                 let time = time.max(LEAST_WAIT);
-                let told = because(format!("`{name}` asks to wait for {}", duration(time)), &sentence);
+                let told = because(format!("`{name}` asks to wait for {}", wait(time)), &sentence);
                 (Kind::GateWaits, Stands::Waits { until: now + time }, told)
             }
         };
