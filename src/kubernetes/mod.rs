@@ -1,9 +1,9 @@
 //! What a proxy is run by in Kubernetes: the custom resource in the place of a file, on a thread of its own.
 //!
 //! [`resource`] is its type, [`definition`] what the API server is told of it. [`place`] is where it is, [`watching`] follows
-//! it, [`keeping`] remembers it, [`accepting`] makes a configuration of its `spec`, [`releasing`] a release of a new green, which [`deployments`] may find.
-//! [`services`] finds endpoints, [`commands`] is what annotations ask for. [`conditions`] and [`telling`] are what is said of all
-//! this, [`fields`] who has written what. [`peers`] asks the other replicas what they count, [`acting`] is about who acts on a rollback.
+//! it, [`keeping`] remembers it, [`accepting`] makes a configuration of its `spec`, [`releasing`] a release of a new green, which [`deployments`] may find,
+//! and [`superseding`] ends the one before. [`services`] finds endpoints, [`commands`] is what annotations ask for. [`conditions`] and [`telling`] are what is said of all
+//! this, [`fields`] who has written what. [`lease`] elects who steps, [`together`] carries what the replicas agree on, [`peers`] asks the others what they count, [`acting`] is about who acts on a rollback.
 //!
 //! Nothing here is waited for by `control` or the data plane: it sends commands as the admin API does, and reads the status that
 //! `control` publishes. While the API server is away everything is as it was.

@@ -84,7 +84,7 @@ impl Cause {
         Cause { trigger: SUPERSEDED.to_owned(), reason: because(format!("superseded by {actor}"), reason), actor }
     }
 
-    /// Whether green was at fault, or somebody has said so.
+    /// Whether a newer green has taken the place of this one, with which nobody has found fault.
     pub fn is_superseded(&self) -> bool {
         self.trigger == SUPERSEDED
     }

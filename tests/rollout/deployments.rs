@@ -19,14 +19,20 @@ fn deployment_by(writer: &str, image: &str, updated: u32) -> Value {
     })
 }
 
-#[test]
-fn a_changed_pod_template_is_a_release_when_its_pods_are_there_and_its_version_is_the_tag() {
+/// Nothing is released yet: the Deployment is of blue's version.
+fn of_v1() -> (ApiServer, Proxy, [Upstream; 2]) {
     let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
     server.put(DEPLOYMENTS, deployment("registry.example.com/shop:v1", 2));
     let of_deployment = json!({ "deployment": "shop-green", "endpoints": [green.address.to_string()] });
     server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), of_deployment));
     let proxy = Proxy::start_by_resource(&server, NAME, &[]);
     server.until("it is known", ROLLOUTS, NAME, |resource| resource["status"]["candidate"]["version"] == "v1");
+    (server, proxy, [blue, green])
+}
+
+#[test]
+fn a_changed_pod_template_is_a_release_when_its_pods_are_there_and_its_version_is_the_tag() {
+    let (server, proxy, _versions) = of_v1();
     server.put(DEPLOYMENTS, deployment("registry.example.com/shop:v2", 1));
     // The next look at the release comes after the Deployment's change has been heard of.
     server.patch(ROLLOUTS, NAME, &json!({ "spec": { "timeouts": { "connect": "2s" } } }));
@@ -58,15 +64,10 @@ fn a_changed_pod_template_is_a_release_when_its_pods_are_there_and_its_version_i
 
 /// A release of v2 at a half, of the Deployment's second template.
 fn half_of_v2() -> (ApiServer, Proxy, [Upstream; 2]) {
-    let (server, blue, green) = (ApiServer::start(), named("blue"), named("green"));
-    server.put(DEPLOYMENTS, deployment("registry.example.com/shop:v1", 2));
-    let of_deployment = json!({ "deployment": "shop-green", "endpoints": [green.address.to_string()] });
-    server.put(ROLLOUTS, rollout(version("v1", &[blue.address]), of_deployment));
-    let proxy = Proxy::start_by_resource(&server, NAME, &[]);
-    server.until("it is known", ROLLOUTS, NAME, |resource| resource["status"]["candidate"]["version"] == "v1");
+    let (server, proxy, versions) = of_v1();
     server.put(DEPLOYMENTS, deployment("registry.example.com/shop:v2", 2));
     proxy.until(|status| status["weight"] == 50.0 && status["green"]["version"] == "v2");
-    (server, proxy, [blue, green])
+    (server, proxy, versions)
 }
 
 #[test]
